@@ -1,0 +1,64 @@
+"""scythe: run a typed function over a table of cases. The names here are the public ones; importing runs nothing."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from scythe_cli.api import BaseExperiment as BaseExperiment
+    from scythe_cli.api import ExperimentRun as ExperimentRun
+    from scythe_cli.api import RecursionMap as RecursionMap
+    from scythe_cli.api import ScytheStorageSettings as ScytheStorageSettings
+    from scythe_cli.api import ScytheWorkerConfig as ScytheWorkerConfig
+    from scythe_cli.api import VersionedExperiment as VersionedExperiment
+    from scythe_cli.experiment import ExperimentRegistry as ExperimentRegistry
+    from scythe_cli.run import SemVer as SemVer
+    from scythe_cli.specs import ExperimentInputSpec as ExperimentInputSpec
+    from scythe_cli.specs import ExperimentOutputSpec as ExperimentOutputSpec
+    from scythe_cli.specs import FileReference as FileReference
+    from scythe_cli.specs import S3Url as S3Url
+
+_HOMES = {
+    "BaseExperiment": "api",
+    "ExperimentInputSpec": "specs",
+    "ExperimentOutputSpec": "specs",
+    "ExperimentRegistry": "experiment",
+    "ExperimentRun": "api",
+    "FileReference": "specs",
+    "RecursionMap": "api",
+    "S3Url": "specs",
+    "ScytheStorageSettings": "api",
+    "ScytheWorkerConfig": "api",
+    "SemVer": "run",
+    "VersionedExperiment": "api",
+}
+
+__all__ = [
+    "BaseExperiment",
+    "ExperimentInputSpec",
+    "ExperimentOutputSpec",
+    "ExperimentRegistry",
+    "ExperimentRun",
+    "FileReference",
+    "RecursionMap",
+    "S3Url",
+    "ScytheStorageSettings",
+    "ScytheWorkerConfig",
+    "SemVer",
+    "VersionedExperiment",
+]
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    try:
+        home = _HOMES[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    return getattr(import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

@@ -1,0 +1,128 @@
+"""Every error scythe raises on purpose, with its exit code and the next step. Nothing here imports anything heavy.
+
+    ScytheError                      70
+    ├── InputError                    2   what the user gave is wrong; nothing was written
+    │   ├── ConfigError                   experiment.yml, a flag or an environment variable
+    │   ├── EntryPointError               the experiment's module, function or annotations
+    │   ├── TableError                    the specs table, one report for all of its errors
+    │   └── ReferenceError                a file that a spec refers to
+    ├── NotFoundError                 3   no such run, version, file
+    │   └── KeyMissing                    a store has no object under this key
+    ├── UnreachableError              4   a store or an engine that does not answer or refuses
+    │   ├── StoreError
+    │   └── EngineError
+    ├── KeyExists                     4   a conditional create lost
+    ├── NotFinishedError              5   cancelled, stopped, incomplete, or held by another process
+    └── Interrupted                 130   Ctrl-C or SIGTERM
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from enum import IntEnum
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class ExitCode(IntEnum):
+    """What a command's exit status means; part of the public interface."""
+
+    DONE = 0
+    FAILED_SPECS = 1
+    BAD_INPUT = 2
+    NOT_FOUND = 3
+    UNREACHABLE = 4
+    NOT_FINISHED = 5
+    BUG = 70
+    INTERRUPTED = 130
+
+
+class ScytheError(Exception):
+    """The root of the tree.
+
+    Args:
+        message: what is wrong: place, value, rule.
+        hint: what to do next, a sentence or a command; shown on a line of its own.
+    """
+
+    exit_code: ClassVar[ExitCode] = ExitCode.BUG
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class InputError(ScytheError):
+    """What the user gave is wrong. Nothing was written."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+class ConfigError(InputError):
+    """A setting, in a file, a flag or the environment."""
+
+
+class EntryPointError(InputError):
+    """The experiment's module, function or annotations."""
+
+
+class TableError(InputError):
+    """The specs table: one report of all its errors."""
+
+
+class ReferenceError(InputError):  # noqa: A001 - the field's word for it, and always written errors.ReferenceError
+    """A file that a spec refers to does not exist or cannot be read."""
+
+
+class NotFoundError(ScytheError):
+    """Nothing matches what was asked for."""
+
+    exit_code = ExitCode.NOT_FOUND
+
+
+class KeyMissing(NotFoundError):
+    """A store has no object under this key."""
+
+
+class UnreachableError(ScytheError):
+    """A store or an engine does not answer, or refuses."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+
+class StoreError(UnreachableError):
+    """A store refused or failed: permissions, credentials, a full disk, an endpoint that is away."""
+
+
+class EngineError(UnreachableError):
+    """An engine refused or failed."""
+
+
+class KeyExists(ScytheError):
+    """A conditional create lost: the key is already there."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+
+class NotFinishedError(ScytheError):
+    """The run is not complete: cancelled, stopped, incomplete, or held by another process."""
+
+    exit_code = ExitCode.NOT_FINISHED
+
+
+class Interrupted(ScytheError):
+    """The user or the system asked the process to stop."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the nearest known word, or an empty string."""
+    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,161 @@
+"""Every key of the run directory, spelled once. Keys are relative to the run's root and use "/" on every system.
+
+Takes nothing, leaves nothing behind: names in, names out.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+BLOCK = 4096
+"""Rows of specs.pq in one block. A leaf lies in one block, so a leaf's specs are one GET."""
+
+CLAIM = "control/claim.yml"
+MANIFEST = "manifest.yml"
+EXPERIMENT_FILE = "experiment.yml"
+IO_SPEC = "experiment_io_spec.yml"
+INPUT_ARTIFACTS = "input_artifacts.yml"
+SPECS = "specs.pq"
+ARTIFACTS = "artifacts"
+CONTROL = "control"
+INPUT = "scatter-gather/input"
+OUTPUT = "scatter-gather/output"
+RESULTS = "results"
+FINAL = "final"
+
+SCALARS = "scalars"
+ERRORS = "errors"
+FILE_REFS = "result_file_refs"
+RESERVED_FRAMES = frozenset({SCALARS, ERRORS, FILE_REFS})
+
+EXPERIMENT_ID = "experiment_id"
+SORT_INDEX = "sort_index"
+WORKFLOW_RUN_ID = "workflow_run_id"
+ROOT_WORKFLOW_RUN_ID = "root_workflow_run_id"
+SORT_SUBINDEX = "sort_subindex"
+INDEX_HEAD = (EXPERIMENT_ID, SORT_INDEX, WORKFLOW_RUN_ID, ROOT_WORKFLOW_RUN_ID)
+
+TIME_FORMAT = "%Y-%m-%d_%H-%M-%S"
+_RUN_TIME = re.compile(r"\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2}")
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def run_time(moment: datetime) -> str:
+    """The folder name of a run claimed at `moment`, in UTC."""
+    return moment.astimezone(UTC).strftime(TIME_FORMAT)
+
+
+def is_run_time(name: str) -> bool:
+    """Whether `name` is a run's folder name."""
+    return _RUN_TIME.fullmatch(name) is not None
+
+
+def is_safe_name(name: str) -> bool:
+    """Whether a user's name may stand as one path segment: letters, digits, dot, dash, underscore; no leading dot."""
+    return _SAFE_NAME.fullmatch(name) is not None
+
+
+def block_of(row: int) -> int:
+    """The block that holds row number `row`."""
+    return row // BLOCK
+
+
+def input_block(block: int) -> str:
+    """The specs of one block."""
+    return f"{INPUT}/{block}.pq"
+
+
+def artifact(field: str, name: str) -> str:
+    """One input file, as the run keeps it."""
+    return f"{ARTIFACTS}/{field}/{name}"
+
+
+def result(field: str, workflow_run_id: str, suffixes: str) -> str:
+    """One output file of one spec; `suffixes` is ".csv.gz" or ""."""
+    return f"{RESULTS}/{field}/{workflow_run_id}{suffixes}"
+
+
+def final(table: str) -> str:
+    """One final table."""
+    return f"{FINAL}/{table}.pq"
+
+
+def lease(number: int) -> str:
+    """The lease that is taken or renewed with this number."""
+    return f"{CONTROL}/lease-{number}.yml"
+
+
+def cancel(generation: int) -> str:
+    """The mark that a generation was cancelled."""
+    return f"{CONTROL}/cancel-{generation}.yml"
+
+
+def generation(number: int) -> str:
+    """The record that a generation began: who, when, what it set out to run."""
+    return f"{CONTROL}/generation-{number}.yml"
+
+
+def ended(number: int) -> str:
+    """The record of how a generation ended."""
+    return f"{CONTROL}/ended-{number}.yml"
+
+
+def split(first: int, last: int, generation: int) -> str:
+    """The record of where a leaf cut off the rest of its range."""
+    return f"{CONTROL}/split-g{generation}-{first}-{last}.yml"
+
+
+_PART = re.compile(r"g(\d+)-(\d+)-(\d+)-(\d+)-(\d+)-(\d+)\.pq")
+
+
+@dataclass(frozen=True, order=True)
+class PartName:
+    """What the name of an outcome part says: enough to count a run without opening it.
+
+    Attributes:
+        generation: 1 for the first allocate, one more for each resume.
+        first: lowest row number in the part.
+        last: highest row number in the part.
+        rows: number of outcomes in it; fewer than last - first + 1 means it is sparse.
+        failed: how many of them are failures.
+        attempt: tells apart parts that one generation wrote for the same range.
+    """
+
+    block: int
+    generation: int
+    first: int
+    last: int
+    rows: int
+    failed: int
+    attempt: int
+
+    @property
+    def file(self) -> str:
+        """The file name, without its folder."""
+        return f"g{self.generation}-{self.first}-{self.last}-{self.rows}-{self.failed}-{self.attempt}.pq"
+
+    @property
+    def key(self) -> str:
+        """Where the outcomes are."""
+        return f"{OUTPUT}/{self.block}/{self.file}"
+
+    def frame_key(self, frame: str) -> str:
+        """Where one frame of the same specs is."""
+        return f"{OUTPUT}/{self.block}/{frame}/{self.file}"
+
+    @property
+    def sparse(self) -> bool:
+        """Whether rows are missing between first and last."""
+        return self.rows < self.last - self.first + 1
+
+    @classmethod
+    def parse(cls, key: str) -> PartName | None:
+        """The name of the outcome part at `key`, or None when it is something else (a frame's part, a stranger)."""
+        folder, _, file = key.rpartition("/")
+        head, _, block = folder.rpartition("/")
+        found = _PART.fullmatch(file)
+        if head != OUTPUT or not block.isdecimal() or found is None:
+            return None
+        return cls(int(block), *map(int, found.groups()))

@@ -1,0 +1,200 @@
+"""The models a user's experiment takes and gives.
+
+Takes what a user writes (fields with types, bounds, descriptions) and leaves pydantic models that know which of their
+fields are files and which columns their rows are indexed by.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_origin
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, HttpUrl
+from pydantic_core import CoreSchema, core_schema
+
+from scythe_cli import layout
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pydantic.fields import FieldInfo
+
+
+class S3Url(str):
+    """An object's address, `s3://bucket/key`, kept letter by letter: a key may hold spaces and any script."""
+
+    __slots__ = ()
+    _pattern: ClassVar[str] = r"^s3://[^/\s]+/.+$"
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        return self[5:].partition("/")[0]
+
+    @property
+    def key(self) -> str:
+        """Everything behind the bucket, without the leading slash."""
+        return self[5:].partition("/")[2]
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401 - pydantic's
+        return core_schema.no_info_after_validator_function(
+            cls,
+            core_schema.str_schema(pattern=cls._pattern),
+            serialization=core_schema.to_string_ser_schema(),
+            metadata={"pydantic_js_functions": [lambda _schema, _handler: {"type": "string", "format": "uri", "minLength": 1}]},
+        )
+
+
+class FileMark:
+    """Marks a field's annotation as a file."""
+
+
+def _named(path: Path) -> Path:
+    if path == Path():
+        raise ValueError("the address of a file is empty")
+    return path
+
+
+if TYPE_CHECKING:
+    FileReference = Path
+else:
+    FileReference = Annotated[
+        S3Url | HttpUrl | Annotated[Path, AfterValidator(_named)], Field(union_mode="left_to_right"), FileMark()
+    ]
+"""A file. In a table: a local path, an `s3://` or an `https://` address. When the function runs: a local `Path`."""
+
+
+class ExperimentInputSpec(BaseModel):
+    """The typed input of one case. Subclass it and add your fields.
+
+    A field that is not in the model is an error, unless the model's config says `extra="allow"`.
+
+    Attributes:
+        experiment_id: the run this spec belongs to, `name/version/time`; set at allocate.
+        sort_index: the spec's place in the table, from 0, unique; the row number unless given.
+        workflow_run_id: the spec's own UUID, the same on every attempt; set at allocate.
+        root_workflow_run_id: the run's UUID; set at allocate.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    experiment_id: str = Field(default="", description="The run of the spec: name/version/time.")
+    sort_index: int = Field(default=0, ge=0, description="The place of the spec in its table, from 0.")
+    workflow_run_id: str | None = Field(default=None, description="The UUID of the spec, the same on every attempt.")
+    root_workflow_run_id: str | None = Field(default=None, description="The UUID of the run.")
+
+    @property
+    def computed_features(self) -> dict[str, Any]:
+        """More index columns, computed from the fields; override it. Values: text, numbers, booleans, dates or None."""
+        return {}
+
+    def index_data(self) -> dict[str, Any]:
+        """The spec's values of the index columns, in their order: ids, fields that can be index levels, features."""
+        values: dict[str, Any] = {name: getattr(self, name) for name in index_columns(type(self))}
+        return values | self.computed_features
+
+    def make_multiindex(self, n_rows: int = 1, *, include_sort_subindex: bool = True) -> pd.MultiIndex:
+        """The pandas index of `n_rows` rows that belong to this spec, for frames you index yourself.
+
+        Args:
+            n_rows: rows of the frame.
+            include_sort_subindex: add `sort_subindex`, 0 to `n_rows` - 1, as the last level.
+
+        Returns:
+            A MultiIndex of shape (n_rows, levels).
+        """
+        import pandas as pd
+
+        data = {name: [_plain(value)] * n_rows for name, value in self.index_data().items()}
+        if include_sort_subindex:
+            data[layout.SORT_SUBINDEX] = list(range(n_rows))
+        return pd.MultiIndex.from_frame(pd.DataFrame(data))
+
+    def log(self, message: object) -> None:
+        """Write a line to the spec's log, which a failed spec's row in `errors.pq` carries."""
+        print(message, file=sys.stderr, flush=True)
+
+    def fetch_uri(self, uri: str | S3Url | Path) -> Path:
+        """Get anything else by its address: a local path, `s3://` or `https://`, through the machine's cache.
+
+        Returns:
+            The local path; do not change the file.
+
+        Raises:
+            ReferenceError: it does not exist or cannot be read.
+        """
+        from scythe_cli.files import fetch
+
+        return fetch(str(uri))
+
+
+class ExperimentOutputSpec(BaseModel):
+    """The typed output of one case. Subclass it and add your fields.
+
+    Attributes:
+        dataframes: tables of this case by name; each becomes one final table over all cases, indexed by the specs.
+            Anything with the Arrow C stream: pandas, polars, pyarrow.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    dataframes: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False, description="Tables of this case.")
+
+
+SPEC_FIELDS = frozenset(ExperimentInputSpec.model_fields)
+"""The fields that scythe sets."""
+
+
+def is_file(field: FieldInfo) -> bool:
+    """Whether a field is a `FileReference`, also inside `Optional`."""
+    return any(isinstance(mark, FileMark) for mark in field.metadata) or _holds_mark(field.annotation)
+
+
+def file_fields(model: type[BaseModel]) -> tuple[str, ...]:
+    """The names of a model's file fields, in its order."""
+    return tuple(name for name, field in model.model_fields.items() if is_file(field))
+
+
+def user_fields(model: type[BaseModel]) -> tuple[str, ...]:
+    """The names of the fields the user wrote, in the model's order."""
+    return tuple(name for name in model.model_fields if name not in SPEC_FIELDS and name != "dataframes")
+
+
+def scalar_fields(model: type[BaseModel]) -> tuple[str, ...]:
+    """An output model's fields that are columns of `scalars.pq`: the user's, but for the files."""
+    files = set(file_fields(model))
+    return tuple(name for name in user_fields(model) if name not in files)
+
+
+def index_columns(model: type[BaseModel]) -> tuple[str, ...]:
+    """The index columns that an input model's fields give: the four ids, then every field that can be an index level.
+
+    Lists, sets, dicts and models cannot; they stay in `specs.pq` alone. Computed features come behind these.
+    """
+    return layout.INDEX_HEAD + tuple(
+        name for name in user_fields(model) if not _is_nested(model.model_fields[name].annotation)
+    )
+
+
+def _is_nested(annotation: Any) -> bool:  # noqa: ANN401 - an annotation may be any object
+    origin = get_origin(annotation)
+    if origin is Annotated or (origin is not None and not isinstance(origin, type)):
+        return any(_is_nested(arg) for arg in get_args(annotation))
+    kind = origin or annotation
+    if isinstance(kind, type):
+        if issubclass(kind, BaseModel | list | dict | set | frozenset | tuple):
+            return True
+        return any(_is_nested(arg) for arg in get_args(annotation)) if origin else False
+    return annotation is Any
+
+
+def _holds_mark(annotation: Any) -> bool:  # noqa: ANN401 - an annotation may be any object
+    if get_origin(annotation) is Annotated:
+        _, *marks = get_args(annotation)
+        return any(isinstance(mark, FileMark) for mark in marks)
+    return any(_holds_mark(arg) for arg in get_args(annotation))
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - a cell may hold any value
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
