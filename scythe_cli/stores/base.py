@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 
@@ -25,8 +25,30 @@ class Entry:
     etag: str
 
 
-Ticker = Callable[[int], None] if TYPE_CHECKING else object
+Ticker: TypeAlias = "Callable[[int], None]"
 """Called with the number of bytes that just moved."""
+
+
+PARTIAL = ".partial-"
+"""How the names of half-written files begin. No key may hold such a segment, no listing shows one."""
+
+
+def check_key(key: str) -> str:
+    """Return `key`, one or more segments joined by "/", none of which can leave the root or hide.
+
+    Raises:
+        ValueError: a segment is empty, "." or "..", holds a NUL, or begins as half-written files do.
+    """
+    for segment in key.split("/"):
+        if segment in {"", ".", ".."} or "\0" in segment or segment.startswith(PARTIAL):
+            raise ValueError(f"{key!r} is no key of a store: the segment {segment!r} is not allowed")
+    return key
+
+
+def check_prefix(prefix: str) -> str:
+    """Return the folder `prefix` with a slash behind it; "" stays "", the root."""
+    folder = prefix.rstrip("/")
+    return check_key(folder) + "/" if folder or prefix else ""
 
 
 class Store(Protocol):
@@ -50,16 +72,19 @@ class Store(Protocol):
         """The whole object. Raises `KeyMissing`."""
 
     def write(self, key: str, data: bytes, *, new: bool = False) -> None:
-        """Put the whole object, durably. With `new`, raises `KeyExists` where the key is taken; one of many racers wins."""
+        """Put the whole object, durably. With `new`, raises `KeyExists` where the key is taken: one racer wins."""
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """All objects whose key starts with the folder `prefix`, at any depth, in no particular order."""
 
-    def children(self, prefix: str = "") -> list[str]:
+    def children(self, prefix: str = "") -> Sequence[str]:
         """The names of the folders directly below the folder `prefix`, sorted."""
 
     def upload(self, key: str, path: Path, *, on_bytes: Ticker | None = None, consume: bool = False) -> None:
-        """Put a file, streamed. With `consume` the caller gives the file up and the store may move it instead."""
+        """Put a file, streamed. With `consume` the caller gives the file up and the store may move it instead.
+
+        Raises `errors.ReferenceError` when `path` itself cannot be read.
+        """
 
     def download(self, key: str, path: Path, *, on_bytes: Ticker | None = None) -> None:
         """Get an object into `path`, streamed and atomic: no half file ever stands there. Raises `KeyMissing`."""
