@@ -7,6 +7,7 @@ made when the table was validated.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pyarrow as pa
@@ -41,7 +42,7 @@ def make_specs(table: pa.Table, model: type[S], const: Mapping[str, Any]) -> lis
         const: what all rows share, `experiment_id` and `root_workflow_run_id`.
     """
     if is_plain(model):
-        return list(_by_hand(table, model, const))
+        return _by_hand(table, model, const)
     return list(_validated(table, model, const))
 
 
@@ -77,21 +78,22 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:
     return TypeAdapter(annotation)
 
 
-def _by_hand(table: pa.Table, model: type[S], const: Mapping[str, Any]) -> Iterator[S]:
-    """Instances without a call of pydantic: a tenth of the time."""
-    present = set(table.column_names)
+def _by_hand(table: pa.Table, model: type[S], const: Mapping[str, Any]) -> list[S]:
+    """Instances without a call of pydantic, in less than half of its time."""
     names = (*layout.INDEX_HEAD, *user_fields(model))
-    defaults = {name: model.model_fields[name].default for name in layout.INDEX_HEAD} | dict(const)
-    columns = [_cells(table[name]) if name in present else [defaults[name]] * table.num_rows for name in names]
-    new, put = model.__new__, object.__setattr__
-    given = set(names)
+    shared = {name: model.model_fields[name].default for name in layout.INDEX_HEAD} | dict(const)
+    present = set(table.column_names)
+    columns = (_cells(table[name]) if name in present else repeat(shared[name], table.num_rows) for name in names)
+    make, put, given = model.__new__, object.__setattr__, set(names)  # a set of all names: nothing can be added to it
+    specs = []
     for cells in zip(*columns, strict=True):
-        spec = new(model)
-        put(spec, "__dict__", dict(zip(names, cells, strict=True)))
-        put(spec, "__pydantic_fields_set__", given.copy())
+        spec = make(model)
+        put(spec, "__dict__", dict(zip(names, cells)))  # noqa: B905 - both are as long as names, and strict costs
+        put(spec, "__pydantic_fields_set__", given)
         put(spec, "__pydantic_extra__", None)
         put(spec, "__pydantic_private__", None)
-        yield spec
+        specs.append(spec)
+    return specs
 
 
 def _cells(column: pa.ChunkedArray[Any]) -> list[Any]:
