@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -33,14 +34,18 @@ PARTIAL = ".partial-"
 """How the names of half-written files begin. No key may hold such a segment, no listing shows one."""
 
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
 def check_key(key: str) -> str:
     """Return `key`, one or more segments joined by "/", none of which can leave the root or hide.
 
     Raises:
-        ValueError: a segment is empty, "." or "..", holds a NUL, or begins as half-written files do.
+        ValueError: a segment is empty, "." or "..", holds a control character, or begins as half-written
+            files do.
     """
     for segment in key.split("/"):
-        if segment in {"", ".", ".."} or "\0" in segment or segment.startswith(PARTIAL):
+        if segment in {"", ".", ".."} or segment.startswith(PARTIAL) or _CONTROL.search(segment):
             raise ValueError(f"{key!r} is no key of a store: the segment {segment!r} is not allowed")
     return key
 
@@ -70,6 +75,9 @@ class Store(Protocol):
 
     def read(self, key: str) -> bytes:
         """The whole object. Raises `KeyMissing`."""
+
+    def stat(self, key: str) -> Entry:
+        """Size and etag of an object. Raises `KeyMissing`."""
 
     def write(self, key: str, data: bytes, *, new: bool = False) -> None:
         """Put the whole object, durably. With `new`, raises `KeyExists` where the key is taken: one racer wins."""
