@@ -28,7 +28,7 @@ Model = dict[str, dict[str, dict[str, Any]]]  # epJSON: class of object -> name 
 # New construction of 2004, 511 m2, five zones, packaged units with gas furnaces: Deru et al. 2011, NREL/TP-5500-46861.
 MODEL = Path(ref_models["small_office"])
 
-# The engine's meters that make up each end use; eplusout.mdd of any run lists those that a model has.
+# The engine's meters that make up each end use; eplusout.mtd lists those that a model has.
 METERS = {
     "heating": ["Heating:NaturalGas", "Heating:Electricity"],
     "cooling": ["Cooling:Electricity"],
