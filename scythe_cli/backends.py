@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 SCHEMES = ("s3",)
 
 
-def open_store(address: str | Path, *, base: Path | None = None) -> Store:
+def open_store(address: str | Path, *, base: Path | None = None, patient: bool = False) -> Store:
     """Open the store at `address`: `s3://bucket/prefix`, or a folder relative to `base` (default: the working folder).
+
+    With `patient`, for workers, an outage at the very start is waited out too, where a person would rather be told.
 
     Raises:
         ConfigError: the address is empty or its scheme is unknown.
@@ -35,7 +37,7 @@ def open_store(address: str | Path, *, base: Path | None = None) -> Store:
     if scheme == "s3":
         from scythe_cli.stores.s3 import S3Store
 
-        return S3Store.open(rest)
+        return S3Store.open(rest, patient=patient)
     raise ConfigError(
         f"storage {text!r}: no store for {scheme}://.{did_you_mean(scheme, SCHEMES)} Known: s3:// or a folder."
     )

@@ -256,7 +256,7 @@ def _probe(address: str) -> Problem | Remote:
     if not is_remote(address):
         return _probe_local(Path(address).expanduser())
     try:
-        return _head(address)
+        return _head(address, patient=False)
     except KeyMissing as exc:
         return Problem(str(exc), 404)
     except StoreError as exc:
@@ -277,10 +277,10 @@ def _probe_local(path: Path) -> Problem | Remote:
     return Remote(found.st_size, f"{found.st_mtime_ns:x}-{found.st_size:x}")
 
 
-def _head(address: str) -> Remote:
+def _head(address: str, *, patient: bool = True) -> Remote:
     if address.startswith(_WEB):
         return web.head(address)
-    store, key = _bucket(address)
+    store, key = _bucket(address, patient=patient)
     entry = store.stat(key)
     return Remote(entry.size, entry.etag)
 
@@ -289,20 +289,20 @@ def _download(address: str, path: Path) -> None:
     if address.startswith(_WEB):
         web.download(address, path)
         return
-    store, key = _bucket(address)
+    store, key = _bucket(address, patient=True)
     store.download(key, path)
 
 
-def _bucket(address: str) -> tuple[Store, str]:
+def _bucket(address: str, *, patient: bool) -> tuple[Store, str]:
     bucket, _, key = address.removeprefix("s3://").partition("/")
-    return _open_bucket(bucket, os.getpid()), key
+    return _open_bucket(bucket, patient, os.getpid()), key
 
 
 @cache
-def _open_bucket(bucket: str, process: int) -> Store:  # noqa: ARG001 - a fork must not share connections
+def _open_bucket(bucket: str, patient: bool, process: int) -> Store:  # noqa: ARG001 - a fork must not share connections
     from scythe_cli.backends import open_store  # a reference may lie in any bucket: only the address says which
 
-    return open_store(f"s3://{bucket}")
+    return open_store(f"s3://{bucket}", patient=patient)
 
 
 def _through(

@@ -16,6 +16,7 @@ import time
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -79,8 +80,9 @@ def use_s3(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
         monkeypatch.setenv(name, value)
 
 
+@cache
 def client(endpoint: str) -> Any:
-    """The back door: boto3's own client. Slow to make; close it."""
+    """The back door: boto3's own client; one for a session, for it is slow to make."""
     import boto3
 
     return boto3.client(
@@ -97,7 +99,6 @@ def make_bucket(endpoint: str, name: str = BUCKET) -> None:
     s3 = client(endpoint)
     with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou, s3.exceptions.BucketAlreadyExists):
         s3.create_bucket(Bucket=name)
-    s3.close()
 
 
 @dataclass
@@ -111,6 +112,7 @@ class FaultProxy:
         fault: asked before a request is passed on; a status means: answer with it instead.
         lie: asked after a request was passed on; a status means: answer with it although it was done.
         drop_headers: request headers, lower case, that the server never sees.
+        short: so many answers to GET still break off half-way.
     """
 
     upstream: str
@@ -120,8 +122,8 @@ class FaultProxy:
     fault: Callable[[str, str, int], int | None] = lambda *_: None
     lie: Callable[[str, str, int], int | None] = lambda *_: None
     drop_headers: set[str] = field(default_factory=set)
+    short: int = 0
     down_until: float = 0.0
-    hang: threading.Event = field(default_factory=threading.Event)
     guard: threading.Lock = field(default_factory=threading.Lock)
 
     def cut(self, seconds: float) -> None:
@@ -160,7 +162,6 @@ def fault_proxy_before(upstream: str) -> Iterator[FaultProxy]:
     with _serving(Handler) as url:
         proxy.url = url
         yield proxy
-        proxy.hang.set()
 
 
 @pytest.fixture
@@ -210,7 +211,12 @@ class _ProxyHandler(_Handler):
         if lied := faults.lie(self.command, self.path, number):
             self.reply(lied, {}, _ERROR)
             return
-        self.reply(status, headers, answer, announced=int(headers.pop("content-length", len(answer))))
+        announced = int(headers.pop("content-length", len(answer)))
+        if faults.short and self.command == "GET":
+            faults.short -= 1
+            self.close_connection = True
+            answer = answer[: len(answer) // 2]
+        self.reply(status, headers, answer, announced=announced)
 
     def _ask(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
         target = urlsplit(self.faults.upstream)

@@ -52,8 +52,7 @@ def check_key(key: str) -> str:
 
 def check_prefix(prefix: str) -> str:
     """Return the folder `prefix` with a slash behind it; "" stays "", the root."""
-    folder = prefix.rstrip("/")
-    return check_key(folder) + "/" if folder or prefix else ""
+    return check_key(prefix.rstrip("/")) + "/" if prefix else ""
 
 
 class Store(Protocol):

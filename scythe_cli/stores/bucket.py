@@ -1,0 +1,215 @@
+"""How to speak to a bucket. Takes its name and the AWS configuration of the machine, leaves an obstore client.
+
+Also says in one line what an error of it means.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scythe_cli.errors import StoreError
+
+if TYPE_CHECKING:
+    import botocore.session
+    from botocore.credentials import Credentials
+    from obstore.store import ClientConfig, RetryConfig, S3Credential
+    from obstore.store import S3Store as Handle
+
+QUICK = 6.0
+"""Seconds of retries until the server has answered once."""
+PATIENCE = 90.0
+"""Seconds of retries from then on."""
+LIFETIME = timedelta(minutes=10)
+"""After half of this obstore asks for credentials again; boto3 renews them at least ten minutes before they expire."""
+
+
+@dataclass
+class Bucket:
+    """One bucket and what is known of it.
+
+    Attributes:
+        endpoint: the server's address, "" for AWS itself.
+        answered: the server has answered something, so an outage is worth waiting for.
+        seen: an operation succeeded, so the bucket exists.
+        conditional: the server was seen to refuse a second create.
+    """
+
+    name: str
+    endpoint: str
+    region: str
+    credentials: Credentials
+    ca_bundle: str = ""
+    answered: bool = False
+    conditional: bool = False
+    _seen: bool = field(default=False, repr=False)
+
+    @classmethod
+    def connect(cls, name: str, *, patient: bool) -> Bucket:
+        """Read the AWS configuration; nothing is sent to the bucket's server.
+
+        Raises:
+            StoreError: no credentials, or no region.
+        """
+        import boto3
+        import botocore.session
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            session = botocore.session.Session()
+            default = boto3.Session(botocore_session=session)
+            endpoint = _endpoint(session)
+            credentials = default.get_credentials()
+            if credentials is not None:
+                credentials.get_frozen_credentials()
+            ca_bundle = session.get_config_variable("ca_bundle") or ""
+        except BotoCoreError as exc:
+            raise StoreError(
+                f"cannot use s3://{name}: {_one_line(str(exc))} (check the AWS profile and credentials)"
+            ) from exc
+        if credentials is None:
+            raise StoreError(
+                f"cannot use s3://{name}: no AWS credentials found"
+                " (set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`)"
+            )
+        region = default.region_name or ("us-east-1" if endpoint else "")
+        if not region:
+            raise StoreError(f"cannot use s3://{name}: no AWS region is set (set AWS_DEFAULT_REGION or the profile's)")
+        return cls(name, endpoint, region, credentials, ca_bundle, answered=patient)
+
+    @property
+    def seen(self) -> bool:
+        return self._seen
+
+    @seen.setter
+    def seen(self, value: bool) -> None:
+        self._seen = value
+        self.answered = self.answered or value
+
+    def handle(self) -> Handle:
+        """The client to use now."""
+        return self._patient if self.answered else self._quick
+
+    @cached_property
+    def _quick(self) -> Handle:
+        return self._client(QUICK, timedelta(seconds=1), read_timeout="8s")
+
+    @cached_property
+    def _patient(self) -> Handle:
+        return self._client(PATIENCE, timedelta(seconds=4), read_timeout="60s")
+
+    def _client(self, patience: float, max_backoff: timedelta, *, read_timeout: str) -> Handle:
+        from obstore.store import S3Store as Handle
+
+        retry: RetryConfig = {
+            "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": max_backoff, "base": 2},
+            "max_retries": 1000,
+            "retry_timeout": timedelta(seconds=patience),
+        }
+        client: ClientConfig = {"connect_timeout": "5s", "read_timeout": read_timeout, "timeout": "10m"}
+        options: dict[str, Any] = {"region": self.region, "virtual_hosted_style_request": False}
+        if self.endpoint:
+            options["endpoint"] = self.endpoint
+            client["allow_http"] = self.endpoint.startswith("http://")
+        if self.ca_bundle:
+            client["root_certificate"] = Path(self.ca_bundle).read_bytes()
+        return Handle(
+            self.name,
+            config=options,  # type: ignore[arg-type]  # a TypedDict cannot be filled step by step
+            client_options=client,
+            retry_config=retry,
+            credential_provider=self._identity,
+        )
+
+    def _identity(self) -> S3Credential:
+        """Called by obstore, which so never asks the instance metadata by itself."""
+        frozen = self.credentials.get_frozen_credentials()
+        return {
+            "access_key_id": frozen.access_key or "",
+            "secret_access_key": frozen.secret_key or "",
+            "token": frozen.token,
+            "expires_at": datetime.now(UTC) + LIFETIME,
+        }
+
+
+def _endpoint(session: botocore.session.Session) -> str:
+    """AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or the profile's endpoint_url, as boto3 reads them."""
+    from botocore.configprovider import ConfiguredEndpointProvider
+
+    if str(session.get_config_variable("ignore_configured_endpoint_urls")).lower() == "true":
+        return ""
+    found = ConfiguredEndpointProvider(
+        full_config=session.full_config, scoped_config=session.get_scoped_config(), client_name="s3"
+    ).provide()
+    return str(found or "").rstrip("/")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What an error means.
+
+    Attributes:
+        text: what the server said, and what to check, in one line.
+        missing: there is no such object, in a bucket that exists as far as one can tell.
+        answered: it was the server that said so.
+    """
+
+    text: str
+    missing: bool
+    answered: bool
+
+
+_STATUS = re.compile(r"status code: (\d{3} ?[\w ]*)")
+_CODE = re.compile(r"<Code>(.*?)</Code>", re.DOTALL)
+_MESSAGE = re.compile(r"<Message>(.*?)</Message>", re.DOTALL)
+_SYSTEM = re.compile(r'message: "([^"]+)"')
+_RENEW = "renew the credentials: AWS_PROFILE, AWS_ACCESS_KEY_ID, `aws sso login`"
+_REGION = "check AWS_DEFAULT_REGION: the bucket may be in another region"
+_ADVICE = {
+    "NoSuchBucket": "check the bucket's name, the region and the endpoint",
+    "AccessDenied": "check that these credentials may {operation} there",
+    "InvalidAccessKeyId": _RENEW,
+    "SignatureDoesNotMatch": _RENEW,
+    "ExpiredToken": _RENEW,
+    "InvalidToken": _RENEW,
+    "TokenRefreshRequired": _RENEW,
+    "PermanentRedirect": _REGION,
+    "AuthorizationHeaderMalformed": _REGION,
+    "RequestTimeTooSkewed": "set this machine's clock",
+    "NotImplemented": "this server cannot do what scythe needs; update it or choose another storage",
+    "301": _REGION,
+    "307": _REGION,
+    "401": _RENEW,
+    "403": "check that these credentials may {operation} there",
+    "5": "the server fails or is overloaded; try again later",
+}
+
+
+def explain(exc: Exception, *, operation: str, endpoint: str) -> Problem:
+    """Say what an error of obstore means; see probes of its texts in tests/contracts/test_store.py."""
+    text = str(exc)
+    status, code, message = (_first(pattern, text) for pattern in (_STATUS, _CODE, _MESSAGE))
+    if "incorrectly configured region" in text:
+        status = status or "301 redirected"
+    if status:
+        advice = _ADVICE.get(code) or _ADVICE.get(status[:3]) or _ADVICE.get(status[:1], "see what the server said")
+        said = f"{status}{', ' if code or message else ''}{': '.join(filter(None, (code, message)))}"
+        missing = status.startswith("404") and code in {"", "NoSuchKey", "NotFound"}
+        return Problem(f"{_one_line(said)} ({advice.format(operation=operation)})", missing, answered=True)
+    said = _first(_SYSTEM, text) or (
+        "no answer in time" if "TimedOut" in text else _one_line(text.partition("Debug source")[0])
+    )
+    return Problem(f"{said} (check the endpoint {endpoint or 'of AWS'} and the network)", missing=False, answered=False)
+
+
+def _first(pattern: re.Pattern[str], text: str) -> str:
+    found = pattern.search(text)
+    return found[1].strip() if found else ""
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:500]
