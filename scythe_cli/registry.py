@@ -1,0 +1,138 @@
+"""`ExperimentRegistry.Register`: which functions of the user's are experiments, and with what options.
+
+Takes functions as their modules are imported; leaves them unchanged and callable, and their options on record.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from weakref import WeakKeyDictionary
+
+from scythe_cli import layout
+from scythe_cli.errors import EntryPointError
+from scythe_cli.quantities import parse_duration
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+Function = Callable[..., Any]
+Registrable = TypeVar("Registrable", bound=Function)
+FileLocation = Literal["cache", "copied-to-tempdir"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `Register` was given. None leaves the choice to experiment.yml, the environment and the defaults.
+
+    Attributes:
+        name: the task's name; the function's unless given.
+        description: one line; the docstring's first unless given.
+        execution_timeout: one attempt of one spec: seconds, "10m" or a timedelta.
+        retries: more attempts of one spec.
+        desired_worker_labels: labels of the workers that may take the leaves.
+        auto_fetch_files: give the function local paths; otherwise its file fields hold the addresses.
+        local_file_location: paths in the machine's cache, not to be written to, or copies in the tempdir.
+    """
+
+    name: str | None = None
+    description: str | None = None
+    execution_timeout: timedelta | str | float | None = None
+    retries: int | None = None
+    desired_worker_labels: Mapping[str, Any] | None = None
+    auto_fetch_files: bool = True
+    local_file_location: FileLocation = "cache"
+
+    def settings(self) -> dict[str, Any]:
+        """What experiment.yml may overrule, as `config.load(options=...)` takes it."""
+        keys = ("execution_timeout", "retries", "desired_worker_labels")
+        return {key: getattr(self, key) for key in keys if getattr(self, key) is not None}
+
+
+class ExperimentRegistry:
+    """The experiments that this process has imported."""
+
+    _registered: ClassVar[WeakKeyDictionary[Function, Options]] = WeakKeyDictionary()
+
+    @classmethod
+    def Register(  # noqa: N802 - the name that users of the original know
+        cls,
+        name: str | None = None,
+        description: str | None = None,
+        *,
+        execution_timeout: timedelta | str | float | None = None,
+        retries: int | None = None,
+        desired_worker_labels: Mapping[str, Any] | None = None,
+        auto_fetch_files: bool = True,
+        local_file_location: FileLocation = "cache",
+    ) -> Callable[[Registrable], Registrable]:
+        """Register a function as an experiment. The function itself comes back, unchanged.
+
+        Args:
+            name: the task's name; the function's unless given.
+            description: one line; the docstring's first unless given.
+            execution_timeout: one attempt of one spec: seconds, "10m" or a timedelta.
+            retries: more attempts of one spec.
+            desired_worker_labels: labels of the workers that may take the leaves.
+            auto_fetch_files: give the function local paths; otherwise its file fields hold the addresses.
+            local_file_location: "cache" gives paths in the machine's cache, "copied-to-tempdir" copies of its own.
+
+        Raises:
+            EntryPointError: an option is not what it should be.
+        """
+        if callable(name):
+            raise EntryPointError("write `@ExperimentRegistry.Register()`, with the parentheses")
+        options = Options(
+            name=name,
+            description=description,
+            execution_timeout=execution_timeout,
+            retries=retries,
+            desired_worker_labels=desired_worker_labels,
+            auto_fetch_files=auto_fetch_files,
+            local_file_location=local_file_location,
+        )
+        _check(options)
+
+        def register(function: Registrable) -> Registrable:
+            cls._registered[function] = options
+            return function
+
+        return register
+
+    @classmethod
+    def experiments(cls) -> Mapping[str, Function]:
+        """The registered functions by their task's name; of two that share one, the later."""
+        return MappingProxyType({options.name or found.__name__: found for found, options in cls._registered.items()})
+
+    @classmethod
+    def functions(cls) -> list[Function]:
+        """Every registered function, in the order of registration."""
+        return list(cls._registered)
+
+    @classmethod
+    def options(cls, function: Function) -> Options:
+        """What a function was registered with; the defaults when it was not."""
+        while function not in cls._registered and getattr(function, "__wrapped__", None) is not None:
+            function = function.__wrapped__  # type: ignore[attr-defined]  # the line above found it
+        return cls._registered.get(function, Options())
+
+
+def _check(options: Options) -> None:
+    if options.name is not None and not layout.is_safe_name(options.name):
+        raise _wrong("name", options.name, "must be at most 100 letters, digits, dots, dashes, underscores")
+    if options.execution_timeout is not None:
+        try:
+            parse_duration(options.execution_timeout)
+        except ValueError as exc:
+            raise _wrong("execution_timeout", options.execution_timeout, str(exc)) from None
+    if options.retries is not None and (not isinstance(options.retries, int) or options.retries < 0):
+        raise _wrong("retries", options.retries, "must be a whole number, 0 or more")
+    if options.local_file_location not in typing.get_args(FileLocation):
+        raise _wrong("local_file_location", options.local_file_location, "must be 'cache' or 'copied-to-tempdir'")
+
+
+def _wrong(option: str, value: object, rule: str) -> EntryPointError:
+    return EntryPointError(f"Register({option}={value!r})  {option} {rule}")

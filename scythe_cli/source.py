@@ -1,0 +1,108 @@
+"""The user's own source files: which modules an experiment is made of, and one hash over them.
+
+Takes the experiment's module and the folders it is imported from; leaves relative names and contents, found by reading
+`import` statements, never by importing. The same on every machine: no absolute path and no installed package counts.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sysconfig
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_INIT = "__init__.py"
+Parts = tuple[str, ...]
+"""A module's dotted name in pieces."""
+
+
+def source_files(module: Path, folders: Sequence[Path]) -> dict[str, Path]:
+    """The module's file and every file of the user's that it imports, directly or not, by name relative to its folder.
+
+    Args:
+        module: the experiment's own file.
+        folders: where the user's modules are found, first come first served.
+    """
+    package = _relative(module, folders)[0] if is_library(module) else None
+    found: dict[str, Path] = {}
+    waiting = [module, *_files(_module_parts(module, folders), folders)]
+    while waiting:
+        file = waiting.pop()
+        parts = _relative(file, folders)
+        name = "/".join(parts)
+        if name in found or (package is not None and parts[0] != package) or (package is None and is_library(file)):
+            continue
+        found[name] = file
+        for imported in _imports(file, _package(parts)):
+            waiting += _files(imported, folders)
+    return dict(sorted(found.items()))
+
+
+def source_hash(files: dict[str, Path]) -> str:
+    """SHA-256 in hex over names and contents; ends of lines do not count."""
+    digest = hashlib.sha256()
+    for name, file in files.items():
+        content = file.read_bytes().replace(b"\r\n", b"\n")
+        digest.update(f"{name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def is_library(file: Path) -> bool:
+    """Whether a file belongs to Python or an installed package, not to the user."""
+    return any(part in {"site-packages", "dist-packages"} for part in file.parts) or any(
+        file.is_relative_to(folder) for folder in _python_folders()
+    )
+
+
+@lru_cache
+def _python_folders() -> tuple[Path, ...]:
+    paths = sysconfig.get_paths()
+    return tuple({Path(paths[kind]).resolve() for kind in ("stdlib", "platstdlib")})
+
+
+def _relative(file: Path, folders: Sequence[Path]) -> Parts:
+    for folder in folders:
+        if file.is_relative_to(folder):
+            return file.relative_to(folder).parts
+    return (file.name,)
+
+
+def _module_parts(file: Path, folders: Sequence[Path]) -> Parts:
+    *parents, name = _relative(file, folders)
+    return tuple(parents) if name == _INIT else (*parents, Path(name).stem)
+
+
+def _package(relative: Parts) -> Parts:
+    return relative[:-1]
+
+
+def _imports(file: Path, package: Parts) -> Iterator[Parts]:
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):  # a file that only some branch would import: it counts, what it imports does not
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: max(0, len(package) - node.level + 1)] if node.level else ()
+            base = above + (tuple(node.module.split(".")) if node.module else ())
+            yield base
+            yield from ((*base, alias.name) for alias in node.names)
+
+
+def _files(parts: Parts, folders: Sequence[Path]) -> list[Path]:
+    """The files that importing a module runs: its packages' and its own. None when it is not the user's."""
+    for folder in folders:
+        if not parts or not ((folder / parts[0]).is_dir() or (folder / f"{parts[0]}.py").is_file()):
+            continue
+        packages = [folder.joinpath(*parts[:end], _INIT) for end in range(1, len(parts) + 1)]
+        candidates = [*packages, folder.joinpath(*parts[:-1], f"{parts[-1]}.py")]
+        return [file for file in candidates if file.is_file()]
+    return []
