@@ -17,6 +17,8 @@ engine's source (v0.104 and the SDK's newer protocol) and measured on a real one
 - Oversized results vanish at `result_limit`, for a run as a whole; one message is capped at 4 MiB as in the engine.
 - Durable logs: ordered delivery survives a reconnect (newer engines); a stalled order is not evicted; no branches
   (reset), no lookback for events, no event scopes, no CEL: any event of the key wakes the wait.
+- A durable task's stream tells it of every finished child, waited for or not, as the engine's source does. The SDK
+  hands completions on strictly in order, so one child that nobody awaits holds up all later waits of its parent.
 - Not doubled: crons, schedules, event triggers, concurrency, rate limits, idempotency keys, batches, on-failure tasks,
   filters, webhooks, streams of run events, task events and logs over REST, priorities beyond ordering, namespaces of
   tenants, tenant limits, gRPC rate limits.

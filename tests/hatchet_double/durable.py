@@ -50,6 +50,7 @@ class DurableLog:
     invocation: int = 0
     latest_node: int = 0
     entries: dict[int, Entry] = field(default_factory=dict)
+    by_child: dict[str, Entry] = field(default_factory=dict)
     orders: int = 0
 
     def start_invocation(self) -> int:
@@ -61,8 +62,10 @@ class DurableLog:
     def nothing_to_wait_for(self) -> bool:
         return all(entry.satisfied for entry in self.entries.values())
 
-    def child(self, run_id: str) -> Entry | None:
-        return next((entry for entry in self.entries.values() if entry.child == run_id), None)
+    def adopt(self, entry: Entry, run_id: str) -> None:
+        """The run that a node stands for."""
+        entry.child = run_id
+        self.by_child[run_id] = entry
 
     def visit(self, kind: Kind, key: bytes) -> tuple[Entry, bool]:
         """The next node of this invocation, and whether it is new."""

@@ -12,7 +12,7 @@ from hatchet_sdk.contracts.v1.shared.trigger_pb2 import TriggerWorkflowRequest
 
 from .durable import BRANCH, DurableLog, Entry, Kind, NonDeterminismError, content_key
 from .durations import seconds
-from .engine import Engine, result
+from .engine import Engine
 from .records import Run, Status
 from .rpc import Context, Method
 from .sessions import Session, reference
@@ -98,21 +98,22 @@ class DurableService:
     def _spawn(self, log: DurableLog, wish: TriggerWorkflowRequest) -> Entry:
         content = content_key(Kind.RUN, wish.name, wish.input)
         _, known = self._engine.find_child(wish)
-        entry = log.child(known) if known else None
+        entry = log.by_child.get(known) if known else None
         if entry is not None:
             log.revisit(entry, None if wish.HasField("child_key") else content)
             return entry
         entry, is_new = log.visit(Kind.RUN, content)
         if is_new:
-            entry.child = self._engine.submit(wish)
-            run = self._engine.runs.get(entry.child)
+            run_id = self._engine.submit(wish)
+            log.adopt(entry, run_id)
+            run = self._engine.runs.get(run_id)
             if run is not None and run.status.final:
                 _satisfy_with(log, entry, run)
         return entry
 
     def _child_finished(self, run: Run) -> None:
         log = self._engine.durable.get(run.parent_task or "")
-        entry = log.child(run.id) if log else None
+        entry = log.by_child.get(run.id) if log else None
         if log is not None and entry is not None:
             _satisfy_with(log, entry, run)
             self._came_true(log, entry)
@@ -230,7 +231,7 @@ class DurableService:
 
 def _satisfy_with(log: DurableLog, entry: Entry, run: Run) -> None:
     if run.status is Status.COMPLETED:
-        log.satisfy(entry, payload=json.dumps(result(run)).encode())
+        log.satisfy(entry, payload=json.dumps(run.result).encode())
     else:
         errors = [task.error for task in run.tasks if task.error]
         log.satisfy(entry, error=errors[0] if errors else CANCELLED_CHILD)

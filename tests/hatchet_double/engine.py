@@ -12,22 +12,20 @@ All of it runs on one event loop, so nothing here locks. Life of a task:
 from __future__ import annotations
 
 import asyncio
-import itertools
-import json
 import uuid
 from collections.abc import Callable
-from typing import Any
 
 from hatchet_sdk.contracts.dispatcher_pb2 import START_STEP_RUN
 from hatchet_sdk.contracts.v1.shared.trigger_pb2 import TriggerWorkflowRequest
 
 from .actions import cancel_action, start_action
+from .birth import new_run
+from .clocks import Clocks, backoff
 from .durable import DurableLog
 from .durations import seconds
 from .fleet import Fleet
-from .labels import Desired
 from .queues import Queues
-from .records import Run, Status, Stream, Task, TaskSpec, Worker, Workflow, now
+from .records import Run, Status, Stream, Task, Worker, now
 from .settings import Settings
 from .trouble import Trouble
 from .workflows import Workflows
@@ -56,7 +54,7 @@ class Engine:
         self.fleet = Fleet(settings, self.loop.time, lambda: str(uuid.uuid4()))
         self.on_finished: list[Callable[[Run], None]] = []
         self._queues = Queues()
-        self._numbers = itertools.count(1)
+        self._clocks = Clocks(self.loop)
         self._awake = False
 
     # -- triggers ------------------------------------------------------------------------------------------------
@@ -81,44 +79,16 @@ class Engine:
         if key is not None:
             self.children[key] = run_id
         if not self.trouble.takes_run(workflow.name):
-            self._create(run_id, workflow, request)
+            self._create(new_run(run_id, workflow, request))
         return run_id
 
-    def _create(self, run_id: str, workflow: Workflow, request: TriggerWorkflowRequest) -> None:
-        run = Run(
-            id=run_id,
-            workflow=workflow,
-            tasks=[],
-            input=json.loads(request.input or "{}"),
-            metadata=json.loads(request.additional_metadata or "{}"),
-            parent_task=request.parent_task_run_external_id or None,
-        )
-        for spec in workflow.tasks:
-            task_id = run_id if len(workflow.tasks) == 1 else str(uuid.uuid4())
-            run.tasks.append(self._new_task(task_id, run, spec, request))
-        self.runs[run_id] = run
+    def _create(self, run: Run) -> None:
+        self.runs[run.id] = run
         self.tasks.update((task.id, task) for task in run.tasks)
         for task in run.tasks:
             self._show(task, Status.QUEUED)
             if not task.spec.parents:
                 self.enqueue(task)
-
-    def _new_task(self, task_id: str, run: Run, spec: TaskSpec, request: TriggerWorkflowRequest) -> Task:
-        wishes = tuple(Desired.from_proto(key, wish) for key, wish in sorted(request.desired_worker_labels.items()))
-        return Task(
-            id=task_id,
-            number=next(self._numbers),
-            run_id=run.id,
-            spec=spec,
-            input=run.input,
-            metadata=run.metadata,
-            labels=wishes or spec.labels,
-            priority=request.priority if request.HasField("priority") else 1,
-            desired_worker=request.desired_worker_id or None,
-            parent_task=run.parent_task,
-            child_index=request.child_index if request.HasField("child_index") else None,
-            child_key=request.child_key if request.HasField("child_key") else None,
-        )
 
     def forget(self, run_id: str) -> None:
         """Lose a run and its tasks; child keys still lead to its id."""
@@ -132,7 +102,7 @@ class Engine:
     def enqueue(self, task: Task) -> None:
         task.status = Status.QUEUED
         self._show(task, Status.QUEUED)
-        self._set_timer(task, seconds(task.spec.schedule_timeout), self._schedule_timeout)
+        self._clocks.set(task, seconds(task.spec.schedule_timeout), self._schedule_timeout)
         self._queues.push(task)
         self.wake()
 
@@ -140,9 +110,9 @@ class Engine:
         """Look for places for queued tasks, once, soon."""
         if not self._awake:
             self._awake = True
-            self.loop.call_soon(self._assign_all)
+            self.loop.call_soon(self.assign_now)
 
-    def _assign_all(self) -> None:
+    def assign_now(self) -> None:
         self._awake = False
         self._queues.drain(self._place)
 
@@ -151,7 +121,7 @@ class Engine:
         if worker is None or worker.stream is None:
             return False
         if self.trouble.takes_assignment(self.runs[task.run_id].workflow.name):
-            self._stop_timer(task)
+            self._clocks.stop(task)
         else:
             self._assign(task, worker, worker.stream)
         return True
@@ -164,12 +134,12 @@ class Engine:
         if task.spec.durable:
             invocation = self.durable.setdefault(task.id, DurableLog(task.id)).start_invocation()
         self._show(task, Status.RUNNING)
-        self._set_timer(task, seconds(task.spec.timeout), self._execution_timeout)
+        self._clocks.set(task, seconds(task.spec.timeout), self._execution_timeout)
         stream.put_nowait(start_action(self.tenant, self.runs[task.run_id], task, invocation=invocation))
 
     def _release(self, task: Task) -> None:
         """Take a task off its worker and stop its clock."""
-        self._stop_timer(task)
+        self._clocks.stop(task)
         worker = self.fleet.workers.get(task.worker_id or "")
         if worker is not None:
             self.fleet.vacate(worker, task)
@@ -200,11 +170,11 @@ class Engine:
             return
         task.app_retries += 1
         task.retry_count += 1
-        delay = _backoff(task)
+        delay = backoff(task)
         if delay:
             task.status = Status.QUEUED
             self._show(task, Status.QUEUED)
-            self._set_timer(task, delay, self.enqueue)
+            self._clocks.set(task, delay, self.enqueue)
         else:
             self.enqueue(task)
 
@@ -218,9 +188,9 @@ class Engine:
 
     def refresh_timeout(self, task: Task, increment: str) -> float:
         """Add to the execution timeout; returns the seconds that are left then."""
-        left = task.timer.when() - self.loop.time() if task.timer else 0.0
-        self._set_timer(task, left + seconds(increment), self._execution_timeout)
-        return left + seconds(increment)
+        left = self._clocks.left(task) + seconds(increment)
+        self._clocks.set(task, left, self._execution_timeout)
+        return left
 
     def release_slot(self, task: Task) -> None:
         worker = self.fleet.workers.get(task.worker_id or "")
@@ -330,31 +300,3 @@ class Engine:
         task.shown_status, task.shown_error = status, error
         if task.run_id in self.runs:
             self.runs[task.run_id].visible = True
-
-    # -- clocks --------------------------------------------------------------------------------------------------
-
-    def _set_timer(self, task: Task, delay: float, then: Callable[[Task], None]) -> None:
-        self._stop_timer(task)
-        task.timer = self.loop.call_later(delay, self._ring, task, then)
-
-    def _ring(self, task: Task, then: Callable[[Task], None]) -> None:
-        task.timer = None
-        then(task)
-
-    def _stop_timer(self, task: Task) -> None:
-        if task.timer is not None:
-            task.timer.cancel()
-            task.timer = None
-
-
-def result(run: Run) -> dict[str, Any]:
-    """A finished run's output as others get it: the task's own for one task, else by task name."""
-    outputs = {task.spec.name: json.loads(task.output) for task in run.tasks if task.output}
-    return next(iter(outputs.values()), {}) if len(run.workflow.tasks) == 1 else outputs
-
-
-def _backoff(task: Task) -> float:
-    if task.spec.backoff_factor is None:
-        return 0.0
-    delay = float(task.spec.backoff_factor**task.app_retries)
-    return delay if task.spec.backoff_max is None else min(delay, task.spec.backoff_max)

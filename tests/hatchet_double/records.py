@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -116,6 +117,12 @@ class Run:
     @property
     def shown_status(self) -> Status:
         return derive([task.shown_status for task in self.tasks])
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The output as others get it: the task's own for a workflow of one task, else by task name."""
+        outputs = {task.spec.name: json.loads(task.output) for task in self.tasks if task.output}
+        return next(iter(outputs.values()), {}) if len(self.workflow.tasks) == 1 else outputs
 
 
 def derive(statuses: list[Status]) -> Status:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from .engine import result
 from .records import Run, Status, Task, Worker
 
 Json = dict[str, Any]
@@ -73,7 +72,7 @@ def run_summary(run: Run, tenant: str, *, payloads: bool = True) -> Json:
         "displayName": f"{run.workflow.name}-{run.tasks[0].number}",
         "type": "DAG",
         "status": run.shown_status.value,
-        "output": result(run) if payloads else {},
+        "output": run.result if payloads else {},
         "children": rows,
     }
 
@@ -92,7 +91,7 @@ def run_details(run: Run, tenant: str) -> Json:
             "displayName": f"{run.workflow.name}-{run.tasks[0].number}",
             "workflowId": run.workflow.id,
             "workflowVersionId": run.workflow.version_id,
-            "output": result(run) if completed else {},
+            "output": run.result if completed else {},
             "errorMessage": errors[0] if errors else "",
             "input": run.input,
             "createdAt": _time(run.created),
