@@ -3,9 +3,10 @@
     <root>/index/<address hash>.json      which content an address had when it was last asked; its mtime says when
     <root>/objects/<content hash>/<name>  the file, under the name the function shall see
     <root>/locks/<address hash>.lock      held by the one process that looks and fetches
+    <root>/use/<process>                  the files a living process was given and has not released, one a line
 
-A file that a process was given is in use until the process ends or calls `release`: it is held by a shared flock on the
-file itself, which the eviction would need alone.
+A file is in use until the process that was given it ends or calls `release`. A process holds a lock on its list, so the
+lists of the dead can be told; and no list grows while files are evicted.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ class Cache:
     def __init__(self, root: Path, max_bytes: int) -> None:
         self._root = root
         self._max_bytes = max_bytes
-        self._held: dict[Path, int] = {}
+        self._used: set[str] = set()
+        self._list: int | None = None
         self._guard = threading.Lock()
         self._added = max_bytes  # unknown until the first look at the folder
 
@@ -112,9 +114,9 @@ class Cache:
     def release(self) -> None:
         """Give up every file this process was given: from now on they may be evicted."""
         with self._guard:
-            held, self._held = self._held, {}
-        for descriptor in held.values():
-            os.close(descriptor)
+            self._used.clear()
+            if self._list is not None:
+                os.ftruncate(self._list, 0)
 
     def _fresh(self, index: Path, *, forever: bool) -> Path | None:
         known = _read(index)
@@ -123,67 +125,100 @@ class Cache:
         return self._root / known.file if self._hold(known) else None
 
     def _hold(self, known: _Indexed) -> bool:
-        """Take a shared lock on a file if it is there and whole."""
+        """Note that this process uses a file, if it is there and whole."""
         path = self._root / known.file
-        with self._guard:
-            if (held := self._held.get(path)) is not None:
-                if _is(path, held):
-                    return True
-                os.close(self._held.pop(path))
+        with self._guard, self._door(fcntl.LOCK_SH):
             try:
-                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                found = path.stat()
             except FileNotFoundError:
                 return False
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-            found = os.fstat(descriptor)
-            if found.st_nlink == 0 or found.st_size != known.size:
-                os.close(descriptor)
+            if found.st_size != known.size:
                 return False
-            self._held[path] = descriptor
+            if known.file not in self._used:
+                self._note(known.file)
         if time.time() - found.st_atime > _TOUCH:
             with contextlib.suppress(PermissionError, FileNotFoundError):
                 os.utime(path, (time.time(), found.st_mtime))
         return True
 
+    def _note(self, file: str) -> None:
+        if self._list is None:
+            path = self._folder("use") / f"{os.getpid()}-{os.urandom(4).hex()}"
+            self._list = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            fcntl.flock(self._list, fcntl.LOCK_EX)
+        os.write(self._list, json.dumps(file).encode() + b"\n")
+        self._used.add(file)
+
+    def _in_use(self) -> set[str]:
+        """The files that living processes use; the lists of dead ones go on the way."""
+        used: set[str] = set()
+        for path in self._folder("use").iterdir():
+            with path.open("rb") as listed:
+                try:
+                    fcntl.flock(listed, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    used.update(json.loads(line) for line in listed)
+                else:
+                    path.unlink()
+        return used
+
+    @contextlib.contextmanager
+    def _door(self, how: int) -> Iterator[None]:
+        """Shared by those who note that they use a file, alone for who evicts."""
+        descriptor = os.open(self._folder("locks") / "evict.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(descriptor, how)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _folder(self, name: str) -> Path:
+        folder = self._root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def _fetch(
         self, address: str, folder: Path, name: Callable[[Path], str], download: Callable[[Path], None]
     ) -> _Indexed:
         partial = self._root / folder / f"{_PARTIAL}-{os.getpid()}"
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        for left in partial.parent.glob(f"{_PARTIAL}-*"):  # of a killed process: we hold the lock
-            left.unlink(missing_ok=True)
+        with self._door(fcntl.LOCK_SH):
+            for left in self._folder(str(folder)).glob(f"{_PARTIAL}-*"):  # of a killed process: we hold the lock
+                left.unlink(missing_ok=True)
+            partial.touch()
         try:
             download(partial)
             fetched = _Indexed(address, str(folder / name(partial)), partial.stat().st_size)
             partial.chmod(0o444)
-            partial.replace(self._root / fetched.file)
+            with self._guard, self._door(fcntl.LOCK_SH):
+                self._note(fetched.file)
+                partial.replace(self._root / fetched.file)
         finally:
             partial.unlink(missing_ok=True)
-        self._hold(fetched)
         return fetched
 
     def _lock(self, name: str) -> BaseFileLock:
         from filelock import FileLock
 
-        folder = self._root / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / f"{name}.lock")
+        return FileLock(self._folder("locks") / f"{name}.lock")
 
     def _make_room(self, added: int) -> None:
         """Evict down to nine tenths, looking at the folder again whenever a hundredth was added."""
-        from filelock import Timeout
-
         self._added += added
         if self._added < self._max_bytes / 100:
             return
-        with contextlib.suppress(Timeout), self._lock("evict").acquire(timeout=0):
+        self._added = 0
+        with self._guard, self._door(fcntl.LOCK_EX):
             kept = sorted(self._objects())
             total = sum(size for _, size, _ in kept)
+            used = self._in_use() if total > self._max_bytes else set()
             for _, size, path in kept if total > self._max_bytes else ():
                 if total <= self._max_bytes * 0.9:
                     break
-                total -= size if _evict(path) else 0
-            self._added = 0
+                if str(path.relative_to(self._root)) not in used:
+                    path.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):
+                        path.parent.rmdir()
+                    total -= size
 
     def _objects(self) -> Iterator[tuple[float, int, Path]]:
         """Last use, size and path of every object; what killed processes left half-written goes on the way."""
@@ -202,11 +237,11 @@ def of_machine() -> Cache:
     Raises:
         ConfigError: SCYTHE_CACHE_SIZE is no size.
     """
-    return _open(os.environ.get(DIRECTORY), os.environ.get(SIZE) or DEFAULT_SIZE)
+    return _open(os.environ.get(DIRECTORY), os.environ.get(SIZE) or DEFAULT_SIZE, os.getpid())
 
 
 @lru_cache(maxsize=1)
-def _open(folder: str | None, size: str) -> Cache:
+def _open(folder: str | None, size: str, process: int) -> Cache:  # noqa: ARG001 - a fork is a process of its own
     from platformdirs import user_cache_path
     from pydantic import ByteSize, TypeAdapter, ValidationError
 
@@ -215,31 +250,6 @@ def _open(folder: str | None, size: str) -> Cache:
     except ValidationError:
         raise ConfigError(f"{SIZE}: {size!r} is not a size in bytes; write it like 20GB or 500MiB") from None
     return Cache(Path(folder).expanduser().absolute() if folder else user_cache_path("scythe") / "files", max_bytes)
-
-
-def _evict(path: Path) -> bool:
-    """Remove a file unless somebody uses it."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            path.parent.rmdir()
-    except (BlockingIOError, PermissionError):
-        return False
-    finally:
-        os.close(descriptor)
-    return True
-
-
-def _is(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
 
 
 def _read(index: Path) -> _Indexed | None:

@@ -70,10 +70,10 @@ def _answer(method: str, address: str) -> Iterator[BaseHTTPResponse]:
         except BaseException:
             answer.close()
             raise
-        if method == "GET":
-            answer.close()  # what is left of an unread body is not worth reading
+        if method == "HEAD":
+            answer.drain_conn()
         else:
-            answer.release_conn()
+            answer.close()  # what is left of an unread body is not worth reading
     except HTTPError as exc:
         reason = getattr(exc, "reason", None) or exc.__cause__ or exc
         raise WebError(str(reason)) from exc
