@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import dataclasses
 import threading
 import time
 from collections import Counter
@@ -65,7 +66,7 @@ class HatchetDouble:
     @property
     def runs(self) -> list[Run]:
         """All runs, in the order of their creation."""
-        return self._ask(lambda: [copy.copy(run) for run in self._engine.runs.values()])
+        return self._ask(lambda: [_snapshot(run) for run in self._engine.runs.values()])
 
     @property
     def tasks(self) -> list[Task]:
@@ -83,7 +84,7 @@ class HatchetDouble:
         return self._access.calls.copy()
 
     def run(self, run_id: str) -> Run:
-        return self._ask(lambda: copy.copy(self._engine.runs[run_id]))
+        return self._ask(lambda: _snapshot(self._engine.runs[run_id]))
 
     def durable_nodes(self, task_id: str) -> list[Entry]:
         """The log of a durable task: what it spawned, slept for and remembered; empty before its first node."""
@@ -168,6 +169,10 @@ class HatchetDouble:
             if self._servers.up:
                 self._engine.check_workers()
             self._engine.wake()
+
+
+def _snapshot(run: Run) -> Run:
+    return dataclasses.replace(run, tasks=[copy.copy(task) for task in run.tasks])
 
 
 def _quiet_poller(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
