@@ -22,6 +22,8 @@ ARTIFACTS = "artifacts"
 CONTROL = "control"
 INPUT = "scatter-gather/input"
 OUTPUT = "scatter-gather/output"
+OUTCOME_SCHEMA = "control/outcomes.pq"
+"""An outcome part without rows: the columns and types of the run's outcomes."""
 RESULTS = "results"
 FINAL = "final"
 
@@ -82,24 +84,14 @@ def final(table: str) -> str:
     return f"{FINAL}/{table}.pq"
 
 
-def lease(number: int) -> str:
-    """The lease that is taken or renewed with this number."""
-    return f"{CONTROL}/lease-{number}.yml"
+def mark(kind: str, number: int) -> str:
+    """A numbered object of the control folder, written once: lease, generation, cancel, ended, gathered."""
+    return f"{CONTROL}/{kind}-{number}.yml"
 
 
-def cancel(generation: int) -> str:
-    """The mark that a generation was cancelled."""
-    return f"{CONTROL}/cancel-{generation}.yml"
-
-
-def generation(number: int) -> str:
-    """The record that a generation began: who, when, what it set out to run."""
-    return f"{CONTROL}/generation-{number}.yml"
-
-
-def ended(number: int) -> str:
-    """The record of how a generation ended."""
-    return f"{CONTROL}/ended-{number}.yml"
+def aside(part: PartName) -> str:
+    """The note that a part cannot be read and counts for nothing."""
+    return f"{CONTROL}/aside-{part.block}-{part.file}.yml"
 
 
 def split(first: int, last: int, generation: int) -> str:

@@ -1,0 +1,219 @@
+"""The local engine: all of a run's rows on the lanes of this machine, without any server."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scythe_cli import layout, ledger, lease
+from scythe_cli.engines.base import Ended
+from scythe_cli.errors import KeyExists, StoreError
+from scythe_cli.forkserver import Record
+from scythe_cli.leaf import Job
+from scythe_cli.parts import PartWriter
+from scythe_cli.pool import Pool
+from scythe_cli.processes import host
+from scythe_cli.scratch import scratch
+from scythe_cli.supervisor import RunWork, Supervisor
+from scythe_cli.tree import cut_at_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from scythe_cli.engines.base import Work
+    from scythe_cli.events import Listener
+    from scythe_cli.tree import Range
+
+TAKE_SECONDS = 0.5
+"""Work a lane is given at a time, once the cost of a spec is known."""
+CANCEL_POLL_SECONDS = 2.0
+
+
+class GuidedSource:
+    """Hands out ranges that shrink as the end nears, so that the last ones are single specs.
+
+    Args:
+        run: the run the rows belong to.
+        ranges: the rows, sorted.
+        leaf_size: the most rows at a time, or "auto".
+    """
+
+    def __init__(self, run: RunWork, ranges: list[Range], *, leaf_size: int | str) -> None:
+        self._run = run
+        self._left = deque(cut_at_blocks(ranges))
+        self._rows = sum(map(len, self._left))
+        self._most = layout.BLOCK if isinstance(leaf_size, str) else leaf_size
+
+    def next(self, cost: float | None, lanes: int) -> tuple[RunWork, int, Sequence[int]] | None:
+        """The next rows; see `Source`."""
+        if not self._left:
+            return None
+        one = self._left.popleft()
+        size = min(len(one), self._size(cost, lanes))
+        rows = range(one.first, one.first + size)
+        if size < len(one):
+            self._left.appendleft(type(one)(one.first + size, one.last))
+        self._rows -= size
+        return self._run, layout.block_of(one.first), rows
+
+    def _size(self, cost: float | None, lanes: int) -> int:
+        if cost is None:
+            return 1
+        by_time = TAKE_SECONDS / max(cost, 1e-9)
+        guided = -(-self._rows // (2 * lanes))
+        return max(1, int(min(by_time, guided, self._most)))
+
+    def exhausted(self) -> bool:
+        """Whether all rows were handed out."""
+        return not self._left
+
+
+class LocalTicket:
+    """Work on this machine. It is done in the thread that waits."""
+
+    def __init__(self, work: Work, lanes: int) -> None:
+        self._work = work
+        self._lanes = lanes
+        self._supervisor: Supervisor | None = None
+        self._stops = 0
+        self.link: str | None = None
+
+    @property
+    def workflow_run_id(self) -> str | None:
+        """The run's root id: the local engine has none of its own."""
+        return self._work.run.manifest.root_workflow_run_id
+
+    def stop(self) -> None:
+        """Ask for the end; the second time, at once."""
+        self._stops += 1
+        if self._supervisor is not None:
+            self._supervisor.stop("interrupted", "interrupted")
+
+    def wait(self, listener: Listener) -> Ended | None:
+        """Work through the rows; see `Ticket`."""
+        work = self._work
+        with ExitStack() as stack:
+            stack.enter_context(lease.hold(work.run.store))
+            _begin(work, self._lanes)
+            folder = stack.enter_context(scratch())
+            writer = PartWriter(work.run.store, generation=work.generation, flush=work.file.run.flush)
+            stack.callback(writer.close)
+            run = run_work(work, writer, folder)
+            record = Record(work.experiment.target, str(work.experiment.folder), str(folder))
+            pool = Pool(record, min(self._lanes, max(1, work.todo)))
+            stack.callback(pool.close)
+            source = GuidedSource(run, work.ranges, leaf_size=work.file.run.leaf_size)
+            self._supervisor = Supervisor(pool, source, listener=listener, grace=work.file.run.grace)
+            for _ in range(self._stops):
+                self.stop()
+            with _watching_for_cancel(work, self._supervisor):
+                stop = self._supervisor.run()
+            ended = None if stop is None else Ended(stop.reason, stop.detail)
+            _end(work, ended)
+        return ended
+
+
+def run_work(work: Work, writer: PartWriter, folder: Path, *, worker: str | None = None) -> RunWork:
+    """What a supervisor needs to know of a run; shared by all engines."""
+    settings = work.file.run
+    outbox = folder / "outbox"
+    outbox.mkdir(exist_ok=True)
+    job = Job(
+        key=f"{work.run.id}#{work.generation}",
+        experiment_id=work.run.id,
+        root=work.run.store.locate(""),
+        outbox=str(outbox),
+        max_attempts=1 + settings.retries,
+        worker=worker or host(),
+        memory_limited=settings.memory is not None,
+    )
+    return RunWork(
+        job=job,
+        store=work.run.store,
+        writer=writer,
+        schema=pq.read_schema(pa.BufferReader(work.run.store.read(layout.OUTCOME_SCHEMA))),
+        place=work.run.manifest.place,
+        total=work.run.total,
+        max_failures=settings.max_failures,
+        timeout=settings.timeout,
+        memory=settings.memory,
+        done_before=work.done,
+        failed_before=work.failed,
+        canary=work.generation == 1 and work.todo > 20 and not settings.max_failures.off,
+    )
+
+
+def _begin(work: Work, lanes: int) -> None:
+    note = {
+        "host": host(),
+        "pid": os.getpid(),
+        "began": datetime.now(UTC).isoformat(),
+        "engine": "local",
+        "lanes": lanes,
+        "todo": work.todo,
+        "done": work.done,
+    }
+    ledger.write_mark(work.run.store, "generation", work.generation, note)
+
+
+def _end(work: Work, ended: Ended | None) -> None:
+    note = {
+        "ended": datetime.now(UTC).isoformat(),
+        "reason": ended.reason if ended else "done",
+        "detail": ended.detail if ended else "",
+    }
+    try:
+        ledger.write_mark(work.run.store, "ended", work.generation, note)
+    except KeyExists:
+        return
+
+
+@contextmanager
+def _watching_for_cancel(work: Work, supervisor: Supervisor) -> Iterator[None]:
+    """Look for the cancel mark of this generation now and then, away from the loop that must not wait."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(CANCEL_POLL_SECONDS):
+            try:
+                mark = ledger.read_mark(work.run.store, "cancel", work.generation)
+            except StoreError:
+                continue
+            if mark is not None:
+                supervisor.stop("cancelled", f"cancelled by {mark['by']} at {mark['at']}")
+                return
+
+    thread = threading.Thread(target=watch, daemon=True, name="scythe-cancel")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+class LocalEngine:
+    """Runs on this machine's lanes.
+
+    Args:
+        lanes: processes; the machine's cores unless given.
+    """
+
+    def __init__(self, lanes: int | None = None) -> None:
+        self.lanes = lanes or _cores()
+
+    def submit(self, work: Work) -> LocalTicket:
+        """Take on work; it is done when the ticket is waited for."""
+        return LocalTicket(work, self.lanes)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,189 @@
+"""One final table while it is being written: row groups of a parquet file on the local disk, plain and with an index.
+
+The index is written as columns and named in the metadata that pandas reads, so that pandas gives a MultiIndex and
+everything else sees plain columns.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scythe_cli import frames, layout, outcomes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+GROUP_ROWS = 1 << 17
+GROUP_BYTES = 64 << 20
+ABOUT = b"scythe"
+"""Metadata of a final table: JSON with experiment_id, partial, specs, missing."""
+
+_ERRORS = {
+    outcomes.ERROR_TYPE: "error_type",
+    outcomes.MESSAGE: "message",
+    outcomes.TRACEBACK: "traceback",
+    outcomes.KIND: "kind",
+    outcomes.ATTEMPTS: "attempts",
+    outcomes.DURATION: "duration",
+    outcomes.WORKER: "worker",
+    outcomes.LOG: "log",
+}
+
+
+def error_columns(index: Sequence[str]) -> dict[str, str]:
+    """Columns of an outcome part that errors.pq takes, and their names there.
+
+    An input field may have one of these names; the index keeps it, as in all tables, and the error column gets an
+    underscore behind its own.
+    """
+    taken = set(index)
+    return {part: f"{name}_" if name in taken else name for part, name in _ERRORS.items()}
+
+
+class FinalTable:
+    """A final table in the making.
+
+    Args:
+        path: the local file.
+        schema: its columns: outputs, then the index.
+        index: names of the index columns; `sort_subindex` is one wherever it stands.
+        about: what the metadata tell of the run.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, *, index: Sequence[str], about: dict[str, Any]) -> None:
+        self.path = path
+        self.rows = 0
+        self._index = [*index, layout.SORT_SUBINDEX]
+        self._about = about
+        self._held: list[pa.Table] = []
+        self._held_rows = 0
+        self._held_bytes = 0
+        self._open(schema)
+
+    def _open(self, schema: pa.Schema) -> None:
+        self.schema = schema.with_metadata(_metadata(schema, self._index, self._about))
+        self.own = [name for name in schema.names if name not in self._index]
+        self._writer = pq.ParquetWriter(
+            self.path,
+            self.schema,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=[f.name for f in schema if pa.types.is_string(f.type) and f.name != layout.WORKFLOW_RUN_ID],
+            column_encoding={layout.WORKFLOW_RUN_ID: "DELTA_BYTE_ARRAY"},
+            write_statistics=True,
+        )
+
+    def add(self, columns: Sequence[pa.ChunkedArray]) -> None:
+        """Append rows, column by column in the schema's order."""
+        table = pa.table(list(columns), schema=self.schema)
+        self._held.append(table)
+        self._held_rows += table.num_rows
+        self._held_bytes += table.nbytes
+        if self._held_rows >= GROUP_ROWS or self._held_bytes >= GROUP_BYTES:
+            self._write()
+
+    def _write(self) -> None:
+        if not self._held:
+            return
+        table = pa.concat_tables(self._held)
+        self._writer.write_table(table, row_group_size=GROUP_ROWS)
+        self.rows += table.num_rows
+        self._held, self._held_rows, self._held_bytes = [], 0, 0
+
+    def close(self) -> None:
+        """Write what is held and end the file."""
+        self._write()
+        self._writer.close()
+
+    def fit(self, frame: pa.Table) -> pa.Table | str:
+        """A frame with this table's columns, which widen where no value changes; or why that cannot be."""
+        head = pa.schema([self.schema.field(name) for name in self.own])
+        tail = [frame.schema.field(frames.ROW), frame.schema.field(layout.SORT_SUBINDEX)]
+        own = frame.drop_columns([frames.ROW, layout.SORT_SUBINDEX]).schema
+        wider = frames.widen(head, own)
+        if wider is None:
+            return _clash(head, own)
+        try:
+            fitted = frames.fit(frame, pa.schema([*wider, *tail]))
+            if not wider.equals(head):
+                self._rewrite(pa.schema([*wider, *list(self.schema)[len(self.own) :]]))
+        except pa.ArrowInvalid:
+            return _clash(head, own)
+        return fitted
+
+    def refit(self, frame: pa.Table) -> pa.Table:
+        """A frame that was fitted before the table widened once more."""
+        head = [self.schema.field(name) for name in self.own]
+        return frames.fit(frame, pa.schema([*head, frame.schema.field(frames.ROW), frame.schema.field(layout.SORT_SUBINDEX)]))
+
+    def _rewrite(self, schema: pa.Schema) -> None:
+        """Start the file again with wider columns. Raises `pa.ArrowInvalid` when a value would change."""
+        held = [frames.fit(table, schema) for table in self._held]
+        self._writer.close()
+        narrow = self.path.rename(self.path.with_suffix(".narrow"))
+        old = self.schema
+        self._open(schema)
+        try:
+            for batch in pq.ParquetFile(narrow).iter_batches(GROUP_ROWS):
+                self._writer.write_table(frames.fit(pa.Table.from_batches([batch]), self.schema))
+        except pa.ArrowInvalid:
+            self._writer.close()
+            self._open(old)
+            for batch in pq.ParquetFile(narrow).iter_batches(GROUP_ROWS):
+                self._writer.write_batch(batch)
+            raise
+        finally:
+            narrow.unlink()
+        self._held = [table.replace_schema_metadata(self.schema.metadata) for table in held]
+
+
+def _clash(head: pa.Schema, own: pa.Schema) -> str:
+    for field in own:
+        at = head.get_field_index(field.name)
+        if at >= 0 and head.field(at).type != field.type:
+            return f"column {field.name!r} is {field.type}, not {head.field(at).type},"
+    return "columns do not go together"
+
+
+def _metadata(schema: pa.Schema, index: Sequence[str], about: dict[str, Any]) -> dict[bytes, bytes]:
+    levels = [name for name in index if name in schema.names]
+    columns = [
+        {
+            "name": field.name,
+            "field_name": field.name,
+            "pandas_type": _pandas_type(field.type),
+            "numpy_type": _numpy_type(field),
+            "metadata": None,
+        }
+        for field in schema
+    ]
+    return {
+        b"pandas": json.dumps({"index_columns": levels, "columns": columns}).encode(),
+        ABOUT: json.dumps(about).encode(),
+    }
+
+
+def _pandas_type(kind: pa.DataType) -> str:
+    if pa.types.is_string(kind):
+        return "unicode"
+    if pa.types.is_float64(kind):
+        return "float64"
+    if pa.types.is_timestamp(kind):
+        return "datetimetz" if kind.tz else "datetime"
+    return {"date32[day]": "date", "double": "float64", "float": "float32"}.get(str(kind), str(kind))
+
+
+def _numpy_type(field: pa.Field) -> str:
+    kind = field.type
+    if pa.types.is_integer(kind):
+        return str(kind).capitalize().replace("Uint", "UInt") if field.nullable else str(kind)
+    if pa.types.is_timestamp(kind):
+        return f"datetime64[{kind.unit}]"
+    if pa.types.is_duration(kind):
+        return f"timedelta64[{kind.unit}]"
+    return {"double": "float64", "float": "float32", "bool": "bool"}.get(str(kind), "object")

@@ -1,0 +1,242 @@
+"""The process that lanes are forked from: it imports the user's module once and then does nothing else.
+
+Takes a record of names over a socket, leaves lanes and tells of their ends. It is the parent of every lane and inherits
+whatever a dead lane leaves running, so nothing of a spec outlives its lane; it dies with its supervisor, and its lanes
+die with it. It never runs user code beyond the import, never uses polars, and has one thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from scythe_cli import processes
+from scythe_cli.errors import EntryPointError
+from scythe_cli.experiment import load
+from scythe_cli.leaf import Lane
+
+if TYPE_CHECKING:
+    from scythe_cli.experiment import Experiment
+
+CANARY_SECONDS = 3.0
+RUN_TAG = "SCYTHE_LANE_OF"
+"""Environment variable of every lane and its children: the scratch folder of the supervisor that started them."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that a fork server is told: names only.
+
+    Attributes:
+        target: the entry point, `module:function` or `file.py:function`.
+        folder: where the target is resolved from, and the lanes' working directory.
+        scratch: the supervisor's folder for temporary files.
+    """
+
+    target: str
+    folder: str
+    scratch: str
+
+
+def command(fd: int, record: Record) -> list[str]:
+    """The command line that starts a fork server which talks on `fd`."""
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        f"from scythe_cli.forkserver import main; main({fd}, {json.dumps(asdict(record))!r})"
+    )
+    return [sys.executable, "-c", code]
+
+
+def _lane_command(record: Record, fds: tuple[int, int, int]) -> list[str]:
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        f"from scythe_cli.forkserver import lane_main; lane_main({json.dumps(asdict(record))!r}, {fds!r})"
+    )
+    return [sys.executable, "-c", code]
+
+
+def lane_main(text: str, fds: tuple[int, int, int]) -> NoReturn:
+    """A lane that was not forked: import the user's module here, then work."""
+    record = Record(**json.loads(text))
+    processes.die_with_parent()
+    experiment, broken = _import(record)
+    _work(record, experiment, broken, fds)
+
+
+def main(fd: int, text: str) -> None:
+    """Run the fork server until the other end of `fd` closes."""
+    record = Record(**json.loads(text))
+    processes.die_with_parent()
+    processes.adopt_orphans()
+    os.environ[RUN_TAG] = record.scratch
+    os.chdir(record.folder)
+    experiment, broken = _import(record)
+    forks = _can_fork()
+    gc.collect()
+    gc.freeze()
+    _ForkServer(socket.socket(fileno=fd), record, experiment, broken, forks=forks).serve()
+
+
+def _import(record: Record) -> tuple[Experiment | None, str | None]:
+    for module in ("pyarrow", "pyarrow.parquet", "pyarrow.compute"):
+        importlib.import_module(module)
+    try:
+        return load(record.target, record.folder), None
+    except EntryPointError as exc:
+        return None, exc.message
+    except BaseException:  # noqa: BLE001 - the user's module may raise anything; every row then says what
+        return None, traceback.format_exc()
+
+
+def _can_fork() -> bool:
+    """Fork one child that does what hangs after a bad fork, under a limit. Only where something may have threads."""
+    if "polars" not in sys.modules:
+        return True
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(BaseException):
+            polars = importlib.import_module("polars")
+            polars.DataFrame({"a": [1, 2]}).group_by("a").len()
+            os._exit(0)
+        os._exit(1)
+    deadline = time.monotonic() + CANARY_SECONDS
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return status == 0
+        select.select([], [], [], 0.005)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return False
+
+
+def _work(record: Record, experiment: Experiment | None, broken: str | None, fds: tuple[int, int, int]) -> NoReturn:
+    """Be a lane until there is no more work, then end without running anybody's exit handlers twice."""
+    processes.adopt_orphans()
+    os.environ[RUN_TAG] = record.scratch
+    os.chdir(record.folder)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
+    connection, marker, capture = fds
+    for fd in fds:
+        os.set_inheritable(fd, False)
+    code = 1
+    try:
+        Lane(socket.socket(fileno=connection), marker, capture, experiment, broken, record.scratch).serve()
+        code = 0
+    except BaseException:  # noqa: BLE001 - a lane must not climb into the fork server's stack
+        os.write(capture, traceback.format_exc().encode())
+    finally:
+        os._exit(code)
+
+
+class _ForkServer:
+    def __init__(
+        self,
+        control: socket.socket,
+        record: Record,
+        experiment: Experiment | None,
+        broken: str | None,
+        *,
+        forks: bool,
+    ) -> None:
+        self._control = control
+        self._record = record
+        self._experiment = experiment
+        self._broken = broken
+        self._forks = forks
+        self._lanes: dict[int, int] = {}
+        self._fds: list[int] = []
+        self._text = b""
+        self._wake, wake_write = os.pipe()
+        os.set_blocking(wake_write, False)
+        os.set_blocking(self._wake, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        self._wake_write = wake_write
+
+    def serve(self) -> None:
+        self._say(event="ready", forks=self._forks, import_error=self._broken)
+        while True:
+            readable, _, _ = select.select([self._control, self._wake], [], [])
+            if self._wake in readable:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake, 4096)
+                self._reap()
+            if self._control in readable and not self._listen():
+                break
+        for pid in self._lanes:
+            processes.kill_group(pid)
+        processes.kill_children()
+
+    def _listen(self) -> bool:
+        data, fds, _, _ = socket.recv_fds(self._control, 65536, 16)
+        if not data:
+            return False
+        self._fds += fds
+        *lines, self._text = (self._text + data).split(b"\n")
+        for line in lines:
+            order = json.loads(line)
+            if order["order"] == "lane":
+                take, self._fds = self._fds[:3], self._fds[3:]
+                self._start(order["lane"], (take[0], take[1], take[2]))
+            elif order["order"] == "kill":
+                for pid, lane in self._lanes.items():
+                    if lane == order["lane"]:
+                        processes.kill_group(pid)
+        return True
+
+    def _start(self, lane: int, fds: tuple[int, int, int]) -> None:
+        pid = os.fork()
+        if pid == 0:
+            self._become_lane(fds)
+        for fd in fds:
+            os.close(fd)
+        self._lanes[pid] = lane
+        self._say(event="started", lane=lane, pid=pid)
+
+    def _become_lane(self, fds: tuple[int, int, int]) -> NoReturn:
+        try:
+            os.setsid()
+            processes.die_with_parent()
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._control.close()
+            for fd in (self._wake, self._wake_write, *self._fds):
+                os.close(fd)
+            if not self._forks:
+                for fd in fds:
+                    os.set_inheritable(fd, True)
+                os.execv(sys.executable, _lane_command(self._record, fds))
+        except BaseException:  # noqa: BLE001 - a lane must not climb into the fork server's stack
+            os._exit(1)
+        _work(self._record, self._experiment, self._broken, fds)
+
+    def _reap(self) -> None:
+        ended = []
+        with contextlib.suppress(ChildProcessError):
+            while (found := os.waitpid(-1, os.WNOHANG)) != (0, 0):
+                ended.append(found)
+        known = [(pid, status) for pid, status in ended if pid in self._lanes]
+        for pid, _ in known:
+            processes.kill_group(pid)
+        lanes = {pid: self._lanes.pop(pid) for pid, _ in known}
+        if known:
+            processes.kill_children(keep=set(self._lanes))
+        for pid, status in known:
+            self._say(event="exit", lane=lanes[pid], status=os.waitstatus_to_exitcode(status))
+
+    def _say(self, **event: Any) -> None:
+        self._control.sendall(json.dumps(event).encode() + b"\n")

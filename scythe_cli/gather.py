@@ -1,0 +1,301 @@
+"""Builds the final tables from what a run's directory holds, and from nothing else.
+
+Takes outcome and frame parts block by block, in order; leaves final/*.pq, sorted by sort_index. Memory is bounded by
+blocks, not by the number of specs.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from scythe_cli import frames, layout, outcomes
+from scythe_cli.errors import KeyExists, NotFinishedError
+from scythe_cli.events import Gathered, GatherStarted, ignore
+from scythe_cli.final import FinalTable, error_columns
+from scythe_cli.ledger import read_ledger, set_aside, write_mark
+from scythe_cli.parts import CorruptPart, read_part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scythe_cli.events import Listener
+    from scythe_cli.layout import PartName
+    from scythe_cli.ledger import Ledger
+    from scythe_cli.run import Run
+
+AHEAD = 4
+"""Blocks that are read before their turn."""
+
+
+@dataclass(frozen=True)
+class FinalReport:
+    """What a gather left.
+
+    Attributes:
+        tables: the address of each final table by name, scalars first.
+        rows: its rows.
+        succeeded: specs in scalars.
+        failed: specs in errors.
+        missing: specs that have no outcome yet; 0 unless the tables are partial.
+    """
+
+    tables: dict[str, str]
+    rows: dict[str, int]
+    succeeded: int
+    failed: int
+    missing: int
+
+
+@dataclass(frozen=True)
+class _Block:
+    """One block, read: its specs, its winning outcomes in row order, and the frames of those."""
+
+    specs: pa.Table
+    outcomes: pa.Table
+    frames: list[tuple[str, pa.Table]]
+
+
+def gather(run: Run, *, partial: bool = False, listener: Listener = ignore) -> FinalReport:
+    """Build the final tables.
+
+    Args:
+        run: the run.
+        partial: build them although specs are missing; the tables' metadata say so.
+        listener: hears of progress.
+
+    Raises:
+        NotFinishedError: specs are missing and `partial` is false.
+        StoreError: the store does not answer or refuses.
+    """
+    ledger = read_ledger(run)
+    for part in ledger.corrupt:
+        set_aside(run.store, part, "it could not be read")
+    missing = ledger.total - ledger.done
+    if missing and not partial:
+        raise _incomplete(run, missing, ledger.corrupt)
+    listener(GatherStarted(ledger.done))
+    with tempfile.TemporaryDirectory(prefix="scythe-gather-") as folder:
+        return _Gather(run, ledger, Path(folder), listener).build(partial=partial)
+
+
+def _incomplete(run: Run, missing: int, corrupt: list[PartName]) -> NotFinishedError:
+    because = f"; {len(corrupt)} parts could not be read, the first {run.store.locate(corrupt[0].key)}" if corrupt else ""
+    return NotFinishedError(
+        f"{run.id}: {missing:,} of {run.total:,} specs have no outcome yet{because}",
+        hint=f"scythe allocate --resume {run.id}   or, for what there is:   scythe gather {run.id} --partial",
+    )
+
+
+class _Gather:
+    def __init__(self, run: Run, ledger: Ledger, folder: Path, listener: Listener) -> None:
+        self._run = run
+        self._ledger = ledger
+        self._folder = folder
+        self._listener = listener
+        self._schema = pq.read_schema(pa.BufferReader(run.store.read(layout.OUTCOME_SCHEMA)))
+        self._index = pq.read_schema(pa.BufferReader(run.store.read(layout.input_block(0))))
+        self._index = pa.schema([self._index.field(name) for name in run.manifest.index])
+        self._tables: dict[str, FinalTable] = {}
+        self._first_spec: dict[str, int] = {}
+
+    def build(self, *, partial: bool) -> FinalReport:
+        """Stream all blocks into local files, then put those in the store."""
+        missing = self._ledger.total - self._ledger.done
+        about = {"experiment_id": self._run.id, "partial": missing > 0, "specs": self._ledger.total, "missing": missing}
+        with ExitStack() as stack:
+            self._about, self._stack = about, stack
+            self._open_own()
+            seen = 0
+            for block in self._blocks(partial=partial):
+                self._add(block)
+                seen += block.outcomes.num_rows
+                self._listener(Gathered(seen))
+        for name, table in self._tables.items():
+            self._run.store.upload(layout.final(name), table.path, consume=True)
+        self._mark_gathered(missing)
+        return FinalReport(
+            tables={name: self._run.store.locate(layout.final(name)) for name in self._tables},
+            rows={name: table.rows for name, table in self._tables.items()},
+            succeeded=self._tables[layout.SCALARS].rows,
+            failed=self._tables[layout.ERRORS].rows,
+            missing=missing,
+        )
+
+    def _mark_gathered(self, missing: int) -> None:
+        if missing:
+            return
+        try:
+            write_mark(self._run.store, "gathered", self._ledger.generation, {"tables": list(self._tables)})
+        except KeyExists:
+            return
+
+    def _open(self, name: str, schema: pa.Schema) -> FinalTable:
+        table = FinalTable(self._folder / f"{name}.pq", schema, index=self._index.names, about=self._about)
+        self._stack.callback(table.close)
+        self._tables[name] = table
+        return table
+
+    def _open_own(self) -> None:
+        manifest = self._run.manifest
+        scalars = [self._schema.field(name) for name in manifest.scalars]
+        self._open(layout.SCALARS, pa.schema([*scalars, *self._index]))
+        if manifest.files:
+            files = [self._schema.field(name) for name in manifest.files]
+            self._open(layout.FILE_REFS, pa.schema([*files, *self._index]))
+        self._errors = error_columns(self._index.names)
+        errors = [pa.field(new, self._schema.field(old).type) for old, new in self._errors.items()]
+        self._open(layout.ERRORS, pa.schema([*errors, *self._index]))
+
+    def _blocks(self, *, partial: bool) -> Iterator[_Block]:
+        """Every block that has outcomes, in order, a few read ahead. With a corrupt part, tell and stop."""
+        numbers = sorted(self._ledger.blocks)
+        with ThreadPoolExecutor(AHEAD) as pool:
+            waiting = [pool.submit(self._read, number) for number in numbers[:AHEAD]]
+            for at in range(len(numbers)):
+                try:
+                    yield waiting.pop(0).result()
+                except CorruptPart as exc:
+                    for future in waiting:
+                        future.cancel()
+                    raise self._broken(numbers[at], exc) from exc
+                if at + AHEAD < len(numbers):
+                    waiting.append(pool.submit(self._read, numbers[at + AHEAD]))
+
+    def _broken(self, block: int, exc: CorruptPart) -> NotFinishedError:
+        """Set aside what cannot be read of a block, so that the next call knows."""
+        for part in self._ledger.blocks[block].by_part:
+            try:
+                read_part(self._run.store, part.key)
+            except CorruptPart as why:
+                set_aside(self._run.store, part, str(why))
+        return NotFinishedError(
+            f"{exc}; it was set aside and its specs count as missing",
+            hint=f"scythe allocate --resume {self._run.id}   or, for what there is:   "
+            f"scythe gather {self._run.id} --partial",
+        )
+
+    def _read(self, number: int) -> _Block:
+        store = self._run.store
+        specs = pq.read_table(
+            pa.BufferReader(store.read(layout.input_block(number))), columns=self._index.names, use_threads=False
+        )
+        rows, held = [], []
+        for part, wanted in self._ledger.blocks[number].by_part.items():
+            table = read_part(store, part.key)
+            frame_names = _frames_of(table)
+            table = table.cast(self._schema) if table.schema.equals(self._schema) else _fill(table, self._schema)
+            rows.append(_only(table, wanted, outcomes.ROW))
+            held += [(name, _only(read_part(store, part.frame_key(name)), wanted, frames.ROW)) for name in frame_names]
+        joined = pa.concat_tables(rows)
+        return _Block(specs, joined if len(rows) == 1 else joined.sort_by(outcomes.ROW), held)
+
+    def _add(self, block: _Block) -> None:
+        table, offset = block.outcomes, (block.outcomes.column(outcomes.ROW)[0].as_py() // layout.BLOCK) * layout.BLOCK
+        table = self._add_frames(block, table, offset)
+        bad = pc.is_valid(table.column(outcomes.KIND))
+        good, failed = (table, None) if not pc.any(bad).as_py() else (table.filter(pc.invert(bad)), table.filter(bad))
+        index = _take(block.specs, good.column(outcomes.ROW), offset)
+        self._tables[layout.SCALARS].add([*good.select(self._run.manifest.scalars).columns, *index.columns])
+        if self._run.manifest.files:
+            self._tables[layout.FILE_REFS].add([*good.select(self._run.manifest.files).columns, *index.columns])
+        if failed is not None:
+            index = _take(block.specs, failed.column(outcomes.ROW), offset)
+            self._tables[layout.ERRORS].add([*failed.select(list(self._errors)).columns, *index.columns])
+
+    def _add_frames(self, block: _Block, table: pa.Table, offset: int) -> pa.Table:
+        """Append a block's frames; specs whose frame does not go with the others' become failures."""
+        fitting: dict[str, list[pa.Table]] = {}
+        misfits: dict[int, str] = {}
+        for name, frame in sorted(block.frames, key=_by_name_and_row):
+            if name not in self._tables:
+                self._open_frame(name, frame, offset)
+            fitted = self._tables[name].fit(frame)
+            if isinstance(fitted, pa.Table):
+                fitting.setdefault(name, []).append(fitted)
+                continue
+            for row in frame.column(frames.ROW).unique().to_pylist():
+                misfits[row] = f"dataframes[{name!r}]: {fitted} in spec {row}, unlike in spec {self._first_spec[name]}"
+        for name, held in fitting.items():
+            self._append_frame(name, [self._tables[name].refit(frame) for frame in held], block.specs, offset, misfits)
+        return _with_misfits(table, misfits) if misfits else table
+
+    def _open_frame(self, name: str, frame: pa.Table, offset: int) -> None:
+        rows = frame.column(frames.ROW)
+        self._first_spec[name] = rows[0].as_py() if len(rows) else offset
+        own = frame.drop_columns([frames.ROW, layout.SORT_SUBINDEX]).schema
+        self._open(name, pa.schema([*own, *self._index, pa.field(layout.SORT_SUBINDEX, pa.int64())]))
+
+    def _append_frame(
+        self, name: str, held: list[pa.Table], specs: pa.Table, offset: int, misfits: dict[int, str]
+    ) -> None:
+        united = pa.concat_tables(held)
+        if misfits:
+            out = pc.is_in(united.column(frames.ROW), value_set=pa.array(list(misfits), type=pa.int64()))
+            united = united.filter(pc.invert(out))
+        if not _is_sorted(united.column(frames.ROW)):
+            united = united.sort_by([(frames.ROW, "ascending"), (layout.SORT_SUBINDEX, "ascending")])
+        if united.num_rows:
+            index = _take(specs, united.column(frames.ROW), offset)
+            own = united.select(self._tables[name].own).columns
+            self._tables[name].add([*own, *index.columns, united.column(layout.SORT_SUBINDEX)])
+
+
+def _by_name_and_row(named: tuple[str, pa.Table]) -> tuple[str, int]:
+    name, frame = named
+    return name, frame.column(frames.ROW)[0].as_py() if frame.num_rows else -1
+
+
+def _is_sorted(rows: pa.ChunkedArray) -> bool:
+    steps = pc.pairwise_diff(rows.combine_chunks())
+    return pc.min(steps).as_py() is None or pc.min(steps).as_py() >= 0
+
+
+def _frames_of(table: pa.Table) -> list[str]:
+    text = (table.schema.metadata or {}).get(outcomes.FRAMES_KEY, b"")
+    return text.decode().split(",") if text else []
+
+
+def _only(table: pa.Table, rows: list[int] | None, column: str) -> pa.Table:
+    if rows is None:
+        return table
+    return table.filter(pc.is_in(table.column(column), value_set=pa.array(rows, type=pa.int64())))
+
+
+def _fill(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A part with another model's columns, as this run's: those it lacks are null."""
+    names = set(table.column_names)
+    return pa.table(
+        [table.column(f.name).cast(f.type) if f.name in names else pa.nulls(len(table), f.type) for f in schema],
+        schema=schema,
+    )
+
+
+def _take(specs: pa.Table, rows: pa.ChunkedArray, offset: int) -> pa.Table:
+    """The index columns of some rows; for all rows of the block, without a copy."""
+    if len(rows) == specs.num_rows and rows[0].as_py() == offset and rows[-1].as_py() == offset + len(rows) - 1:
+        return specs
+    return specs.take(pc.subtract(rows, offset))
+
+
+def _with_misfits(table: pa.Table, misfits: dict[int, str]) -> pa.Table:
+    """Turn the outcomes of some rows into failures."""
+    hit = pc.is_in(table.column(outcomes.ROW), value_set=pa.array(list(misfits), type=pa.int64()))
+    messages = pa.array([misfits.get(row) for row in table.column(outcomes.ROW).to_pylist()], type=pa.string())
+    for name, value in (
+        (outcomes.KIND, outcomes.INVALID_OUTPUT),
+        (outcomes.ERROR_TYPE, "InvalidOutput"),
+        (outcomes.MESSAGE, messages),
+        (outcomes.TRACEBACK, ""),
+    ):
+        at = table.column_names.index(name)
+        table = table.set_column(at, table.schema.field(name), pc.if_else(hit, value, table.column(name)))
+    return table

@@ -1,0 +1,285 @@
+"""The lane's side: work through a range of rows, one spec after the other, and hand outcomes over in batches.
+
+Takes messages with row numbers and a block of specs; leaves Arrow batches of outcomes and frames, and output files in
+the supervisor's outbox. The row at work and its start stand in shared memory, where the supervisor's clock watches
+them; no message is sent for a row.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import struct
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ValidationError
+
+from scythe_cli import layout, wire
+from scythe_cli.anatomy import is_plain
+from scythe_cli.backends import open_store
+from scythe_cli.inputs import Inputs
+from scythe_cli.outcomes import (
+    EXCEPTION,
+    INVALID_OUTPUT,
+    LOG_LIMIT_OF_SUCCESS,
+    MEMORY,
+    MESSAGE_LIMIT,
+    RETRIED,
+    TRACEBACK_LIMIT,
+    Failure,
+    cut,
+    from_exception,
+)
+from scythe_cli.outputs import Outputs, Pending
+from scythe_cli.sanity import Capture, Sanity, TempDir
+from scythe_cli.specs import file_fields
+from scythe_cli.rows import make_specs
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterable, Sequence
+
+    from scythe_cli.experiment import Experiment
+
+MARKER = struct.Struct("<qd")
+"""Shared memory: the row at work (-1: none), its start on the monotonic clock; then a byte, nonzero to stop."""
+STOP_AT = MARKER.size
+MARKER_SIZE = MARKER.size + 8
+IDLE = -1
+
+HAND_OVER_SECONDS = 0.4
+"""Finished rows wait no longer than this for their hand-over, whatever runs next."""
+BATCH_BYTES = 16 << 20
+CHUNK = 512
+"""Specs made into models at a time."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a lane is told about the run its next rows belong to: names and numbers.
+
+    Attributes:
+        key: tells jobs apart.
+        experiment_id: name/version/time.
+        root: the address of the run.
+        outbox: the supervisor's folder for output files.
+        max_attempts: attempts a spec has.
+        worker: who runs it, for the outcome's column.
+        memory_limited: whether a MemoryError is the limit's doing.
+    """
+
+    key: str
+    experiment_id: str
+    root: str
+    outbox: str
+    max_attempts: int
+    worker: str
+    memory_limited: bool = False
+
+
+class Lane:
+    """One child process's work.
+
+    Args:
+        connection: to the supervisor.
+        marker_fd: the shared memory with the row at work.
+        capture_fd: the file that takes what user code prints.
+        experiment: the loaded experiment, or None when its import failed.
+        broken: the traceback of that import.
+        scratch: the supervisor's folder for temporary files.
+    """
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        marker_fd: int,
+        capture_fd: int,
+        experiment: Experiment | None,
+        broken: str | None,
+        scratch: str,
+    ) -> None:
+        self._connection = connection
+        self._marker = mmap.mmap(marker_fd, MARKER_SIZE)
+        self._experiment = experiment
+        self._broken = broken
+        self._capture = Capture(capture_fd)
+        self._tempdir = TempDir(Path(scratch))
+        self._job: Job | None = None
+        self._block: tuple[str, pa.Table] | None = None
+        self._pending = Pending()
+        self._handed = time.monotonic()
+        self._swap = threading.Lock()
+        self._send = threading.Lock()
+        self._pid = os.getpid()
+        self._plain = experiment is not None and is_plain(experiment.input_model)
+        self._input_files = file_fields(experiment.input_model) if experiment is not None else ()
+        self._uses_tempdir = experiment is not None and (experiment.takes_tempdir or bool(self._input_files))
+        threading.Thread(target=self._hand_over_what_waits, daemon=True, name="scythe-hand-over").start()
+        self._sanity = Sanity(self._capture)
+
+    def serve(self) -> None:
+        """Take ranges until the supervisor closes the connection, or this process is no longer fit for work."""
+        unfit = False
+        while not unfit and (message := wire.receive(self._connection)) is not None:
+            header, buffers = message
+            if header["do"] == "job":
+                self._begin(Job(**header["job"]))
+            else:
+                unfit = self._take(header, buffers)
+
+    def _begin(self, job: Job) -> None:
+        self._job = job
+        self._block = None
+        experiment = self._experiment
+        self._outputs = Outputs(
+            experiment.output_model if experiment is not None else BaseModel,
+            experiment.input_model if experiment is not None else None,
+            worker=job.worker,
+            outbox=job.outbox,
+            root=job.root,
+        )
+        if experiment is not None and self._input_files and experiment.options.auto_fetch_files:
+            copied = experiment.options.local_file_location == "copied-to-tempdir"
+            self._inputs: Inputs | None = Inputs(open_store(job.root, patient=True), job.experiment_id, copied=copied)
+        else:
+            self._inputs = None
+
+    def _take(self, header: dict[str, Any], buffers: list[bytes]) -> bool:
+        if buffers:
+            self._block = (header["block"], pq.read_table(pa.BufferReader(buffers[0]), use_threads=False))
+        assert self._block is not None  # noqa: S101 - the supervisor sends a block before it leaves one out
+        rows: Sequence[int] = header["listed"] or range(header["rows"][0], header["rows"][1] + 1)
+        attempts = {int(row): n for row, n in header["attempts"].items()}
+        self._handed = time.monotonic()
+        done, unfit = self._work(self._block[1], header["block"] * layout.BLOCK, rows, attempts)
+        MARKER.pack_into(self._marker, 0, IDLE, 0.0)
+        self._hand_over({"done": True, "left": list(rows[done:]), "unfit": unfit})
+        return unfit is not None
+
+    def _work(
+        self, block: pa.Table, offset: int, rows: Sequence[int], attempts: dict[int, int]
+    ) -> tuple[int, str | None]:
+        """Run specs until the rows end, the supervisor says stop, or the process is unfit; tell how many ran."""
+        if self._experiment is None:
+            self._fail_all(block, offset, rows)
+            return len(rows), None
+        done = 0
+        for at in range(0, len(rows), CHUNK):
+            chunk = rows[at : at + CHUNK]
+            whole = isinstance(chunk, range)
+            part = block.slice(chunk[0] - offset, len(chunk)) if whole else block.take([r - offset for r in chunk])
+            sort_indexes = part.column(layout.SORT_INDEX).to_pylist()
+            for row, sort_index, spec in zip(chunk, sort_indexes, self._specs(part), strict=True):
+                if self._marker[STOP_AT]:
+                    return done, None
+                self._one(row, sort_index, spec, attempts.get(row, 1))
+                done += 1
+                unfit = self._sanity.restore()
+                if self._uses_tempdir:
+                    self._tempdir.tidy()
+                if unfit:
+                    return done, unfit
+                if self._pending.weight > BATCH_BYTES or time.monotonic() - self._handed > HAND_OVER_SECONDS:
+                    MARKER.pack_into(self._marker, 0, IDLE, 0.0)
+                    self._hand_over({})
+        return done, None
+
+    def _specs(self, part: pa.Table) -> Iterable[Any]:
+        """The models of a chunk; a row that its model refuses now stands as the exception."""
+        assert self._experiment is not None  # noqa: S101 - _work holds it
+        model = self._experiment.input_model
+        if self._plain:
+            return make_specs(part, model, {})
+        return (_spec_or_error(part.slice(at, 1), model) for at in range(part.num_rows))
+
+    def _one(self, row: int, sort_index: int, spec: Any, attempt: int) -> None:  # noqa: ANN401 - the user's model
+        experiment, job = self._experiment, self._job
+        assert experiment is not None and job is not None  # noqa: S101, PT018 - _work holds it
+        failure: Failure | None = None
+        output = None
+        start = time.time()
+        MARKER.pack_into(self._marker, 0, row, time.monotonic())
+        begun = time.perf_counter()
+        try:
+            if isinstance(spec, Exception):
+                raise spec  # noqa: TRY301 - told as the user's own error
+            if self._inputs is not None:
+                self._inputs.resolve(spec, self._input_files, self._tempdir.path)
+            output = experiment.call(spec, self._tempdir.path)
+        except BaseException as exc:  # noqa: BLE001 - around the user's function
+            failure = self._failure(exc, experiment, job)
+        if os.getpid() != self._pid:
+            os._exit(0)
+        duration = time.perf_counter() - begun
+        self._sanity.flush_c()
+        log = self._capture.take()
+        with self._swap:
+            pending = self._pending
+            if failure is None:
+                failure = self._outputs.accept(pending, row, spec, output, self._tempdir.path)
+            if failure is None:
+                log_kept = cut(log, LOG_LIMIT_OF_SUCCESS) if log else None
+                pending.add(row, sort_index, output, attempt, start, duration, log_kept)
+            elif failure.kind in RETRIED and attempt < job.max_attempts:
+                pending.retry.append(row)
+            else:
+                pending.add(row, sort_index, None, attempt, start, duration, log)
+                pending.failures[row] = failure
+                pending.weight += len(log) + len(failure.traceback)
+
+    @staticmethod
+    def _failure(exc: BaseException, experiment: Experiment, job: Job) -> Failure:
+        kind = EXCEPTION
+        if isinstance(exc, ValidationError) and exc.title == experiment.output_model.__name__:
+            kind = INVALID_OUTPUT
+        elif isinstance(exc, MemoryError) and job.memory_limited:
+            kind = MEMORY
+        return from_exception(exc, folder=str(experiment.folder), kind=kind)
+
+    def _fail_all(self, block: pa.Table, offset: int, rows: Sequence[int]) -> None:
+        """The import failed in this process: so does every row, at once and for good."""
+        text = self._broken or ""
+        last = text.rstrip().rpartition("\n")[2]
+        failure = Failure(
+            EXCEPTION, last.partition(":")[0], cut(last, MESSAGE_LIMIT), cut(text, TRACEBACK_LIMIT), "import"
+        )
+        sort_indexes = block.column(layout.SORT_INDEX).to_pylist()
+        with self._swap:
+            for row in rows:
+                self._pending.add(row, sort_indexes[row - offset], None, 1, time.time(), 0.0, None)
+                self._pending.failures[row] = failure
+
+    def _hand_over_what_waits(self) -> None:
+        """A finished row does not wait for the next to end, however long that takes."""
+        while True:
+            time.sleep(HAND_OVER_SECONDS)
+            if self._pending and time.monotonic() - self._handed > HAND_OVER_SECONDS:
+                with contextlib.suppress(OSError):
+                    self._hand_over({})
+
+    def _hand_over(self, ending: dict[str, Any]) -> None:
+        """Send what is pending; `ending` goes with the last message of it."""
+        with self._send:
+            with self._swap:
+                pending, self._pending = self._pending, Pending()
+                self._handed = time.monotonic()
+            if not pending and not ending:
+                return
+            *before, last = self._outputs.batches(pending)
+            for header, buffers in before:
+                self._connection.sendall(wire.pack(header, buffers))
+            self._connection.sendall(wire.pack({**last[0], **ending}, last[1]))
+
+
+def _spec_or_error(row: pa.Table, model: type[BaseModel]) -> Any:  # noqa: ANN401 - a model or an exception
+    try:
+        return make_specs(row, model, {})[0]
+    except Exception as exc:  # noqa: BLE001 - validators are the user's code
+        return exc

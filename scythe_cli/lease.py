@@ -1,0 +1,114 @@
+"""Who holds a run: one process at a time works on it, and a dead one's hold ends by itself.
+
+A lease is a numbered object that names host, boot, process and its start. On the same host a dead holder's lease is void
+at once; elsewhere it lasts 30 seconds unless renewed by the next number.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from scythe_cli import layout, ledger, processes
+from scythe_cli.errors import KeyExists, NotFinishedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scythe_cli.stores.base import Store
+
+LASTS = 30.0
+RENEW_EVERY = 10.0
+KEEP = 3
+"""Superseded leases that stay; older ones are removed, or a month's run would leave a hundred thousand."""
+
+
+class Lease:
+    """A hold on a run, renewed in the background until released."""
+
+    def __init__(self, store: Store, number: int) -> None:
+        self._store = store
+        self._number = number
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._renew, daemon=True, name="scythe-lease")
+        self._thread.start()
+
+    def _renew(self) -> None:
+        while not self._over.wait(RENEW_EVERY):
+            try:
+                ledger.write_mark(self._store, "lease", self._number + 1, _note(LASTS))
+            except KeyExists:
+                return
+            self._number += 1
+            if self._number > KEEP:
+                self._store.delete(layout.mark("lease", self._number - KEEP))
+
+    def release(self) -> None:
+        """Give the run free at once."""
+        self._over.set()
+        self._thread.join()
+        try:
+            ledger.write_mark(self._store, "lease", self._number + 1, _note(0.0))
+        except KeyExists:
+            return
+
+
+@contextmanager
+def hold(store: Store) -> Iterator[Lease]:
+    """Hold a run while the block lasts.
+
+    Raises:
+        NotFinishedError: another process holds it; the message says who.
+    """
+    numbers = _numbers(store)
+    newest = max(numbers, default=0)
+    holder = ledger.read_mark(store, "lease", newest) if newest else None
+    if holder is not None and is_held(holder):
+        raise _taken(holder)
+    try:
+        ledger.write_mark(store, "lease", newest + 1, _note(LASTS))
+    except KeyExists:
+        raise _taken(ledger.read_mark(store, "lease", newest + 1) or {}) from None
+    if max(_numbers(store)) > newest + 1:
+        raise _taken(ledger.read_mark(store, "lease", max(_numbers(store))) or {})
+    lease = Lease(store, newest + 1)
+    try:
+        yield lease
+    finally:
+        lease.release()
+
+
+def is_held(note: dict[str, Any]) -> bool:
+    """Whether the holder that a lease names may still be at work."""
+    if note["host"] == processes.host() and note["boot_id"] == processes.boot_id():
+        return bool(note["lasts"]) and processes.is_alive(note["pid"], note["started"])
+    until = datetime.fromisoformat(str(note["written"])) + timedelta(seconds=note["lasts"])
+    return until > datetime.now(UTC)
+
+
+def _numbers(store: Store) -> list[int]:
+    prefix = f"{layout.CONTROL}/lease-"
+    return [
+        int(entry.key.removeprefix(prefix).removesuffix(".yml"))
+        for entry in store.list(layout.CONTROL)
+        if entry.key.startswith(prefix)
+    ]
+
+
+def _note(lasts: float) -> dict[str, Any]:
+    return {
+        "host": processes.host(),
+        "boot_id": processes.boot_id(),
+        "pid": os.getpid(),
+        "started": processes.start_time(os.getpid()),
+        "written": datetime.now(UTC).isoformat(),
+        "lasts": lasts,
+    }
+
+
+def _taken(note: dict[str, Any]) -> NotFinishedError:
+    who = f"process {note.get('pid')} on {note.get('host')}, since {note.get('written')}"
+    return NotFinishedError(f"the run is held by {who}", hint="wait for it, or stop it, then resume again")

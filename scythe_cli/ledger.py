@@ -1,0 +1,145 @@
+"""What a run's directory says of the run: counts, missing rows, generations, marks. Reads names, and opens little.
+
+Takes a run; leaves a `Ledger`. Only blocks whose parts are sparse or overlap have those parts opened.
+"""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from scythe_cli import layout, yamlfile
+from scythe_cli.errors import KeyExists, KeyMissing
+from scythe_cli.tree import Range, missing, ranges_of
+
+if TYPE_CHECKING:
+    from scythe_cli.layout import PartName
+    from scythe_cli.parts import Winners
+    from scythe_cli.run import Run
+    from scythe_cli.stores.base import Store
+
+READERS = 16
+_MARK = re.compile(rf"{layout.CONTROL}/([a-z]+)-(\d+)\.yml")
+_ASIDE = re.compile(rf"{layout.CONTROL}/aside-(\d+)-(.+)\.yml")
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A run's state, as its directory has it.
+
+    Attributes:
+        total: specs of the run.
+        blocks: for each block with parts, which part's outcome counts for each row.
+        marks: the numbered objects in control/, by kind: lease, cancel, generation, ended, gathered.
+        finals: the names of the final tables that exist.
+    """
+
+    store: Store
+    total: int
+    parts: list[PartName]
+    blocks: dict[int, Winners]
+    marks: dict[str, list[int]]
+    finals: list[str]
+
+    @cached_property
+    def done(self) -> int:
+        """Specs with an outcome."""
+        return sum(block.rows for block in self.blocks.values())
+
+    @cached_property
+    def failed(self) -> int:
+        """Specs whose outcome is a failure."""
+        return sum(block.failed for block in self.blocks.values())
+
+    @property
+    def generation(self) -> int:
+        """The latest generation that began; 0 before the first."""
+        return max(self.marks.get("generation", [0]))
+
+    @property
+    def complete(self) -> bool:
+        """Whether every spec has an outcome."""
+        return self.done == self.total
+
+    @cached_property
+    def corrupt(self) -> list[PartName]:
+        """Parts that were opened and could not be read."""
+        return [part for block in self.blocks.values() for part in block.corrupt]
+
+    def missing(self) -> list[Range]:
+        """The rows without an outcome."""
+        covered: list[Range] = []
+        for block in self.blocks.values():
+            for part, rows in block.by_part.items():
+                covered += [Range(part.first, part.last)] if rows is None else ranges_of(rows)
+        return missing(self.total, covered)
+
+    def failed_rows(self) -> list[int]:
+        """The rows whose outcome is a failure; opens the parts that have any."""
+        from scythe_cli.outcomes import KIND, ROW
+        from scythe_cli.parts import read_part
+
+        found: list[int] = []
+        for block in self.blocks.values():
+            for part, rows in block.by_part.items():
+                if part.failed:
+                    table = read_part(self.store, part.key, [ROW, KIND])
+                    wanted = None if rows is None else set(rows)
+                    pairs = zip(table.column(ROW).to_pylist(), table.column(KIND).to_pylist(), strict=True)
+                    found += [row for row, kind in pairs if kind is not None and (wanted is None or row in wanted)]
+        return sorted(found)
+
+    def mark(self, kind: str, number: int) -> dict[str, Any] | None:
+        """The content of one numbered object, or None where there is none."""
+        if number not in self.marks.get(kind, []):
+            return None
+        return read_mark(self.store, kind, number)
+
+
+def read_ledger(run: Run) -> Ledger:
+    """Read a run's state. Costs the pages of two or three listings, and the parts of blocks that need opening."""
+    from scythe_cli.parts import by_block, list_parts, winners
+
+    marks: dict[str, list[int]] = {}
+    aside: set[tuple[str, str]] = set()
+    for entry in run.store.list(layout.CONTROL):
+        if found := _MARK.fullmatch(entry.key):
+            marks.setdefault(found[1], []).append(int(found[2]))
+        elif found := _ASIDE.fullmatch(entry.key):
+            aside.add((found[1], found[2]))
+    parts = [part for part in list_parts(run.store) if (str(part.block), part.file) not in aside]
+    grouped = by_block(parts)
+    with ThreadPoolExecutor(READERS) as pool:
+        settled = pool.map(lambda some: winners(run.store, some), grouped.values())
+        blocks = dict(zip(grouped, settled, strict=True))
+    prefix, suffix = f"{layout.FINAL}/", ".pq"
+    finals = sorted(
+        e.key.removeprefix(prefix).removesuffix(suffix) for e in run.store.list(layout.FINAL) if e.key.endswith(suffix)
+    )
+    return Ledger(run.store, run.total, parts, blocks, marks, finals)
+
+
+def set_aside(store: Store, part: PartName, why: str) -> None:
+    """Have a part that cannot be read count for nothing from now on; its rows are missing again."""
+    note = yamlfile.write({"part": part.key, "why": why}).encode()
+    try:
+        store.write(layout.aside(part), note, new=True)
+    except KeyExists:
+        return
+
+
+def write_mark(store: Store, kind: str, number: int, content: dict[str, Any]) -> None:
+    """Put a numbered object. Raises `KeyExists` when somebody else has."""
+    store.write(layout.mark(kind, number), yamlfile.write(content).encode(), new=True)
+
+
+def read_mark(store: Store, kind: str, number: int) -> dict[str, Any] | None:
+    """One numbered object, or None."""
+    key = layout.mark(kind, number)
+    try:
+        return yamlfile.read(store.read(key).decode(), key).data
+    except KeyMissing:
+        return None

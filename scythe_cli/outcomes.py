@@ -1,0 +1,182 @@
+"""What became of one spec, as columns: the schema of an outcome part and the rows that make it.
+
+Columns that are scythe's own start with an underscore, which no field of a model can; so a user's field may be called
+`duration` or `message`. A row whose `_kind` is null succeeded.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from scythe_cli import layout
+from scythe_cli.schema import arrow_schema
+from scythe_cli.specs import file_fields
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from pydantic import BaseModel
+
+MESSAGE_LIMIT = 8 << 10
+TRACEBACK_LIMIT = 32 << 10
+LOG_LIMIT = 64 << 10
+LOG_LIMIT_OF_SUCCESS = 4 << 10
+
+EXCEPTION = "exception"
+CRASH = "crash"
+TIMEOUT = "timeout"
+MEMORY = "memory"
+INVALID_OUTPUT = "invalid_output"
+LOST = "lost"
+RETRIED = frozenset({EXCEPTION, CRASH, TIMEOUT, MEMORY})
+"""Kinds that another attempt may cure."""
+
+ROW = "_row"
+ERROR_TYPE = "_error_type"
+MESSAGE = "_message"
+TRACEBACK = "_traceback"
+KIND = "_kind"
+PLACE = "_place"
+ATTEMPTS = "_attempts"
+START = "_start"
+DURATION = "_duration"
+WORKER = "_worker"
+LOG = "_log"
+
+FRAMES_KEY = b"scythe.frames"
+"""In the metadata of a part: the names of its specs' frames, joined by commas."""
+
+_HEAD = (pa.field(ROW, pa.int64(), nullable=False), pa.field(layout.SORT_INDEX, pa.int64(), nullable=False))
+_TAIL = (
+    pa.field(ERROR_TYPE, pa.string()),
+    pa.field(MESSAGE, pa.string()),
+    pa.field(TRACEBACK, pa.string()),
+    pa.field(KIND, pa.string()),
+    pa.field(PLACE, pa.string()),
+    pa.field(ATTEMPTS, pa.int64(), nullable=False),
+    pa.field(START, pa.timestamp("us", tz="UTC")),
+    pa.field(DURATION, pa.float64()),
+    pa.field(WORKER, pa.string()),
+    pa.field(LOG, pa.string()),
+)
+
+
+def outcome_schema(output_model: type[BaseModel]) -> pa.Schema:
+    """The columns of an outcome part: row, sort_index, the output's scalars, its file addresses, then scythe's own."""
+    return pa.schema([*_HEAD, *scalar_schema(output_model), *file_schema(output_model), *_TAIL])
+
+
+def scalar_schema(output_model: type[BaseModel]) -> list[pa.Field]:
+    """The output's scalar fields; nullable, since a failed spec has none."""
+    files = set(file_fields(output_model))
+    return [field.with_nullable(True) for field in arrow_schema(output_model) if field.name not in files]
+
+
+def file_schema(output_model: type[BaseModel]) -> list[pa.Field]:
+    """The output's file fields, as addresses."""
+    return [pa.field(name, pa.string()) for name in file_fields(output_model)]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a spec failed, cut to the limits of `errors.pq`.
+
+    Attributes:
+        kind: exception, crash, timeout, memory, invalid_output or lost.
+        error_type: the exception's class, or the kind.
+        message: at most 8 KiB.
+        traceback: at most 32 KiB.
+        place: where in the user's code: `function (file.py:line)`.
+    """
+
+    kind: str
+    error_type: str
+    message: str
+    traceback: str
+    place: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One spec's outcome as the supervisor writes it when the lane could not."""
+
+    row: int
+    sort_index: int
+    failure: Failure
+    attempts: int
+    start: float
+    duration: float
+    worker: str
+    log: str
+
+
+def failed_table(schema: pa.Schema, outcomes: list[Outcome]) -> pa.Table:
+    """Outcome rows of specs that failed without their lane's word."""
+    rows = [
+        {
+            ROW: o.row,
+            layout.SORT_INDEX: o.sort_index,
+            ERROR_TYPE: o.failure.error_type,
+            MESSAGE: o.failure.message,
+            TRACEBACK: o.failure.traceback,
+            KIND: o.failure.kind,
+            PLACE: o.failure.place,
+            ATTEMPTS: o.attempts,
+            START: int(o.start * 1e6),
+            DURATION: o.duration,
+            WORKER: o.worker,
+            LOG: o.log,
+        }
+        for o in outcomes
+    ]
+    return pa.table(
+        [pa.array([row.get(field.name) for row in rows], type=field.type) for field in schema], schema=schema
+    )
+
+
+def from_exception(exc: BaseException, *, folder: str, kind: str = EXCEPTION) -> Failure:
+    """Describe what the user's function raised, whatever its `__str__` does and however long it is."""
+    try:
+        message = str(exc)
+    except BaseException as broken:  # noqa: BLE001 - the user's __str__ may raise anything
+        message = f"<str() of the exception raised {type(broken).__name__}>"
+    own = exc.__traceback__.tb_next if exc.__traceback__ is not None else None
+    try:
+        lines = traceback.format_exception(type(exc), exc, own)
+        text = "".join(line if len(line) <= TRACEBACK_LIMIT else cut(line, TRACEBACK_LIMIT // 2) for line in lines)
+    except BaseException:  # noqa: BLE001 - formatting calls the user's code
+        text = "".join(traceback.format_tb(own)) + f"{type(exc).__name__}\n"
+    return Failure(
+        kind=kind,
+        error_type=type(exc).__name__,
+        message=cut(message, MESSAGE_LIMIT),
+        traceback=cut(text, TRACEBACK_LIMIT),
+        place=_place(own, folder),
+    )
+
+
+def _place(tb: TracebackType | None, folder: str) -> str:
+    frames = traceback.extract_tb(tb)
+    own = [frame for frame in frames if frame.filename.startswith(folder) and "site-packages" not in frame.filename]
+    frame = (own or list(frames) or [None])[-1]
+    return "" if frame is None else f"{frame.name} ({Path(frame.filename).name}:{frame.lineno})"
+
+
+def cut(text: str, limit: int) -> str:
+    """Keep the head and the tail of a text, at most `limit` bytes of UTF-8, and say how much is gone between."""
+    data = text.encode("utf-8", errors="replace")
+    if len(data) <= limit:
+        return data.decode()
+    return cut_bytes(data[: limit // 2], data[-(limit // 2) :], len(data), limit)
+
+
+def cut_bytes(head: bytes, tail: bytes, total: int, limit: int) -> str:
+    """The text of `total` bytes of which head and tail are given, at most `limit` bytes long."""
+    gap = f"\n... {total - limit:,} bytes left out ...\n"
+    room = limit - len(gap)
+    return head[: room // 2].decode(errors="ignore") + gap + tail[-(room // 2) :].decode(errors="ignore")

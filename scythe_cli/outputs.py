@@ -1,0 +1,303 @@
+"""What the user's function returned, as columns, files and frames.
+
+Takes output models one by one, leaves Arrow batches. Outputs that were built or changed past their model's own checks
+are found column-wise, and only those are put to the model again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass, field
+from itertools import repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from pydantic import ValidationError
+
+from scythe_cli import frames, layout
+from scythe_cli.outcomes import INVALID_OUTPUT, MESSAGE_LIMIT, Failure, cut, outcome_schema, scalar_schema
+from scythe_cli.specs import file_fields, index_columns
+from scythe_cli.rules import model_errors
+from scythe_cli.schema import to_column
+from scythe_cli.columns import check_bounds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pydantic import BaseModel
+
+SAMPLES = 20
+"""Failures of a batch that its header describes."""
+
+
+@dataclass
+class Pending:
+    """Outcomes that were not handed over yet, column by column; `None` in `outputs` is a failure."""
+
+    rows: list[int] = field(default_factory=list)
+    sort_indexes: list[int] = field(default_factory=list)
+    outputs: list[Any] = field(default_factory=list)
+    attempts: list[int] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+    durations: list[float] = field(default_factory=list)
+    logs: list[str | None] = field(default_factory=list)
+    failures: dict[int, Failure] = field(default_factory=dict)
+    files: dict[int, dict[str, str]] = field(default_factory=dict)
+    uploads: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
+    frames: dict[str, dict[int, pa.Table]] = field(default_factory=dict)
+    retry: list[int] = field(default_factory=list)
+    weight: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.retry)
+
+    def add(
+        self, row: int, sort_index: int, output: Any, attempt: int, start: float, duration: float, log: str | None  # noqa: ANN401 - the user's model
+    ) -> None:
+        """One more outcome."""
+        self.rows.append(row)
+        self.sort_indexes.append(sort_index)
+        self.outputs.append(output)
+        self.attempts.append(attempt)
+        self.starts.append(int(start * 1e6))
+        self.durations.append(duration)
+        self.logs.append(log)
+
+    def split_off(self, rows: set[int]) -> Pending:
+        """Move some rows to a batch of their own."""
+        apart = Pending()
+        keep = [at for at, row in enumerate(self.rows) if row not in rows]
+        move = [at for at, row in enumerate(self.rows) if row in rows]
+        for name in ("rows", "sort_indexes", "outputs", "attempts", "starts", "durations", "logs"):
+            column = getattr(self, name)
+            setattr(apart, name, [column[at] for at in move])
+            setattr(self, name, [column[at] for at in keep])
+        for name in ("failures", "files", "uploads"):
+            held = getattr(self, name)
+            setattr(apart, name, {row: held.pop(row) for row in rows if row in held})
+        for frame, tables in self.frames.items():
+            moved = {row: tables.pop(row) for row in rows if row in tables}
+            if moved:
+                apart.frames[frame] = moved
+        return apart
+
+
+class BadFile(ValueError):
+    """A file field that names no file."""
+
+
+class Outputs:
+    """Accepts outputs of one model and turns them into batches.
+
+    Args:
+        model: the output model.
+        input_model: the input model, for the index columns a frame may bring along.
+        worker: who runs, for the outcome's column.
+        outbox: the supervisor's folder; files that stand in it are the supervisor's.
+        root: the run's address.
+    """
+
+    def __init__(
+        self, model: type[BaseModel], input_model: type[BaseModel] | None, *, worker: str, outbox: str, root: str
+    ) -> None:
+        self._model = model
+        self._worker = worker
+        self._outbox = Path(outbox)
+        self._root = root
+        self._files = file_fields(model)
+        self._index = index_columns(input_model) if input_model is not None else ()
+        self._scalars = scalar_schema(model)
+        self._schema = outcome_schema(model)
+
+    def accept(self, pending: Pending, row: int, spec: Any, output: Any, tempdir: Path) -> Failure | None:  # noqa: ANN401 - the user's models
+        """Take over an output's files and frames; say what is wrong with it, if anything."""
+        if not isinstance(output, self._model):
+            return invalid(f"the function returned {_named(output)}, not {self._model.__name__}")
+        frames_of = output.__dict__.get("dataframes")
+        if not self._files and not frames_of:
+            return None
+        try:
+            tables = self._tables(spec, frames_of)
+            files = self._take_files(row, spec, output, tempdir)
+        except (frames.BadFrame, OSError, BadFile) as exc:
+            return invalid(str(exc))
+        for name, table in tables.items():
+            pending.frames.setdefault(name, {})[row] = table
+            pending.weight += table.nbytes
+        for name, (local, key) in files.items():
+            pending.files.setdefault(row, {})[name] = f"{self._root}/{key}" if local else key
+            if local:
+                pending.uploads.setdefault(row, []).append((local, key))
+        return None
+
+    def _tables(self, spec: Any, given: Any) -> dict[str, pa.Table]:  # noqa: ANN401 - the user's models
+        if not given:
+            return {}
+        if not isinstance(given, dict):
+            raise frames.BadFrame(f"dataframes is {_named(given)}, not a dict of tables by name")
+        index = {name: getattr(spec, name) for name in self._index} | spec.computed_features
+        return {frames.check_name(name): frames.to_arrow(name, frame, index) for name, frame in given.items()}
+
+    def _take_files(self, row: int, spec: Any, output: Any, tempdir: Path) -> dict[str, tuple[str, str]]:  # noqa: ANN401 - the user's models
+        taken = {}
+        for name in self._files:
+            value = output.__dict__.get(name)
+            if value is None:
+                continue
+            if not isinstance(value, Path):
+                taken[name] = ("", str(value))
+                continue
+            if not value.is_file():
+                what = "is a folder" if value.is_dir() else "does not exist"
+                raise BadFile(f"{name} = {str(value)!r} {what}; the function must write the file before it returns")
+            local = self._outbox / f"{row}-{name}-{time.monotonic_ns()}"
+            if not value.is_symlink() and value.resolve().is_relative_to(tempdir.resolve()):
+                value.rename(local)
+            else:
+                shutil.copyfile(value, local)
+            taken[name] = (str(local), layout.result(name, spec.workflow_run_id, "".join(value.suffixes)))
+        return taken
+
+    def batches(self, pending: Pending) -> list[tuple[dict[str, Any], list[bytes]]]:
+        """The hand-over messages: one, unless the frames of some specs have types that do not go with the others'."""
+        columns = self._checked(pending)
+        united: dict[str, pa.Table] = {}
+        for name, tables in pending.frames.items():
+            if not tables:
+                continue
+            united[name], apart = _stack(tables)
+            if apart:
+                rest = pending.split_off(apart)
+                return self.batches(pending) + self.batches(rest)
+        columns += [
+            pa.array([pending.files.get(row, {}).get(name) for row in pending.rows], type=pa.string())
+            for name in self._files
+        ]
+        return [self._message(pending, columns, united)]
+
+    def _message(
+        self, pending: Pending, columns: list[pa.Array], united: dict[str, pa.Table]
+    ) -> tuple[dict[str, Any], list[bytes]]:
+        failures = [(row, f) for row in pending.rows if (f := pending.failures.get(row)) is not None]
+        rows = pending.rows
+        whole = bool(rows) and rows[-1] - rows[0] + 1 == len(rows) and rows == list(range(rows[0], rows[-1] + 1))
+        header = {
+            "rows": [rows[0], rows[-1]] if whole else None,
+            "listed": None if whole else rows,
+            "n": len(rows),
+            "failed": len(failures),
+            "samples": [[row, f.kind, f.error_type, f.place] for row, f in failures[:SAMPLES]],
+            "uploads": [pair for pairs in pending.uploads.values() for pair in pairs],
+            "frames": list(united),
+            "seconds": sum(pending.durations),
+            "retry": pending.retry,
+        }
+        outcomes = pa.Table.from_arrays(self._arrays(pending, columns), schema=self._schema)
+        return header, [_stream(outcomes), *(_stream(table) for table in united.values())]
+
+    def _arrays(self, pending: Pending, columns: list[pa.Array]) -> list[pa.Array]:
+        n = len(pending.rows)
+        if pending.failures:
+            held = [pending.failures.get(row) for row in pending.rows]
+            errors = [
+                pa.array([None if f is None else getattr(f, name) for f in held], type=pa.string())
+                for name in ("error_type", "message", "traceback", "kind", "place")
+            ]
+        else:
+            errors = [pa.nulls(n, pa.string())] * 5
+        return [
+            pa.array(pending.rows, type=pa.int64()),
+            pa.array(pending.sort_indexes, type=pa.int64()),
+            *columns,
+            *errors,
+            pa.array(pending.attempts, type=pa.int64()),
+            pa.array(pending.starts, type=pa.timestamp("us", tz="UTC")),
+            pa.array(pending.durations, type=pa.float64()),
+            pa.repeat(pa.scalar(self._worker, pa.string()), n),
+            pa.array(pending.logs, type=pa.string()),
+        ]
+
+    def _checked(self, pending: Pending) -> list[pa.Array]:
+        """The scalar columns, after outputs that their model would refuse have become failures."""
+        try:
+            columns = self._columns(pending)
+        except (ValueError, TypeError, AttributeError, pa.ArrowException):
+            self._judge(pending, range(len(pending.rows)))
+            return self._columns(pending)
+        if doubtful := self._doubtful(pending, columns):
+            self._judge(pending, doubtful)
+            columns = self._columns(pending)
+        return columns
+
+    def _columns(self, pending: Pending) -> list[pa.Array]:
+        values = [None if output is None else output.__dict__ for output in pending.outputs]
+        if None in pending.outputs:
+            return [to_column([None if v is None else v.get(f.name) for v in values], f) for f in self._scalars]
+        return [to_column([v.get(f.name) for v in values], f) for f in self._scalars]
+
+    def _doubtful(self, pending: Pending, columns: list[pa.Array]) -> list[int]:
+        if not columns:
+            return []
+        table = pa.table(columns, names=[f.name for f in self._scalars])
+        return [at for at in check_bounds(table, self._model) if pending.outputs[at] is not None]
+
+    def _judge(self, pending: Pending, suspects: Iterable[int]) -> None:
+        """Ask the model itself about some outputs, and make failures of those it refuses."""
+        for at in suspects:
+            output = pending.outputs[at]
+            if output is None:
+                continue
+            try:
+                sound = self._model.model_validate({**output.__dict__, "dataframes": {}})
+                for f in self._scalars:
+                    to_column([sound.__dict__[f.name]], f)
+            except ValidationError as exc:
+                self._refuse(pending, at, "; ".join(map(str, model_errors(exc))))
+            except (ValueError, TypeError, AttributeError, pa.ArrowException) as exc:
+                self._refuse(pending, at, str(exc))
+            else:
+                pending.outputs[at] = sound
+
+    @staticmethod
+    def _refuse(pending: Pending, at: int, message: str) -> None:
+        row = pending.rows[at]
+        pending.outputs[at] = None
+        pending.failures[row] = invalid(message)
+        pending.files.pop(row, None)
+        pending.uploads.pop(row, None)
+        for tables in pending.frames.values():
+            tables.pop(row, None)
+
+
+def invalid(message: str) -> Failure:
+    """The failure of an output that is not what its model says."""
+    return Failure(INVALID_OUTPUT, "InvalidOutput", cut(message, MESSAGE_LIMIT), "", "")
+
+
+def _stack(tables: dict[int, pa.Table]) -> tuple[pa.Table, set[int]]:
+    """The frames of several specs as one, with row and place within the spec; and the rows that do not fit."""
+    rows = list(tables)
+    held = list(tables.values())
+    united, apart = frames.unite(held)
+    misfits = {rows[at] for at in apart}
+    numbers: list[int] = []
+    places: list[int] = []
+    for row, table in tables.items():
+        if row not in misfits:
+            numbers.extend(repeat(row, table.num_rows))
+            places.extend(range(table.num_rows))
+    united = united.append_column(frames.ROW, pa.array(numbers, type=pa.int64()))
+    return united.append_column(layout.SORT_SUBINDEX, pa.array(places, type=pa.int64())), misfits
+
+
+def _stream(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def _named(value: object) -> str:
+    return "None" if value is None else f"{type(value).__module__}.{type(value).__qualname__}"

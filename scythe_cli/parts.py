@@ -1,0 +1,265 @@
+"""Outcome and frame parts: written while a run goes on, listed and read when it is counted or gathered.
+
+Takes the batches of lanes; leaves objects under `scatter-gather/output`. A part is named after what it holds and is
+written after the files and frames of its specs, so that its presence means they are complete.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from scythe_cli import frames, layout
+from scythe_cli.errors import ScytheError
+from scythe_cli.layout import PartName
+from scythe_cli.outcomes import FRAMES_KEY, KIND, ROW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scythe_cli.stores.base import Store
+
+PART_BYTES = 32 << 20
+"""A block's outcomes are written when they weigh this much, however young they are."""
+WRITERS = 4
+UPLOADERS = 8
+
+
+@dataclass
+class _Held:
+    """Outcomes of one block that are not in the store yet."""
+
+    since: float
+    batches: list[tuple[list[str], list[bytes]]] = field(default_factory=list)
+    tables: list[pa.Table] = field(default_factory=list)
+    uploads: list[Future[None]] = field(default_factory=list)
+    callbacks: list[Callable[[], None]] = field(default_factory=list)
+    weight: int = 0
+
+
+class PartWriter:
+    """Collects outcomes block by block and writes them behind the supervisor's back.
+
+    Args:
+        store: rooted at the run.
+        generation: 1 for the first allocate, one more for each resume.
+        flush: seconds after which a finished spec is in the store at the latest.
+        series: tells the parts of one writer apart from another's over the same range.
+    """
+
+    def __init__(self, store: Store, *, generation: int, flush: float, series: int = 0) -> None:
+        self._store = store
+        self._generation = generation
+        self._flush = flush
+        self._attempt = series
+        self._held: dict[int, _Held] = {}
+        self._writing: set[Future[None]] = set()
+        self._writers = ThreadPoolExecutor(WRITERS, "scythe-part")
+        self._uploaders = ThreadPoolExecutor(UPLOADERS, "scythe-upload")
+        self._taken: set[tuple[int, int, int]] = set()
+
+    def add(self, block: int, header: dict[str, Any], buffers: list[bytes]) -> None:
+        """Take over one batch of a lane."""
+        held = self._of(block)
+        held.batches.append((header["frames"], buffers))
+        held.weight += sum(map(len, buffers))
+        held.uploads += [self._uploaders.submit(self._upload, local, key) for local, key in header["uploads"]]
+        if held.weight > PART_BYTES:
+            self.write(block)
+
+    def add_table(self, block: int, outcomes: pa.Table) -> None:
+        """Take over outcomes that no lane could tell."""
+        self._of(block).tables.append(outcomes)
+
+    def _of(self, block: int) -> _Held:
+        return self._held.setdefault(block, _Held(time.monotonic()))
+
+    def write(self, block: int, *, then: Callable[[], None] | None = None) -> None:
+        """Begin to write what is held of a block; call `then` when it is in the store."""
+        held = self._held.pop(block, None) or _Held(0.0)
+        if then is not None:
+            held.callbacks.append(then)
+        self._writing.add(self._writers.submit(self._write, block, held))
+
+    def tick(self) -> None:
+        """Write what is due. Raises what a write failed with: `StoreError` and its like."""
+        due = time.monotonic() - self._flush
+        for block in [block for block, held in self._held.items() if held.since < due]:
+            self.write(block)
+        self._settle()
+
+    def next_due(self) -> float | None:
+        """When the oldest held outcome must be written, on the monotonic clock."""
+        return min((held.since for held in self._held.values()), default=None)
+
+    def finish(self) -> None:
+        """Write all that is held and wait until it is in the store."""
+        for block in list(self._held):
+            self.write(block)
+        while self._writing:
+            next(iter(self._writing)).exception()
+            self._settle()
+
+    def close(self) -> None:
+        """Let the threads go. What was not written stays unwritten."""
+        self._writers.shutdown(wait=True, cancel_futures=True)
+        self._uploaders.shutdown(wait=True, cancel_futures=True)
+
+    def _settle(self) -> None:
+        done = {future for future in self._writing if future.done()}
+        self._writing -= done
+        for future in done:
+            future.result()
+
+    def _upload(self, local: str, key: str) -> None:
+        self._store.upload(key, Path(local), consume=True)
+        Path(local).unlink(missing_ok=True)
+
+    def _write(self, block: int, held: _Held) -> None:
+        for upload in held.uploads:
+            upload.result()
+        decoded = [(names, [_decode(buffer) for buffer in buffers]) for names, buffers in held.batches]
+        for outcomes, frames_of in _compatible(decoded, held.tables):
+            self._write_part(block, outcomes, frames_of)
+        for callback in held.callbacks:
+            callback()
+
+    def _write_part(self, block: int, outcomes: pa.Table, frames_of: dict[str, pa.Table]) -> None:
+        outcomes = outcomes.sort_by(ROW)
+        rows = outcomes.column(ROW)
+        first, last = rows[0].as_py(), rows[-1].as_py()
+        failed = outcomes.num_rows - outcomes.column(KIND).null_count
+        name = PartName(block, self._generation, first, last, outcomes.num_rows, failed, self._next(block, first, last))
+        for frame, table in frames_of.items():
+            self._store.write(name.frame_key(frame), encode(table))
+        self._store.write(name.key, encode(outcomes.replace_schema_metadata({FRAMES_KEY: ",".join(frames_of)})))
+
+    def _next(self, block: int, first: int, last: int) -> int:
+        attempt = self._attempt
+        while (first, last, attempt) in self._taken:
+            attempt += 1
+        self._taken.add((first, last, attempt))
+        return attempt
+
+
+def _compatible(
+    batches: list[tuple[list[str], list[pa.Table]]], tables: list[pa.Table]
+) -> Iterator[tuple[pa.Table, dict[str, pa.Table]]]:
+    """The batches of a block as few parts as their frames' types allow: one, but for a clash between specs."""
+    rest = batches
+    outcomes = tables
+    while rest or outcomes:
+        kept: list[tuple[list[str], list[pa.Table]]] = []
+        apart: list[tuple[list[str], list[pa.Table]]] = []
+        united: dict[str, pa.Table] = {}
+        for names, decoded in rest:
+            trial = dict(united)
+            for name, table in zip(names, decoded[1:], strict=True):
+                both, misfits = frames.unite([trial[name], table] if name in trial else [table])
+                if misfits:
+                    apart.append((names, decoded))
+                    break
+                trial[name] = both
+            else:
+                united = trial
+                kept.append((names, decoded))
+        yield pa.concat_tables([decoded[0] for _, decoded in kept] + outcomes, promote_options="default"), united
+        rest, outcomes = apart, []
+
+
+def _decode(buffer: bytes) -> pa.Table:
+    return pa.ipc.open_stream(pa.py_buffer(buffer)).read_all()
+
+
+def encode(table: pa.Table) -> bytes:
+    """One table as the bytes of a small parquet file."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", compression_level=1, use_dictionary=_worth_a_dictionary(table.schema))
+    return sink.getvalue().to_pybytes()
+
+
+def _worth_a_dictionary(schema: pa.Schema) -> list[str]:
+    return [field.name for field in schema if pa.types.is_string(field.type)]
+
+
+def list_parts(store: Store) -> list[PartName]:
+    """The outcome parts of a run, from names alone, in order of block, generation, range."""
+    found = (PartName.parse(entry.key) for entry in store.list(layout.OUTPUT))
+    return sorted(part for part in found if part is not None)
+
+
+def read_part(store: Store, key: str, columns: list[str] | None = None) -> pa.Table:
+    """One part. Raises `CorruptPart` when its bytes are no parquet file."""
+    data = store.read(key)
+    try:
+        return pq.read_table(pa.BufferReader(data), columns=columns, use_threads=False)
+    except (pa.ArrowInvalid, pa.ArrowIOError, OSError) as exc:
+        raise CorruptPart(f"{store.locate(key)} cannot be read: {exc}") from exc
+
+
+class CorruptPart(ScytheError):
+    """A part whose bytes are not what was written; its rows count as missing."""
+
+
+@dataclass(frozen=True)
+class Winners:
+    """Which part's outcome counts for each row of one block.
+
+    Attributes:
+        by_part: for each part that wins rows, those rows; None means all of them.
+        failed: how many of the winning outcomes are failures.
+        rows: how many rows have an outcome.
+        corrupt: parts that could not be read.
+    """
+
+    by_part: dict[PartName, list[int] | None]
+    failed: int
+    rows: int
+    corrupt: list[PartName]
+
+
+def simple(parts: list[PartName]) -> bool:
+    """Whether a block's parts can be counted by name: none is sparse, no two overlap."""
+    edges = sorted((part.first, part.last) for part in parts)
+    return not any(part.sparse for part in parts) and all(
+        before[1] < after[0] for before, after in zip(edges, edges[1:], strict=False)
+    )
+
+
+def winners(store: Store, parts: list[PartName]) -> Winners:
+    """Settle one block: success over failure, then the newest generation, then the smallest key."""
+    if simple(parts):
+        return Winners(dict.fromkeys(parts), sum(p.failed for p in parts), sum(p.rows for p in parts), [])
+    best: dict[int, tuple[bool, int, str, PartName]] = {}
+    corrupt = []
+    for part in parts:
+        try:
+            table = read_part(store, part.key, [ROW, KIND])
+        except CorruptPart:
+            corrupt.append(part)
+            continue
+        failed = pc.is_valid(table.column(KIND)).to_pylist()
+        for row, bad in zip(table.column(ROW).to_pylist(), failed, strict=True):
+            candidate = (bad, -part.generation, part.key, part)
+            if row not in best or candidate[:3] < best[row][:3]:
+                best[row] = candidate
+    by_part: dict[PartName, list[int] | None] = {}
+    for row, (_, _, _, part) in sorted(best.items()):
+        by_part.setdefault(part, []).append(row)  # type: ignore[union-attr]  # only lists are put in here
+    return Winners(by_part, sum(bad for bad, *_ in best.values()), len(best), corrupt)
+
+
+def by_block(parts: list[PartName]) -> dict[int, list[PartName]]:
+    """Parts grouped by their block, blocks in order."""
+    grouped: dict[int, list[PartName]] = {}
+    for part in sorted(parts):
+        grouped.setdefault(part.block, []).append(part)
+    return grouped

@@ -1,0 +1,66 @@
+"""The supervisor's folder for temporary files, and what dead supervisors left behind.
+
+Takes nothing; leaves a folder that is gone afterwards. A supervisor that was killed cannot clean up: the next one that
+starts on the machine removes its folder and kills what its specs had detached.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scythe_cli import processes
+from scythe_cli.forkserver import RUN_TAG
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NAME = re.compile(r"(\d+)-(\d+)-(.*)")
+
+
+def _home() -> Path:
+    home = Path(tempfile.gettempdir()) / f"scythe-{os.getuid()}"
+    home.mkdir(mode=0o700, exist_ok=True)
+    if home.stat().st_uid != os.getuid():
+        raise PermissionError(f"{home} belongs to somebody else")
+    return home
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder of this process's own, named after it; on the way in, the leftovers of dead ones go."""
+    home = _home()
+    sweep(home)
+    started = round((processes.start_time(os.getpid()) or 0.0) * 100)
+    folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-{started}-", dir=home))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            home.rmdir()
+
+
+def sweep(home: Path) -> None:
+    """Remove the folders of supervisors that are gone, after whatever their specs left running."""
+    for folder in home.iterdir():
+        found = _NAME.fullmatch(folder.name)
+        if found is None or processes.is_alive(int(found[1]), int(found[2]) / 100):
+            continue
+        _kill_tagged(str(folder))
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kill_tagged(folder: str) -> None:
+    wanted = f"{RUN_TAG}={folder}".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if wanted in (process / "environ").read_bytes().split(b"\0"):
+                os.kill(int(process.name), signal.SIGKILL)

@@ -1,0 +1,405 @@
+"""Has specs run: gives rows to lanes, settles what becomes of each, passes outcomes to the parts.
+
+Takes ranges of rows from a source; leaves exactly one outcome for every row it took, whatever died. An attempt counts
+for the row that was at work when a lane died and for no other; what a dead lane had finished and not handed over, less
+than a second of work, is run again without counting.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scythe_cli import layout, processes
+from scythe_cli.events import Draining, Progress
+from scythe_cli.outcomes import CRASH, MEMORY, TIMEOUT, Failure, Outcome, failed_table
+from scythe_cli.pool import Death, LaneHandle, Message, Pool, Take, describe_status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scythe_cli.config import MaxFailures
+    from scythe_cli.events import Listener
+    from scythe_cli.leaf import Job
+    from scythe_cli.parts import PartWriter
+    from scythe_cli.stores.base import Store
+
+TICK = 0.1
+"""Seconds between two looks at the clocks of the lanes."""
+BACKOFF_SECONDS = 0.5
+BACKOFF_LIMIT = 30.0
+QUEUE_BELOW = 0.25
+"""A lane gets its next take ahead of time while a take lasts less than this many seconds."""
+STEAL_ABOVE = 0.05
+"""A lane is asked to share when what it has left is worth more than this many seconds."""
+CANARY = 20
+"""When the first so many finished specs all failed alike, the rest would too."""
+RETRIES_IN_A_TAKE = 64
+PROGRESS_SECONDS = 0.1
+
+
+class Source(Protocol):
+    """Where the rows come from."""
+
+    def next(self, cost: float | None, lanes: int) -> tuple[RunWork, int, Sequence[int]] | None:
+        """The next rows for a free lane: their run, block and numbers; None when there are none now.
+
+        Args:
+            cost: seconds a spec is seen to take, None before the first.
+            lanes: lanes that share the work.
+        """
+
+    def exhausted(self) -> bool:
+        """Whether there never will be more."""
+
+
+@dataclass
+class RunWork:
+    """One run as its supervisor sees it.
+
+    Attributes:
+        job: what the lanes are told.
+        store: rooted at the run.
+        writer: takes the outcomes.
+        schema: of the outcome parts.
+        place: where the function is defined, for failures that have no traceback.
+        timeout: seconds one attempt may take.
+        memory: bytes one spec's process tree may hold.
+    """
+
+    job: Job
+    store: Store
+    writer: PartWriter
+    schema: pa.Schema
+    place: str
+    total: int
+    max_failures: MaxFailures
+    timeout: float | None = None
+    memory: int | None = None
+    done_before: int = 0
+    failed_before: int = 0
+    done: int = 0
+    failed: int = 0
+    canary: bool = False
+    alike: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    cost: float | None = None
+    blocks: dict[int, bytes] = field(default_factory=dict)
+    left_in_block: dict[int, int] = field(default_factory=dict)
+
+    def block(self, number: int) -> bytes:
+        """The parquet of one block's specs; a few are kept."""
+        if number not in self.blocks:
+            while len(self.blocks) > 8:
+                del self.blocks[next(iter(self.blocks))]
+            self.blocks[number] = self.store.read(layout.input_block(number))
+        return self.blocks[number]
+
+    def sort_index(self, row: int) -> int:
+        """The sort_index of one row."""
+        block = layout.block_of(row)
+        column = pq.read_table(pa.BufferReader(self.block(block)), columns=[layout.SORT_INDEX], use_threads=False)
+        value = column.column(0)[row - block * layout.BLOCK].as_py()
+        assert isinstance(value, int)  # noqa: S101 - the column's type, for the type checker
+        return value
+
+
+@dataclass
+class Stop:
+    """Why a supervisor stopped before its rows ended.
+
+    Attributes:
+        reason: interrupted, cancelled, max_failures or canary.
+        detail: the sentence for the user.
+    """
+
+    reason: str
+    detail: str
+
+
+class Supervisor:
+    """Runs what a source gives on the lanes of a pool.
+
+    Args:
+        pool: the lanes.
+        source: the rows.
+        listener: hears of progress.
+        grace: seconds that running specs get when asked to stop.
+    """
+
+    def __init__(self, pool: Pool, source: Source, *, listener: Listener, grace: float) -> None:
+        self._pool = pool
+        self._source = source
+        self._listener = listener
+        self._grace = grace
+        self._ready: deque[Take] = deque()
+        self._delayed: list[tuple[float, int, int, RunWork, int]] = []
+        self._ticket = 0
+        self._runs: dict[str, RunWork] = {}
+        self._stop: Stop | None = None
+        self._deadline: float | None = None
+        self._told = 0.0
+        self._suspects: dict[int, tuple[int, float]] = {}
+        self._lock = threading.Lock()
+
+    def stop(self, reason: str, detail: str) -> None:
+        """Ask for the end: no new spec starts, running ones get the grace time. A second call ends them at once.
+
+        Safe in a signal handler and from another thread.
+        """
+        if self._stop is None:
+            self._stop = Stop(reason, detail)
+        elif reason == "interrupted":
+            self._deadline = 0.0
+        self._pool.wake()
+
+    def run(self) -> Stop | None:
+        """Work until the source is exhausted and every row it gave has its outcome, or until stopped.
+
+        Returns:
+            None when all is done, else why not.
+
+        Raises:
+            StoreError: the parts could not be written.
+        """
+        self._pool.grow()
+        while not self._finished():
+            self._feed()
+            for event in self._pool.poll(self._wait()):
+                if isinstance(event, Message):
+                    self._hear(event)
+                else:
+                    self._mourn(event)
+            self._watch()
+            self._requeue_due()
+            for run in self._runs.values():
+                run.writer.tick()
+            self._tell()
+        for run in self._runs.values():
+            run.writer.finish()
+        self._tell(last=True)
+        return self._stop
+
+    def _finished(self) -> bool:
+        busy = any(lane.takes for lane in self._pool.lanes.values())
+        if self._stop is not None:
+            return not busy
+        return not busy and not self._ready and not self._delayed and self._source.exhausted()
+
+    def _wait(self) -> float:
+        wait = TICK
+        if self._delayed:
+            wait = min(wait, max(0.0, self._delayed[0][0] - time.monotonic()))
+        return wait
+
+    # giving
+
+    def _feed(self) -> None:
+        if self._stop is not None:
+            self._drain()
+            return
+        idle = [lane for lane in self._pool.lanes.values() if not lane.takes and lane.ending is None]
+        short = [lane for lane in self._pool.lanes.values() if len(lane.takes) == 1 and self._queues(lane)]
+        for lane in [*idle, *short]:
+            take = self._next_take()
+            if take is None:
+                self._share(idle)
+                return
+            self._pool.give(lane, take, take.owner.block(take.block))
+
+    def _queues(self, lane: LaneHandle) -> bool:
+        """Whether a lane that still has work should get its next take now."""
+        run: RunWork = lane.takes[0].owner
+        return lane.ending is None and run.cost is not None and run.cost * len(lane.takes[0].rows) < QUEUE_BELOW
+
+    def _next_take(self) -> Take | None:
+        if self._ready:
+            return self._ready.popleft()
+        cost = next((run.cost for run in self._runs.values() if run.cost is not None), None)
+        given = self._source.next(cost, self._pool.size)
+        if given is None:
+            return None
+        run, block, rows = given
+        self._runs.setdefault(run.job.key, run)
+        run.left_in_block[block] = run.left_in_block.get(block, 0) + len(rows)
+        return Take(run.job, block, rows, {}, run)
+
+    def _share(self, idle: list[LaneHandle]) -> None:
+        """Nothing left to give: have the lane with most ahead of it give some back."""
+        if not idle or not self._source.exhausted():
+            return
+        worth, busiest = 0.0, None
+        for lane in self._pool.lanes.values():
+            at = lane.at_work()
+            if not lane.takes or at is None or lane.marker[-8]:
+                continue
+            rows = lane.takes[0].rows
+            try:
+                ahead = len(rows) - rows.index(at[0]) - 1
+            except ValueError:
+                continue
+            cost = (lane.takes[0].owner.cost or 0.0) * ahead
+            if ahead and cost > max(worth, STEAL_ABOVE):
+                worth, busiest = cost, lane
+        if busiest is not None:
+            busiest.ask_to_stop()
+
+    def _drain(self) -> None:
+        assert self._stop is not None  # noqa: S101 - only called then
+        running = [lane for lane in self._pool.lanes.values() if lane.takes]
+        if self._deadline is None:
+            self._deadline = time.monotonic() + self._grace
+            for lane in running:
+                lane.ask_to_stop()
+            if running and self._grace > 0:
+                self._listener(Draining(len(running), self._grace))
+        if time.monotonic() >= self._deadline:
+            for lane in running:
+                self._pool.kill(lane, "stopped")
+
+    # hearing
+
+    def _hear(self, message: Message) -> None:
+        take, header = message.take, message.header
+        run: RunWork = take.owner
+        if header["n"]:
+            run.writer.add(take.block, header, message.buffers)
+            self._learn(run, header["seconds"] / header["n"])
+            self._settle(run, take.block, header["n"], header["failed"], [tuple(s[1:]) for s in header["samples"]])
+        for row in header["retry"]:
+            self._delay(run, row, take.attempts.get(row, 1) + 1)
+        if header.get("done") and header["left"]:
+            self._give_back(take, header["left"])
+
+    @staticmethod
+    def _learn(run: RunWork, seconds: float) -> None:
+        run.cost = seconds if run.cost is None else 0.7 * run.cost + 0.3 * seconds
+
+    def _give_back(self, take: Take, rows: list[int]) -> None:
+        """Rows that were taken and not run: in as many takes as lanes may want, front of the queue."""
+        pieces = max(1, min(len(rows), self._pool.size)) if self._stop is None else 1
+        size = -(-len(rows) // pieces)
+        for at in range(0, len(rows), size):
+            some = rows[at : at + size]
+            whole = some[-1] - some[0] + 1 == len(some)
+            attempts = {row: take.attempts[row] for row in some if row in take.attempts}
+            listed: Sequence[int] = range(some[0], some[-1] + 1) if whole else some
+            self._ready.append(Take(take.job, take.block, listed, attempts, take.owner))
+
+    def _mourn(self, death: Death) -> None:
+        self._suspects.pop(death.lane.number, None)
+        if self._stop is None:
+            self._pool.grow()
+        for take in death.takes:
+            rows = take.open_rows()
+            if death.row is not None and death.row in rows and death.reason != "stopped":
+                rows.remove(death.row)
+                self._blame(take, death)
+            if rows:
+                self._give_back(take, rows)
+
+    def _blame(self, take: Take, death: Death) -> None:
+        run: RunWork = take.owner
+        assert death.row is not None  # noqa: S101 - the caller holds it
+        attempt = take.attempts.get(death.row, 1)
+        if attempt < run.job.max_attempts:
+            self._delay(run, death.row, attempt + 1)
+            return
+        failure = _failure_of(death, run)
+        outcome = Outcome(
+            row=death.row,
+            sort_index=run.sort_index(death.row),
+            failure=failure,
+            attempts=attempt,
+            start=time.time() - death.seconds,
+            duration=death.seconds,
+            worker=run.job.worker,
+            log=death.log,
+        )
+        run.writer.add_table(take.block, failed_table(run.schema, [outcome]))
+        self._settle(run, take.block, 1, 1, [(failure.kind, failure.error_type, failure.place)])
+
+    def _settle(self, run: RunWork, block: int, n: int, failed: int, samples: list[tuple[Any, ...]]) -> None:
+        """Count outcomes that are final; write a block that is whole; stop a run that is past saving."""
+        run.done += n
+        run.failed += failed
+        run.left_in_block[block] -= n
+        if not run.left_in_block[block]:
+            run.writer.write(block)
+        if run.canary:
+            for kind, error_type, place in samples:
+                key = (kind, error_type, place)
+                run.alike[key] = run.alike.get(key, 0) + 1
+            if run.done >= CANARY:
+                run.canary = False
+                if run.done == run.failed and len(run.alike) == 1:
+                    (kind, error_type, place) = next(iter(run.alike))
+                    where = f" in {place}" if place else ""
+                    self.stop("canary", f"the first {run.done} specs all failed alike: {error_type} ({kind}){where}")
+        if run.max_failures.exceeded(
+            run.failed + run.failed_before, run.done + run.done_before, run.total
+        ):
+            self.stop("max_failures", f"{run.failed + run.failed_before} specs failed, more than max_failures allows")
+
+    def _delay(self, run: RunWork, row: int, attempt: int) -> None:
+        """Try a row again after a pause that doubles each time; others go on meanwhile."""
+        pause = min(BACKOFF_LIMIT, BACKOFF_SECONDS * 2 ** (attempt - 2)) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
+        self._ticket += 1
+        heapq.heappush(self._delayed, (time.monotonic() + pause, self._ticket, row, run, attempt))
+
+    def _requeue_due(self) -> None:
+        due: dict[tuple[str, int], dict[int, int]] = {}
+        now = time.monotonic()
+        while self._delayed and self._delayed[0][0] <= now:
+            _, _, row, run, attempt = heapq.heappop(self._delayed)
+            due.setdefault((run.job.key, layout.block_of(row)), {})[row] = attempt
+        for (key, block), attempts in due.items():
+            rows = sorted(attempts)
+            run = self._runs[key]
+            for at in range(0, len(rows), RETRIES_IN_A_TAKE):
+                some = rows[at : at + RETRIES_IN_A_TAKE]
+                self._ready.append(Take(run.job, block, some, {row: attempts[row] for row in some}, run))
+
+    # watching
+
+    def _watch(self) -> None:
+        """Kill lanes whose spec is past its time or memory. A clock counts once it was seen past twice in a row."""
+        now = time.monotonic()
+        self._pool.bound_output()
+        for lane in list(self._pool.lanes.values()):
+            at = lane.at_work()
+            if at is None or not lane.takes or lane.ending is not None:
+                continue
+            run: RunWork = lane.takes[0].owner
+            if run.timeout is not None and now - at[1] > run.timeout:
+                if self._suspects.get(lane.number) == at:
+                    self._pool.kill(lane, TIMEOUT)
+                else:
+                    self._suspects[lane.number] = at
+                    self._pool.wake()
+            if run.memory is not None and lane.pid is not None and processes.tree_memory(lane.pid) > run.memory:
+                self._pool.kill(lane, MEMORY)
+
+    def _tell(self, *, last: bool = False) -> None:
+        now = time.monotonic()
+        if not last and now - self._told < PROGRESS_SECONDS:
+            return
+        self._told = now
+        for run in self._runs.values():
+            self._listener(Progress(run.done + run.done_before, run.failed + run.failed_before, run.total))
+
+
+def _failure_of(death: Death, run: RunWork) -> Failure:
+    if death.reason == TIMEOUT:
+        return Failure(TIMEOUT, TIMEOUT, f"timeout after {run.timeout:g} s", "", run.place)
+    if death.reason == MEMORY:
+        limit = (run.memory or 0) / 2**20
+        return Failure(MEMORY, MEMORY, f"the spec's processes held more than {limit:,.0f} MiB", "", run.place)
+    return Failure(CRASH, CRASH, f"the process ended with {describe_status(death.status)}", "", run.place)
