@@ -98,10 +98,16 @@ class RunSettings(Settings):
         examples=["4GiB", "500MB"],
     )
     grace: Seconds = Field(
-        default=30.0, description="What running specs get to end when the run is asked to stop.", examples=["30s", "2m"]
+        default=30.0,
+        description="What running specs get to end when the run is asked to stop.",
+        examples=["30s", "2m"],
+        json_schema_extra={"default": "30s"},
     )
     flush: PositiveSeconds = Field(
-        default=30.0, description="Finished specs are in the store at the latest after this.", examples=["30s"]
+        default=30.0,
+        description="Finished specs are in the store at the latest after this.",
+        examples=["30s"],
+        json_schema_extra={"default": "30s"},
     )
     leaf_size: Annotated[
         int | Literal["auto"],
@@ -144,7 +150,7 @@ class ExperimentFile(Settings):
     experiment: Annotated[str, AfterValidator(_target)] = Field(
         description="The function: module:function, or path/to/file.py:function, from this file's folder.",
         examples=["building_energy:simulate_energy", "models/epidemic.py:simulate"],
-        json_schema_extra={"pattern": _TARGET},
+        json_schema_extra={"pattern": r"^.+:[^\s:]+$"},
     )
     specs: str | None = Field(
         default=None,

@@ -1,0 +1,128 @@
+"""`scythe`: the commands, imported when they run, and the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+import traceback
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+import scythe_cli
+from scythe_cli.errors import ExitCode, InputError, ScytheError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS = {
+    "init": "Write a starter that runs as it is.",
+}
+"""Command -> what it does, as the help shows it. The file of the same name has a function of the same name."""
+
+_BROKEN_PIPE = 141
+"""What a shell reports for a program that SIGPIPE ended, as it ends `cat` in `cat | head`."""
+
+
+class _Commands(TyperGroup):
+    """Commands whose files are imported when they are needed, so that `scythe --help` loads none of them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the signature is typer's
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the signature is typer's
+        if cmd_name not in COMMANDS:
+            near = did_you_mean(cmd_name, COMMANDS)
+            raise InputError(f"{cmd_name!r} is not a command.{near}", hint="scythe --help")
+        single = _typer(help=COMMANDS[cmd_name])
+        single.command(name=cmd_name)(getattr(import_module(f"scythe_cli.cli.{cmd_name}"), cmd_name))
+        return typer.main.get_command(single)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the signature is typer's
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _typer(**settings: Any) -> typer.Typer:
+    """Plain help: rich's costs twice the start-up."""
+    names = {"help_option_names": ["-h", "--help"]}
+    return typer.Typer(rich_markup_mode=None, add_completion=False, context_settings=names, **settings)
+
+
+app = _typer(cls=_Commands, help="Run a typed Python function over a table of cases.")
+
+
+@app.callback(invoke_without_command=True)
+def _scythe(
+    ctx: typer.Context,
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"scythe {scythe_cli.__version__}")
+    elif ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+
+
+def main() -> NoReturn:
+    """The installed command."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and tell what went wrong, if anything did. Returns the exit code."""
+    try:
+        command = typer.main.get_command(app)
+        with command.make_context("scythe", list(arguments)) as ctx:
+            code = command.invoke(ctx)
+        sys.stdout.flush()
+    except typer.Exit as exc:
+        code = exc.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        _say("interrupted")
+        code = ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush would complain
+        code = _BROKEN_PIPE
+    except ScytheError as exc:
+        _say(f"error: {exc.message}", exc.hint)
+        code = exc.exit_code
+    except typer.TyperException as exc:
+        where = getattr(exc, "ctx", None)  # which command's usage it is about, when it is about one's
+        message = exc.format_message().replace("Value error, ", "")
+        _say(f"error: {message}", f"{where.command_path if where else 'scythe'} --help")
+        code = ExitCode.BAD_INPUT
+    except Exception as exc:  # noqa: BLE001 - the boundary: nothing leaves as a bare traceback
+        _say(f"error: this is a bug in scythe: {type(exc).__name__}: {exc}", _trace(arguments))
+        code = ExitCode.BUG
+    return int(code or ExitCode.DONE)
+
+
+def _say(message: str, hint: str | None = None) -> None:
+    typer.echo(message, err=True)
+    if hint:
+        typer.echo(f"hint: {hint}", err=True)
+
+
+def _trace(arguments: Sequence[str]) -> str:
+    """Keep the current exception's traceback in a file and tell which, or tell it all where no file can be written."""
+    details = [
+        f"scythe {scythe_cli.__version__}, Python {platform.python_version()}, {platform.platform()}",
+        f"scythe {' '.join(arguments)}",
+        traceback.format_exc(),
+    ]
+    try:
+        handle, name = tempfile.mkstemp(prefix="scythe-bug-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write("\n".join(details))
+    except OSError:
+        return "please report this:\n" + "\n".join(details)
+    return f"please report it with {name}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""`scythe init`: write a starter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scythe_cli import starter
+from scythe_cli.config import DEFAULT_FILE
+from scythe_cli.errors import InputError
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; made when it is not there.")] = Path(),
+    *,
+    template: Annotated[
+        starter.Template | None,
+        typer.Option(help="The starter: `minimal` is pure Python (the default), `energy` runs EnergyPlus."),
+    ] = None,
+    function: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="MODULE:FUNCTION",
+            help="Write experiment.yml and the header of specs.csv for a function that exists, found from DIR.",
+        ),
+    ] = None,
+) -> None:
+    """Write a starter that runs as it is. Files that exist are never overwritten."""
+    if template and function:
+        raise InputError("--template and --from exclude each other", hint="give one of them")
+    made = starter.from_function(function, folder) if function else starter.from_template(template or "minimal", folder)
+    for file in made.files:
+        typer.echo(f"wrote {file}")
+    if made.problem:
+        typer.echo(made.problem, err=True)
+    typer.echo(f"next: {_next(made)}", err=True)
+
+
+def _next(made: starter.Starter) -> str:
+    file = made.folder / DEFAULT_FILE
+    allocate = "scythe allocate" if made.folder == Path() else f"scythe allocate {file}"
+    if made.problem:
+        return f"the line above, then python {made.folder / 'prepare.py'}, then {allocate}"
+    return allocate if made.has_specs else f"fill {made.folder / starter.SPECS_FILE}, then {allocate}"
