@@ -13,6 +13,9 @@ engine's source (v0.104 and the SDK's newer protocol) and measured on a real one
 - Schedule timeouts strike on the dot, also deep in a backlog. An evicted task gets its whole execution timeout again.
 - Assignment is by label weight, then free slots; sticky workers are preferred, never insisted on.
 - Two equal child keys in one bulk call give the same id (the engine mishandles them).
+- Durable sleeps last what they say (the engine's tick adds a second), and after a hand-over completions are pushed
+  (the engine's new worker finds them by its poll of 5 s). A worker that left is INACTIVE at once (3 s).
+- A retry or run that a draining worker was given in its last seconds goes elsewhere after `lost_after` (30 s).
 - A duplicate key's dedup record and its run are made in one step unless `trouble.lose_runs` asks otherwise.
 - Oversized results vanish at `result_limit`, for a run as a whole; one message is capped at 4 MiB as in the engine.
 - Durable logs: ordered delivery survives a reconnect (newer engines); a stalled order is not evicted; no branches

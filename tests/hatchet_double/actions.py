@@ -15,7 +15,9 @@ def start_action(tenant: str, run: Run, task: Task, *, invocation: int | None) -
         other.spec.name: json.loads(other.output or "{}") for other in run.tasks if other.spec.name in task.spec.parents
     }
     action = _action(tenant, run, task, START_STEP_RUN, invocation)
-    action.action_payload = json.dumps({"input": task.input, "parents": parents, "triggered_by": "manual"})
+    triggers = {"filter_payload": None}
+    payload = {"input": task.input, "parents": parents, "triggers": triggers, "triggered_by": "manual"}
+    action.action_payload = json.dumps(payload)
     return action
 
 

@@ -74,8 +74,7 @@ class WorkflowService:
         }
 
     async def trigger_workflow(self, request: TriggerWorkflowRequest, context: Context) -> v0.TriggerWorkflowResponse:
-        run_ids = await self._submit([request], context)
-        return v0.TriggerWorkflowResponse(workflow_run_id=run_ids[0])
+        return v0.TriggerWorkflowResponse(workflow_run_id=self._engine.submit(request))
 
     async def bulk_trigger_workflow(
         self, request: v0.BulkTriggerWorkflowRequest, context: Context
@@ -83,13 +82,5 @@ class WorkflowService:
         limit = self._engine.settings.bulk_limit
         if len(request.workflows) > limit:
             await context.abort(Code.INVALID_ARGUMENT, f"at most {limit} workflows in one request")
-        run_ids = await self._submit(list(request.workflows), context)
+        run_ids = [self._engine.submit(wish) for wish in request.workflows]
         return v0.BulkTriggerWorkflowResponse(workflow_run_ids=run_ids)
-
-    async def _submit(self, requests: list[TriggerWorkflowRequest], context: Context) -> list[str]:
-        """All or none: unknown names are refused before the first run is made."""
-        unknown = {request.name for request in requests} - set(self._engine.workflows.by_name)
-        if unknown:
-            reason = f"workflow names not found: {', '.join(sorted(unknown))}"
-            await context.abort(Code.INVALID_ARGUMENT, reason)
-        return [self._engine.submit(request) for request in requests]

@@ -6,6 +6,7 @@ import itertools
 import json
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 from hatchet_sdk.contracts.v1.shared.trigger_pb2 import TriggerWorkflowRequest
 
@@ -20,12 +21,30 @@ def new_run(run_id: str, workflow: Workflow, request: TriggerWorkflowRequest) ->
         id=run_id,
         workflow=workflow,
         tasks=[],
-        input=json.loads(request.input or "{}"),
-        metadata=json.loads(request.additional_metadata or "{}"),
+        input=_stored(json.loads(request.input or "{}")),
+        metadata=_with_origin(json.loads(request.additional_metadata or "{}"), request),
         parent_task=request.parent_task_run_external_id or None,
     )
     run.tasks.extend(_tasks(run, request))
     return run
+
+
+def _with_origin(metadata: dict[str, Any], request: TriggerWorkflowRequest) -> dict[str, Any]:
+    """The engine adds keys of its own to everybody's metadata."""
+    metadata.setdefault("traceparent", f"00-{uuid.uuid4().hex}-{uuid.uuid4().hex[:16]}-01")
+    if request.HasField("parent_task_run_external_id"):
+        metadata["hatchet__parent_step_run_id"] = request.parent_task_run_external_id
+        metadata["hatchet__parent_workflow_run_id"] = request.parent_id
+    return metadata
+
+
+def _stored(value: Any) -> Any:
+    """What comes back from the engine's database: 2.0 as 2."""
+    if isinstance(value, dict):
+        return {key: _stored(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_stored(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _tasks(run: Run, request: TriggerWorkflowRequest) -> Iterator[Task]:

@@ -140,8 +140,7 @@ class DurableService:
     def _arm(self, log: DurableLog, entry: Entry, conditions: DurableEventListenerConditions) -> None:
         for sleep in conditions.sleep_conditions:
             entry.open_groups.add(sleep.base.or_group_id)
-            data = {"id": entry.node, "sleep_duration": sleep.sleep_for}
-            payload = _create_payload(sleep.base.readable_data_key, data)
+            payload = _create_payload(sleep.base.readable_data_key, {"sleep_duration": sleep.sleep_for})
             group = sleep.base.or_group_id
             self._engine.loop.call_later(seconds(sleep.sleep_for), self._met, log, entry, group, payload)
         for event in conditions.user_event_conditions:

@@ -34,10 +34,6 @@ ChildKey = tuple[str, int, str]
 STEP_INDEX = 0  # every child is one task or is known by its first
 
 
-class UnknownWorkflowError(Exception):
-    """A trigger names a workflow that no worker registered."""
-
-
 class Engine:
     """Workflows, runs, tasks and workers of one tenant, and the rules between them."""
 
@@ -68,17 +64,18 @@ class Engine:
         return key, self.children.get(key)
 
     def submit(self, request: TriggerWorkflowRequest) -> str:
-        """Create a run and queue it; a child that exists already gives its old id, whatever became of it."""
+        """Create a run and queue it; a child that exists already gives its old id, whatever became of it.
+
+        A workflow that nobody registered gives an id too, and no run: the engine accepts it silently.
+        """
         key, known = self.find_child(request)
         if known is not None:
             return known
         workflow = self.workflows.by_name.get(request.name)
-        if workflow is None:
-            raise UnknownWorkflowError(f"workflow names not found: {request.name}")
         run_id = str(uuid.uuid4())
         if key is not None:
             self.children[key] = run_id
-        if not self.trouble.takes_run(workflow.name):
+        if workflow is not None and not self.trouble.takes_run(workflow.name):
             self._create(new_run(run_id, workflow, request))
         return run_id
 

@@ -70,11 +70,20 @@ class Fleet:
     def _can_take(self, worker: Worker, task: Task) -> bool:
         return (
             worker.connected
-            and not worker.paused
+            and not self._resting(worker)
             and task.spec.action in worker.actions
             and all(worker.free.get(pool, 0) >= units for pool, units in task.spec.slots)
             and self._silence(worker) < self._settings.heartbeat_grace
         )
+
+    def pause(self, worker: Worker, *, paused: bool) -> None:
+        if paused and not worker.paused:
+            worker.paused_since = self._clock()
+        worker.paused = paused
+
+    def _resting(self, worker: Worker) -> bool:
+        """Paused, and the scheduler knows it."""
+        return worker.paused and self._clock() - worker.paused_since >= self._settings.pause_lag
 
     def _silence(self, worker: Worker) -> float:
         return float("inf") if worker.last_heartbeat is None else self._clock() - worker.last_heartbeat

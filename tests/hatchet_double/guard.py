@@ -16,7 +16,7 @@ def http_guard(access: Access) -> Middleware:
         resource = request.match_info.route.resource
         access.calls[f"{request.method} {resource.canonical if resource else request.path}"] += 1
         if request.headers.get("Authorization") != f"Bearer {access.token}":
-            return errors("Please provide valid credentials", status=403)
+            return web.json_response({"message": "Please provide valid credentials"}, status=403)
         return await handler(request)
 
     return guard

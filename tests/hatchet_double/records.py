@@ -148,6 +148,7 @@ class Worker:
     owed: dict[str, int]
     sdk_version: str = ""
     paused: bool = False
+    paused_since: float = 0.0
     tasks: set[str] = field(default_factory=set)
     stream: Stream | None = field(default=None, repr=False)
     last_heartbeat: float | None = None  # the loop's clock, as the next

@@ -11,10 +11,10 @@ from datetime import datetime
 from aiohttp import web
 from hatchet_sdk.contracts.v1.shared.trigger_pb2 import TriggerWorkflowRequest
 
-from .engine import Engine, UnknownWorkflowError
+from .engine import Engine
 from .guard import errors
 from .records import Run, Status, Task, now
-from .rest_views import Json, pagination, run_details, run_summary, task_summary, worker_view
+from .rest_views import Json, pagination, run_details, run_summary, serves, task_summary, worker_view
 
 STABLE = "/api/v1/stable"
 DEFAULT_LIMIT = 50
@@ -140,8 +140,14 @@ class Rest:
         return web.json_response(task_summary(task, self._engine.runs[task.run_id], self._engine.tenant))
 
     async def task_metrics(self, request: web.Request) -> web.Response:
-        counts = Counter(run.shown_status for run in self._matching(Filter.from_query(request)))
-        return web.json_response([{"status": status.value, "count": counts[status]} for status in Status])
+        runs = self._matching(Filter.from_query(request))
+        counts = Counter(run.shown_status for run in runs)
+        rows: list[Json] = [{"status": status.value, "count": counts[status]} for status in sorted(Status)]
+        evicted = sum(task.evicted and not task.status.final for task in _tasks(runs))
+        for row in rows:
+            if row["status"] == Status.RUNNING.value:
+                row["runningDetailCount"] = {"evicted": evicted, "onWorker": row["count"] - evicted}
+        return web.json_response(rows)
 
     async def trigger(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -151,11 +157,9 @@ class Rest:
             additional_metadata=json.dumps(body.get("additionalMetadata") or {}),
             priority=body.get("priority"),
         )
-        try:
-            run_id = self._engine.submit(wish)
-        except UnknownWorkflowError as error:
-            return errors(str(error), status=400)
-        return web.json_response(run_details(self._engine.runs[run_id], self._engine.tenant))
+        if wish.name not in self._engine.workflows.by_name:
+            return errors("internal server error", status=500)  # so the engine, after its own retries
+        return web.json_response(run_details(self._engine.runs[self._engine.submit(wish)], self._engine.tenant))
 
     # -- many at once --------------------------------------------------------------------------------------------
 
@@ -190,18 +194,21 @@ class Rest:
 
     async def get_worker(self, request: web.Request) -> web.Response:
         worker = self._engine.fleet.workers.get(request.match_info["worker"])
-        return web.json_response(worker_view(worker)) if worker else errors("worker not found", status=404)
+        if worker is None:
+            return errors("worker not found", status=404)
+        flows = [flow for flow in self._engine.workflows.by_name.values() if serves(worker, flow)]
+        return web.json_response(worker_view(worker, flows))
 
     async def update_worker(self, request: web.Request) -> web.Response:
         worker = self._engine.fleet.workers.get(request.match_info["worker"])
         if worker is None:
             return errors("worker not found", status=404)
-        worker.paused = bool((await request.json()).get("isPaused", worker.paused))
+        self._engine.fleet.pause(worker, paused=(await request.json()).get("isPaused", worker.paused))
         self._engine.wake()
         return web.json_response(worker_view(worker))
 
     async def list_workflows(self, request: web.Request) -> web.Response:
-        name = request.query.get("name", "")
+        name = request.query.get("name", "").lower()  # part of a name will do, as in the engine
         rows = [
             {
                 "metadata": {"id": flow.id, "createdAt": now().isoformat(), "updatedAt": now().isoformat()},
@@ -209,7 +216,7 @@ class Rest:
                 "tenantId": self._engine.tenant,
             }
             for flow in self._engine.workflows.by_name.values()
-            if name in flow.name
+            if name in flow.name.lower()
         ]
         return web.json_response({"rows": rows, "pagination": pagination(len(rows), 0, DEFAULT_LIMIT)})
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from .records import Run, Status, Task, Worker
+from .records import Run, Status, Task, Worker, Workflow
 
 Json = dict[str, Any]
 
@@ -111,7 +111,12 @@ def _extreme(choose: Callable[[list[datetime]], datetime], moments: list[datetim
     return choose(known) if known else None
 
 
-def worker_view(worker: Worker) -> Json:
+def serves(worker: Worker, flow: Workflow) -> bool:
+    return any(spec.action in worker.actions for spec in flow.tasks)
+
+
+def worker_view(worker: Worker, flows: list[Workflow] | None = None) -> Json:
+    """A worker; the workflows it serves are told of one worker only, not in lists."""
     status = "PAUSED" if worker.paused else "ACTIVE" if worker.connected else "INACTIVE"
     return {
         "metadata": _meta(worker.id, worker.registered, worker.heartbeat_at),
@@ -126,6 +131,7 @@ def worker_view(worker: Worker) -> Json:
             {"metadata": _meta(f"{index}", worker.registered), "key": key, "value": str(value)}
             for index, (key, value) in enumerate(worker.labels.items())
         ],
+        "registeredWorkflows": [{"id": flow.id, "name": flow.name} for flow in flows or []],
         "runtimeInfo": {"sdkVersion": worker.sdk_version, "language": "PYTHON"},
     }
 

@@ -16,6 +16,7 @@ class Settings:
         lost_after: A worker whose action stream broke this long ago loses its tasks to others [30, by heartbeat].
         heartbeat_timeout: The same for a worker whose stream is open but which is silent; SDKs send one every 4 s.
         heartbeat_grace: A worker silent for this long gets no new tasks [5].
+        pause_lag: A paused worker still gets tasks for this long [1 to 2].
         max_reassignments: A task whose workers died more often than this fails.
         finished_tick: Runs already finished when they are subscribed to are reported at this interval.
         report_lag: REST shows states this late [2 and more].
@@ -30,6 +31,7 @@ class Settings:
     lost_after: float = 1.0
     heartbeat_timeout: float = 30.0
     heartbeat_grace: float = 10.0
+    pause_lag: float = 0.0
     max_reassignments: int = 10
     finished_tick: float = 1.0
     report_lag: float = 0.0

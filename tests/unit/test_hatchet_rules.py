@@ -100,6 +100,13 @@ async def test_freed_slots_wait_for_the_refill() -> None:
     assert running(tasks) == 2
 
 
+@pytest.mark.parametrize(("pause_lag", "taken"), [(0.0, 0), (60.0, 1)])
+async def test_a_paused_worker_takes_tasks_until_the_scheduler_knows(pause_lag: float, taken: int) -> None:
+    engine = make_engine(Settings(pause_lag=pause_lag))
+    engine.fleet.pause(add_worker(engine, "a", 2), paused=True)
+    assert running(submit(engine)) == taken
+
+
 async def test_a_death_uses_up_no_retry_and_too_many_fail() -> None:
     engine = make_engine(Settings(max_reassignments=2))
     add_worker(engine, "a", 1)
