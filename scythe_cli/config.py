@@ -25,6 +25,19 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+__all__ = [
+    "ExperimentFile",
+    "Loaded",
+    "MaxFailures",
+    "RunSettings",
+    "dump",
+    "find_storage",
+    "from_values",
+    "load",
+    "parse",
+    "settings",
+]
+
 DEFAULT_FILE = "experiment.yml"
 DEFAULT_STORAGE = "./scythe-runs"
 DEFAULT_PREFIX = "scythe"
@@ -52,7 +65,7 @@ def _storage(value: str) -> str:
 
 def _name(value: str) -> str:
     if not layout.is_safe_name(value):
-        raise ValueError("must be at most 100 letters, digits, dots, dashes, underscores; the first a letter or digit")
+        raise ValueError("must be at most 100 letters, digits, dots, dashes and underscores, a letter or digit first")
     return value
 
 

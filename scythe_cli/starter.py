@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
-Template = Literal["minimal", "energy"]
-
 SPECS_FILE = "specs.csv"
 _PREPARE = "prepare.py"
 _NO_VALUE = object()
@@ -60,9 +58,19 @@ class Starter:
     problem: str = ""
     has_specs: bool = True
 
+    @property
+    def experiment_file(self) -> Path:
+        """Where `scythe allocate` starts."""
+        return self.folder / DEFAULT_FILE
 
-def from_template(template: Template, folder: Path) -> Starter:
-    """Write a template that runs as it is.
+    @property
+    def specs_file(self) -> Path:
+        """The table."""
+        return self.folder / SPECS_FILE
+
+
+def from_template(template: str, folder: Path) -> Starter:
+    """Write a template, "minimal" or "energy", that runs as it is.
 
     Raises:
         InputError: a file is there already.

@@ -50,7 +50,7 @@ def read(text: str, place: str) -> Document:
     try:
         node = yaml.compose(text)
     except MarkedYAMLError as exc:
-        mark = exc.problem_mark or exc.context_mark
+        mark = exc.context_mark if _NEVER_CLOSED in str(exc.problem) else exc.problem_mark
         line = "" if mark is None else f":{mark.line + 1}"
         raise ConfigError(f"{place}{line}  is not YAML: {_problem(exc)}") from exc
     except (YAMLError, RecursionError) as exc:
@@ -143,7 +143,9 @@ def _short(tag: object) -> str:
     return str(tag).replace("tag:yaml.org,2002:", "!!")
 
 
+_NEVER_CLOSED = "unexpected end of stream"
 _PLAINER = {
+    _NEVER_CLOSED: "a quote that is opened here is never closed",
     r"'\t'": "a tab in the indentation; use spaces",
     "another document": "a second document begins here; one file holds one experiment",
     "<block end>": "the indentation does not fit the lines above",

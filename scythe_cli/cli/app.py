@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
-import tempfile
-import traceback
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -21,6 +18,11 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "init": "Write a starter that runs as it is.",
+    "allocate": "Validate, upload, claim a run, fan out, gather.",
+    "status": "Counts, rate, ETA and failures of a run.",
+    "gather": "Build a run's final tables.",
+    "download": "Fetch a run's final tables and files.",
+    "cancel": "Stop a run; what is done is kept.",
 }
 """Command -> what it does, as the help shows it. The file of the same name has a function of the same name."""
 
@@ -110,6 +112,10 @@ def _say(message: str, hint: str | None = None) -> None:
 
 def _trace(arguments: Sequence[str]) -> str:
     """Keep the current exception's traceback in a file and tell which, or tell it all where no file can be written."""
+    import platform  # these three only when something broke: they would cost every start-up
+    import tempfile
+    import traceback
+
     details = [
         f"scythe {scythe_cli.__version__}, Python {platform.python_version()}, {platform.platform()}",
         f"scythe {' '.join(arguments)}",

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from scythe_cli import starter
-from scythe_cli.config import DEFAULT_FILE
 from scythe_cli.errors import InputError
+
+if TYPE_CHECKING:
+    from scythe_cli.starter import Starter
+
+Template = Literal["minimal", "energy"]
 
 
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; made when it is not there.")] = Path(),
     *,
     template: Annotated[
-        starter.Template | None,
+        Template | None,
         typer.Option(help="The starter: `minimal` is pure Python (the default), `energy` runs EnergyPlus."),
     ] = None,
     function: Annotated[
@@ -29,6 +32,8 @@ def init(
     ] = None,
 ) -> None:
     """Write a starter that runs as it is. Files that exist are never overwritten."""
+    from scythe_cli import starter
+
     if template and function:
         raise InputError("--template and --from exclude each other", hint="give one of them")
     made = starter.from_function(function, folder) if function else starter.from_template(template or "minimal", folder)
@@ -39,9 +44,8 @@ def init(
     typer.echo(f"next: {_next(made)}", err=True)
 
 
-def _next(made: starter.Starter) -> str:
-    file = made.folder / DEFAULT_FILE
-    allocate = "scythe allocate" if made.folder == Path() else f"scythe allocate {file}"
+def _next(made: Starter) -> str:
+    allocate = "scythe allocate" if made.folder == Path() else f"scythe allocate {made.experiment_file}"
     if made.problem:
         return f"the line above, then python {made.folder / 'prepare.py'}, then {allocate}"
-    return allocate if made.has_specs else f"fill {made.folder / starter.SPECS_FILE}, then {allocate}"
+    return allocate if made.has_specs else f"fill {made.specs_file}, then {allocate}"
