@@ -65,7 +65,7 @@ def _storage(value: str) -> str:
 
 def _name(value: str) -> str:
     if not layout.is_safe_name(value):
-        raise ValueError("must be at most 100 letters, digits, dots, dashes and underscores, a letter or digit first")
+        raise ValueError(layout.NAME_RULE)
     return value
 
 
@@ -176,6 +176,7 @@ class ExperimentFile(Settings):
         default=None,
         description="The name of the runs' folder. Default: the function's name.",
         examples=["building_energy"],
+        json_schema_extra={"pattern": layout.NAME_PATTERN},
     )
     storage: Annotated[str, AfterValidator(_storage)] = Field(
         default=DEFAULT_STORAGE,

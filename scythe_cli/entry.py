@@ -224,7 +224,7 @@ def _reporting(place: str, where: str, folders: tuple[Path, ...]) -> Iterator[No
     except SystemExit as exc:
         text = f"{place}  {where} ends the process when it is imported:\n{_own_frames(exc, folders)}"
         raise EntryPointError(text, hint='put what a script does under `if __name__ == "__main__":`') from exc
-    except Exception as exc:
+    except Exception as exc:  # importing runs the user's code, which may raise anything
         hint = exc.hint if isinstance(exc, ScytheError) else None
         raise EntryPointError(f"{place}  {where} cannot be imported:\n{_own_frames(exc, folders)}", hint=hint) from exc
 

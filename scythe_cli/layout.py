@@ -41,7 +41,8 @@ INDEX_HEAD = (EXPERIMENT_ID, SORT_INDEX, WORKFLOW_RUN_ID, ROOT_WORKFLOW_RUN_ID)
 
 TIME_FORMAT = "%Y-%m-%d_%H-%M-%S"
 _RUN_TIME = re.compile(r"\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2}")
-_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+NAME_RULE = "must be at most 100 letters, digits, dots, dashes and underscores, a letter or digit first"
 
 
 def run_time(moment: datetime) -> str:
@@ -56,7 +57,7 @@ def is_run_time(name: str) -> bool:
 
 def is_safe_name(name: str) -> bool:
     """Whether a user's name may stand as one path segment: letters, digits, dot, dash, underscore; no leading dot."""
-    return _SAFE_NAME.fullmatch(name) is not None
+    return re.fullmatch(NAME_PATTERN, name) is not None
 
 
 def block_of(row: int) -> int:

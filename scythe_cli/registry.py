@@ -122,7 +122,11 @@ class ExperimentRegistry:
 
 def _check(options: Options) -> None:
     if options.name is not None and not layout.is_safe_name(options.name):
-        raise _wrong("name", options.name, "must be at most 100 letters, digits, dots, dashes, underscores")
+        raise _wrong(
+            "name",
+            options.name,
+            "must be at most 100 letters, digits, dots, dashes and underscores, a letter or digit first",
+        )
     if options.execution_timeout is not None:
         try:
             parse_duration(options.execution_timeout)

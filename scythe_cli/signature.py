@@ -141,7 +141,7 @@ def _model(subject: _Subject, types: Mapping[str, Any], key: str, base: type[Mod
 
 
 def _check_fields(subject: _Subject, input_model: type[BaseModel], output_model: type[BaseModel]) -> None:
-    for name in output_model.model_fields:
+    for name in [name for name in output_model.model_fields if name != DATAFRAMES]:
         if name in _INDEX:
             raise subject.error(f"returns a field {name!r}, which is the name of an index column: rename it")
         if name in input_model.model_fields:
