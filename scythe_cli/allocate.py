@@ -1,19 +1,14 @@
 """Allocate: from a checked table to a real run, and through an engine to final tables.
 
-Takes settings, an experiment and a table; leaves a run directory. Everything is checked before the first write, which is
-the claim; the manifest is the last, and makes the run real.
+Takes settings, an experiment and a table; leaves a run directory. Everything is checked before the first write, the claim;
+the manifest is the last, and makes the run real.
 """
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import pyarrow as pa
 
 from scythe_cli import config, files, layout, parts, processes, provenance, yamlfile
 from scythe_cli.engines.base import Ended, Engine, Ticket, Work
@@ -24,7 +19,7 @@ from scythe_cli.gather import FinalReport, gather
 from scythe_cli.ledger import read_ledger
 from scythe_cli.outcomes import outcome_schema
 from scythe_cli.run import Bump, Claim, Manifest, Run, SemVer, claim, next_version, spec_id_prefix, write_manifest
-from scythe_cli.specs import file_fields, index_columns, scalar_fields
+from scythe_cli.specs import file_fields, scalar_fields
 from scythe_cli.spectable import write_specs
 from scythe_cli.table import read_specs, references
 from scythe_cli.tree import Range, ranges_of
@@ -77,8 +72,9 @@ def prepare(
     loaded: config.Loaded,
     experiment: Experiment,
     *,
-    specs: Any = None,  # noqa: ANN401 - a path, a list of models, or any table
+    specs: Any = None,
     limit: int | None = None,
+    overwrite_sort_index: bool = False,
 ) -> Prepared:
     """Read and check the table and every file it refers to. Writes nothing.
 
@@ -87,13 +83,14 @@ def prepare(
         experiment: the loaded experiment.
         specs: a path, an address, a list of input models or a table; the settings' unless given.
         limit: take the first so many specs.
+        overwrite_sort_index: number the specs by their place, whatever the source says.
 
     Raises:
         TableError: rows are wrong, all in one report.
         ReferenceError: files are missing.
     """
     source = loaded.specs() if specs is None else specs
-    table = read_specs(source, experiment.input_model, base=loaded.folder, limit=limit)
+    table = read_specs(source, experiment.input_model, base=loaded.folder, limit=limit, renumber=overwrite_sort_index)
     if not table.rows:
         raise TableError(f"{table.name}: no specs; give at least one row")
     local: dict[str, list[Path]] = {}
@@ -113,21 +110,20 @@ def _check_references(table: SpecTable, local: dict[str, list[Path]], remote: di
     wanted = {str(path) for paths in local.values() for path in paths} | {a for some in remote.values() for a in some}
     found = files.probe(wanted)
     problems = []
-    for field in local:
-        for address in [*map(str, local[field]), *remote[field]]:
+    for field, paths in local.items():
+        for address in [*map(str, paths), *remote[field]]:
             problem = found[address]
             if isinstance(problem, files.Problem):
                 rows = table.rows_of(field, address)
-                problems.append((rows[0], f"{table.where(rows[0])}  {field} = {address!r}: {problem.message}", len(rows)))
+                text = f"{table.where(rows[0])}  {field} = {address!r}: {problem.message}"
+                problems.append((rows[0], text, len(rows)))
     if problems:
         lines = [text + (f" (and {n - 1:,} more rows)" if n > 1 else "") for _, text, n in sorted(problems)[:20]]
         total = f"{len(problems):,} files cannot be read" if len(problems) > 1 else "1 file cannot be read"
         raise ReferenceError("\n".join([*lines, total]))
 
 
-def begin(
-    prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep", listener: Listener = ignore
-) -> Run:
+def begin(prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep", listener: Listener = ignore) -> Run:
     """Claim a run id, bring everything the leaves need, and write the manifest.
 
     Raises:

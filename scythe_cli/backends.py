@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from scythe_cli.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
+    from scythe_cli.config import ExperimentFile
+    from scythe_cli.engines.base import Engine
     from scythe_cli.stores.base import Store
 
 SCHEMES = ("s3",)
@@ -41,3 +43,18 @@ def open_store(address: str | Path, *, base: Path | None = None, patient: bool =
     raise ConfigError(
         f"storage {text!r}: no store for {scheme}://.{did_you_mean(scheme, SCHEMES)} Known: s3:// or a folder."
     )
+
+
+def open_engine(file: ExperimentFile) -> Engine:
+    """Open the engine that the settings name.
+
+    Raises:
+        EngineError: it does not answer or refuses.
+    """
+    if file.engine == "hatchet":
+        from scythe_cli.engines.hatchet import HatchetEngine
+
+        return HatchetEngine(file)
+    from scythe_cli.engines.local import LocalEngine
+
+    return LocalEngine(file.run.workers)

@@ -1,19 +1,19 @@
 """Every error scythe raises on purpose, with its exit code and the next step. Nothing here imports anything heavy.
 
-    ScytheError                      70
-    ├── InputError                    2   what the user gave is wrong; nothing was written
-    │   ├── ConfigError                   experiment.yml, a flag or an environment variable
-    │   ├── EntryPointError               the experiment's module, function or annotations
-    │   ├── TableError                    the specs table, one report for all of its errors
-    │   └── ReferenceError                a file that a spec refers to
-    ├── NotFoundError                 3   no such run, version, file
-    │   └── KeyMissing                    a store has no object under this key
-    ├── UnreachableError              4   a store or an engine that does not answer or refuses
-    │   ├── StoreError
-    │   └── EngineError
-    ├── KeyExists                     4   a conditional create lost
-    ├── NotFinishedError              5   cancelled, stopped, incomplete, or held by another process
-    └── Interrupted                 130   Ctrl-C or SIGTERM
+ScytheError                      70
+├── InputError                    2   what the user gave is wrong; nothing was written
+│   ├── ConfigError                   experiment.yml, a flag or an environment variable
+│   ├── EntryPointError               the experiment's module, function or annotations
+│   ├── TableError                    the specs table, one report for all of its errors
+│   └── ReferenceError                a file that a spec refers to
+├── NotFoundError                 3   no such run, version, file
+│   └── KeyMissing                    a store has no object under this key
+├── UnreachableError              4   a store or an engine that does not answer or refuses
+│   ├── StoreError
+│   └── EngineError
+├── KeyExists                     4   a conditional create lost
+├── NotFinishedError              5   cancelled, stopped, incomplete, or held by another process
+└── Interrupted                 130   Ctrl-C or SIGTERM
 """
 
 from __future__ import annotations

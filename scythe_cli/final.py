@@ -119,7 +119,9 @@ class FinalTable:
     def refit(self, frame: pa.Table) -> pa.Table:
         """A frame that was fitted before the table widened once more."""
         head = [self.schema.field(name) for name in self.own]
-        return frames.fit(frame, pa.schema([*head, frame.schema.field(frames.ROW), frame.schema.field(layout.SORT_SUBINDEX)]))
+        return frames.fit(
+            frame, pa.schema([*head, frame.schema.field(frames.ROW), frame.schema.field(layout.SORT_SUBINDEX)])
+        )
 
     def _rewrite(self, schema: pa.Schema) -> None:
         """Start the file again with wider columns. Raises `pa.ArrowInvalid` when a value would change."""

@@ -33,7 +33,7 @@ def check_name(name: object) -> str:
     return name
 
 
-def to_arrow(name: str, frame: Any, index: Mapping[str, Any]) -> pa.Table:  # noqa: ANN401 - any table library's object
+def to_arrow(name: str, frame: Any, index: Mapping[str, Any]) -> pa.Table:
     """One spec's frame as Arrow.
 
     Args:
@@ -57,13 +57,13 @@ def to_arrow(name: str, frame: Any, index: Mapping[str, Any]) -> pa.Table:  # no
         elif column in index:
             if not _repeats(table.column(column), index[column]):
                 raise BadFrame(
-                    f"dataframes[{name!r}]: column {column!r} has the name of an index column but other values; rename it"
+                    f"dataframes[{name!r}]: column {column!r} is called as an index column but differs; rename it"
                 )
             table = table.drop_columns([column])
     return table
 
 
-def _read(name: str, frame: Any) -> pa.Table:  # noqa: ANN401 - any table library's object
+def _read(name: str, frame: Any) -> pa.Table:
     kind = type(frame).__module__.partition(".")[0]
     try:
         if kind == "pandas" and hasattr(frame, "columns"):
@@ -78,7 +78,7 @@ def _read(name: str, frame: Any) -> pa.Table:  # noqa: ANN401 - any table librar
     )
 
 
-def _from_pandas(frame: Any) -> pa.Table:  # noqa: ANN401 - pandas is optional
+def _from_pandas(frame: Any) -> pa.Table:
     table = pa.Table.from_pandas(frame, preserve_index=None)
     names = ["index" if column == "__index_level_0__" else column for column in table.column_names]
     return table.rename_columns(names)
@@ -102,7 +102,7 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def _repeats(column: pa.ChunkedArray, value: Any) -> bool:  # noqa: ANN401 - any index value
+def _repeats(column: pa.ChunkedArray, value: Any) -> bool:
     if value is None:
         return bool(column.null_count == len(column) or pc.all(pc.is_nan(column.cast(pa.float64()))).as_py())
     try:
@@ -154,7 +154,9 @@ def fit(table: pa.Table, schema: pa.Schema) -> pa.Table:
     if table.schema.equals(schema):
         return table
     columns = [
-        table.column(field.name).cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)
+        table.column(field.name).cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(len(table), field.type)
         for field in schema
     ]
     return pa.table(columns, schema=schema)

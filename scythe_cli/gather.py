@@ -84,11 +84,13 @@ def gather(run: Run, *, partial: bool = False, listener: Listener = ignore) -> F
         raise _incomplete(run, missing, ledger.corrupt)
     listener(GatherStarted(ledger.done))
     with tempfile.TemporaryDirectory(prefix="scythe-gather-") as folder:
-        return _Gather(run, ledger, Path(folder), listener).build(partial=partial)
+        return _Gather(run, ledger, Path(folder), listener).build()
 
 
 def _incomplete(run: Run, missing: int, corrupt: list[PartName]) -> NotFinishedError:
-    because = f"; {len(corrupt)} parts could not be read, the first {run.store.locate(corrupt[0].key)}" if corrupt else ""
+    because = (
+        f"; {len(corrupt)} parts could not be read, the first {run.store.locate(corrupt[0].key)}" if corrupt else ""
+    )
     return NotFinishedError(
         f"{run.id}: {missing:,} of {run.total:,} specs have no outcome yet{because}",
         hint=f"scythe allocate --resume {run.id}   or, for what there is:   scythe gather {run.id} --partial",
@@ -107,7 +109,7 @@ class _Gather:
         self._tables: dict[str, FinalTable] = {}
         self._first_spec: dict[str, int] = {}
 
-    def build(self, *, partial: bool) -> FinalReport:
+    def build(self) -> FinalReport:
         """Stream all blocks into local files, then put those in the store."""
         missing = self._ledger.total - self._ledger.done
         about = {"experiment_id": self._run.id, "partial": missing > 0, "specs": self._ledger.total, "missing": missing}
@@ -115,7 +117,7 @@ class _Gather:
             self._about, self._stack = about, stack
             self._open_own()
             seen = 0
-            for block in self._blocks(partial=partial):
+            for block in self._blocks():
                 self._add(block)
                 seen += block.outcomes.num_rows
                 self._listener(Gathered(seen))
@@ -155,7 +157,7 @@ class _Gather:
         errors = [pa.field(new, self._schema.field(old).type) for old, new in self._errors.items()]
         self._open(layout.ERRORS, pa.schema([*errors, *self._index]))
 
-    def _blocks(self, *, partial: bool) -> Iterator[_Block]:
+    def _blocks(self) -> Iterator[_Block]:
         """Every block that has outcomes, in order, a few read ahead. With a corrupt part, tell and stop."""
         numbers = sorted(self._ledger.blocks)
         with ThreadPoolExecutor(AHEAD) as pool:

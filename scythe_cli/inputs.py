@@ -34,7 +34,7 @@ class Inputs:
         self._copied = copied
         self._paths: dict[str, Path] = {}
 
-    def resolve(self, spec: Any, fields: Sequence[str], tempdir: Path) -> None:  # noqa: ANN401 - the user's model
+    def resolve(self, spec: Any, fields: Sequence[str], tempdir: Path) -> None:
         """Put local paths into a spec's file fields.
 
         Raises:

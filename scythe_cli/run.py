@@ -79,7 +79,7 @@ class SemVer:
 
 
 class Manifest(BaseModel):
-    """manifest.yml: what a run is. Written once when all that leaves need is in place; an engine's id is added later."""
+    """manifest.yml: what a run is. Written when all that leaves need is in place; an engine's id is added later."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -95,7 +95,9 @@ class Manifest(BaseModel):
     block_size: int = Field(description="Rows of specs.pq in one block.")
     entry_point: str = Field(description="module:function or file.py:function, as the experiment file has it.")
     source_hash: str = Field(description="SHA-256 of the experiment's own source files.")
-    git_commit: str | None = Field(description="The commit of the experiment's folder, with -dirty when it has changes.")
+    git_commit: str | None = Field(
+        description="The commit of the experiment's folder, with -dirty when it has changes."
+    )
     packages: dict[str, str] = Field(description="Versions of the packages that the experiment's modules import.")
     python: str = Field(description="The Python that allocated.")
     host: str = Field(description="The machine that allocated.")
@@ -148,7 +150,9 @@ class Claim:
     root_workflow_run_id: str
 
 
-def claim(storage: Store, name: str, version: SemVer, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Claim:
+def claim(
+    storage: Store, name: str, version: SemVer, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> Claim:
     """Take the next free run id: this second's, or the first second after it that nobody has.
 
     Raises:

@@ -37,12 +37,14 @@ class S3Url(str):
         return self[5:].partition("/")[2]
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401 - pydantic's
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(
             cls,
             core_schema.str_schema(pattern=cls._pattern),
             serialization=core_schema.to_string_ser_schema(),
-            metadata={"pydantic_js_functions": [lambda _schema, _handler: {"type": "string", "format": "uri", "minLength": 1}]},
+            metadata={
+                "pydantic_js_functions": [lambda _schema, _handler: {"type": "string", "format": "uri", "minLength": 1}]
+            },
         )
 
 
@@ -139,7 +141,9 @@ class ExperimentOutputSpec(BaseModel):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    dataframes: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False, description="Tables of this case.")
+    dataframes: dict[str, Any] = Field(
+        default_factory=dict, exclude=True, repr=False, description="Tables of this case."
+    )
 
 
 SPEC_FIELDS = frozenset(ExperimentInputSpec.model_fields)
@@ -177,7 +181,7 @@ def index_columns(model: type[BaseModel]) -> tuple[str, ...]:
     )
 
 
-def _is_nested(annotation: Any) -> bool:  # noqa: ANN401 - an annotation may be any object
+def _is_nested(annotation: Any) -> bool:
     origin = get_origin(annotation)
     if origin is Annotated or (origin is not None and not isinstance(origin, type)):
         return any(_is_nested(arg) for arg in get_args(annotation))
@@ -189,12 +193,12 @@ def _is_nested(annotation: Any) -> bool:  # noqa: ANN401 - an annotation may be 
     return annotation is Any
 
 
-def _holds_mark(annotation: Any) -> bool:  # noqa: ANN401 - an annotation may be any object
+def _holds_mark(annotation: Any) -> bool:
     if get_origin(annotation) is Annotated:
         _, *marks = get_args(annotation)
         return any(isinstance(mark, FileMark) for mark in marks)
     return any(_holds_mark(arg) for arg in get_args(annotation))
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - a cell may hold any value
+def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float) else str(value)

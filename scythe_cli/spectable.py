@@ -127,5 +127,5 @@ def _features(specs: pa.Table, table: SpecTable) -> pa.Table | None:
     return pa.table({name: pa.array([_plain(row.get(name)) for row in rows]) for name in names})
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever the property gives
+def _plain(value: Any) -> Any:
     return value.value if hasattr(value, "value") and not isinstance(value, pc.Expression) else value

@@ -1,0 +1,54 @@
+# Every target does its own set-up: a clean clone and Python 3.11+ are all it takes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench docs schemas soak live live-s3 clean
+
+help:  ## list the targets
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP)  ## make .venv and install scythe with everything its tests need
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scythe needs Python 3.11 or newer; set PYTHON=python3.x")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --group dev --editable ".[energy,pandas]"
+	@touch $@
+
+demo: $(STAMP)  ## simulate an office building in three climates, from experiment.yml to a table
+	@BIN="$(CURDIR)/$(BIN)" sh examples/energy/demo.sh
+
+test: $(STAMP)  ## run every test
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: $(STAMP)  ## format check, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+schemas: $(STAMP)  ## write schemas/ anew from the models
+	$(BIN)/python -m scythe_cli.schemas
+
+bench: $(STAMP)  ## measure against named peers; prints a table, writes bench/results/
+	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python -m bench
+
+docs: $(STAMP)  ## run what the documentation shows
+	$(BIN)/python -m pytest tests/docs
+
+soak: $(STAMP)  ## the long version of the fault tests
+	$(BIN)/python -m pytest -m soak --timeout 3600 tests/live
+
+live: $(STAMP)  ## the engine tests against a real Hatchet (HATCHET_CLIENT_TOKEN must be set)
+	@test -n "$$HATCHET_CLIENT_TOKEN" || { echo "set HATCHET_CLIENT_TOKEN, see docs/how-to/hatchet.md" >&2; exit 2; }
+	$(BIN)/python -m pytest -m "not soak" tests/live -k hatchet
+
+live-s3: $(STAMP)  ## the store tests against versitygw (needs Go)
+	$(BIN)/python -m tests.live_s3
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache demo bench/results/*.tmp

@@ -1,0 +1,24 @@
+"""`scythe cancel`: stop a run from anywhere."""
+
+from __future__ import annotations
+
+import typer
+
+from scythe_cli.cli.options import Json, RunName, Storage, again, find_run, put_json
+
+
+def cancel(run: RunName = None, *, storage: Storage = None, as_json: Json = False) -> None:
+    """Stop a run. What is done is kept and can be gathered or resumed."""
+    from scythe_cli.cancel import cancel as mark
+
+    found = find_run(run, storage)
+    done = mark(found)
+    if as_json:
+        put_json(done)
+        return
+    if done.done == done.total:
+        typer.echo(f"{done.run} is complete; there is nothing to cancel")
+        return
+    when = f"was cancelled by {done.by} at {done.at}" if done.already else "is cancelled; its specs stop within seconds"
+    typer.echo(f"{done.run} {when}; {done.done:,} of {done.total:,} specs are done")
+    typer.echo(f"next: {again('gather', done.run, storage, '--partial')}", err=True)

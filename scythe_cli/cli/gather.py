@@ -1,0 +1,34 @@
+"""`scythe gather`: final tables from what the run's directory holds."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from scythe_cli.cli.options import Json, RunName, Storage, again, find_run, put_json
+
+
+def gather(
+    run: RunName = None,
+    *,
+    partial: Annotated[bool, typer.Option("--partial", help="Although specs are missing.")] = False,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Build the final tables. Needs the store and nothing else."""
+    from scythe_cli.cli.ui import Terminal, counted
+    from scythe_cli.gather import gather as build
+
+    found = find_run(run, storage)
+    with Terminal() as terminal:
+        report = build(found, partial=partial, listener=terminal)
+    if as_json:
+        put_json(report)
+        return
+    missing = f", {report.missing:,} missing: the tables are partial" if report.missing else ""
+    typer.echo(f"{found.id}   {report.succeeded:,} succeeded, {report.failed:,} failed{missing}")
+    for name, address in report.tables.items():
+        typer.echo(f"  {name:<17} {counted(report.rows[name], 'row'):>14}  {address}")
+    rest = again("allocate --resume", found.id, storage) if report.missing else again("download", found.id, storage)
+    typer.echo(f"next: {rest}", err=True)
