@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from scythe_cli import layout, web
 from scythe_cli.cache import Remote, of_machine
-from scythe_cli.errors import KeyMissing, ReferenceError, StoreError  # noqa: A004 - the tree's name for it
+from scythe_cli.errors import KeyMissing, ReferenceError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -53,7 +53,7 @@ class Bucket:
         """Read the AWS configuration; nothing is sent to the bucket's server.
 
         Raises:
-            StoreError: no credentials, or no region.
+            StoreError: no credentials, no region, or an endpoint that is none.
         """
         import boto3
         import botocore.session
@@ -71,6 +71,8 @@ class Bucket:
             raise StoreError(
                 f"cannot use s3://{name}: {_one_line(str(exc))} (check the AWS profile and credentials)"
             ) from exc
+        if endpoint and not _URL.fullmatch(endpoint):
+            raise StoreError(f"cannot use s3://{name}: the endpoint {endpoint!r} is no http:// or https:// address")
         if credentials is None:
             raise StoreError(
                 f"cannot use s3://{name}: no AWS credentials found"
@@ -163,6 +165,7 @@ class Problem:
     answered: bool
 
 
+_URL = re.compile(r"https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:\d+)?(/[\w./-]*)?")
 _STATUS = re.compile(r"status code: (\d{3} ?[\w ]*)")
 _CODE = re.compile(r"<Code>(.*?)</Code>", re.DOTALL)
 _MESSAGE = re.compile(r"<Message>(.*?)</Message>", re.DOTALL)
@@ -181,6 +184,7 @@ _ADVICE = {
     "AuthorizationHeaderMalformed": _REGION,
     "RequestTimeTooSkewed": "set this machine's clock",
     "NotImplemented": "this server cannot do what scythe needs; update it or choose another storage",
+    "404": "check the endpoint and the bucket's name",
     "301": _REGION,
     "307": _REGION,
     "401": _RENEW,
@@ -198,11 +202,11 @@ def explain(exc: Exception, *, operation: str, endpoint: str) -> Problem:
     if status:
         advice = _ADVICE.get(code) or _ADVICE.get(status[:3]) or _ADVICE.get(status[:1], "see what the server said")
         said = f"{status}{', ' if code or message else ''}{': '.join(filter(None, (code, message)))}"
-        missing = status.startswith("404") and code in {"", "NoSuchKey", "NotFound"}
+        missing = status.startswith("404") and (code == "NoSuchKey" or "performing HEAD" in text)  # HEAD has no body
         return Problem(f"{_one_line(said)} ({advice.format(operation=operation)})", missing, answered=True)
-    said = _first(_SYSTEM, text) or (
-        "no answer in time" if "TimedOut" in text else _one_line(text.partition("Debug source")[0])
-    )
+    timed_out = "no answer in time" if "TimedOut" in text else ""
+    host = "the host's name is unknown" if "dns error" in text else ""
+    said = host or _first(_SYSTEM, text) or timed_out or _one_line(text.partition("Debug source")[0])
     return Problem(f"{said} (check the endpoint {endpoint or 'of AWS'} and the network)", missing=False, answered=False)
 
 

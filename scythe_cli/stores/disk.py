@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from scythe_cli.errors import KeyExists, ReferenceError, StoreError  # noqa: A004 - the tree's name for it
+from scythe_cli.errors import KeyExists, ReferenceError, StoreError
 from scythe_cli.stores.base import PARTIAL
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ for a minute and a half from then on, so that a run survives a lost connection.
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import uuid
 from functools import partial
@@ -39,6 +40,8 @@ TOKEN = "scythe-token"  # noqa: S105 - a name
 RESUMES = 20
 """How often a download goes on after its body broke off."""
 
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+
 
 class S3Store:
     """A bucket's prefix as a `Store`."""
@@ -56,11 +59,12 @@ class S3Store:
             StoreError: no credentials, or no region.
         """
         name, _, prefix = path.partition("/")
+        if not _BUCKET.fullmatch(name):
+            raise ConfigError(f"storage 's3://{path}': {name!r} is no name of a bucket; write s3://bucket/prefix")
         try:
-            check_key(name)
             folder = check_prefix(prefix)
         except ValueError as exc:
-            raise ConfigError(f"storage 's3://{path}': {exc}; write s3://bucket/prefix") from exc
+            raise ConfigError(f"storage 's3://{path}': {exc}") from exc
         return cls(Bucket.connect(name, patient=patient), folder)
 
     @property

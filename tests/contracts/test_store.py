@@ -558,35 +558,48 @@ class TestS3Faults:
             with pytest.raises(StoreError):
                 call()
 
+    def test_another_web_server_is_no_empty_bucket(self, store: Store, s3_proxy: FaultProxy) -> None:
+        s3_proxy.fault = lambda *_: 404
+        for call in (lambda: store.read("k"), lambda: store.write("k", b""), lambda: list(store.list())):
+            with pytest.raises(StoreError, match=r"404 Not Found.*check the endpoint and the bucket's name"):
+                call()
+
     def test_a_wrong_endpoint_is_told_soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
         servers.use_s3(monkeypatch, "http://127.0.0.1:9")
         monkeypatch.setattr("scythe_cli.stores.bucket.QUICK", 1.0)
         began = time.monotonic()
         with pytest.raises(
-            StoreError, match=r"cannot write s3://b/p/k: Connection refused \(check the endpoint http://127.0.0.1:9 and"
+            StoreError,
+            match=r"cannot write s3://bucket/p/k: Connection refused \(check the endpoint http://127.0.0.1:9 and",
         ):
-            open_store("s3://b/p").write("k", b"")
+            open_store("s3://bucket/p").write("k", b"")
         assert time.monotonic() - began < 3
 
     def test_no_credentials(self, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
         servers.use_s3(monkeypatch, s3_endpoint)
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
         monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-        with pytest.raises(StoreError, match="cannot use s3://b: no AWS credentials found"):
-            open_store("s3://b/p")
+        with pytest.raises(StoreError, match="cannot use s3://bucket: no AWS credentials found"):
+            open_store("s3://bucket/p")
 
     def test_no_region(self, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
         servers.use_s3(monkeypatch, s3_endpoint)
         monkeypatch.delenv("AWS_DEFAULT_REGION")
-        open_store("s3://b/p")
+        open_store("s3://bucket/p")
         monkeypatch.delenv("AWS_ENDPOINT_URL")
         with pytest.raises(StoreError, match="no AWS region is set"):
-            open_store("s3://b/p")
+            open_store("s3://bucket/p")
+
+    @pytest.mark.parametrize("endpoint", ["localhost:9000", "ftp://x", "http://", "http://a b"])
+    def test_no_such_endpoint(self, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        servers.use_s3(monkeypatch, endpoint)
+        with pytest.raises(StoreError, match=f"the endpoint '{endpoint.rstrip('/')}.* is no http:// or https://"):
+            open_store("s3://bucket/p")
 
     def test_an_unknown_profile(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_PROFILE", "nobody")
         with pytest.raises(StoreError, match="nobody"):
-            open_store("s3://b/p")
+            open_store("s3://bucket/p")
 
     def test_expired_credentials_are_renewed(self, s3_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> None:
         from scythe_cli.stores import bucket
@@ -606,7 +619,9 @@ class TestS3Faults:
         assert len(asked) >= 3
 
 
-@pytest.mark.parametrize("address", ["", "  ", "s3://", "s3:///x", "gs://bucket/x", "s3://b/../x", "S4://x"])
+@pytest.mark.parametrize(
+    "address", ["", "  ", "s3://", "s3:///x", "s3://my bucket/x", "gs://bucket/x", "s3://bucket/../x", "S4://x"]
+)
 def test_no_such_storage(address: str) -> None:
     with pytest.raises(ConfigError, match="storage"):
         open_store(address)

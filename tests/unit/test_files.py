@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
 import stat
 import string
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -297,9 +298,12 @@ class TestFetch:
     def test_sixteen_processes_one_get(self, web_server: WebServer, tmp_path: Path) -> None:
         web_server.pages["/big"] = os.urandom(1 << 20) * 50
         address = f"{web_server.url}/big"
-        with multiprocessing.get_context("fork").Pool(16) as pool:
-            sizes = pool.starmap(_fetch_size, [(address, tmp_path / "shared")] * 16, chunksize=1)
-        assert sizes == [50 << 20] * 16
+        fetchers = [run_python(_FETCH, address, tmp_path / "shared") for _ in range(16)]
+        for fetcher in fetchers:
+            assert fetcher.stdout is not None
+            assert fetcher.stdout.readline() == b"ready\n"
+        for fetcher in fetchers:
+            assert fetcher.communicate(b"go\n")[0] == b"%d\n" % (50 << 20)
         assert web_server.counts == {"GET": 1, "HEAD": 1}
 
     def test_the_least_recently_used_goes_but_never_what_is_in_use(self, tmp_path: Path) -> None:
@@ -319,10 +323,11 @@ class TestFetch:
         assert not held.exists()
         assert get(evicter, "held", 40).stat().st_size == 40
 
-    def test_a_dead_process_uses_nothing(self, tmp_path: Path) -> None:
-        process = multiprocessing.get_context("fork").Process(target=get, args=(Cache(tmp_path, 100), "x", 90))
-        process.start()
-        process.join()
+    def test_a_dead_process_uses_nothing(self, tmp_path: Path, web_server: WebServer) -> None:
+        web_server.pages["/x"] = b"x" * 90
+        fetcher = run_python(_FETCH, f"{web_server.url}/x", tmp_path)
+        assert fetcher.communicate(b"go\n")[0] == b"ready\n90\n"
+        assert len(list((tmp_path / "use").iterdir())) == 1
         get(Cache(tmp_path, 100), "y", 90)
         assert len(list((tmp_path / "objects").glob("*/*"))) == 1
 
@@ -362,5 +367,18 @@ def get(cache: Cache, address: str, size: int) -> Path:
     return cache.get(address, name=lambda _: "file", look=look, download=download)
 
 
-def _fetch_size(address: str, folder: Path) -> int:
-    return files.fetch(address, cache=Cache(folder, GIB)).stat().st_size
+def run_python(code: str, *args: object) -> subprocess.Popen[bytes]:
+    """Start another process of the machine."""
+    command = [sys.executable, "-c", code, *map(str, args)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+_FETCH = """
+import sys
+from pathlib import Path
+from scythe_cli import files
+from scythe_cli.cache import Cache
+print("ready", flush=True)
+sys.stdin.readline()
+print(files.fetch(sys.argv[1], cache=Cache(Path(sys.argv[2]), 100_000_000)).stat().st_size)
+"""
