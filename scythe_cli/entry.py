@@ -19,7 +19,7 @@ from traceback import StackSummary, TracebackException
 from typing import TYPE_CHECKING
 
 from scythe_cli.errors import EntryPointError, ScytheError, did_you_mean
-from scythe_cli.source import is_library
+from scythe_cli.usercode import is_library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

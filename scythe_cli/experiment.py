@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, create_model
 from pydantic.json_schema import GenerateJsonSchema
 
-from scythe_cli import entry, layout, source
+from scythe_cli import entry, layout, usercode
 from scythe_cli.errors import EntryPointError
 from scythe_cli.registry import ExperimentRegistry, Function, Options
 from scythe_cli.signature import DATAFRAMES, read_signature
@@ -72,12 +72,12 @@ class Experiment:
     @cached_property
     def sources(self) -> dict[str, Path]:
         """The user's own files that the experiment is made of, by relative name."""
-        return source.source_files(self.file, self.folders)
+        return usercode.source_files(self.file, self.folders)
 
     @cached_property
     def source_hash(self) -> str:
         """SHA-256 in hex over `sources`, the same on every machine."""
-        return source.source_hash(self.sources)
+        return usercode.source_hash(self.sources)
 
 
 def load(target: str, folder: Path | str, *, place: str | None = None) -> Experiment:
@@ -106,7 +106,7 @@ def of(function: Function) -> Experiment:
     dotted = spec.name if module.__name__ == "__main__" and spec else module.__name__
     root = entry.root_of(dotted, file)
     where = dotted if root else file.name
-    folder = root if root and not source.is_library(file) else (Path.cwd() if root else file.parent)
+    folder = root if root and not usercode.is_library(file) else (Path.cwd() if root else file.parent)
     found = entry.Entry(module, name, function, file, (root or file.parent,))
     return _experiment(found, f"{where}:{name}", folder)
 

@@ -365,8 +365,8 @@ class TestRegister:
         [
             (
                 {"name": "a/b"},
-                "Register(name='a/b')  name must be at most 100 letters, digits, dots, dashes and underscores, a letter or "
-                "digit first",
+                "Register(name='a/b')  name must be at most 100 letters, digits, dots, dashes and underscores, a "
+                "letter or digit first",
             ),
             ({"retries": -1}, "Register(retries=-1)  retries must be a whole number, 0 or more"),
             (

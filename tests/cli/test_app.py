@@ -1,0 +1,129 @@
+"""`scythe` itself: help, version, the exit code and the words of each kind of end, and a quick start."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from scythe_cli import __version__
+from scythe_cli.cli import app
+from scythe_cli.errors import EntryPointError, ExitCode, NotFinishedError, ScytheError
+
+SCYTHE = str(Path(sys.executable).with_name("scythe"))
+HEAVY = "{'polars', 'pyarrow', 'pandas', 'boto3', 'obstore', 'hatchet_sdk', 'rich'} & set(sys.modules)"
+
+
+def scythe(*arguments: str, **given: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([SCYTHE, *arguments], capture_output=True, text=True, check=False, timeout=60, **given)  # type: ignore[call-overload, no-any-return]  # tests give any
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help_lists_every_command(arguments: list[str]) -> None:
+    done = scythe(*arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Usage: scythe [OPTIONS] COMMAND [ARGS]...")
+    for command, what in app.COMMANDS.items():
+        assert f"  {command}" in done.stdout
+        assert what in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize("command", app.COMMANDS)
+def test_every_command_has_help(command: str) -> None:
+    done = scythe(command, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"Usage: scythe {command} ")
+
+
+def test_the_version() -> None:
+    done = scythe("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"scythe {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (["inti"], "'inti' is not a command. Did you mean 'init'?", "scythe --help"),
+        (["--foo"], "No such option: --foo", "scythe --help"),
+        (["init", "--foo"], "No such option: --foo (Possible options: --from)", "scythe init --help"),
+        (["init", "a", "b"], "Got unexpected extra argument(s) (b)", "scythe init --help"),
+        (
+            ["init", "--template", "x"],
+            "Invalid value for '--template': 'x' is not one of 'minimal', 'energy'.",
+            "scythe init --help",
+        ),
+    ],
+)
+def test_a_wrong_command_line_is_told_with_the_help_to_read(arguments: list[str], message: str, hint: str) -> None:
+    done = scythe(*arguments)
+    assert (done.returncode, done.stdout) == (ExitCode.BAD_INPUT, "")
+    assert done.stderr == f"error: {message}\nhint: {hint}\n"
+
+
+@pytest.mark.parametrize(
+    ("exception", "code", "told"),
+    [
+        (
+            EntryPointError("exp.py:3  f yields", hint="write `return`"),
+            2,
+            "error: exp.py:3  f yields\nhint: write `return`\n",
+        ),
+        (NotFinishedError("cancelled"), 5, "error: cancelled\n"),
+        (ScytheError("odd"), 70, "error: odd\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+    ],
+)
+def test_each_error_has_its_exit_code(
+    exception: BaseException, code: int, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise exception
+
+    monkeypatch.setattr("scythe_cli.starter.from_template", fail)
+    assert app.run(["init"]) == code
+    assert capsys.readouterr() == ("", told)
+
+
+def test_a_bug_leaves_a_trace_file_and_no_traceback_on_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("scythe_cli.starter.from_template", lambda *_: dict[str, str]()["missing"])
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert app.run(["init", "somewhere"]) == ExitCode.BUG
+    (trace,) = tmp_path.iterdir()
+    assert capsys.readouterr().err == (
+        f"error: this is a bug in scythe: KeyError: 'missing'\nhint: please report it with {trace}\n"
+    )
+    assert "scythe init somewhere" in trace.read_text()
+    assert trace.read_text().rstrip().endswith("KeyError: 'missing'")
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as gone:
+        done = subprocess.run([SCYTHE, "--help"], stdout=gone, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = f"import sys; from scythe_cli.cli import app; app.run(['--help']); print({HEAVY})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_help_is_as_quick_as_its_library() -> None:
+    """Twice the import of typer and rich, the fastest of a few, so that a busy machine does not fail it."""
+
+    def fastest(*command: str) -> float:
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            subprocess.run(command, capture_output=True, check=True)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    assert fastest(SCYTHE, "--help") < 2 * fastest(sys.executable, "-c", "import typer, rich")
