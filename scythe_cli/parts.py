@@ -45,6 +45,19 @@ class _Held:
     weight: int = 0
 
 
+class PartThreads:
+    """The threads that write parts and move output files; several writers may share them."""
+
+    def __init__(self) -> None:
+        self.writers = ThreadPoolExecutor(WRITERS, "scythe-part")
+        self.uploaders = ThreadPoolExecutor(UPLOADERS, "scythe-upload")
+
+    def close(self) -> None:
+        """Let the threads go. What was not written stays unwritten."""
+        self.writers.shutdown(wait=True, cancel_futures=True)
+        self.uploaders.shutdown(wait=True, cancel_futures=True)
+
+
 class PartWriter:
     """Collects outcomes block by block and writes them behind the supervisor's back.
 
@@ -53,17 +66,20 @@ class PartWriter:
         generation: 1 for the first allocate, one more for each resume.
         flush: seconds after which a finished spec is in the store at the latest.
         series: tells the parts of one writer apart from another's over the same range.
+        threads: those of several writers, closed by whoever made them; its own unless given.
     """
 
-    def __init__(self, store: Store, *, generation: int, flush: float, series: int = 0) -> None:
+    def __init__(
+        self, store: Store, *, generation: int, flush: float, series: int = 0, threads: PartThreads | None = None
+    ) -> None:
         self._store = store
         self._generation = generation
         self._flush = flush
         self._attempt = series
         self._held: dict[int, _Held] = {}
         self._writing: set[Future[None]] = set()
-        self._writers = ThreadPoolExecutor(WRITERS, "scythe-part")
-        self._uploaders = ThreadPoolExecutor(UPLOADERS, "scythe-upload")
+        self._threads = threads or PartThreads()
+        self._shared = threads is not None
         self._taken: set[tuple[int, int, int]] = set()
 
     def add(self, block: int, header: dict[str, Any], buffers: list[bytes]) -> None:
@@ -71,7 +87,7 @@ class PartWriter:
         held = self._of(block)
         held.batches.append((header["frames"], buffers))
         held.weight += sum(map(len, buffers))
-        held.uploads += [self._uploaders.submit(self._upload, local, key) for local, key in header["uploads"]]
+        held.uploads += [self._threads.uploaders.submit(self._upload, local, key) for local, key in header["uploads"]]
         if held.weight > PART_BYTES:
             self.write(block)
 
@@ -87,7 +103,7 @@ class PartWriter:
         held = self._held.pop(block, None) or _Held(0.0)
         if then is not None:
             held.callbacks.append(then)
-        self._writing.add(self._writers.submit(self._write, block, held))
+        self._writing.add(self._threads.writers.submit(self._write, block, held))
 
     def tick(self) -> None:
         """Write what is due. Raises what a write failed with: `StoreError` and its like."""
@@ -109,9 +125,9 @@ class PartWriter:
             self._settle()
 
     def close(self) -> None:
-        """Let the threads go. What was not written stays unwritten."""
-        self._writers.shutdown(wait=True, cancel_futures=True)
-        self._uploaders.shutdown(wait=True, cancel_futures=True)
+        """Let its own threads go. What was not written stays unwritten."""
+        if not self._shared:
+            self._threads.close()
 
     def _settle(self) -> None:
         done = {future for future in self._writing if future.done()}
@@ -182,7 +198,9 @@ def _decode(buffer: bytes) -> pa.Table:
 def encode(table: pa.Table) -> bytes:
     """One table as the bytes of a small parquet file."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", compression_level=1, use_dictionary=_worth_a_dictionary(table.schema))
+    pq.write_table(
+        table, sink, compression="zstd", compression_level=1, use_dictionary=_worth_a_dictionary(table.schema)
+    )
     return sink.getvalue().to_pybytes()
 
 

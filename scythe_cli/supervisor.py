@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import heapq
 import random
-import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -19,12 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scythe_cli import layout, processes
+from scythe_cli.errors import ScytheError
 from scythe_cli.events import Draining, Progress
 from scythe_cli.outcomes import CRASH, MEMORY, TIMEOUT, Failure, Outcome, failed_table
 from scythe_cli.pool import Death, LaneHandle, Message, Pool, Take, describe_status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from scythe_cli.config import MaxFailures
     from scythe_cli.events import Listener
@@ -73,6 +73,11 @@ class RunWork:
         place: where the function is defined, for failures that have no traceback.
         timeout: seconds one attempt may take.
         memory: bytes one spec's process tree may hold.
+        name: tells apart several that a supervisor has of one run: leaves. Each lies in one block and comes with its
+            rows counted in `left_in_block`.
+        over: told once, when every row of a leaf has its outcome in the store or was given up, or what writing failed
+            with. Called from any thread. Such a leaf never stops the supervisor.
+        released: a leaf's rows are given up from here on; what runs may end until this moment, on the monotonic clock.
     """
 
     job: Job
@@ -93,6 +98,21 @@ class RunWork:
     cost: float | None = None
     blocks: dict[int, bytes] = field(default_factory=dict)
     left_in_block: dict[int, int] = field(default_factory=dict)
+    name: str = ""
+    over: Callable[[BaseException | None], None] | None = None
+    released: float | None = None
+    closed: bool = False
+
+    @property
+    def key(self) -> str:
+        """What its supervisor knows it by."""
+        return self.name or self.job.key
+
+    def close(self, failure: BaseException | None = None) -> None:
+        """A leaf is over: tell it, once."""
+        if not self.closed and self.over is not None:
+            self.closed = True
+            self.over(failure)
 
     def block(self, number: int) -> bytes:
         """The parquet of one block's specs; a few are kept."""
@@ -132,9 +152,19 @@ class Supervisor:
         source: the rows.
         listener: hears of progress.
         grace: seconds that running specs get when asked to stop.
+        allowance: given the lanes at work and how many more could be, how many more may be now; for supervisors that
+            share a machine.
     """
 
-    def __init__(self, pool: Pool, source: Source, *, listener: Listener, grace: float) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        source: Source,
+        *,
+        listener: Listener,
+        grace: float,
+        allowance: Callable[[int, int], int] | None = None,
+    ) -> None:
         self._pool = pool
         self._source = source
         self._listener = listener
@@ -147,7 +177,19 @@ class Supervisor:
         self._deadline: float | None = None
         self._told = 0.0
         self._suspects: dict[int, tuple[int, float]] = {}
-        self._lock = threading.Lock()
+        self._allowance = allowance
+        self._orders: deque[tuple[RunWork, int, float | None]] = deque()
+
+    def give_up(self, leaf: RunWork, rows: int, *, grace: float | None = None) -> None:
+        """A leaf will not run so many of its rows, which the source has taken back. Safe from any thread.
+
+        Args:
+            leaf: the leaf.
+            rows: how many; they were not given to a lane.
+            grace: give up all others too: what runs may end within so many seconds, the rest does not begin.
+        """
+        self._orders.append((leaf, rows, None if grace is None else time.monotonic() + grace))
+        self._pool.wake()
 
     def stop(self, reason: str, detail: str) -> None:
         """Ask for the end: no new spec starts, running ones get the grace time. A second call ends them at once.
@@ -179,13 +221,62 @@ class Supervisor:
                     self._mourn(event)
             self._watch()
             self._requeue_due()
-            for run in self._runs.values():
-                run.writer.tick()
+            self._obey()
+            self._flush()
             self._tell()
         for run in self._runs.values():
             run.writer.finish()
         self._tell(last=True)
         return self._stop
+
+    def _flush(self) -> None:
+        """Write what is due. A leaf whose parts cannot be written fails alone."""
+        for key, run in list(self._runs.items()):
+            try:
+                run.writer.tick()
+            except ScytheError as exc:
+                if run.over is None:
+                    raise
+                run.close(exc)
+                self._release(run, time.monotonic())
+            if run.closed and not any(take.owner is run for lane in self._pool.lanes.values() for take in lane.takes):
+                del self._runs[key]
+
+    def _obey(self) -> None:
+        """Give up the rows of leaves that were asked for."""
+        while self._orders:
+            leaf, rows, until = self._orders.popleft()
+            self._runs.setdefault(leaf.key, leaf)
+            if rows:
+                self._forgo(leaf, rows)
+            if until is not None and not leaf.closed:
+                self._release(leaf, until)
+        now = time.monotonic()
+        for lane in self._pool.lanes.values():
+            until = lane.takes[0].owner.released if lane.takes else None
+            if until is None or lane.ending is not None:
+                continue
+            if now >= until:
+                self._pool.kill(lane, "stopped")
+            else:
+                lane.ask_to_stop()
+
+    def _release(self, leaf: RunWork, until: float) -> None:
+        """No row of a leaf begins any more; the lanes at work on it give back what they have not begun."""
+        leaf.released = until
+        waiting = [take for take in self._ready if take.owner is leaf]
+        delayed = [item for item in self._delayed if item[3] is leaf]
+        self._ready = deque(take for take in self._ready if take.owner is not leaf)
+        self._delayed = [item for item in self._delayed if item[3] is not leaf]
+        heapq.heapify(self._delayed)
+        self._forgo(leaf, sum(len(take.rows) for take in waiting) + len(delayed))
+
+    def _forgo(self, leaf: RunWork, rows: int) -> None:
+        """So many rows of a leaf get no outcome here; with the last row, write what there is."""
+        (block,) = leaf.left_in_block
+        leaf.left_in_block[block] -= rows
+        if rows and not leaf.left_in_block[block]:
+            leaf.writer.write(block, then=leaf.close)
 
     def _finished(self) -> bool:
         busy = any(lane.takes for lane in self._pool.lanes.values())
@@ -206,6 +297,8 @@ class Supervisor:
             self._drain()
             return
         idle = [lane for lane in self._pool.lanes.values() if not lane.takes and lane.ending is None]
+        if self._allowance is not None:
+            idle = idle[: self._allowance(len(self._pool.lanes) - len(idle), len(idle))]
         short = [lane for lane in self._pool.lanes.values() if len(lane.takes) == 1 and self._queues(lane)]
         for lane in [*idle, *short]:
             take = self._next_take()
@@ -227,13 +320,14 @@ class Supervisor:
         if given is None:
             return None
         run, block, rows = given
-        self._runs.setdefault(run.job.key, run)
-        run.left_in_block[block] = run.left_in_block.get(block, 0) + len(rows)
+        self._runs.setdefault(run.key, run)
+        if run.over is None:
+            run.left_in_block[block] = run.left_in_block.get(block, 0) + len(rows)
         return Take(run.job, block, rows, {}, run)
 
     def _share(self, idle: list[LaneHandle]) -> None:
         """Nothing left to give: have the lane with most ahead of it give some back."""
-        if not idle or not self._source.exhausted():
+        if not idle:
             return
         worth, busiest = 0.0, None
         for lane in self._pool.lanes.values():
@@ -284,6 +378,9 @@ class Supervisor:
 
     def _give_back(self, take: Take, rows: list[int]) -> None:
         """Rows that were taken and not run: in as many takes as lanes may want, front of the queue."""
+        if take.owner.released is not None:
+            self._forgo(take.owner, len(rows))
+            return
         pieces = max(1, min(len(rows), self._pool.size)) if self._stop is None else 1
         size = -(-len(rows) // pieces)
         for at in range(0, len(rows), size):
@@ -332,7 +429,7 @@ class Supervisor:
         run.failed += failed
         run.left_in_block[block] -= n
         if not run.left_in_block[block]:
-            run.writer.write(block)
+            run.writer.write(block, then=run.close)
         if run.canary:
             for kind, error_type, place in samples:
                 key = (kind, error_type, place)
@@ -342,16 +439,26 @@ class Supervisor:
                 if run.done == run.failed and len(run.alike) == 1:
                     (kind, error_type, place) = next(iter(run.alike))
                     where = f" in {place}" if place else ""
-                    self.stop("canary", f"the first {run.done} specs all failed alike: {error_type} ({kind}){where}")
-        if run.max_failures.exceeded(
-            run.failed + run.failed_before, run.done + run.done_before, run.total
-        ):
-            self.stop("max_failures", f"{run.failed + run.failed_before} specs failed, more than max_failures allows")
+                    detail = f"the first {run.done} specs all failed alike: {error_type} ({kind}){where}"
+                    self._past_saving(run, block, "canary", detail)
+        if run.max_failures.exceeded(run.failed + run.failed_before, run.done + run.done_before, run.total):
+            detail = f"{run.failed + run.failed_before} specs failed, more than max_failures allows"
+            self._past_saving(run, block, "max_failures", detail)
+
+    def _past_saving(self, run: RunWork, block: int, reason: str, detail: str) -> None:
+        """Stop; or, for a leaf, let whoever follows the whole run see at once what there is."""
+        if run.over is None:
+            self.stop(reason, detail)
+        elif run.left_in_block[block]:
+            run.writer.write(block)
 
     def _delay(self, run: RunWork, row: int, attempt: int) -> None:
         """Try a row again after a pause that doubles each time; others go on meanwhile."""
         pause = min(BACKOFF_LIMIT, BACKOFF_SECONDS * 2 ** (attempt - 2)) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
         self._ticket += 1
+        if run.released is not None:
+            self._forgo(run, 1)
+            return
         heapq.heappush(self._delayed, (time.monotonic() + pause, self._ticket, row, run, attempt))
 
     def _requeue_due(self) -> None:
@@ -359,7 +466,7 @@ class Supervisor:
         now = time.monotonic()
         while self._delayed and self._delayed[0][0] <= now:
             _, _, row, run, attempt = heapq.heappop(self._delayed)
-            due.setdefault((run.job.key, layout.block_of(row)), {})[row] = attempt
+            due.setdefault((run.key, layout.block_of(row)), {})[row] = attempt
         for (key, block), attempts in due.items():
             rows = sorted(attempts)
             run = self._runs[key]
