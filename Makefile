@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 demo: $(STAMP)  ## simulate an office building in three climates, from experiment.yml to a table
-	@BIN="$(CURDIR)/$(BIN)" sh examples/energy/demo.sh
+	@BIN="$(CURDIR)/$(BIN)" sh examples/demo.sh
 
 test: $(STAMP)  ## run every test
 	$(BIN)/python -m pytest $(TESTS)
