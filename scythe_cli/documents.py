@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from scythe_cli.status import RunStatus  # at run time: pydantic writes RunsDocument by its annotations
+
 if TYPE_CHECKING:
     from scythe_cli.allocate import Allocation
-    from scythe_cli.status import RunStatus
 
 
 @dataclass(frozen=True)

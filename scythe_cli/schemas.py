@@ -8,6 +8,7 @@ Takes the models; leaves `schemas/<name>.schema.json`, one for each row of `MODE
 from __future__ import annotations
 
 import json
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -20,14 +21,30 @@ if TYPE_CHECKING:
 
 MODELS = {
     "experiment": "scythe_cli.config:ExperimentFile",
+    "manifest": "scythe_cli.run:Manifest",
+    "allocate": "scythe_cli.documents:AllocateDocument",
+    "plan": "scythe_cli.estimate:Plan",
+    "estimate": "scythe_cli.estimate:Estimate",
+    "status": "scythe_cli.status:RunStatus",
+    "runs": "scythe_cli.documents:RunsDocument",
+    "gather": "scythe_cli.gather:FinalReport",
+    "download": "scythe_cli.download:DownloadReport",
+    "cancel": "scythe_cli.cancel:Cancelled",
 }
-"""Document -> the model (or dataclass) it is read into or written from. A new document is a new line here."""
+"""Document -> the model (or dataclass) it is read into or written from. A new document is a new line here.
+
+`plan` is what `allocate --dry-run --json` prints, `estimate` what `allocate --probe K --json` prints, and `runs` what
+`status --json` prints without a RUN.
+"""
 
 READ = frozenset({"experiment"})
 """The documents that people write; scythe writes the others."""
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 """The draft that editors know best."""
+
+
+_ATTRIBUTE = re.compile(r"^    (\w+): (.+(?:\n {5,}.+)*)", re.MULTILINE)
 
 
 def file_name(document: str) -> str:
@@ -41,8 +58,8 @@ def schema(document: str) -> dict[str, Any]:
     mode: JsonSchemaMode = "validation" if document in READ else "serialization"
     found: dict[str, Any] = TypeAdapter(getattr(import_module(home), name)).json_schema(mode=mode)
     definitions = found.pop("$defs", {})
-    inlined: dict[str, Any] = _inlined(found, definitions)
-    return {"$schema": DRAFT, "title": f"scythe {document}"} | inlined
+    described: dict[str, Any] = _described(_inlined(found, definitions))
+    return {"$schema": DRAFT, "title": f"scythe {document}"} | described
 
 
 def text(document: str) -> str:
@@ -72,6 +89,24 @@ def _inlined(node: Any, definitions: dict[str, Any]) -> Any:
         for key, value in node.items()
         if key != "title" or not isinstance(value, str)  # "Leaf Size" says no more than leaf_size
     }
+
+
+def _described(node: Any) -> Any:
+    """Give each property the line that a dataclass's docstring has for it under `Attributes:`."""
+    if isinstance(node, list):
+        return [_described(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    node = {key: _described(value) for key, value in node.items()}
+    about, _, attributes = str(node.get("description", "")).partition("\n\nAttributes:\n")
+    if not attributes:
+        return node
+    lines = {name: " ".join(line.split()) for name, line in _ATTRIBUTE.findall(attributes)}
+    properties = {
+        name: value | ({"description": lines[name]} if name in lines else {})
+        for name, value in node["properties"].items()
+    }
+    return node | {"description": about, "properties": properties}
 
 
 if __name__ == "__main__":
