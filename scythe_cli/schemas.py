@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pydantic.json_schema import JsonSchemaMode
 
 MODELS = {
-    "experiment": "scythe_cli.config:ExperimentFile",
+    "experiment": "scythe_cli.experimentfile:ExperimentFile",
     "manifest": "scythe_cli.run:Manifest",
     "allocate": "scythe_cli.documents:AllocateDocument",
     "plan": "scythe_cli.estimate:Plan",

@@ -19,8 +19,8 @@ from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
 from scythe_cli import experiment, schemas, yamlfile
-from scythe_cli.config import DEFAULT_FILE, DEFAULT_STORAGE
 from scythe_cli.errors import InputError, StoreError
+from scythe_cli.experimentfile import DEFAULT_FILE, DEFAULT_STORAGE
 from scythe_cli.specs import user_fields
 
 if TYPE_CHECKING:
