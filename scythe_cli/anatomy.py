@@ -6,13 +6,14 @@ What is not known here to be plain counts as the user's code, so that a doubt co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import AliasChoices, AliasPath
 from pydantic_core import SchemaValidator
 
+from scythe_cli import layout
 from scythe_cli.specs import user_fields
 
 if TYPE_CHECKING:
@@ -20,13 +21,18 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
+    from pydantic_core.core_schema import CoreConfig
 
 Core = dict[str, Any]
 """A node of a core schema: its keys are those of `pydantic_core.core_schema`."""
 
-_TRUSTED = ("pydantic", "pydantic_core", "pathlib", "ipaddress", "uuid", "scythe_cli.specs")
+_TRUSTED = frozenset({"pydantic", "pathlib", "ipaddress", "uuid", "scythe_cli.specs"})
 _PLAIN = frozenset({"int", "float", "str", "bool", "date", "literal"})
 _CHANGES_TWICE = frozenset({"json", "call", "callable", "generator", "custom-error"})
+_STRUCTURED = frozenset(
+    {"list", "set", "frozenset", "tuple", "dict", "model", "dataclass", "typed-dict", "definition-ref", "generator"}
+)
+_TEXT = frozenset({"str", "bytes", "any"})
 _NO_CHILD = frozenset({"metadata", "serialization", "default", "expected", "members", "cls", "config"})
 
 
@@ -37,9 +43,13 @@ class Part:
     Attributes:
         name: the field's name.
         key: what a row calls it: the name, or its alias.
-        core: the core schema without its default and its `None`.
+        core: the core schema without its default, its `None` and validators of the user's.
         nullable: whether `None` is a value of its own.
-        validator: pydantic's validator of this field alone.
+        required: whether there is no default.
+        takes_text: whether any text is a value of its own, as it is.
+        takes_json: whether text stands for a list, a mapping or a model.
+        choices: the values of a Literal or an Enum.
+        validator: pydantic's validator of this field alone, without those of the user's.
         info: pydantic's record of it: default, description.
     """
 
@@ -47,6 +57,10 @@ class Part:
     key: str
     core: Core
     nullable: bool
+    required: bool
+    takes_text: bool
+    takes_json: bool
+    choices: tuple[Any, ...]
     validator: SchemaValidator
     info: FieldInfo
 
@@ -57,11 +71,14 @@ class Anatomy:
 
     Attributes:
         parts: the user's fields, in the model's order.
-        hooked: code of the user's (or a type that changes its value when validated twice) runs for each row.
+        sort_index: scythe's own field; in a table that has it, each row must.
+        hooked: each row must go through pydantic as a whole: code of the user's runs for it, or a type that changes
+            its value when validated twice, or the model takes fields it does not name.
         config: the part of the model's config that pydantic's core reads.
     """
 
     parts: tuple[Part, ...]
+    sort_index: Part | None
     hooked: bool
     config: Mapping[str, Any]
 
@@ -73,12 +90,19 @@ def anatomy(model: type[BaseModel]) -> Anatomy:
     top: Any = model.__pydantic_core_schema__
     definitions: list[Core] = top.get("definitions", [])
     root = _resolve(top, definitions)
-    config: Mapping[str, Any] = root.get("config", {})
+    config: Mapping[str, Any] = _model(root).get("config", {})
     fields = _fields(root)
     names = user_fields(model)
-    hooked = fields is None or any(_is_code(node) for name in names for node in _walk(fields[name], definitions))
-    parts = tuple(_part(model, name, (fields or {}).get(name), config, definitions) for name in names)
-    return Anatomy(parts, hooked or _is_code(root) or "extras_schema" in root["schema"], config)
+    hooked = (
+        root["type"] != "model"
+        or root["schema"]["type"] != "model-fields"
+        or config.get("extra_fields_behavior") == "allow"
+        or _is_code(root)
+        or any(_is_code(node) for name in names for node in _walk(fields[name], definitions))
+    )
+    parts = {name: _part(model, name, fields[name], config, definitions) for name in model.model_fields}
+    own = parts.get(layout.SORT_INDEX)
+    return Anatomy(tuple(parts[name] for name in names), own and replace(own, required=True), hooked, config)
 
 
 def is_plain(model: type[BaseModel]) -> bool:
@@ -88,26 +112,23 @@ def is_plain(model: type[BaseModel]) -> bool:
     private attribute, `model_post_init` or constructor of the user's would be left out.
     """
     body = anatomy(model)
-    return (
-        not body.hooked
-        and body.config.get("extra_fields_behavior") != "allow"
-        and model.__new__ is object.__new__
-        and all(_is_plain(part.core) for part in body.parts)
-    )
+    return not body.hooked and model.__new__ is object.__new__ and all(_is_plain(part.core) for part in body.parts)
 
 
-def accepts(core: Core) -> Iterator[str]:
-    """The kinds of the schemas that one value may meet first: the members of unions, the inside of wrappers."""
-    if core["type"] in {"union", "tagged-union"}:
+def _accepts(core: Core) -> Iterator[str]:
+    """The kinds of value that a field may take: the members of unions, the inside of wrappers."""
+    kind = core["type"]
+    if kind in {"union", "tagged-union"}:
         choices = core["choices"].values() if isinstance(core["choices"], dict) else core["choices"]
         for choice in choices:
-            yield from accepts(choice[0] if isinstance(choice, tuple) else choice)
-    elif core["type"] == "lax-or-strict":
-        yield from accepts(core["lax_schema"])
-    elif core["type"] in {"nullable", "default"} or core["type"].startswith("function-"):
-        yield from accepts(core.get("schema", {"type": "any"}))
+            yield from _accepts(choice[0] if isinstance(choice, tuple) else choice)
+    elif kind.startswith("function-"):  # pydantic's own make something else of text: a path, a url
+        ours = _is_code(core)
+        yield from (inner if ours or inner != "str" else kind for inner in _accepts(core.get("schema", {"type": kind})))
+    elif inside := next((core[key] for key in ("lax_schema", "json_schema", "schema") if key in core), None):
+        yield from [kind] if kind in _STRUCTURED else _accepts(inside)
     else:
-        yield core["type"]
+        yield kind
 
 
 def _is_plain(core: Core) -> bool:
@@ -117,18 +138,37 @@ def _is_plain(core: Core) -> bool:
     return core["type"] in _PLAIN
 
 
-def _part(
-    model: type[BaseModel], name: str, found: Core | None, config: Mapping[str, Any], definitions: list[Core]
-) -> Part:
-    core: Core = found or {"type": "any"}
-    whole = {"type": "definitions", "schema": core, "definitions": definitions} if definitions else core
-    validator = SchemaValidator(whole, config)  # type: ignore[arg-type]  # both come from pydantic's own schema
-    inner, nullable = core, False
-    while inner["type"] in {"default", "nullable", "definition-ref"}:
+def _part(model: type[BaseModel], name: str, inner: Core, config: Mapping[str, Any], definitions: list[Core]) -> Part:
+    nullable = False
+    while inner["type"] in {"default", "nullable", "definition-ref"} or _is_code(inner):
         nullable = nullable or inner["type"] == "nullable"
-        inner = _resolve(inner, definitions) if inner["type"] == "definition-ref" else inner["schema"]
+        inner = (
+            _resolve(inner, definitions) if inner["type"] == "definition-ref" else inner.get("schema", {"type": "any"})
+        )
+    core = {"type": "nullable", "schema": inner} if nullable else inner
+    whole: Any = {"type": "definitions", "schema": core, "definitions": definitions} if definitions else core
+    validator = SchemaValidator(whole, cast("CoreConfig", config))
     info = model.model_fields[name]
-    return Part(name, _key(name, info), inner, nullable or inner["type"] in {"any", "none"}, validator, info)
+    kinds = set(_accepts(inner))
+    choices = _choices(inner)
+    return Part(
+        name=name,
+        key=_key(name, info),
+        core=inner,
+        nullable=nullable or inner["type"] in {"any", "none"},
+        required=info.is_required(),
+        takes_text=bool(kinds & _TEXT) or "" in choices,
+        takes_json=bool(kinds & _STRUCTURED) and not kinds & _TEXT,
+        choices=choices,
+        validator=validator,
+        info=info,
+    )
+
+
+def _choices(core: Core) -> tuple[Any, ...]:
+    if core["type"] == "enum":
+        return tuple(member.value for member in core["members"])
+    return tuple(core["expected"]) if core["type"] == "literal" else ()
 
 
 def _key(name: str, info: FieldInfo) -> str:
@@ -138,11 +178,18 @@ def _key(name: str, info: FieldInfo) -> str:
     return name if alias is None or isinstance(alias, AliasPath) else alias
 
 
-def _fields(root: Core) -> dict[str, Core] | None:
-    """The schemas of the fields, when nothing stands between them and the model."""
-    if root["type"] != "model" or root["schema"]["type"] != "model-fields":
-        return None
-    return {name: field["schema"] for name, field in root["schema"]["fields"].items()}
+def _fields(root: Core) -> dict[str, Core]:
+    """The schemas of the fields, whatever validators stand around the model."""
+    inside = _model(root)["schema"]
+    while inside["type"] != "model-fields":
+        inside = inside["schema"]
+    return {name: field["schema"] for name, field in inside["fields"].items()}
+
+
+def _model(root: Core) -> Core:
+    while root["type"] != "model":
+        root = root["schema"]
+    return root
 
 
 def _resolve(node: Core, definitions: list[Core]) -> Core:
@@ -155,16 +202,23 @@ def _resolve(node: Core, definitions: list[Core]) -> Core:
 
 def _is_code(node: Core) -> bool:
     """Whether a schema node runs code of the user's, or gives another value the second time."""
-    if node["type"].startswith("function-"):
-        function = node["function"]["function"]
-        return not str(getattr(function, "__module__", None)).startswith(_TRUSTED) or "Encoded" in str(function)
     return bool(
-        node["type"] in _CHANGES_TWICE
+        _is_function(node)
+        or node["type"] in _CHANGES_TWICE
         or node.get("post_init")
         or node.get("custom_init")
         or node.get("default_factory_takes_data")
         or node.get("validate_default")
     )
+
+
+def _is_function(node: Core) -> bool:
+    """Whether a node calls a function that is not known to leave a value as it is the second time."""
+    if not node["type"].startswith("function-"):
+        return False
+    function = node["function"]["function"]
+    module = str(getattr(function, "__module__", None))
+    return not (module in _TRUSTED or module.startswith("pydantic.")) or "Encoded" in str(function)
 
 
 def _walk(core: Core, definitions: list[Core], seen: frozenset[str] = frozenset()) -> Iterator[Core]:

@@ -1,7 +1,7 @@
-"""Rows of a validated table as instances of the input model.
+"""Rows of a table as pydantic's input, and as instances of the input model.
 
-Takes a slice of the specs table and the ids that all of its rows share; leaves instances, equal to those that pydantic
-made when the table was validated.
+Takes cells as a source or the validated table has them; leaves dicts for `model_validate`, or instances that equal
+those which pydantic made when the table was validated.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ from scythe_cli.specs import file_fields, user_fields
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from scythe_cli.specs import ExperimentInputSpec
+    from pydantic import BaseModel
 
-S = TypeVar("S", bound="ExperimentInputSpec")
+    from scythe_cli.anatomy import Part
 
-GIVEN = "row_as_given"
+S = TypeVar("S", bound="BaseModel")
+
+GIVEN = "_given"
 """A column of tables whose model runs the user's code: the row as it was before, for a validator may not bear it twice.
 
-A struct of the source's columns, or JSON text. Where it is null, the typed columns are taken as they are.
+A struct of the source's cells, or pydantic's input as JSON text. Where it is null, the typed columns are taken as they
+are and no validator runs.
 """
 
 
@@ -37,7 +40,8 @@ def make_specs(table: pa.Table, model: type[S], const: Mapping[str, Any]) -> lis
     """The instances of a table's rows, in its order.
 
     Args:
-        table: rows of a `SpecTable.table`, as a whole or a slice; id columns in it go before `const`.
+        table: rows of a `SpecTable.table`, as a whole or a slice; id columns in it go before `const`, and columns that
+            are neither ids nor fields are left out.
         model: the input model.
         const: what all rows share, `experiment_id` and `root_workflow_run_id`.
     """
@@ -46,29 +50,54 @@ def make_specs(table: pa.Table, model: type[S], const: Mapping[str, Any]) -> lis
     return list(_validated(table, model, const))
 
 
-def unpack(table: pa.Table, model: type[ExperimentInputSpec]) -> Iterator[dict[str, Any]]:
-    """The typed rows of a table as pydantic's input; JSON text is read, and what the default filled is left out."""
-    columns = {name: _values(table, name, model) for name in table.column_names if name != GIVEN}
-    keys = {part.name: part.key for part in anatomy(model).parts}
-    filled = {part.name for part in anatomy(model).parts if not part.nullable and not part.info.is_required()}
-    for cells in zip(*columns.values(), strict=True):
-        row = zip(columns, cells, strict=True)
-        yield {keys.get(name, name): cell for name, cell in row if cell is not None or name not in filled}
+def as_input(part: Part, cell: Any) -> Any:
+    """One cell as pydantic takes it: JSON text is read, and text or a whole float may name a number of a Literal."""
+    if isinstance(cell, str) and part.takes_json:
+        try:
+            return from_json(cell)
+        except ValueError:
+            return cell
+    if not part.choices or cell in part.choices or not isinstance(cell, str | float):
+        return cell
+    named = [choice for choice in part.choices if not isinstance(choice, str) and _names(cell, choice)]
+    return named[0] if named else cell
+
+
+def as_row(parts: tuple[Part, ...], cells: Mapping[str, Any]) -> dict[str, Any]:
+    """Cells by column name as pydantic's input: what is empty takes the default where there is one."""
+    row = dict(cells)
+    for part in parts:
+        cell = row.pop(part.name, None)
+        if cell is not None:
+            row[part.key] = as_input(part, cell)
+        elif part.required and part.name in cells:
+            row[part.key] = None
+    return row
+
+
+def typed_rows(table: pa.Table, model: type[BaseModel]) -> Iterator[dict[str, Any]]:
+    """The rows of a validated table as pydantic's input: None is a value, unless only a default can have left it."""
+    schema = arrow_schema(model)
+    parts = {part.name: part for part in anatomy(model).parts}
+    names = [name for name in table.column_names if name in parts or name in layout.INDEX_HEAD]
+    columns = [_cells(table[name], json=name in parts and is_json(schema.field(name))) for name in names]
+    keys = [parts[name].key if name in parts else name for name in names]
+    defaulted = [name in parts and not parts[name].nullable and not parts[name].required for name in names]
+    for cells in zip(*columns, strict=True):
+        row = zip(keys, cells, defaulted, strict=True)
+        yield {key: cell for key, cell, default in row if cell is not None or not default}
 
 
 def carry(model: type[S], row: Mapping[str, Any], const: Mapping[str, Any]) -> S:
     """An instance with the values of a typed row and no validator of the model's own."""
     parts = {part.key: part for part in anatomy(model).parts}
-    adapters: dict[str, TypeAdapter[Any]] = {
-        key: TypeAdapter(part.info.annotation or Any) for key, part in parts.items()
-    }
     typed = {
-        parts[key].name: adapters[key].validate_python(value, strict=False)
+        parts[key].name: _adapter(cast("Any", parts[key].info.annotation)).validate_python(value, strict=False)
         for key, value in row.items()
         if key in parts
     }
     others = {name: value for name, value in row.items() if name not in parts}
-    made = cast("S", model.model_construct(**others, **{**const, **typed}))
+    made = model.model_construct(**{**const, **others, **typed})
     made.__dict__.update(typed)  # a model_post_init may have changed them once more
     return made
 
@@ -76,6 +105,16 @@ def carry(model: type[S], row: Mapping[str, Any], const: Mapping[str, Any]) -> S
 @lru_cache(maxsize=256)
 def _adapter(annotation: Any) -> TypeAdapter[Any]:
     return TypeAdapter(annotation)
+
+
+def _names(cell: str | float, choice: object) -> bool:
+    """Whether a cell means a choice that is not text."""
+    if isinstance(choice, bool) or choice is None:
+        return str(cell).lower() == str(choice).lower()
+    try:
+        return float(cell) == choice
+    except ValueError:
+        return False
 
 
 def _by_hand(table: pa.Table, model: type[S], const: Mapping[str, Any]) -> list[S]:
@@ -96,7 +135,9 @@ def _by_hand(table: pa.Table, model: type[S], const: Mapping[str, Any]) -> list[
     return specs
 
 
-def _cells(column: pa.ChunkedArray[Any]) -> list[Any]:
+def _cells(column: pa.ChunkedArray[Any], *, json: bool = False) -> list[Any]:
+    if json:
+        return [None if cell is None else from_json(cell) for cell in column.to_pylist()]
     if not pa.types.is_date(column.type):
         return column.to_pylist()
     days = column.combine_chunks().dictionary_encode()  # making a date of a number costs arrow 2 us, so once for each
@@ -105,27 +146,21 @@ def _cells(column: pa.ChunkedArray[Any]) -> list[Any]:
 
 
 def _validated(table: pa.Table, model: type[S], const: Mapping[str, Any]) -> Iterator[S]:
-    rows = unpack(table, model)
+    rows = typed_rows(table, model)
     if GIVEN not in table.column_names:
         for row in rows:
             yield model.model_validate({**const, **row}, strict=False)
         return
-    keys = {part.name: part.key for part in anatomy(model).parts}
-    current = [keys[name] for name in file_fields(model)] + [
-        name for name in layout.INDEX_HEAD if name in table.column_names
-    ]
+    parts = anatomy(model).parts
+    made_up = {part.name for part in parts if part.info.default_factory is not None}
+    files = set(file_fields(model))  # were copied into the run since
     for row, given in zip(rows, table[GIVEN].to_pylist(), strict=True):
         if given is None:
             yield carry(model, row, const)
             continue
-        original = from_json(given) if isinstance(given, str) else given
-        newer = {key: row[key] for key in current if key in row}  # files are copied into the run after validation
-        yield model.model_validate({**const, **original, **newer}, strict=False)
-
-
-def _values(table: pa.Table, name: str, model: type[ExperimentInputSpec]) -> list[Any]:
-    values: list[Any] = table[name].to_pylist()
-    schema = arrow_schema(model)
-    if name in schema.names and is_json(schema.field(name)):
-        return [None if value is None else from_json(value) for value in values]
-    return values
+        original = from_json(given) if isinstance(given, str) else as_row(parts, given)
+        newer = {
+            part.key for part in parts if part.name in files or (part.name in made_up and part.key not in original)
+        }
+        now = {key: cell for key, cell in row.items() if key in newer or key in layout.INDEX_HEAD}
+        yield model.model_validate({**const, **original, **now}, strict=False)

@@ -134,7 +134,7 @@ def to_plain(value: Any) -> Any:  # noqa: PLR0911 - a cell may hold any value, o
     if isinstance(value, RootModel):
         return to_plain(value.root)
     if isinstance(value, BaseModel):
-        named = {_input_name(type(value), name): to_plain(getattr(value, name)) for name in type(value).model_fields}
+        named = {input_name(type(value), name): to_plain(getattr(value, name)) for name in type(value).model_fields}
         return named | {name: to_plain(extra) for name, extra in (value.model_extra or {}).items()}
     if isinstance(value, SecretStr | SecretBytes):
         return value.get_secret_value()
@@ -182,7 +182,7 @@ def _json(value: Any) -> str:
     return to_json(to_plain(value), inf_nan_mode="constants", fallback=str).decode()
 
 
-def _input_name(model: type[BaseModel], name: str) -> str:
+def input_name(model: type[BaseModel], name: str) -> str:
     alias = model.model_fields[name].validation_alias
     by_name = model.model_config.get("populate_by_name") or model.model_config.get("validate_by_name")
     return alias if isinstance(alias, str) and not by_name else name
@@ -238,7 +238,7 @@ def _list(item: Any, above: tuple[Any, ...]) -> pa.DataType | None:
 
 
 def _struct(model: type[BaseModel], above: tuple[Any, ...]) -> pa.DataType | None:
-    named = all(_input_name(model, name) == name for name in model.model_fields)
+    named = all(input_name(model, name) == name for name in model.model_fields)
     open_ended = issubclass(model, RootModel) or model.model_config.get("extra") == "allow"
     if model in above or open_ended or not named or not model.model_fields:
         return None

@@ -1,0 +1,390 @@
+"""The specs table: read, checked and typed, or one report of everything that is wrong with it.
+
+Takes a file, an address, a table or a list of models; leaves a `SpecTable`, whose arrow columns hold exactly what
+pydantic makes of each row, sorted by `sort_index`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from pydantic import BaseModel
+
+from scythe_cli import layout
+from scythe_cli.anatomy import anatomy
+from scythe_cli.cells import Checker
+from scythe_cli.columns import pc
+from scythe_cli.errors import TableError, did_you_mean
+from scythe_cli.files import is_remote
+from scythe_cli.rows import GIVEN
+from scythe_cli.schema import arrow_schema, to_plain
+from scythe_cli.sources import Source, open_source
+from scythe_cli.specs import ExperimentInputSpec, file_fields, index_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scythe_cli.columns import Column
+    from scythe_cli.sources import Chunk
+
+SHOWN = 20
+"""Errors that a report gives in full."""
+
+_IGNORED = frozenset({layout.EXPERIMENT_ID, layout.WORKFLOW_RUN_ID, layout.ROOT_WORKFLOW_RUN_ID})
+"""Columns that scythe fills; users of the original write placeholders into them."""
+_EXTRA = {b"scythe": b"extra"}
+
+
+@dataclass
+class SpecTable:
+    """Validated specs.
+
+    Attributes:
+        table: `sort_index` (int64), the user's fields in the model's order with the types of `arrow_schema(model)`,
+            columns that the model takes beside its fields, and `rows.GIVEN` where the model runs the user's code.
+        model: the input model.
+        name: what messages call the table.
+    """
+
+    table: pa.Table
+    model: type[ExperimentInputSpec]
+    name: str
+    _source: Source = field(repr=False)
+    _order: Column | None = field(default=None, repr=False)
+
+    @property
+    def rows(self) -> int:
+        """How many specs there are."""
+        return self.table.num_rows
+
+    @property
+    def computed(self) -> bool:
+        """Whether the model computes more index columns from its fields."""
+        return self.model.computed_features is not ExperimentInputSpec.computed_features
+
+    @property
+    def index(self) -> tuple[str, ...]:
+        """The index columns: ids, fields that can be index levels, and extra columns that can; no computed features."""
+        extra = [f.name for f in self.table.schema if f.metadata == _EXTRA and not pa.types.is_nested(f.type)]
+        return (*index_columns(self.model), *extra)
+
+    def where(self, row: int) -> str:
+        """The place of a row of `table` in what the user gave, "specs.csv:12"."""
+        return self._source.where(row if self._order is None else self._order[row].as_py())
+
+    def rows_of(self, field: str, address: str) -> list[int]:
+        """The rows whose file field holds an address."""
+        column: Column = self.table[field]
+        if pa.types.is_list(column.type):
+            return [row for row, cell in enumerate(column.to_pylist()) if cell and address in cell]
+        found: list[int] = pc.indices_nonzero(pc.equal(column, address)).to_pylist()
+        return found
+
+
+def read_specs(
+    source: Any,
+    model: type[ExperimentInputSpec],
+    *,
+    base: Path | None = None,
+    limit: int | None = None,
+    renumber: bool = False,
+) -> SpecTable:
+    """Read and check specs.
+
+    Args:
+        source: a path or address of a csv, parquet, feather or ndjson file; a polars, pandas or arrow table; a list of
+            input models.
+        model: the input model.
+        base: the experiment file's folder; relative paths start from the specs file's folder, else from this.
+        limit: take the first so many specs.
+        renumber: number the specs by their place, whatever `sort_index` they bring.
+
+    Raises:
+        TableError: everything that is wrong, in one report.
+        ReferenceError: a remote specs file cannot be had.
+    """
+    folder = (base or Path()).absolute()
+    _refuse_other_models(source, model)
+    opened = open_source(source, folder)
+    report = Report(opened)
+    names = _match_columns(opened, model, report)
+    if renumber:
+        names = {found: name for found, name in names.items() if name != layout.SORT_INDEX}
+    reading = _Reading(opened, model, names, report)
+    for chunk, n in _limited(opened.chunks(), limit):
+        reading.add(chunk, n)
+    report.add_faults(reading.n_rows if limit is not None else None)
+    order = reading.order()
+    report.finish()
+    if reading.n_rows == 0:
+        raise TableError(f"{opened.label} has no specs; give at least one row")
+    table = reading.table()
+    if order is not None:
+        table = table.take(order)
+    table = _addressed(table, model, [folder for folder in (opened.folder, folder) if folder is not None])
+    return SpecTable(table, model, opened.label, opened, order)
+
+
+def references(specs: SpecTable) -> dict[str, list[str]]:
+    """By file field, the addresses that the table holds, each once, in order; local ones are absolute paths."""
+    found = {}
+    for name in file_fields(specs.model):
+        column: Column = specs.table[name].combine_chunks()
+        if pa.types.is_list(column.type):
+            column = column.flatten()
+        found[name] = [address for address in pc.unique(column).to_pylist() if address is not None]
+    return found
+
+
+class Report:
+    """All that is wrong with a table: the first errors in full, then their number."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._head: list[str] = []
+        self._shown: list[tuple[str, str]] = []
+        self._total = 0
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is wrong so far."""
+        return self._total == 0
+
+    def add(self, row: int, problem: object) -> None:
+        """A problem of one row; rows come in order."""
+        self._total += 1
+        if len(self._shown) < SHOWN:
+            self._shown.append((self._source.where(row), str(problem)))
+
+    def add_column(self, message: str) -> None:
+        """A problem of the columns."""
+        self._total += 1
+        self._head.append(message)
+
+    def add_faults(self, rows: int | None) -> None:
+        """What the source itself found to be no row."""
+        for place, why in self._source.faults(rows if rows is not None else 2**62):
+            self._total += 1
+            if len(self._shown) < 2 * SHOWN:
+                self._shown.append((place, why))
+
+    def finish(self) -> None:
+        """Raise what was found.
+
+        Raises:
+            TableError: something is wrong.
+        """
+        if not self._total:
+            return
+        shown = sorted(self._shown, key=lambda one: _number(one[0]))
+        lines = [
+            *(f"{self._source.label}  {text}" for text in self._head),
+            *(f"{place}  {text}" for place, text in shown),
+        ]
+        more = self._total - len(lines[:SHOWN])
+        count = f"{self._total:,} error{'s' * (self._total != 1)}"
+        tail = f"... and {more:,} more, {count} in all" if more else count
+        raise TableError("\n".join([*lines[:SHOWN], f"{tail} ({self._source.counting})"]))
+
+
+class _Reading:
+    """Gathers settled chunks."""
+
+    def __init__(self, source: Source, model: type[ExperimentInputSpec], names: dict[str, str], report: Report) -> None:
+        self.n_rows = 0
+        self._source = source
+        self._names = names
+        self._report = report
+        self._checker = Checker(model, list(names), explicit=source.explicit)
+        self._parts = {part.name: part for part in anatomy(model).parts}
+        self._missing = [
+            part.name for part in anatomy(model).parts if part.required and part.name not in names.values()
+        ]
+        self._hooked = anatomy(model).hooked
+        self._schema = arrow_schema(model)
+        self._pieces: list[dict[str, Column]] = []
+        self._indexes: list[Column] = []
+
+    def add(self, chunk: Chunk, n: int) -> None:
+        """Check some rows."""
+        known = {name: self._cells(name, chunk[found]) for found, name in self._names.items()}
+        first, self.n_rows = self.n_rows, self.n_rows + n
+        if self._hooked and self._missing:
+            return  # each row would say again what the columns say
+        settled = self._checker.settle(known, n)
+        for row, problem in sorted(settled.problems, key=lambda one: one[0]):
+            if problem.field not in self._missing:
+                self._report.add(first + row, problem)
+        if layout.SORT_INDEX in settled.columns:
+            self._indexes.append(settled.columns.pop(layout.SORT_INDEX))
+        extra = {name: cells for name, cells in known.items() if name not in self._parts and name != layout.SORT_INDEX}
+        if self._report.clean:
+            self._pieces.append({**settled.columns, **{name: _as_column(cells) for name, cells in extra.items()}})
+        else:
+            self._pieces.clear()
+
+    def order(self) -> Column | None:
+        """Where each row of the sorted table is in the source; None when they are the same. Duplicates are reported."""
+        if not self._indexes:
+            return None
+        index: Column = pa.concat_arrays(self._indexes)
+        if not index.null_count and pc.all(pc.greater(index[1:], index[:-1])).as_py() is not False:
+            self._indexes = [index]
+            return None
+        order: Column = pc.array_sort_indices(index)
+        self._indexes = [index]
+        ranked = index.take(order)
+        same = pc.fill_null(pc.equal(ranked[1:], ranked[:-1]), False)
+        twins = sorted((order[at + 1].as_py(), order[at].as_py()) for at in pc.indices_nonzero(same).to_pylist())
+        for later, earlier in twins:
+            self._report.add(later, _Twin(index[later].as_py(), self._source, earlier))
+        return order
+
+    def table(self) -> pa.Table:
+        """The checked rows, in the source's order."""
+        index = self._indexes[0] if self._indexes else pa.array(range(self.n_rows), pa.int64())
+        columns: dict[str, Column] = {}
+        for name in list(self._pieces[0]):
+            columns[name] = _joined([piece.pop(name) for piece in self._pieces])
+        given = columns.pop(GIVEN, None)
+        fields = [pa.field(layout.SORT_INDEX, pa.int64(), nullable=False), *self._schema]
+        fields += [pa.field(name, columns[name].type, metadata=_EXTRA) for name in columns if name not in self._parts]
+        arrays: list[Column] = [index, *(columns[f.name] for f in fields[1:])]
+        if given is not None:
+            fields.append(pa.field(GIVEN, given.type))
+            arrays.append(given)
+        return pa.table(arrays, schema=pa.schema(fields))
+
+    def _cells(self, name: str, cells: Column | list[Any]) -> Column | list[Any]:
+        part = self._parts.get(name)
+        if not self._source.empty_is_null or (part is not None and part.takes_text) or isinstance(cells, list):
+            return cells
+        if part is None and name != layout.SORT_INDEX:
+            return cells
+        return pc.if_else(pc.equal(cells, ""), pa.scalar(None, pa.string()), cells)
+
+
+@dataclass(frozen=True)
+class _Twin:
+    """A sort_index that an earlier row has; written only if it is shown."""
+
+    index: int
+    source: Source
+    earlier: int
+
+    def __str__(self) -> str:
+        return f"{layout.SORT_INDEX} = {self.index}: must be unique, and {self.source.where(self.earlier)} has it too"
+
+
+def _limited(chunks: Iterator[Chunk], limit: int | None) -> Iterator[tuple[Chunk, int]]:
+    left = limit
+    for chunk in chunks:
+        n = len(next(iter(chunk.values()))) if chunk else 0
+        if left is None:
+            yield chunk, n
+            continue
+        n = min(n, left)
+        yield {name: cells[:n] for name, cells in chunk.items()}, n
+        left -= n
+        if left == 0:
+            return
+
+
+def _refuse_other_models(source: Any, model: type[ExperimentInputSpec]) -> None:
+    for row, spec in enumerate(source) if isinstance(source, list | tuple) else ():
+        if isinstance(spec, BaseModel) and not isinstance(spec, model):
+            raise TableError(f"specs row {row}  is a {type(spec).__name__}, and the experiment takes {model.__name__}")
+
+
+def _match_columns(source: Source, model: type[ExperimentInputSpec], report: Report) -> dict[str, str]:
+    """From a source's columns to fields; each column that is wrong or missing is reported once."""
+    body = anatomy(model)
+    fields = {part.name: part.name for part in body.parts} | {part.key: part.name for part in body.parts}
+    fields[layout.SORT_INDEX] = layout.SORT_INDEX
+    matched: dict[str, str] = {}
+    suggested: set[str] = set()
+    strangers = model.model_config.get("extra")
+    for place, name in enumerate(source.columns):
+        if name in source.columns[:place]:
+            report.add_column(f"column {name!r} is there twice")
+        elif name in fields:
+            matched[name] = fields[name]
+        elif name in _IGNORED or strangers == "ignore":
+            continue
+        elif strangers == "allow" and name.strip() == name != "":
+            matched[name] = name
+        else:
+            near = _nearest(name, [field for field in fields if field not in source.columns])
+            suggested.add(fields.get(near, ""))
+            report.add_column(_stranger(name, near, model, fields))
+    for part in body.parts:
+        if part.required and part.name not in matched.values() and part.name not in suggested:
+            report.add_column(f"column {part.key!r} is missing")
+    return matched
+
+
+def _stranger(name: str, near: str, model: type[ExperimentInputSpec], fields: dict[str, str]) -> str:
+    if name == "":
+        return "a column has no name"
+    if name.strip() in fields:
+        return f"column {name!r} has spaces around its name; write {name.strip()!r}"
+    hint = f" Did you mean {near!r}?" if near else ""
+    return f"column {name!r} is not a field of {model.__name__}.{hint}"
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    folded = {word.casefold(): word for word in known}
+    same = folded.get(name.strip().casefold())
+    if same is not None:
+        return same
+    hint = did_you_mean(name.strip().casefold(), folded)
+    return folded.get(hint.partition("'")[2].rpartition("'")[0], "")
+
+
+def _as_column(cells: Column | list[Any]) -> Column:
+    """A column that is no field's, as it is."""
+    if not isinstance(cells, list):
+        return cells
+    try:
+        return pa.array([to_plain(cell) for cell in cells])
+    except (pa.ArrowException, OverflowError, TypeError):
+        return pa.array([None if cell is None else str(to_plain(cell)) for cell in cells], pa.string())
+
+
+def _joined(pieces: list[Column]) -> Column:
+    kinds = {piece.type for piece in pieces if not pa.types.is_null(piece.type)}
+    kind = kinds.pop() if len(kinds) == 1 else pa.string() if kinds else pieces[0].type
+    return pa.chunked_array([piece if piece.type == kind else piece.cast(kind) for piece in pieces], kind)
+
+
+def _addressed(table: pa.Table, model: type[ExperimentInputSpec], folders: list[Path]) -> pa.Table:
+    """File fields with absolute local paths."""
+    for name in file_fields(model):
+        place = table.column_names.index(name)
+        column: Column = table[name].combine_chunks()
+        if pa.types.is_list(column.type):
+            cells = [None if cell is None else [_absolute(one, folders) for one in cell] for cell in column.to_pylist()]
+            found: Column = pa.array(cells, column.type)
+        else:
+            coded = column.dictionary_encode()
+            known = [_absolute(address, folders) for address in coded.dictionary.to_pylist()]
+            found = pa.array(known, pa.string()).take(coded.indices)
+        table = table.set_column(place, table.schema.field(name), found)
+    return table
+
+
+def _absolute(address: str, folders: list[Path]) -> str:
+    """A local path made absolute: from the first folder where it exists, else from the first."""
+    if is_remote(address):
+        return address
+    path = Path(address).expanduser()
+    tried = [folder / path for folder in folders]
+    return str(next((one for one in tried if one.exists()), tried[0]).absolute())
+
+
+def _number(place: str) -> int:
+    digits = place[len(place.rstrip("0123456789")) :]
+    return int(digits or 0)
