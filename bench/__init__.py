@@ -1,0 +1,1 @@
+"""Measurements against named peers, side by side in one run, as ratios. `make bench`, or `python -m bench trivial gather`."""
