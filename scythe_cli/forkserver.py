@@ -1,24 +1,30 @@
 """The process that lanes are forked from: it imports the user's module once and then does nothing else.
 
 Takes a record of names over a socket, leaves lanes and tells of their ends. It is the parent of every lane and inherits
-whatever a dead lane leaves running, so nothing of a spec outlives its lane; it dies with its supervisor, and its lanes
-die with it. It never runs user code beyond the import, never uses polars, and has one thread.
+whatever a dead lane leaves running, so nothing of a spec outlives its lane. When its supervisor is gone it ends the
+lanes and all that they started, and then itself; when it is killed, the kernel kills the lanes. It never runs user code
+beyond the import, never uses polars, and has one thread.
 """
 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import importlib
 import json
 import os
+import resource
 import select
 import signal
 import socket
 import sys
+import tempfile
+import threading
 import time
 import traceback
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from scythe_cli import processes
@@ -31,7 +37,9 @@ if TYPE_CHECKING:
 
 CANARY_SECONDS = 3.0
 RUN_TAG = "SCYTHE_LANE_OF"
-"""Environment variable of every lane and its children: the scratch folder of the supervisor that started them."""
+"""Environment variable of the fork server and all below it: the scratch folder of the supervisor that started them."""
+WHERE_SIGNAL = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else signal.SIGUSR2
+"""Has a lane write where in the user's code it is; sent before a lane is killed for being late."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +66,25 @@ def command(fd: int, record: Record) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-def _lane_command(record: Record, fds: tuple[int, int, int]) -> list[str]:
+def _lane_command(record: Record, lane: int, fds: tuple[int, int, int]) -> list[str]:
     code = (
         f"import sys; sys.path[:] = {sys.path!r}\n"
-        f"from scythe_cli.forkserver import lane_main; lane_main({json.dumps(asdict(record))!r}, {fds!r})"
+        f"from scythe_cli.forkserver import lane_main; lane_main({json.dumps(asdict(record))!r}, {lane}, {fds!r})"
     )
     return [sys.executable, "-c", code]
 
 
-def lane_main(text: str, fds: tuple[int, int, int]) -> NoReturn:
+def lane_folder(scratch: str, lane: int) -> Path:
+    """Where a lane keeps its temporary files; whoever sees it end removes it."""
+    return Path(scratch, f"lane-{lane}")
+
+
+def lane_main(text: str, lane: int, fds: tuple[int, int, int]) -> NoReturn:
     """A lane that was not forked: import the user's module here, then work."""
     record = Record(**json.loads(text))
     processes.die_with_parent()
     experiment, broken = _import(record)
-    _work(record, experiment, broken, fds)
+    _work(record, lane, experiment, broken, fds)
 
 
 def main(fd: int, text: str) -> None:
@@ -79,13 +92,13 @@ def main(fd: int, text: str) -> None:
     record = Record(**json.loads(text))
     processes.die_with_parent()
     processes.adopt_orphans()
-    os.environ[RUN_TAG] = record.scratch
+    parent = os.getppid()
     os.chdir(record.folder)
     experiment, broken = _import(record)
     forks = _can_fork()
     gc.collect()
     gc.freeze()
-    _ForkServer(socket.socket(fileno=fd), record, experiment, broken, forks=forks).serve()
+    _ForkServer(socket.socket(fileno=fd), record, experiment, broken, forks=forks).serve(parent)
 
 
 def _import(record: Record) -> tuple[Experiment | None, str | None]:
@@ -100,7 +113,12 @@ def _import(record: Record) -> tuple[Experiment | None, str | None]:
 
 
 def _can_fork() -> bool:
-    """Fork one child that does what hangs after a bad fork, under a limit. Only where something may have threads."""
+    """Whether lanes may be forked from here, with what the user's module did at import.
+
+    Threads that it started would be missing in them. Polars, once used, hangs in them: one child tries, under a limit.
+    """
+    if threading.active_count() > 1:
+        return False
     if "polars" not in sys.modules:
         return True
     pid = os.fork()
@@ -121,24 +139,37 @@ def _can_fork() -> bool:
     return False
 
 
-def _work(record: Record, experiment: Experiment | None, broken: str | None, fds: tuple[int, int, int]) -> NoReturn:
+def _work(
+    record: Record, lane: int, experiment: Experiment | None, broken: str | None, fds: tuple[int, int, int]
+) -> NoReturn:
     """Be a lane until there is no more work, then end without running anybody's exit handlers twice."""
-    processes.adopt_orphans()
-    os.environ[RUN_TAG] = record.scratch
-    os.chdir(record.folder)
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed()
     connection, marker, capture = fds
-    for fd in fds:
-        os.set_inheritable(fd, False)
     code = 1
     try:
-        Lane(socket.socket(fileno=connection), marker, capture, experiment, broken, record.scratch).serve()
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        _settle_in(record, lane, capture)
+        Lane(socket.socket(fileno=connection), marker, capture, experiment, broken, tempfile.gettempdir()).serve()
         code = 0
     except BaseException:  # noqa: BLE001 - a lane must not climb into the fork server's stack
-        os.write(capture, traceback.format_exc().encode())
+        os.write(capture, traceback.format_exc().encode(errors="replace"))
     finally:
         os._exit(code)
+
+
+def _settle_in(record: Record, lane: int, capture: int) -> None:
+    """Make the process a lane: its own temporary files and chance, a trace when it crashes, no core file."""
+    processes.adopt_orphans()
+    processes.be_the_first_to_go()
+    os.chdir(record.folder)
+    folder = lane_folder(record.scratch, lane)
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    faulthandler.enable(capture)
+    faulthandler.register(WHERE_SIGNAL, capture, all_threads=False)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
 
 
 class _ForkServer:
@@ -157,31 +188,42 @@ class _ForkServer:
         self._broken = broken
         self._forks = forks
         self._lanes: dict[int, int] = {}
+        self._helpers = set(processes.children(os.getpid()))
         self._fds: list[int] = []
         self._text = b""
         self._wake, wake_write = os.pipe()
         os.set_blocking(wake_write, False)
         os.set_blocking(self._wake, False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        mine = (signal.SIGCHLD, signal.SIGTERM)
+        self._signals = [(number, signal.signal(number, lambda *_: None)) for number in mine]
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         self._wake_write = wake_write
+        processes.die_with_parent(signal.SIGTERM)
 
-    def serve(self) -> None:
-        self._say(event="ready", forks=self._forks, import_error=self._broken)
-        while True:
-            readable, _, _ = select.select([self._control, self._wake], [], [])
-            if self._wake in readable:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(self._wake, 4096)
-                self._reap()
-            if self._control in readable and not self._listen():
-                break
+    def serve(self, parent: int) -> None:
+        """Start and kill lanes as told, until the supervisor, process `parent`, has closed its end or is gone."""
+        with contextlib.suppress(BrokenPipeError):
+            self._say(event="ready", forks=self._forks, import_error=self._broken)
+            self._serve(parent)
         for pid in self._lanes:
             processes.kill_group(pid)
         processes.kill_children()
 
+    def _serve(self, parent: int) -> None:
+        while os.getppid() == parent:
+            readable, _, _ = select.select([self._control.fileno(), self._wake], [], [])
+            if self._wake in readable:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake, 4096)
+                self._reap()
+            if self._control.fileno() in readable and not self._listen():
+                return
+
     def _listen(self) -> bool:
-        data, fds, _, _ = socket.recv_fds(self._control, 65536, 16)
+        try:
+            data, fds, _, _ = socket.recv_fds(self._control, 65536, 48)
+        except ConnectionResetError:
+            return False
         if not data:
             return False
         self._fds += fds
@@ -198,20 +240,27 @@ class _ForkServer:
         return True
 
     def _start(self, lane: int, fds: tuple[int, int, int]) -> None:
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as exc:
+            pid = None
+            self._say(event="exit", lane=lane, status=exc.errno)
         if pid == 0:
-            self._become_lane(fds)
+            self._become_lane(lane, fds)
         for fd in fds:
             os.close(fd)
+        if pid is None:
+            return
         self._lanes[pid] = lane
         self._say(event="started", lane=lane, pid=pid)
 
-    def _become_lane(self, fds: tuple[int, int, int]) -> NoReturn:
+    def _become_lane(self, lane: int, fds: tuple[int, int, int]) -> NoReturn:
         try:
             os.setsid()
             processes.die_with_parent()
             signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for number, handler in self._signals:
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             self._control.close()
             for fd in (self._wake, self._wake_write, *self._fds):
@@ -219,10 +268,10 @@ class _ForkServer:
             if not self._forks:
                 for fd in fds:
                     os.set_inheritable(fd, True)
-                os.execv(sys.executable, _lane_command(self._record, fds))
+                os.execv(sys.executable, _lane_command(self._record, lane, fds))  # noqa: S606 - ours, and no shell
         except BaseException:  # noqa: BLE001 - a lane must not climb into the fork server's stack
             os._exit(1)
-        _work(self._record, self._experiment, self._broken, fds)
+        _work(self._record, lane, self._experiment, self._broken, fds)
 
     def _reap(self) -> None:
         ended = []
@@ -234,7 +283,7 @@ class _ForkServer:
             processes.kill_group(pid)
         lanes = {pid: self._lanes.pop(pid) for pid, _ in known}
         if known:
-            processes.kill_children(keep=set(self._lanes))
+            processes.kill_children(keep=self._helpers | set(self._lanes))
         for pid, status in known:
             self._say(event="exit", lane=lanes[pid], status=os.waitstatus_to_exitcode(status))
 

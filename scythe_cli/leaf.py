@@ -7,7 +7,6 @@ them; no message is sent for a row.
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
 import struct
@@ -38,9 +37,9 @@ from scythe_cli.outcomes import (
     from_exception,
 )
 from scythe_cli.outputs import Outputs, Pending
+from scythe_cli.rows import make_specs
 from scythe_cli.sanity import Capture, Sanity, TempDir
 from scythe_cli.specs import file_fields
-from scythe_cli.rows import make_specs
 
 if TYPE_CHECKING:
     import socket
@@ -49,9 +48,13 @@ if TYPE_CHECKING:
     from scythe_cli.experiment import Experiment
 
 MARKER = struct.Struct("<qd")
-"""Shared memory: the row at work (-1: none), its start on the monotonic clock; then a byte, nonzero to stop."""
-STOP_AT = MARKER.size
-MARKER_SIZE = MARKER.size + 8
+"""Shared memory, first: the row at work (-1: none) and its start on the monotonic clock. The lane writes it."""
+LATE = struct.Struct("<d")
+"""Shared memory, second: the start of a row whose time is over; it may no longer end. The supervisor writes it."""
+LATE_AT = MARKER.size
+STOP_AT = LATE_AT + LATE.size
+"""Shared memory, third: a byte, nonzero to stop before the next row. The supervisor writes it."""
+MARKER_SIZE = STOP_AT + 8
 IDLE = -1
 
 HAND_OVER_SECONDS = 0.4
@@ -72,7 +75,7 @@ class Job:
         outbox: the supervisor's folder for output files.
         max_attempts: attempts a spec has.
         worker: who runs it, for the outcome's column.
-        memory_limited: whether a MemoryError is the limit's doing.
+        memory: bytes one spec's processes may hold, or None.
     """
 
     key: str
@@ -81,7 +84,7 @@ class Job:
     outbox: str
     max_attempts: int
     worker: str
-    memory_limited: bool = False
+    memory: int | None = None
 
 
 class Lane:
@@ -93,7 +96,7 @@ class Lane:
         capture_fd: the file that takes what user code prints.
         experiment: the loaded experiment, or None when its import failed.
         broken: the traceback of that import.
-        scratch: the supervisor's folder for temporary files.
+        folder: for this lane's temporary files.
     """
 
     def __init__(
@@ -103,20 +106,21 @@ class Lane:
         capture_fd: int,
         experiment: Experiment | None,
         broken: str | None,
-        scratch: str,
+        folder: str,
     ) -> None:
         self._connection = connection
         self._marker = mmap.mmap(marker_fd, MARKER_SIZE)
         self._experiment = experiment
         self._broken = broken
         self._capture = Capture(capture_fd)
-        self._tempdir = TempDir(Path(scratch))
+        self._tempdir = TempDir(Path(folder))
         self._job: Job | None = None
         self._block: tuple[str, pa.Table] | None = None
         self._pending = Pending()
         self._handed = time.monotonic()
         self._swap = threading.Lock()
         self._send = threading.Lock()
+        self._trouble: BaseException | None = None
         self._pid = os.getpid()
         self._plain = experiment is not None and is_plain(experiment.input_model)
         self._input_files = file_fields(experiment.input_model) if experiment is not None else ()
@@ -137,6 +141,7 @@ class Lane:
     def _begin(self, job: Job) -> None:
         self._job = job
         self._block = None
+        self._sanity.limit_growth(None if job.memory is None else job.memory // 4)
         experiment = self._experiment
         self._outputs = Outputs(
             experiment.output_model if experiment is not None else BaseModel,
@@ -184,6 +189,9 @@ class Lane:
                 unfit = self._sanity.restore()
                 if self._uses_tempdir:
                     self._tempdir.tidy()
+                if self._trouble is not None:
+                    MARKER.pack_into(self._marker, 0, IDLE, 0.0)
+                    raise self._trouble
                 if unfit:
                     return done, unfit
                 if self._pending.weight > BATCH_BYTES or time.monotonic() - self._handed > HAND_OVER_SECONDS:
@@ -192,24 +200,24 @@ class Lane:
         return done, None
 
     def _specs(self, part: pa.Table) -> Iterable[Any]:
-        """The models of a chunk; a row that its model refuses now stands as the exception."""
+        """The models of a chunk; of a model with code of its user's, the rows, to be made when their clock runs."""
         assert self._experiment is not None  # noqa: S101 - _work holds it
-        model = self._experiment.input_model
         if self._plain:
-            return make_specs(part, model, {})
-        return (_spec_or_error(part.slice(at, 1), model) for at in range(part.num_rows))
+            return make_specs(part, self._experiment.input_model, {})
+        return (part.slice(at, 1) for at in range(part.num_rows))
 
-    def _one(self, row: int, sort_index: int, spec: Any, attempt: int) -> None:  # noqa: ANN401 - the user's model
+    def _one(self, row: int, sort_index: int, spec: Any, attempt: int) -> None:
         experiment, job = self._experiment, self._job
-        assert experiment is not None and job is not None  # noqa: S101, PT018 - _work holds it
+        assert experiment is not None and job is not None  # noqa: S101 - _work holds it
         failure: Failure | None = None
         output = None
         start = time.time()
-        MARKER.pack_into(self._marker, 0, row, time.monotonic())
+        clock = time.monotonic()
+        MARKER.pack_into(self._marker, 0, row, clock)
         begun = time.perf_counter()
         try:
-            if isinstance(spec, Exception):
-                raise spec  # noqa: TRY301 - told as the user's own error
+            if not self._plain:
+                spec = make_specs(spec, experiment.input_model, {})[0]
             if self._inputs is not None:
                 self._inputs.resolve(spec, self._input_files, self._tempdir.path)
             output = experiment.call(spec, self._tempdir.path)
@@ -217,13 +225,18 @@ class Lane:
             failure = self._failure(exc, experiment, job)
         if os.getpid() != self._pid:
             os._exit(0)
+        if LATE.unpack_from(self._marker, LATE_AT)[0] == clock:
+            _wait_for_the_end()
         duration = time.perf_counter() - begun
         self._sanity.flush_c()
         log = self._capture.take()
         with self._swap:
             pending = self._pending
             if failure is None:
-                failure = self._outputs.accept(pending, row, spec, output, self._tempdir.path)
+                try:
+                    failure = self._outputs.accept(pending, row, spec, output, self._tempdir.path)
+                except BaseException as exc:  # noqa: BLE001 - an output may be any object, with code of its own
+                    failure = self._failure(exc, experiment, job)
             if failure is None:
                 log_kept = cut(log, LOG_LIMIT_OF_SUCCESS) if log else None
                 pending.add(row, sort_index, output, attempt, start, duration, log_kept)
@@ -239,7 +252,7 @@ class Lane:
         kind = EXCEPTION
         if isinstance(exc, ValidationError) and exc.title == experiment.output_model.__name__:
             kind = INVALID_OUTPUT
-        elif isinstance(exc, MemoryError) and job.memory_limited:
+        elif isinstance(exc, MemoryError) and job.memory is not None:
             kind = MEMORY
         return from_exception(exc, folder=str(experiment.folder), kind=kind)
 
@@ -257,12 +270,20 @@ class Lane:
                 self._pending.failures[row] = failure
 
     def _hand_over_what_waits(self) -> None:
-        """A finished row does not wait for the next to end, however long that takes."""
-        while True:
-            time.sleep(HAND_OVER_SECONDS)
-            if self._pending and time.monotonic() - self._handed > HAND_OVER_SECONDS:
-                with contextlib.suppress(OSError):
+        """A finished row does not wait for the next to end, however long that takes.
+
+        What cannot be told ends the process, but between two rows: the one at work has no part in it. Without a
+        connection there is nobody to tell.
+        """
+        try:
+            while True:
+                time.sleep(HAND_OVER_SECONDS / 2)
+                if self._pending and time.monotonic() - self._handed > HAND_OVER_SECONDS:
                     self._hand_over({})
+        except OSError:
+            os._exit(1)
+        except BaseException as exc:  # noqa: BLE001 - raised again in the main thread
+            self._trouble = exc
 
     def _hand_over(self, ending: dict[str, Any]) -> None:
         """Send what is pending; `ending` goes with the last message of it."""
@@ -278,8 +299,7 @@ class Lane:
             self._connection.sendall(wire.pack({**last[0], **ending}, last[1]))
 
 
-def _spec_or_error(row: pa.Table, model: type[BaseModel]) -> Any:  # noqa: ANN401 - a model or an exception
-    try:
-        return make_specs(row, model, {})[0]
-    except Exception as exc:  # noqa: BLE001 - validators are the user's code
-        return exc
+def _wait_for_the_end() -> None:
+    """The supervisor's word has ended what the user's code was at, which is not to pass for its result."""
+    while True:
+        time.sleep(1)

@@ -1,11 +1,12 @@
 """Who holds a run: one process at a time works on it, and a dead one's hold ends by itself.
 
-A lease is a numbered object that names host, boot, process and its start. On the same host a dead holder's lease is void
-at once; elsewhere it lasts 30 seconds unless renewed by the next number.
+A lease is a numbered object that names host, boot, process and its start. On the same host a dead holder's lease is
+void at once; elsewhere it lasts 30 seconds unless renewed by the next number.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli import layout, ledger, processes
-from scythe_cli.errors import KeyExists, NotFinishedError
+from scythe_cli.errors import KeyExists, NotFinishedError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
 LASTS = 30.0
 RENEW_EVERY = 10.0
-KEEP = 3
-"""Superseded leases that stay; older ones are removed, or a month's run would leave a hundred thousand."""
+RETRY_EVERY = 1.0
+RELEASE_SECONDS = 5.0
+"""A renewal that hangs in a store that is away is not waited for."""
 
 
 class Lease:
@@ -37,23 +39,27 @@ class Lease:
         self._thread.start()
 
     def _renew(self) -> None:
-        while not self._over.wait(RENEW_EVERY):
+        """Write the next number now and then. A store that is away is tried again; a number that is taken is lost."""
+        pause = RENEW_EVERY
+        while not self._over.wait(pause):
             try:
                 ledger.write_mark(self._store, "lease", self._number + 1, _note(LASTS))
+                self._number += 1
+                if self._number > KEEP:
+                    self._store.delete(layout.mark("lease", self._number - KEEP))
             except KeyExists:
                 return
-            self._number += 1
-            if self._number > KEEP:
-                self._store.delete(layout.mark("lease", self._number - KEEP))
+            except StoreError:
+                pause = RETRY_EVERY
+            else:
+                pause = RENEW_EVERY
 
     def release(self) -> None:
-        """Give the run free at once."""
+        """Give the run free at once; where the store is away, it is free when the lease runs out."""
         self._over.set()
-        self._thread.join()
-        try:
+        self._thread.join(RELEASE_SECONDS)
+        with contextlib.suppress(KeyExists, StoreError):
             ledger.write_mark(self._store, "lease", self._number + 1, _note(0.0))
-        except KeyExists:
-            return
 
 
 @contextmanager
@@ -83,7 +89,8 @@ def hold(store: Store) -> Iterator[Lease]:
 
 def is_held(note: dict[str, Any]) -> bool:
     """Whether the holder that a lease names may still be at work."""
-    if note["host"] == processes.host() and note["boot_id"] == processes.boot_id():
+    here = note["host"] == processes.host() and note["boot_id"] == processes.boot_id()
+    if here and note["pid"] != os.getpid():
         return bool(note["lasts"]) and processes.is_alive(note["pid"], note["started"])
     until = datetime.fromisoformat(str(note["written"])) + timedelta(seconds=note["lasts"])
     return until > datetime.now(UTC)

@@ -6,10 +6,11 @@ Columns that are scythe's own start with an underscore, which no field of a mode
 
 from __future__ import annotations
 
+import re
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -145,7 +146,9 @@ def from_exception(exc: BaseException, *, folder: str, kind: str = EXCEPTION) ->
         message = str(exc)
     except BaseException as broken:  # noqa: BLE001 - the user's __str__ may raise anything
         message = f"<str() of the exception raised {type(broken).__name__}>"
-    own = exc.__traceback__.tb_next if exc.__traceback__ is not None else None
+    own = exc.__traceback__
+    while own is not None and own.tb_next is not None and own.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        own = own.tb_next
     try:
         lines = traceback.format_exception(type(exc), exc, own)
         text = "".join(line if len(line) <= TRACEBACK_LIMIT else cut(line, TRACEBACK_LIMIT // 2) for line in lines)
@@ -164,7 +167,29 @@ def _place(tb: TracebackType | None, folder: str) -> str:
     frames = traceback.extract_tb(tb)
     own = [frame for frame in frames if frame.filename.startswith(folder) and "site-packages" not in frame.filename]
     frame = (own or list(frames) or [None])[-1]
-    return "" if frame is None else f"{frame.name} ({Path(frame.filename).name}:{frame.lineno})"
+    return "" if frame is None else cut(f"{frame.name} ({Path(frame.filename).name}:{frame.lineno})", MESSAGE_LIMIT)
+
+
+_PACKAGE = str(Path(__file__).parent)
+_DUMPS = ("Fatal Python error: ", "Stack (most recent call first)")
+_DUMPED = re.compile(r'  File "(.+)", line (\d+) in (\S+)')
+
+
+def split_dump(log: str, folder: str) -> tuple[str, str, str]:
+    """Take apart the log of a process that was ended: what it printed, where it was then, and the user's place in that.
+
+    Python's fault handler writes the second part: https://docs.python.org/3/library/faulthandler.html
+    """
+    at = max(log.rfind("\n" + start) + 1 or (0 if log.startswith(start) else -1) for start in _DUMPS)
+    if at < 0:
+        return log, "", ""
+    head, _, threads = log[at:].partition("\n")
+    current = threads[max(0, threads.find("Current thread 0x")) :].partition("\nExtension modules: ")[0]
+    dump = f"{head}\n{current}".partition(f'  File "{_PACKAGE}')[0]
+    frames = _DUMPED.findall(dump)
+    own = [frame for frame in frames if frame[0].startswith(folder) and "site-packages" not in frame[0]]
+    place = f"{own[0][2]} ({Path(own[0][0]).name}:{own[0][1]})" if own else ""
+    return log[:at], cut(dump, TRACEBACK_LIMIT), place
 
 
 def cut(text: str, limit: int) -> str:

@@ -17,11 +17,11 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from scythe_cli import frames, layout
+from scythe_cli.columns import check_bounds
 from scythe_cli.outcomes import INVALID_OUTPUT, MESSAGE_LIMIT, Failure, cut, outcome_schema, scalar_schema
-from scythe_cli.specs import file_fields, index_columns
 from scythe_cli.rules import model_errors
 from scythe_cli.schema import to_column
-from scythe_cli.columns import check_bounds
+from scythe_cli.specs import file_fields, index_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,7 +54,7 @@ class Pending:
         return bool(self.rows or self.retry)
 
     def add(
-        self, row: int, sort_index: int, output: Any, attempt: int, start: float, duration: float, log: str | None  # noqa: ANN401 - the user's model
+        self, row: int, sort_index: int, output: Any, attempt: int, start: float, duration: float, log: str | None
     ) -> None:
         """One more outcome."""
         self.rows.append(row)
@@ -111,7 +111,7 @@ class Outputs:
         self._scalars = scalar_schema(model)
         self._schema = outcome_schema(model)
 
-    def accept(self, pending: Pending, row: int, spec: Any, output: Any, tempdir: Path) -> Failure | None:  # noqa: ANN401 - the user's models
+    def accept(self, pending: Pending, row: int, spec: Any, output: Any, tempdir: Path) -> Failure | None:
         """Take over an output's files and frames; say what is wrong with it, if anything."""
         if not isinstance(output, self._model):
             return invalid(f"the function returned {_named(output)}, not {self._model.__name__}")
@@ -132,7 +132,7 @@ class Outputs:
                 pending.uploads.setdefault(row, []).append((local, key))
         return None
 
-    def _tables(self, spec: Any, given: Any) -> dict[str, pa.Table]:  # noqa: ANN401 - the user's models
+    def _tables(self, spec: Any, given: Any) -> dict[str, pa.Table]:
         if not given:
             return {}
         if not isinstance(given, dict):
@@ -140,7 +140,7 @@ class Outputs:
         index = {name: getattr(spec, name) for name in self._index} | spec.computed_features
         return {frames.check_name(name): frames.to_arrow(name, frame, index) for name, frame in given.items()}
 
-    def _take_files(self, row: int, spec: Any, output: Any, tempdir: Path) -> dict[str, tuple[str, str]]:  # noqa: ANN401 - the user's models
+    def _take_files(self, row: int, spec: Any, output: Any, tempdir: Path) -> dict[str, tuple[str, str]]:
         taken = {}
         for name in self._files:
             value = output.__dict__.get(name)
@@ -255,8 +255,8 @@ class Outputs:
                     to_column([sound.__dict__[f.name]], f)
             except ValidationError as exc:
                 self._refuse(pending, at, "; ".join(map(str, model_errors(exc))))
-            except (ValueError, TypeError, AttributeError, pa.ArrowException) as exc:
-                self._refuse(pending, at, str(exc))
+            except Exception as exc:  # noqa: BLE001 - the model's validators are the user's code
+                self._refuse(pending, at, f"{type(exc).__name__}: {exc}")
             else:
                 pending.outputs[at] = sound
 

@@ -6,23 +6,26 @@ row is worth: the supervisor decides.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
 import os
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections import deque
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli import processes, wire
 from scythe_cli.errors import EngineError
-from scythe_cli.forkserver import Record, command
-from scythe_cli.leaf import IDLE, MARKER, MARKER_SIZE, STOP_AT
+from scythe_cli.forkserver import RUN_TAG, WHERE_SIGNAL, Record, command, lane_folder
+from scythe_cli.leaf import IDLE, LATE, LATE_AT, MARKER, MARKER_SIZE, STOP_AT
 from scythe_cli.outcomes import LOG_LIMIT, cut_bytes
 
 if TYPE_CHECKING:
@@ -30,8 +33,12 @@ if TYPE_CHECKING:
 
     from scythe_cli.leaf import Job
 
-SEND_SECONDS = 30.0
-"""A lane that does not read for this long is stuck in a way no clock of a spec covers."""
+UNFIT = "unfit"
+"""Why a lane ends that asked for a fresh process."""
+NO_SERVER = "no server"
+"""Why lanes end whose fork server was killed."""
+IMPORT_SECONDS = 5.0
+"""What a fork server gets to end by itself; while it imports it does not listen."""
 CAPTURE_BYTES = 8 << 20
 """What a spec may have printed before the middle of it is thrown away."""
 STILLBORN = 5
@@ -48,6 +55,7 @@ class Take:
         rows: row numbers, a range where they are one.
         attempts: the number of the attempt, for rows on their second or later.
         owner: what the supervisor hangs on it.
+        strikes: lanes that ended while they had these rows, and none of them at work.
     """
 
     job: Job
@@ -55,12 +63,18 @@ class Take:
     rows: Sequence[int]
     attempts: dict[int, int]
     owner: Any = None
+    strikes: int = 0
     handed: list[Sequence[int]] = field(default_factory=list)
 
     def open_rows(self) -> list[int]:
         """The rows that were not handed over, in order."""
         done = {row for rows in self.handed for row in rows}
         return [row for row in self.rows if row not in done]
+
+    def left(self, told: list[int]) -> list[int]:
+        """The rows that remain when the lane is done: those it told, and any it lost."""
+        whole = len(told) + sum(map(len, self.handed)) == len(self.rows)
+        return told if whole else self.open_rows()
 
 
 @dataclass(frozen=True)
@@ -75,7 +89,15 @@ class Message:
 
 @dataclass(frozen=True)
 class Death:
-    """A lane ended. `row` is the one at work, None when there was none; `reason` is why we killed it, if we did."""
+    """A lane ended.
+
+    Attributes:
+        takes: what it had not finished; the first is what it was at.
+        row: the one at work, None when there was none or it is not to blame.
+        seconds: for how long it was at work.
+        reason: why we killed it, if we did.
+        out_of_memory: the kernel killed a process for memory just before.
+    """
 
     lane: LaneHandle
     takes: list[Take]
@@ -84,6 +106,17 @@ class Death:
     status: int
     reason: str | None
     log: str
+    out_of_memory: bool = False
+
+
+@dataclass(frozen=True)
+class Thrown:
+    """What one spec printed that is not in its file any more: its beginning, its end, its size."""
+
+    at: tuple[int, float] | None
+    head: bytes
+    tail: bytes
+    size: int
 
 
 @dataclass(eq=False)
@@ -96,18 +129,24 @@ class LaneHandle:
     capture: int
     pid: int | None = None
     takes: deque[Take] = field(default_factory=deque)
+    unsent: bytearray = field(default_factory=bytearray)
     inbox: wire.Inbox = field(default_factory=wire.Inbox)
     job: str | None = None
     block: tuple[str, int] | None = None
     spoke: bool = False
     ending: str | None = None
-    head: bytes = b""
-    dropped: int = 0
+    condemned: tuple[int, float] | None = None
+    thrown: Thrown | None = None
 
     def at_work(self) -> tuple[int, float] | None:
         """The row at work and when it began, on the monotonic clock."""
         row, start = MARKER.unpack_from(self.marker)
         return None if row == IDLE else (row, start)
+
+    @property
+    def asked_to_stop(self) -> bool:
+        """Whether it was, and has not answered yet."""
+        return self.marker[STOP_AT] != 0
 
     def ask_to_stop(self) -> None:
         """Have the lane give back what it has not begun."""
@@ -126,8 +165,10 @@ class Pool:
         self.size = size
         self.lanes: dict[int, LaneHandle] = {}
         self._record = record
+        self.folder = record.folder
         self._numbers = 0
         self._stillborn = 0
+        self._killed_for_memory = processes.killed_for_memory()
         self._dead: deque[Death] = deque()
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe()
@@ -138,14 +179,16 @@ class Pool:
 
     def _start_server(self) -> None:
         ours, theirs = socket.socketpair()
+        self._server_log = _unnamed_file(self._record.scratch, append=True)
         with theirs:
             self._server = subprocess.Popen(
                 command(theirs.fileno(), self._record),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                stdout=self._server_log,
+                stderr=self._server_log,
                 start_new_session=True,
+                env={**os.environ, RUN_TAG: self._record.scratch},
             )
         self._control = ours
         self._text = b""
@@ -158,7 +201,7 @@ class Pool:
 
     def _start_lane(self) -> None:
         ours, theirs = socket.socketpair()
-        ours.settimeout(SEND_SECONDS)
+        ours.setblocking(False)
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, wire.CHUNK)
         marker_fd, capture = _unnamed_file(self._record.scratch), _unnamed_file(self._record.scratch, append=True)
@@ -169,7 +212,8 @@ class Pool:
         lane = LaneHandle(self._numbers, ours, marker, capture)
         self.lanes[lane.number] = lane
         order = json.dumps({"order": "lane", "lane": lane.number}).encode() + b"\n"
-        socket.send_fds(self._control, [order], [theirs.fileno(), marker_fd, capture])
+        with contextlib.suppress(OSError):  # the fork server is gone; that is heard, and this lane ends with it
+            socket.send_fds(self._control, [order], [theirs.fileno(), marker_fd, capture])
         theirs.close()
         os.close(marker_fd)
         self._selector.register(ours, selectors.EVENT_READ, lane)
@@ -182,21 +226,55 @@ class Pool:
             header["rows"] = [take.rows[0], take.rows[-1]]
         else:
             header["listed"] = list(take.rows)
-        try:
-            if lane.job != take.job.key:
-                lane.connection.sendall(wire.pack({"do": "job", "job": asdict(take.job)}))
-                lane.job, lane.block = take.job.key, None
-            known = lane.block == (take.job.key, take.block)
-            lane.connection.sendall(wire.pack(header, [] if known else [block]))
-            lane.block = (take.job.key, take.block)
-        except OSError:
-            self.kill(lane, None)
+        if lane.job != take.job.key:
+            lane.unsent += wire.pack({"do": "job", "job": asdict(take.job)})
+            lane.job, lane.block = take.job.key, None
+        known = lane.block == (take.job.key, take.block)
+        lane.unsent += wire.pack(header, [] if known else [block])
+        lane.block = (take.job.key, take.block)
+        self._send(lane)
 
-    def kill(self, lane: LaneHandle, reason: str | None) -> None:
-        """Kill a lane and everything it started; its death follows."""
-        if lane.ending is None:
-            lane.ending = reason
+    def _send(self, lane: LaneHandle) -> None:
+        """Send what the lane has room for, and the rest when it has: a lane at work does not read."""
+        try:
+            while lane.unsent:
+                sent = lane.connection.send(memoryview(lane.unsent)[: wire.CHUNK])
+                del lane.unsent[:sent]
+        except BlockingIOError:
+            self._listen_to(lane)
+            return
+        except OSError:
+            lane.unsent.clear()  # it ended, which is told elsewhere
+        self._listen_to(lane)
+
+    def _listen_to(self, lane: LaneHandle) -> None:
+        """Hear the lane, and hear of its room when there is more to send."""
+        if lane.connection in self._selector.get_map():
+            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if lane.unsent else 0)
+            self._selector.modify(lane.connection, wanted, lane)
+
+    def kill(self, lane: LaneHandle, reason: str, condemned: tuple[int, float] | None = None) -> None:
+        """Kill a lane and everything it started; its death follows.
+
+        Args:
+            lane: the lane.
+            reason: stays with its death.
+            condemned: the row at work on whose account it happens; the next one would be innocent.
+        """
+        if lane.ending is not None:
+            return
+        lane.ending, lane.condemned = reason, condemned
+        if lane.pid is None:  # not forked yet, perhaps for long: the fork server still imports
+            self._note_death(Death(lane, [], None, 0.0, 0, reason, ""))
+            self.wake()
         self._order(order="kill", lane=lane.number)
+
+    def call_time(self, lane: LaneHandle, at: tuple[int, float]) -> None:
+        """Have the lane not end a row any more, and write into its log where in the user's code it is."""
+        LATE.pack_into(lane.marker, LATE_AT, at[1])
+        if lane.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(lane.pid, WHERE_SIGNAL)
 
     def wake(self) -> None:
         """Make a `poll` that waits return; safe in a signal handler and from any thread."""
@@ -207,13 +285,16 @@ class Pool:
 
     def poll(self, timeout: float) -> Iterator[Message | Death]:
         """Wait at most `timeout` seconds for something to happen; yield all that did."""
-        for key, _ in self._selector.select(timeout):
+        for key, events in self._selector.select(timeout):
             if key.fileobj is self._control:
                 self._hear_server()
             elif key.fd == self._wake_read:
                 os.read(self._wake_read, 4096)
             elif key.data.number in self.lanes:
-                yield from self._hear(key.data)
+                if events & selectors.EVENT_WRITE:
+                    self._send(key.data)
+                if events & selectors.EVENT_READ:
+                    yield from self._hear(key.data)
         while self._dead:
             death = self._dead.popleft()
             yield from self._drain(death.lane)
@@ -248,6 +329,8 @@ class Pool:
             take = lane.takes[0]
             rows = header["rows"]
             take.handed += [range(rows[0], rows[1] + 1) if rows else header["listed"], header["retry"]]
+            if header.get("unfit"):
+                lane.ending = UNFIT
             if header.get("done"):
                 lane.takes.popleft()
                 if not lane.takes:
@@ -255,44 +338,58 @@ class Pool:
             yield Message(lane, take, header, buffers)
 
     def _hear_server(self) -> None:
-        piece = self._control.recv(65536)
+        try:
+            piece = self._control.recv(65536)
+        except ConnectionResetError:
+            piece = b""
         if not piece:
             self._server_died()
             return
         *lines, self._text = (self._text + piece).split(b"\n")
         for line in lines:
             event = json.loads(line)
+            lane = self.lanes.get(event.get("lane"))
+            if lane is None:
+                continue  # given up before it began
             if event["event"] == "started":
-                self.lanes[event["lane"]].pid = event["pid"]
+                lane.pid = event["pid"]
             elif event["event"] == "exit":
-                self._ended(self.lanes[event["lane"]], event["status"])
+                self._ended(lane, event["status"])
 
     def _server_died(self) -> None:
         """The fork server is gone, and with it, by the kernel's hand, every lane. Start again; nobody is to blame."""
         self._selector.unregister(self._control)
         self._control.close()
         status = self._server.wait()
-        self._stillborn += 1
-        if self._stillborn > STILLBORN:
-            raise EngineError(
-                f"the process that imports {self._record.target} ended {self._stillborn} times, last with {describe_status(status)}",
-                hint="import the module in a plain python and see what ends it",
-            )
-        for lane in list(self.lanes.values()):
-            if lane.pid is not None:
-                processes.kill_group(lane.pid)
-            MARKER.pack_into(lane.marker, 0, IDLE, 0.0)
-            self._ended(lane, status)
+        processes.kill_tagged(f"{RUN_TAG}={self._record.scratch}")
+        self._count_stillborn(
+            f"the process that imports {self._record.target}", status, _tail(self._server_log).decode(errors="replace")
+        )
+        os.close(self._server_log)
+        for lane in self.lanes.values():
+            self._note_death(Death(lane, [], None, 0.0, status, NO_SERVER, ""))
         self._start_server()
 
     def _ended(self, lane: LaneHandle, status: int) -> None:
         if not lane.spoke and not lane.ending and lane.at_work() is None:
-            self._stillborn += 1
-            if self._stillborn > STILLBORN:
-                raise EngineError(
-                    f"a lane ended {self._stillborn} times before its first row, last with {describe_status(status)}: {self._log(lane)}"
-                )
-        self._dead.append(Death(lane, [], None, 0.0, status, lane.ending, ""))
+            self._count_stillborn("a lane", status, self._log(lane))
+        memory = processes.killed_for_memory()
+        ran_out = status == -signal.SIGKILL and lane.ending is None and memory > self._killed_for_memory
+        self._killed_for_memory = memory
+        self._note_death(Death(lane, [], None, 0.0, status, lane.ending, "", ran_out))
+
+    def _note_death(self, death: Death) -> None:
+        if all(other.lane is not death.lane for other in self._dead):
+            self._dead.append(death)
+
+    def _count_stillborn(self, who: str, status: int, log: str) -> None:
+        self._stillborn += 1
+        if self._stillborn > STILLBORN:
+            raise EngineError(
+                f"{who} ended {self._stillborn} times before its first spec, last with {describe_status(status)}"
+                + (f": {log.strip()[-2000:]}" if log.strip() else ""),
+                hint=f"import {self._record.target.rpartition(':')[0]} in a plain python and see what ends it",
+            )
 
     def _bury(self, death: Death) -> Death:
         lane = death.lane
@@ -300,32 +397,44 @@ class Pool:
         log = self._log(lane)
         row = None
         seconds = 0.0
-        if at is not None and lane.takes and at[0] in lane.takes[0].open_rows():
+        guilty = lane.condemned is None or lane.condemned == at
+        if guilty and at is not None and lane.takes and at[0] in lane.takes[0].open_rows():
             row, seconds = at[0], time.monotonic() - at[1]
+        del self.lanes[lane.number]
+        self._let_go(lane)
+        shutil.rmtree(lane_folder(self._record.scratch, lane.number), ignore_errors=True)
+        return replace(death, takes=list(lane.takes), row=row, seconds=seconds, log=log)
+
+    def _let_go(self, lane: LaneHandle) -> None:
         if lane.connection in self._selector.get_map():
             self._selector.unregister(lane.connection)
         lane.connection.close()
         lane.marker.close()
         os.close(lane.capture)
-        del self.lanes[lane.number]
-        return Death(lane, list(lane.takes), row, seconds, death.status, death.reason, log)
 
     def bound_output(self) -> None:
-        """Throw away the middle of what a spec prints without end; its head is kept here, its tail in the file."""
+        """Throw away the middle of what a spec prints without end; its head is kept here."""
         for lane in self.lanes.values():
             size = os.fstat(lane.capture).st_size
             if size > CAPTURE_BYTES:
-                lane.head = lane.head or os.pread(lane.capture, LOG_LIMIT // 2, 0)
-                lane.dropped += size
+                lane.thrown = self._with_thrown(lane, size)
                 os.ftruncate(lane.capture, 0)
 
+    def _with_thrown(self, lane: LaneHandle, size: int) -> Thrown:
+        """All that the spec at work has printed: what was thrown away, and the `size` bytes in its file."""
+        half, at = LOG_LIMIT // 2, lane.at_work()
+        tail = os.pread(lane.capture, half, max(0, size - half))
+        if lane.thrown is None or lane.thrown.at != at:
+            return Thrown(at, os.pread(lane.capture, half, 0), tail, size)
+        return Thrown(at, lane.thrown.head, (lane.thrown.tail + tail)[-half:], lane.thrown.size + size)
+
     def _log(self, lane: LaneHandle) -> str:
+        """What the spec at work has printed, and what the process said when it ended."""
         size = os.fstat(lane.capture).st_size
-        if size + lane.dropped <= LOG_LIMIT:
+        whole = self._with_thrown(lane, size)
+        if whole.size == size <= LOG_LIMIT:
             return os.pread(lane.capture, size, 0).decode(errors="replace")
-        half = LOG_LIMIT // 2
-        head = lane.head or os.pread(lane.capture, half, 0)
-        return cut_bytes(head, os.pread(lane.capture, half, max(0, size - half)), size + lane.dropped, LOG_LIMIT)
+        return cut_bytes(whole.head, whole.tail, whole.size, LOG_LIMIT)
 
     def _order(self, **order: Any) -> None:
         try:
@@ -334,20 +443,25 @@ class Pool:
             return  # the fork server is gone; its end is heard, and lanes end with it
 
     def close(self) -> None:
-        """End every lane and the fork server, and wait until they are gone."""
-        for lane in self.lanes.values():
-            lane.connection.close()
-            lane.marker.close()
-            os.close(lane.capture)
-        self.lanes.clear()
+        """End every lane and the fork server, and wait until they are gone with all that they started."""
         self._control.close()
-        self._server.wait()
+        try:
+            self._server.wait(IMPORT_SECONDS)
+        except subprocess.TimeoutExpired:
+            processes.kill_group(self._server.pid)
+            self._server.wait()
+        processes.kill_tagged(f"{RUN_TAG}={self._record.scratch}")
+        for lane in self.lanes.values():
+            self._let_go(lane)
+        self.lanes.clear()
+        os.close(self._server_log)
         self._selector.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
 
 
 def _unnamed_file(folder: str, *, append: bool = False) -> int:
+    Path(folder).mkdir(parents=True, exist_ok=True)
     fd, path = tempfile.mkstemp(dir=folder)
     if append:
         os.close(fd)
@@ -356,6 +470,14 @@ def _unnamed_file(folder: str, *, append: bool = False) -> int:
     return fd
 
 
+def _tail(descriptor: int) -> bytes:
+    half = LOG_LIMIT // 2
+    return os.pread(descriptor, half, max(0, os.fstat(descriptor).st_size - half))
+
+
 def describe_status(status: int) -> str:
     """A child's end in words: `signal SIGSEGV`, `exit code 3`."""
-    return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit code {status}"
+    if status >= 0:
+        return f"exit code {status}"
+    known = {int(number): number.name for number in signal.Signals}
+    return f"signal {known.get(-status, -status)}"

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -20,10 +21,16 @@ _LINUX = sys.platform == "linux"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def die_with_parent() -> None:
-    """Have the kernel kill this process when the thread that started it ends."""
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """Have the kernel send this process a signal when the thread that started it ends."""
     if _LINUX:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+
+
+def be_the_first_to_go() -> None:
+    """When the machine runs out of memory, have the kernel end this process rather than those that watch it."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("800")
 
 
 def adopt_orphans() -> None:
@@ -44,7 +51,7 @@ def has_children() -> bool:
 def children(pid: int) -> list[int]:
     """The direct children of a process; empty when it is gone."""
     try:
-        return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [int(p) for task in Path(f"/proc/{pid}/task").iterdir() for p in _children_of_task(task)]
     except FileNotFoundError:
         import psutil
 
@@ -54,6 +61,16 @@ def children(pid: int) -> list[int]:
             return []
     except ProcessLookupError:
         return []
+
+
+def _children_of_task(task: Path) -> list[str]:
+    """A child belongs to the thread that started it."""
+    try:
+        return (task / "children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        if not Path("/proc/self/task", str(os.getpid()), "children").exists():
+            raise
+        return []  # the thread is gone
 
 
 def kill_children(keep: frozenset[int] | set[int] = frozenset()) -> int:
@@ -81,8 +98,47 @@ def kill_group(pid: int) -> None:
             kill(pid, signal.SIGKILL)
 
 
-def tree_memory(pid: int) -> int:
-    """Resident bytes of a process and its descendants; pages they share are counted once for each."""
+def kill_tagged(tag: str, *, keep: int | None = None) -> None:
+    """Kill every process that was started with `tag`, a `NAME=value`, in its environment, and wait until it is gone."""
+    wanted = tag.encode()
+    deadline = time.monotonic() + 2.0
+    while time.monotonic() < deadline and (
+        found := [pid for pid in _pids() if pid not in (keep, os.getpid()) and wanted in _environment(pid)]
+    ):
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.002)
+
+
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()] if _LINUX else []  # noqa: PTH208 - 3x faster
+
+
+def _environment(pid: int) -> list[bytes]:
+    """What a process was started with; nothing for one that is gone, of another user, or a zombie."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def resident() -> int:
+    """Resident bytes of this process."""
+    if _LINUX:
+        return int(Path("/proc/self/statm").read_bytes().split()[1]) * _PAGE
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def tree_memory(pid: int, *, exact: bool = False) -> int:
+    """Resident bytes of a process and its descendants.
+
+    Args:
+        pid: the process.
+        exact: count a page that several processes share in parts, so once in all; a hundred times slower.
+    """
     if not _LINUX:
         import psutil
 
@@ -95,11 +151,27 @@ def tree_memory(pid: int) -> int:
     while queue:
         one = queue.pop()
         try:
-            total += int(Path(f"/proc/{one}/statm").read_text().split()[1]) * _PAGE
+            total += _proportional(one) if exact else int(Path(f"/proc/{one}/statm").read_text().split()[1]) * _PAGE
         except (FileNotFoundError, ProcessLookupError, IndexError):
             continue
         queue += children(one)
     return total
+
+
+def _proportional(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) << 10
+    return 0
+
+
+def killed_for_memory() -> int:
+    """How many processes the kernel has killed so far because the machine, or a part of it, ran out of memory."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
 
 
 def boot_id() -> str:

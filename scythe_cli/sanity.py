@@ -39,7 +39,7 @@ class Capture:
     def restore(self) -> None:
         """Point descriptors 0, 1, 2 and Python's own streams back to where they belong."""
         os.dup2(self._null, 0)
-        self.stdin = sys.stdin = open(0, closefd=False)  # noqa: PTH123, SIM115 - a descriptor, for the lane's life
+        self.stdin = sys.stdin = open(0, closefd=False)  # noqa: SIM115 - a descriptor, for the lane's life
         for fd in (1, 2):
             os.dup2(self._fd, fd)
         self.stdout = sys.stdout = self._text(1)
@@ -47,26 +47,30 @@ class Capture:
 
     @staticmethod
     def _text(fd: int) -> io.TextIOWrapper:
-        return open(fd, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: PTH123 - a descriptor
+        return open(fd, "w", buffering=1, errors="backslashreplace", closefd=False)
 
     def tidy(self) -> None:
         """Undo what a spec did to the streams; cheap when it did nothing."""
+        os.dup2(self._null, 0)
         os.dup2(self._fd, 1)
         os.dup2(self._fd, 2)
-        if (
-            sys.stdout is not self.stdout
-            or sys.stderr is not self.stderr
-            or self.stdin.closed
-            or self.stdout.closed
-            or self.stderr.closed
-        ):
+        try:
+            untouched = (
+                sys.stdin is self.stdin
+                and sys.stdout is self.stdout
+                and sys.stderr is self.stderr
+                and not (self.stdin.closed or self.stdout.closed or self.stderr.closed)
+            )
+        except ValueError:  # detached from its buffer
+            untouched = False
+        if not untouched:
             self.restore()
 
     def take(self) -> str:
         """What was printed since the last call, head and tail of it, and forget it."""
-        with contextlib.suppress(ValueError):
-            self.stdout.flush()
-            self.stderr.flush()
+        for stream in (self.stdout, self.stderr):
+            with contextlib.suppress(ValueError, OSError):
+                stream.flush()
         size = os.fstat(self._fd).st_size
         return "" if size == 0 else self._read(size)
 
@@ -88,20 +92,25 @@ class TempDir:
         self.path = self._new()
 
     def _new(self) -> Path:
+        self._parent.mkdir(parents=True, exist_ok=True)
         path = Path(tempfile.mkdtemp(prefix="spec-", dir=self._parent))
-        self._made = path.stat().st_mtime_ns
+        self._made = path.stat().st_ctime_ns
         self._text = str(path)
         return path
 
     def tidy(self) -> None:
         """Give the next spec an empty folder."""
         try:
-            untouched = os.stat(self._text).st_mtime_ns == self._made  # noqa: PTH116 - a third of Path.stat's cost
-        except FileNotFoundError:
+            untouched = os.stat(self._text).st_ctime_ns == self._made  # noqa: PTH116 - a third of Path.stat's cost
+        except OSError:
             untouched = False
         if not untouched:
             shutil.rmtree(self.path, ignore_errors=True)
             self.path = self._new()
+
+
+LEFT_OPEN = 100
+"""Files that specs may leave open before the process is renewed."""
 
 
 class Sanity:
@@ -110,10 +119,20 @@ class Sanity:
     def __init__(self, capture: Capture) -> None:
         self._capture = capture
         self._folder = os.getcwd()  # noqa: PTH109 - the hot path compares text
+        self._environ = os.environ
         self._environment = dict(os.environ._data)  # type: ignore[attr-defined]  # the undecoded mapping: 50x cheaper
         self._signals = [_signal.getsignal(number) for number in _WATCHED]
         self._threads = threading.active_count()
+        self._children = frozenset(processes.children(os.getpid()))
+        self._mask = os.umask(0o077)
+        os.umask(self._mask)
+        self._descriptors = _lowest_free() + LEFT_OPEN
+        self._memory: int | None = None
         self._flush_c = ctypes.CDLL(None).fflush if sys.platform != "win32" else None
+
+    def limit_growth(self, size: int | None) -> None:
+        """From now on, renew the process when specs leave it more than `size` bytes larger than it is now."""
+        self._memory = None if size is None else processes.resident() + size
 
     def restore(self) -> str | None:
         """Undo what a spec left behind.
@@ -124,19 +143,28 @@ class Sanity:
         self._capture.tidy()
         try:
             moved = os.getcwd() != self._folder  # noqa: PTH109 - the hot path compares text
-        except FileNotFoundError:
+        except OSError:
             moved = True
         if moved:
             os.chdir(self._folder)
-        if os.environ._data != self._environment:  # type: ignore[attr-defined]  # see above
+        if os.environ is not self._environ or os.environ._data != self._environment:  # type: ignore[attr-defined]  # see above
             self._restore_environment()
+        os.umask(self._mask)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         if [_signal.getsignal(number) for number in _WATCHED] != self._signals:
             for number, handler in zip(_WATCHED, self._signals, strict=True):
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
         if processes.has_children():
-            processes.kill_children()
+            processes.kill_children(self._children)
+        return self._unfit()
+
+    def _unfit(self) -> str | None:
         if threading.active_count() > self._threads:
             return "a thread that the spec started lives on"
+        if _lowest_free() > self._descriptors:
+            return "specs left many files open"
+        if self._memory is not None and processes.resident() > self._memory:
+            return "specs left much memory in use"
         return None
 
     def flush_c(self) -> None:
@@ -145,7 +173,15 @@ class Sanity:
             self._flush_c(None)
 
     def _restore_environment(self) -> None:
+        os.environ = self._environ  # noqa: B003 - the object that everybody else knows is put back
         wanted = {os.fsdecode(k): os.fsdecode(v) for k, v in self._environment.items()}
         for name in set(os.environ) - set(wanted):
             del os.environ[name]
         os.environ.update(wanted)
+
+
+def _lowest_free() -> int:
+    """The lowest number a new descriptor would get: it rises with what is left open."""
+    descriptor = os.dup(0)
+    os.close(descriptor)
+    return descriptor

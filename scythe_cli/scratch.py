@@ -10,7 +10,6 @@ import contextlib
 import os
 import re
 import shutil
-import signal
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,13 +53,5 @@ def sweep(home: Path) -> None:
         found = _NAME.fullmatch(folder.name)
         if found is None or processes.is_alive(int(found[1]), int(found[2]) / 100):
             continue
-        _kill_tagged(str(folder))
+        processes.kill_tagged(f"{RUN_TAG}={folder}")
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _kill_tagged(folder: str) -> None:
-    wanted = f"{RUN_TAG}={folder}".encode()
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if wanted in (process / "environ").read_bytes().split(b"\0"):
-                os.kill(int(process.name), signal.SIGKILL)

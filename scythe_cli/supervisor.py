@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 from scythe_cli import layout, processes
 from scythe_cli.errors import ScytheError
 from scythe_cli.events import Draining, Progress
-from scythe_cli.outcomes import CRASH, MEMORY, TIMEOUT, Failure, Outcome, failed_table
-from scythe_cli.pool import Death, LaneHandle, Message, Pool, Take, describe_status
+from scythe_cli.outcomes import CRASH, LOST, MEMORY, TIMEOUT, Failure, Outcome, failed_table, split_dump
+from scythe_cli.pool import NO_SERVER, Death, LaneHandle, Message, Pool, Take, describe_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,6 +43,15 @@ STEAL_ABOVE = 0.05
 CANARY = 20
 """When the first so many finished specs all failed alike, the rest would too."""
 RETRIES_IN_A_TAKE = 64
+CANCEL_GRACE = 1.0
+"""Running specs get no more than this when the run is cancelled: it stops within five seconds."""
+STRIKES = 3
+"""Lanes that may end with the same rows, none of them at work, before the rows are taken apart; and then for each."""
+WITNESSED = 3
+"""A row that was at work each time the fork server was killed, so many times, is what kills it."""
+STOPPED = "stopped"
+CONFIRM_SECONDS = 0.02
+HURRY_SECONDS = 0.01
 PROGRESS_SECONDS = 0.1
 
 
@@ -177,6 +186,8 @@ class Supervisor:
         self._deadline: float | None = None
         self._told = 0.0
         self._suspects: dict[int, tuple[int, float]] = {}
+        self._witnesses: Counter[tuple[str, int]] = Counter()
+        self._hurry = False
         self._allowance = allowance
         self._orders: deque[tuple[RunWork, int, float | None]] = deque()
 
@@ -191,12 +202,18 @@ class Supervisor:
         self._orders.append((leaf, rows, None if grace is None else time.monotonic() + grace))
         self._pool.wake()
 
+    def wake(self) -> None:
+        """The source has something new. Safe from any thread."""
+        self._pool.wake()
+
     def stop(self, reason: str, detail: str) -> None:
         """Ask for the end: no new spec starts, running ones get the grace time. A second call ends them at once.
 
         Safe in a signal handler and from another thread.
         """
         if self._stop is None:
+            if reason == "cancelled":
+                self._grace = min(self._grace, CANCEL_GRACE)
             self._stop = Stop(reason, detail)
         elif reason == "interrupted":
             self._deadline = 0.0
@@ -227,7 +244,7 @@ class Supervisor:
         for run in self._runs.values():
             run.writer.finish()
         self._tell(last=True)
-        return self._stop
+        return None if self._all_done() else self._stop
 
     def _flush(self) -> None:
         """Write what is due. A leaf whose parts cannot be written fails alone."""
@@ -257,7 +274,7 @@ class Supervisor:
             if until is None or lane.ending is not None:
                 continue
             if now >= until:
-                self._pool.kill(lane, "stopped")
+                self._pool.kill(lane, STOPPED)
             else:
                 lane.ask_to_stop()
 
@@ -280,12 +297,14 @@ class Supervisor:
 
     def _finished(self) -> bool:
         busy = any(lane.takes for lane in self._pool.lanes.values())
-        if self._stop is not None:
-            return not busy
-        return not busy and not self._ready and not self._delayed and self._source.exhausted()
+        return not busy and (self._stop is not None or self._all_done())
+
+    def _all_done(self) -> bool:
+        """Whether no row is left but those that lanes have."""
+        return not self._ready and not self._delayed and self._source.exhausted()
 
     def _wait(self) -> float:
-        wait = TICK
+        wait = HURRY_SECONDS if self._hurry else CONFIRM_SECONDS if self._suspects else TICK
         if self._delayed:
             wait = min(wait, max(0.0, self._delayed[0][0] - time.monotonic()))
         return wait
@@ -332,7 +351,7 @@ class Supervisor:
         worth, busiest = 0.0, None
         for lane in self._pool.lanes.values():
             at = lane.at_work()
-            if not lane.takes or at is None or lane.marker[-8]:
+            if not lane.takes or at is None or lane.asked_to_stop:
                 continue
             rows = lane.takes[0].rows
             try:
@@ -354,9 +373,9 @@ class Supervisor:
                 lane.ask_to_stop()
             if running and self._grace > 0:
                 self._listener(Draining(len(running), self._grace))
-        if time.monotonic() >= self._deadline:
-            for lane in running:
-                self._pool.kill(lane, "stopped")
+        for lane in running:
+            if lane.pid is None or time.monotonic() >= self._deadline:
+                self._pool.kill(lane, STOPPED)
 
     # hearing
 
@@ -369,26 +388,33 @@ class Supervisor:
             self._settle(run, take.block, header["n"], header["failed"], [tuple(s[1:]) for s in header["samples"]])
         for row in header["retry"]:
             self._delay(run, row, take.attempts.get(row, 1) + 1)
-        if header.get("done") and header["left"]:
-            self._give_back(take, header["left"])
+        if header.get("done") and (left := take.left(header["left"])):
+            self._give_back(take, left)
 
     @staticmethod
     def _learn(run: RunWork, seconds: float) -> None:
         run.cost = seconds if run.cost is None else 0.7 * run.cost + 0.3 * seconds
 
-    def _give_back(self, take: Take, rows: list[int]) -> None:
-        """Rows that were taken and not run: in as many takes as lanes may want, front of the queue."""
+    def _give_back(self, take: Take, rows: list[int], *, strikes: int = 0) -> None:
+        """Rows that were taken and not run: in as many takes as lanes may want, at the end of the queue.
+
+        Args:
+            take: where they were.
+            rows: the rows.
+            strikes: how many lanes ended with them in a row, and none of them at work.
+        """
         if take.owner.released is not None:
             self._forgo(take.owner, len(rows))
             return
-        pieces = max(1, min(len(rows), self._pool.size)) if self._stop is None else 1
-        size = -(-len(rows) // pieces)
+        wanted = 2 if strikes >= STRIKES else self._pool.size if self._stop is None else 1
+        size = -(-len(rows) // max(1, min(len(rows), wanted)))
         for at in range(0, len(rows), size):
             some = rows[at : at + size]
             whole = some[-1] - some[0] + 1 == len(some)
             attempts = {row: take.attempts[row] for row in some if row in take.attempts}
             listed: Sequence[int] = range(some[0], some[-1] + 1) if whole else some
-            self._ready.append(Take(take.job, take.block, listed, attempts, take.owner))
+            again = strikes if size > 1 or len(rows) == 1 else min(strikes, STRIKES)
+            self._ready.append(Take(take.job, take.block, listed, attempts, take.owner, again))
 
     def _mourn(self, death: Death) -> None:
         self._suspects.pop(death.lane.number, None)
@@ -396,29 +422,47 @@ class Supervisor:
             self._pool.grow()
         for take in death.takes:
             rows = take.open_rows()
-            if death.row is not None and death.row in rows and death.reason != "stopped":
+            strikes = 0
+            if self._is_to_blame(take, death):
+                assert death.row is not None  # noqa: S101 - just said
                 rows.remove(death.row)
-                self._blame(take, death)
+                self._blame(take, death, death.row)
+            elif take is death.takes[0] and death.row is None and death.reason is None:
+                strikes = take.strikes + 1
+                if len(rows) == 1 and strikes > 2 * STRIKES:
+                    self._blame(take, death, rows.pop())
             if rows:
-                self._give_back(take, rows)
+                self._give_back(take, rows, strikes=strikes)
 
-    def _blame(self, take: Take, death: Death) -> None:
+    def _is_to_blame(self, take: Take, death: Death) -> bool:
+        """Whether a death counts for the row at work."""
+        if death.row is None or take is not death.takes[0] or death.reason == STOPPED:
+            return False
+        if death.reason != NO_SERVER:
+            return True
+        witness = (take.job.key, death.row)
+        self._witnesses[witness] += 1
+        return self._witnesses[witness] >= WITNESSED
+
+    def _blame(self, take: Take, death: Death, row: int) -> None:
+        """An attempt of a row came to nothing: another, or its failure."""
         run: RunWork = take.owner
-        assert death.row is not None  # noqa: S101 - the caller holds it
-        attempt = take.attempts.get(death.row, 1)
+        attempt = take.attempts.get(row, 1)
         if attempt < run.job.max_attempts:
-            self._delay(run, death.row, attempt + 1)
+            self._delay(run, row, attempt + 1)
             return
-        failure = _failure_of(death, run)
+        log, dump, place = split_dump(death.log, self._pool.folder)
+        kind, message = _verdict(death, run)
+        failure = Failure(kind, kind, message, dump, place or run.place)
         outcome = Outcome(
-            row=death.row,
-            sort_index=run.sort_index(death.row),
+            row=row,
+            sort_index=run.sort_index(row),
             failure=failure,
             attempts=attempt,
             start=time.time() - death.seconds,
             duration=death.seconds,
             worker=run.job.worker,
-            log=death.log,
+            log=log,
         )
         run.writer.add_table(take.block, failed_table(run.schema, [outcome]))
         self._settle(run, take.block, 1, 1, [(failure.kind, failure.error_type, failure.place)])
@@ -477,22 +521,37 @@ class Supervisor:
     # watching
 
     def _watch(self) -> None:
-        """Kill lanes whose spec is past its time or memory. A clock counts once it was seen past twice in a row."""
-        now = time.monotonic()
+        """Kill lanes whose spec is past its time or memory."""
+        self._hurry = False
         self._pool.bound_output()
         for lane in list(self._pool.lanes.values()):
             at = lane.at_work()
-            if at is None or not lane.takes or lane.ending is not None:
-                continue
-            run: RunWork = lane.takes[0].owner
-            if run.timeout is not None and now - at[1] > run.timeout:
-                if self._suspects.get(lane.number) == at:
-                    self._pool.kill(lane, TIMEOUT)
-                else:
-                    self._suspects[lane.number] = at
-                    self._pool.wake()
-            if run.memory is not None and lane.pid is not None and processes.tree_memory(lane.pid) > run.memory:
-                self._pool.kill(lane, MEMORY)
+            if self._suspects.get(lane.number) not in (None, at):
+                del self._suspects[lane.number]
+            if at is not None and lane.takes and lane.ending is None:
+                self._watch_clock(lane, at)
+                self._watch_memory(lane, at)
+
+    def _watch_clock(self, lane: LaneHandle, at: tuple[int, float]) -> None:
+        """A clock counts once it was seen past twice; in between, the lane says where it is."""
+        run: RunWork = lane.takes[0].owner
+        if run.timeout is None or time.monotonic() - at[1] <= run.timeout:
+            return
+        if lane.number in self._suspects:
+            self._pool.kill(lane, TIMEOUT, at)
+        else:
+            self._suspects[lane.number] = at
+            self._pool.call_time(lane, at)
+
+    def _watch_memory(self, lane: LaneHandle, at: tuple[int, float]) -> None:
+        """The quick sum counts shared pages often; only where it is too much the exact one is taken."""
+        run: RunWork = lane.takes[0].owner
+        if run.memory is None or lane.pid is None:
+            return
+        held = processes.tree_memory(lane.pid)
+        self._hurry = self._hurry or held > run.memory / 4
+        if held > run.memory and processes.tree_memory(lane.pid, exact=True) > run.memory:
+            self._pool.kill(lane, MEMORY, at)
 
     def _tell(self, *, last: bool = False) -> None:
         now = time.monotonic()
@@ -503,10 +562,14 @@ class Supervisor:
             self._listener(Progress(run.done + run.done_before, run.failed + run.failed_before, run.total))
 
 
-def _failure_of(death: Death, run: RunWork) -> Failure:
+def _verdict(death: Death, run: RunWork) -> tuple[str, str]:
+    """Kind and message of a failure that the lane did not live to tell."""
     if death.reason == TIMEOUT:
-        return Failure(TIMEOUT, TIMEOUT, f"timeout after {run.timeout:g} s", "", run.place)
+        return TIMEOUT, f"timeout after {run.timeout:g} s"
     if death.reason == MEMORY:
-        limit = (run.memory or 0) / 2**20
-        return Failure(MEMORY, MEMORY, f"the spec's processes held more than {limit:,.0f} MiB", "", run.place)
-    return Failure(CRASH, CRASH, f"the process ended with {describe_status(death.status)}", "", run.place)
+        return MEMORY, f"the spec's processes held more than {(run.memory or 0) / 2**20:,.0f} MiB"
+    if death.out_of_memory:
+        return MEMORY, "the kernel killed the process: the machine, or its share of it, ran out of memory"
+    if death.row is None:
+        return LOST, f"the process ended each time before it told the outcome: {describe_status(death.status)}"
+    return CRASH, f"the process ended with {describe_status(death.status)}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scythe_cli import layout, ledger, lease
+from scythe_cli import layout, lease, ledger
 from scythe_cli.engines.base import Ended
 from scythe_cli.errors import KeyExists, StoreError
 from scythe_cli.forkserver import Record
@@ -133,7 +133,7 @@ def run_work(work: Work, writer: PartWriter, folder: Path, *, worker: str | None
         outbox=str(outbox),
         max_attempts=1 + settings.retries,
         worker=worker or host(),
-        memory_limited=settings.memory is not None,
+        memory=settings.memory,
     )
     return RunWork(
         job=job,
@@ -208,12 +208,13 @@ class LocalEngine:
     """
 
     def __init__(self, lanes: int | None = None) -> None:
-        self.lanes = lanes or _cores()
+        self.lanes = lanes or cores()
 
     def submit(self, work: Work) -> LocalTicket:
         """Take on work; it is done when the ticket is waited for."""
         return LocalTicket(work, self.lanes)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

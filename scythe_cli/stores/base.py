@@ -81,6 +81,9 @@ class Store(Protocol):
     def write(self, key: str, data: bytes, *, new: bool = False) -> None:
         """Put the whole object, durably. With `new`, raises `KeyExists` where the key is taken: one racer wins."""
 
+    def delete(self, key: str) -> None:
+        """Remove an object. One that is not there is no error."""
+
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """All objects whose key starts with the folder `prefix`, at any depth, in no particular order."""
 

@@ -59,6 +59,11 @@ class LocalStore:
             partial = write_aside(path, lambda file: file.write(data))
             place(partial, path, new=new)
 
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        with told("delete", path), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
+
     def list(self, prefix: str = "") -> Iterator[Entry]:
         head = check_prefix(prefix)
         top = self._root / head

@@ -101,6 +101,12 @@ class S3Store:
         else:
             self._ask("write", key, lambda handle: obstore.put(handle, self._full(key), data))
 
+    def delete(self, key: str) -> None:
+        import obstore
+
+        with contextlib.suppress(KeyMissing):
+            self._ask("delete", key, lambda handle: obstore.delete(handle, self._full(key)))
+
     def list(self, prefix: str = "") -> Iterator[Entry]:
         import obstore
 

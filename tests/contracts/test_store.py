@@ -97,6 +97,17 @@ class Promises:
                 assert store.locate(key) in str(told.value)
         assert not (tmp_path / "x").exists()
 
+    def test_delete(self, store: Store) -> None:
+        store.write("a/b", b"1")
+        store.write("a/c", b"2")
+        store.delete("a/b")
+        store.delete("a/b")
+        store.delete("never/there")
+        assert self.peek(store, "a/b") is None
+        assert [entry.key for entry in store.list()] == ["a/c"]
+        store.write("a/b", b"3", new=True)
+        assert store.read("a/b") == b"3"
+
     def test_stat_agrees_with_list(self, store: Store) -> None:
         store.write("a/b", b"12345")
         assert [store.stat("a/b")] == list(store.list())
@@ -160,6 +171,7 @@ class Promises:
             lambda: store.stat(key),
             lambda: store.write(key, b"x"),
             lambda: store.write(key, b"x", new=True),
+            lambda: store.delete(key),
             lambda: store.upload(key, source),
             lambda: store.download(key, tmp_path / "got"),
         ]

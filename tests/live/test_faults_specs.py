@@ -1,0 +1,97 @@
+"""A spec cannot hurt another: one run holds every trouble a spec can make, among specs that make none."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import TYPE_CHECKING
+
+import faults
+import pytest
+
+sys.path.insert(0, str(faults.TROUBLE))
+from trouble import FAILS, LIVES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+TIMEOUT = 2.5
+MEMORY = 600 << 20
+TROUBLES = [*FAILS, *sorted(LIVES)]
+ROWS = {trouble: 2 * at for at, trouble in enumerate(TROUBLES)}
+
+
+@pytest.fixture(scope="module")
+def traces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[faults.Traces]:
+    with faults.temporary(tmp_path_factory.mktemp("faults") / "tmp") as traces:
+        yield traces
+
+
+@pytest.fixture(scope="module")
+def tables(traces: faults.Traces, tmp_path_factory: pytest.TempPathFactory) -> faults.Tables:
+    """Every trouble, each between two specs without; those of memory in a run of their own, for they are slow."""
+    storage = tmp_path_factory.mktemp("runs")
+    specs = [
+        {"sort_index": 2 * at + more, "trouble": "none" if more else trouble, "tag": "" if more else traces.tag}
+        for at, trouble in enumerate(TROUBLES)
+        for more in (0, 1)
+    ]
+    heavy = [spec for spec in specs if _is_heavy(TROUBLES[int(spec["sort_index"]) // 2])]
+    light = [spec for spec in specs if spec not in heavy]
+    found = faults.Tables({}, {})
+    for some, settings in ((light, {"timeout": TIMEOUT}), (heavy, {"memory": MEMORY, "timeout": 60})):
+        run = faults.begin(storage, some, retries=0, **settings)
+        assert faults.drive(faults.first(run)) is None
+        these = faults.tables(run)
+        found.good.update(these.good)
+        found.bad.update(these.bad)
+    return found
+
+
+def _is_heavy(trouble: str) -> bool:
+    return FAILS.get(trouble) == "memory" or "memory" in trouble
+
+
+@pytest.mark.parametrize("trouble", FAILS)
+def test_this_fails_alone(tables: faults.Tables, trouble: str) -> None:
+    assert tables.bad[ROWS[trouble]]["kind"] == FAILS[trouble]
+
+
+@pytest.mark.parametrize("trouble", sorted(LIVES))
+def test_this_succeeds(tables: faults.Tables, trouble: str) -> None:
+    assert tables.bad.get(ROWS[trouble], {}) == {}
+    assert tables.good[ROWS[trouble]]["value"] == ROWS[trouble]
+
+
+def test_the_others_succeed(tables: faults.Tables) -> None:
+    hurt = {row: failure for row, failure in tables.bad.items() if row % 2}
+    assert not hurt
+    assert set(tables.bad) == {ROWS[trouble] for trouble in FAILS}
+
+
+def test_nothing_is_left(tables: faults.Tables, traces: faults.Traces) -> None:
+    traces.check()
+
+
+def test_texts_are_bounded_and_keep_head_and_tail(tables: faults.Tables) -> None:
+    for failure in tables.bad.values():
+        assert len(failure["message"].encode()) <= 8 << 10
+        assert len(failure["traceback"].encode()) <= 32 << 10
+        assert len((failure["log"] or "").encode()) <= 64 << 10
+    loud = tables.bad[ROWS["prints_for_ever"]]["log"]
+    assert "the head" in loud[:200]
+    assert "bytes left out" in loud
+    assert "yyy" in loud.partition("bytes left out")[2]
+
+
+@pytest.mark.parametrize("trouble", ["segfaults", "aborts", "sleeps", "holds_the_gil", "raises"])
+def test_the_traceback_shows_the_users_own_line(tables: faults.Tables, trouble: str) -> None:
+    failure = tables.bad[ROWS[trouble]]
+    assert f" in {trouble}\n" in failure["traceback"]
+    assert "scythe_cli" not in failure["traceback"]
+
+
+def test_what_is_allowed_arrives(tables: faults.Tables) -> None:
+    assert math.isnan(tables.good[ROWS["returns_nan_where_allowed"]]["free"])
+    assert tables.good[ROWS["returns_infinity_where_allowed"]]["free"] == -math.inf

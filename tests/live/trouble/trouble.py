@@ -1,0 +1,566 @@
+"""An experiment whose specs misbehave, each in the way its input field `trouble` names.
+
+Every trouble is a function; `FAILS` tells the kind of failure it must end in, `LIVES` holds those that must succeed.
+What they start in the background can be told by `tag` in its command line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing import Process
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+from pydantic import Field, field_validator
+
+from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry, FileReference
+
+FAILS: dict[str, str] = {}
+LIVES: set[str] = set()
+FOREVER = 3600.0
+_ACTS: dict[str, Callable[..., Any]] = {}
+
+
+class Input(ExperimentInputSpec):
+    """One spec."""
+
+    trouble: str = Field(default="none", description="What it does.")
+    diary: str = Field(default="", description="A file that each run of a spec adds a line to.")
+    tag: str = Field(default="", description="Stands in the command line of what it starts.")
+    seconds: float = Field(default=0.0, description="How long it takes at least.")
+
+
+class Output(ExperimentOutputSpec):
+    """What a spec gives."""
+
+    value: float = Field(ge=0, le=1e6, allow_inf_nan=False)
+    free: float = 0.0
+    text: str = ""
+    report: FileReference | None = None
+
+    @field_validator("text")
+    @classmethod
+    def explosive(cls, text: str) -> str:
+        """Raise what a validator should not."""
+        if text == "explode":
+            raise RuntimeError("a validator that raises what pydantic does not catch")
+        return text
+
+
+Act = Callable[[Input, Path], Any]
+
+
+def fails(kind: str) -> Callable[[Act], Act]:
+    """Register a trouble that ends in one failed row of this kind."""
+
+    def note(act: Act) -> Act:
+        FAILS[act.__name__] = kind
+        _ACTS[act.__name__] = act
+        return act
+
+    return note
+
+
+def lives(act: Act) -> Act:
+    """Register a trouble that succeeds."""
+    LIVES.add(act.__name__)
+    _ACTS[act.__name__] = act
+    return act
+
+
+@ExperimentRegistry.Register()
+def work(spec: Input, tempdir: Path) -> Output:
+    """Do what the spec says, and give it away when the spec before left traces."""
+    write_diary(spec)
+    check_sanity(tempdir)
+    if spec.seconds:
+        time.sleep(spec.seconds)
+    if spec.trouble == "none":
+        return fine(spec)
+    given = _ACTS[spec.trouble](spec, tempdir)
+    return fine(spec) if given is None and spec.trouble in LIVES else cast("Output", given)
+
+
+def fine(spec: Input, **more: Any) -> Output:
+    """The output of a spec without trouble."""
+    return Output(**{"value": float(spec.sort_index), **more})
+
+
+def write_diary(spec: Input) -> None:
+    """One line a run, whole even when many write."""
+    if spec.diary:
+        descriptor = os.open(spec.diary, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(descriptor, f"{spec.sort_index}\n".encode())
+        os.close(descriptor)
+
+
+def check_sanity(tempdir: Path) -> None:
+    """The process is as a spec may expect it."""
+    assert not list(tempdir.iterdir()), "the temporary folder is not empty"
+    assert Path.cwd() == Path(__file__).parent, "somewhere else"
+    assert "TROUBLE" not in os.environ, "the environment changed"
+    assert os.environ.get("HOME"), "the environment changed"
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, "a signal handler changed"
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0, "an alarm is set"
+    assert sys.stdin.read() == "", "stdin is no empty file"
+    assert [thread.name for thread in threading.enumerate()] == ["MainThread", "scythe-hand-over"]
+    assert oct(os.umask(0o22)) == oct(0o22), "the umask changed"
+    print("a line of a spec that starts sane")
+
+
+# what fails
+
+
+@fails("exception")
+def raises(spec: Input, tempdir: Path) -> Any:
+    raise ValueError("on purpose")
+
+
+@fails("exception")
+def raises_ten_megabytes(spec: Input, tempdir: Path) -> Any:
+    raise ValueError("x" * 10_000_000)
+
+
+class NoText(Exception):
+    """Cannot be shown."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+@fails("exception")
+def raises_without_text(spec: Input, tempdir: Path) -> Any:
+    raise NoText
+
+
+class NoPickle(Exception):
+    """Cannot be pickled."""
+
+    def __init__(self, lock: object) -> None:
+        super().__init__("not to be pickled")
+        self.lock = lock
+
+    def __reduce__(self) -> Any:
+        raise TypeError("not to be pickled")
+
+
+@fails("exception")
+def raises_unpicklable(spec: Input, tempdir: Path) -> Any:
+    raise NoPickle(threading.Lock())
+
+
+@fails("exception")
+def raises_a_group(spec: Input, tempdir: Path) -> Any:
+    raise ExceptionGroup("many", [ValueError(str(n)) for n in range(1000)])
+
+
+@fails("exception")
+def raises_surrogates(spec: Input, tempdir: Path) -> Any:
+    raise ValueError("half a character: \ud800")
+
+
+@fails("exception")
+def raises_a_chain(spec: Input, tempdir: Path) -> Any:
+    error: Exception = ValueError("first")
+    for n in range(300):
+        after = ValueError(str(n))
+        after.__cause__ = error
+        error = after
+    raise error
+
+
+@fails("exception")
+def never_stops_calling(spec: Input, tempdir: Path) -> Any:
+    return never_stops_calling(spec, tempdir)
+
+
+@fails("exception")
+def exits(spec: Input, tempdir: Path) -> Any:
+    sys.exit(3)
+
+
+@fails("exception")
+def interrupts(spec: Input, tempdir: Path) -> Any:
+    raise KeyboardInterrupt
+
+
+@fails("exception")
+def input_refused(spec: Input, tempdir: Path) -> Any:
+    Input(seconds="long")  # type: ignore[arg-type]  # on purpose
+    return None
+
+
+@fails("crash")
+def exits_hard(spec: Input, tempdir: Path) -> Any:
+    os._exit(0)
+
+
+@fails("crash")
+def segfaults(spec: Input, tempdir: Path) -> Any:
+    ctypes.string_at(8)
+
+
+@fails("crash")
+def kills_itself(spec: Input, tempdir: Path) -> Any:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@fails("crash")
+def ends_by_a_nameless_signal(spec: Input, tempdir: Path) -> Any:
+    os.kill(os.getpid(), 40)
+
+
+@fails("crash")
+def aborts(spec: Input, tempdir: Path) -> Any:
+    os.abort()
+
+
+@fails("crash")
+def closes_every_descriptor(spec: Input, tempdir: Path) -> Any:
+    os.closerange(0, 4096)
+
+
+@fails("crash")
+def segfaults_in_a_thread(spec: Input, tempdir: Path) -> Any:
+    thread = threading.Thread(target=ctypes.string_at, args=(8,))
+    thread.start()
+    thread.join()
+
+
+@fails("timeout")
+def holds_the_gil(spec: Input, tempdir: Path) -> Any:
+    ctypes.PyDLL(None).sleep(int(FOREVER))
+
+
+@fails("timeout")
+def sleeps(spec: Input, tempdir: Path) -> Any:
+    time.sleep(FOREVER)
+
+
+@fails("timeout")
+def waits_for_an_endless_tree(spec: Input, tempdir: Path) -> Any:
+    start_tree(spec)
+    time.sleep(FOREVER)
+
+
+@fails("timeout")
+def ignores_signals(spec: Input, tempdir: Path) -> Any:
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    while True:
+        with contextlib.suppress(BaseException):
+            time.sleep(FOREVER)
+
+
+@fails("timeout")
+def stops_itself(spec: Input, tempdir: Path) -> Any:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+@fails("timeout")
+def prints_for_ever(spec: Input, tempdir: Path) -> Any:
+    print("the head")
+    while True:
+        os.write(1, b"y" * 65536 + b"\n")
+
+
+@fails("memory")
+def allocates(spec: Input, tempdir: Path) -> Any:
+    held = []
+    while True:
+        held.append(bytearray(os.urandom(1)) * (50 << 20))
+
+
+@fails("memory")
+def allocates_at_once(spec: Input, tempdir: Path) -> Any:
+    return bytearray(b"x") * (10 << 30)
+
+
+@fails("memory")
+def has_a_child_allocate(spec: Input, tempdir: Path) -> Any:
+    subprocess.run([sys.executable, "-c", "x = bytearray(b'x') * (3 << 30); import time; time.sleep(99)"], check=False)
+    time.sleep(FOREVER)
+
+
+@fails("memory")
+def has_a_thread_allocate(spec: Input, tempdir: Path) -> Any:
+    thread = threading.Thread(target=has_a_child_allocate, args=(spec, tempdir), daemon=True)
+    thread.start()
+    thread.join()
+
+
+@fails("invalid_output")
+def returns_none(spec: Input, tempdir: Path) -> Any:
+    return None
+
+
+@fails("invalid_output")
+def returns_another_type(spec: Input, tempdir: Path) -> Any:
+    return {"value": 1.0}
+
+
+@fails("invalid_output")
+def returns_out_of_bounds(spec: Input, tempdir: Path) -> Any:
+    return Output.model_construct(value=-1.0)
+
+
+@fails("invalid_output")
+def makes_out_of_bounds(spec: Input, tempdir: Path) -> Any:
+    return Output(value=-1.0)
+
+
+@fails("invalid_output")
+def returns_a_wrong_field(spec: Input, tempdir: Path) -> Any:
+    output = fine(spec)
+    output.__dict__["value"] = "many"
+    return output
+
+
+@fails("invalid_output")
+def returns_nan_where_forbidden(spec: Input, tempdir: Path) -> Any:
+    return Output.model_construct(value=float("nan"))
+
+
+@fails("invalid_output")
+def returns_infinity_where_forbidden(spec: Input, tempdir: Path) -> Any:
+    return Output.model_construct(value=float("inf"))
+
+
+@fails("invalid_output")
+def returns_a_missing_file(spec: Input, tempdir: Path) -> Any:
+    return fine(spec, report=tempdir / "nothing.txt")
+
+
+@fails("invalid_output")
+def returns_no_table(spec: Input, tempdir: Path) -> Any:
+    output = fine(spec)
+    output.dataframes["frame"] = object()
+    return output
+
+
+@fails("invalid_output")
+def returns_what_its_validator_explodes_on(spec: Input, tempdir: Path) -> Any:
+    return Output.model_construct(value=-1.0, text="explode")
+
+
+class Hostile:
+    """A table that does what it wants when it is read."""
+
+    def __arrow_c_stream__(self, schema: object = None) -> object:
+        raise KeyError("hostile")
+
+
+@fails("exception")
+def returns_a_hostile_table(spec: Input, tempdir: Path) -> Any:
+    output = fine(spec)
+    output.dataframes["frame"] = Hostile()
+    return output
+
+
+@fails("timeout")
+def returns_a_table_that_hangs(spec: Input, tempdir: Path) -> Any:
+    output = fine(spec)
+    output.dataframes["frame"] = type("Slow", (), {"__arrow_c_stream__": lambda *_: time.sleep(FOREVER)})()
+    return output
+
+
+# what succeeds
+
+
+@lives
+def forks_and_both_return(spec: Input, tempdir: Path) -> Any:
+    os.fork()
+
+
+@lives
+def forks_and_the_child_raises(spec: Input, tempdir: Path) -> Any:
+    if os.fork() == 0:
+        raise ValueError("in the child")
+
+
+@lives
+def leaves_a_forked_child(spec: Input, tempdir: Path) -> Any:
+    if os.fork() == 0:
+        os.execvp("sleep", ["sleep", spec.tag])  # noqa: S606 - the trouble
+
+
+@lives
+def leaves_a_detached_child(spec: Input, tempdir: Path) -> Any:
+    start_tree(spec)
+
+
+@lives
+def leaves_a_child_without_environment(spec: Input, tempdir: Path) -> Any:
+    subprocess.Popen(["setsid", "env", "-i", "sleep", spec.tag])
+
+
+@lives
+def leaves_a_process_of_multiprocessing(spec: Input, tempdir: Path) -> Any:
+    Process(target=time.sleep, args=(FOREVER,), daemon=False).start()
+
+
+@lives
+def leaves_a_thread(spec: Input, tempdir: Path) -> Any:
+    threading.Thread(target=time.sleep, args=(FOREVER,)).start()
+
+
+@lives
+def leaves_a_thread_that_runs_wild(spec: Input, tempdir: Path) -> Any:
+    def wild() -> None:
+        while True:
+            os.environ["TROUBLE"] = "wild"
+
+    threading.Thread(target=wild, daemon=True).start()
+
+
+@lives
+def leaves_a_thread_with_a_child(spec: Input, tempdir: Path) -> Any:
+    threading.Thread(target=subprocess.run, args=(["setsid", "sleep", spec.tag],), daemon=True).start()
+    time.sleep(0.1)
+
+
+@lives
+def goes_elsewhere(spec: Input, tempdir: Path) -> Any:
+    os.chdir("/")
+
+
+@lives
+def goes_to_a_folder_that_is_gone(spec: Input, tempdir: Path) -> Any:
+    gone = Path(tempfile.mkdtemp())
+    os.chdir(gone)
+    gone.rmdir()
+
+
+@lives
+def changes_the_environment(spec: Input, tempdir: Path) -> Any:
+    os.environ["TROUBLE"] = "yes"
+    del os.environ["HOME"]
+
+
+@lives
+def replaces_the_environment(spec: Input, tempdir: Path) -> Any:
+    os.environ = {"TROUBLE": "yes"}  # type: ignore[assignment]  # noqa: B003 - the trouble
+
+
+@lives
+def replaces_signal_handlers(spec: Input, tempdir: Path) -> Any:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, lambda *_: None)
+
+
+@lives
+def sets_an_alarm(spec: Input, tempdir: Path) -> Any:
+    signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
+
+
+@lives
+def changes_the_umask(spec: Input, tempdir: Path) -> Any:
+    os.umask(0o777)
+
+
+@lives
+def deletes_its_tempdir(spec: Input, tempdir: Path) -> Any:
+    tempdir.rmdir()
+
+
+@lives
+def litters_its_tempdir(spec: Input, tempdir: Path) -> Any:
+    (tempdir / "deep").mkdir()
+    (tempdir / "deep" / "file").write_text("x" * 1000)
+    tempfile.mkdtemp()
+    tempfile.mkstemp()
+
+
+@lives
+def leaves_files_open(spec: Input, tempdir: Path) -> Any:
+    for _ in range(500):
+        os.open(os.devnull, os.O_RDONLY)
+
+
+@lives
+def leaves_memory_in_use(spec: Input, tempdir: Path) -> Any:
+    _HELD.append(bytearray(b"x") * (200 << 20))
+
+
+_HELD: list[bytearray] = []
+
+
+@lives
+def closes_the_streams(spec: Input, tempdir: Path) -> Any:
+    sys.stdin.close()
+    sys.stdout.close()
+    for descriptor in (0, 1, 2):
+        os.close(descriptor)
+
+
+@lives
+def detaches_the_streams(spec: Input, tempdir: Path) -> Any:
+    sys.stdout.detach()  # type: ignore[union-attr]  # a text stream
+    sys.stderr = None  # type: ignore[assignment]  # on purpose
+    sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115 - the trouble
+
+
+@lives
+def closes_stdout_with_text_in_it(spec: Input, tempdir: Path) -> Any:
+    sys.stdout.write("half a line")
+    os.close(1)
+
+
+@lives
+def prints_100_megabytes(spec: Input, tempdir: Path) -> Any:
+    for _ in range(100):
+        sys.stdout.write("z" * (1 << 20))
+
+
+@lives
+def has_a_child_print(spec: Input, tempdir: Path) -> Any:
+    subprocess.run(["head", "-c", "20000000", "/dev/zero"], check=True)
+
+
+@lives
+def returns_nan_where_allowed(spec: Input, tempdir: Path) -> Any:
+    return fine(spec, free=float("nan"))
+
+
+@lives
+def returns_infinity_where_allowed(spec: Input, tempdir: Path) -> Any:
+    return fine(spec, free=float("-inf"))
+
+
+@lives
+def returns_a_file(spec: Input, tempdir: Path) -> Any:
+    path = tempdir / "report.txt"
+    path.write_text("well done")
+    return fine(spec, report=path)
+
+
+@lives
+def returns_a_table(spec: Input, tempdir: Path) -> Any:
+    output = fine(spec)
+    output.dataframes["frame"] = pa.table({"month": [1, 2, 3]})
+    return output
+
+
+@lives
+def lowers_its_limits(spec: Input, tempdir: Path) -> Any:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+
+def start_tree(spec: Input) -> None:
+    """A child in a session of its own, with a child of its own in another."""
+    script = f"setsid sleep {spec.tag} & exec sleep {spec.tag}"
+    subprocess.Popen(["sh", "-c", script], start_new_session=True)
+    time.sleep(0.1)
