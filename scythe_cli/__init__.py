@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from scythe_cli.api import BaseExperiment as BaseExperiment
     from scythe_cli.api import ExperimentRun as ExperimentRun
-    from scythe_cli.api import RecursionMap as RecursionMap
-    from scythe_cli.api import ScytheStorageSettings as ScytheStorageSettings
-    from scythe_cli.api import ScytheWorkerConfig as ScytheWorkerConfig
     from scythe_cli.api import VersionedExperiment as VersionedExperiment
     from scythe_cli.experiment import ExperimentRegistry as ExperimentRegistry
+    from scythe_cli.original import RecursionMap as RecursionMap
+    from scythe_cli.original import ScytheStorageSettings as ScytheStorageSettings
+    from scythe_cli.original import ScytheWorkerConfig as ScytheWorkerConfig
     from scythe_cli.run import SemVer as SemVer
     from scythe_cli.specs import ExperimentInputSpec as ExperimentInputSpec
     from scythe_cli.specs import ExperimentOutputSpec as ExperimentOutputSpec
@@ -26,10 +26,10 @@ _HOMES = {
     "ExperimentRegistry": "experiment",
     "ExperimentRun": "api",
     "FileReference": "specs",
-    "RecursionMap": "api",
+    "RecursionMap": "original",
     "S3Url": "specs",
-    "ScytheStorageSettings": "api",
-    "ScytheWorkerConfig": "api",
+    "ScytheStorageSettings": "original",
+    "ScytheWorkerConfig": "original",
     "SemVer": "run",
     "VersionedExperiment": "api",
 }

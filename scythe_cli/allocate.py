@@ -1,7 +1,7 @@
 """Allocate: from a checked table to a real run, and through an engine to final tables.
 
-Takes settings, an experiment and a table; leaves a run directory. Everything is checked before the first write, the claim;
-the manifest is the last, and makes the run real.
+Takes settings, an experiment and a table; leaves a run directory. Everything is checked before the first write,
+the claim; the manifest is the last, and makes the run real.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from scythe_cli.ledger import read_ledger
 from scythe_cli.outcomes import outcome_schema
 from scythe_cli.run import Bump, Claim, Manifest, Run, SemVer, claim, next_version, spec_id_prefix, write_manifest
 from scythe_cli.specs import file_fields, scalar_fields
-from scythe_cli.spectable import write_specs
+from scythe_cli.spectable import compute_features, write_specs
 from scythe_cli.table import read_specs, references
 from scythe_cli.tree import Range, ranges_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import pyarrow as pa
 
     from scythe_cli.events import Listener
     from scythe_cli.experiment import Experiment
@@ -44,6 +46,7 @@ class Prepared:
         table: the validated specs.
         uploads: the local input files and their places in the run.
         remote: the remote input files, by field.
+        features: the computed features, row by row; None where the model computes none.
     """
 
     loaded: config.Loaded
@@ -51,6 +54,7 @@ class Prepared:
     table: SpecTable
     uploads: UploadPlan
     remote: dict[str, list[str]]
+    features: pa.Table | None = None
 
     @property
     def file(self) -> config.ExperimentFile:
@@ -99,10 +103,11 @@ def prepare(
         remote[field] = [address for address in addresses if files.is_remote(address)]
         local[field] = [Path(address) for address in addresses if not files.is_remote(address)]
     _check_references(table, local, remote)
+    features = compute_features(table)
     if loaded.file.artifacts.copy_remote:
         for field, addresses in remote.items():
             local[field] += [files.fetch(address) for address in addresses]
-    return Prepared(loaded, experiment, table, files.plan_uploads(local), remote)
+    return Prepared(loaded, experiment, table, files.plan_uploads(local), remote, features)
 
 
 def _check_references(table: SpecTable, local: dict[str, list[Path]], remote: dict[str, list[str]]) -> None:
@@ -138,17 +143,18 @@ def begin(prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep"
     store.write(layout.EXPERIMENT_FILE, config.dump(prepared.file).encode())
     store.write(layout.IO_SPEC, yamlfile.write(io_spec(prepared.experiment)).encode())
     store.write(layout.INPUT_ARTIFACTS, yamlfile.write({"files": _listed(prepared, ours)}).encode())
-    features = write_specs(
+    write_specs(
         store,
         prepared.table,
         experiment_id=ours.id,
         root_workflow_run_id=ours.root_workflow_run_id,
         spec_id_prefix=spec_id_prefix(ours.id),
         addresses=addresses,
+        features=prepared.features,
     )
     schema = outcome_schema(prepared.experiment.output_model)
     store.write(layout.OUTCOME_SCHEMA, parts.encode(schema.empty_table()))
-    manifest = _manifest(prepared, ours, features)
+    manifest = _manifest(prepared, ours)
     write_manifest(store, manifest)
     return Run(store, manifest)
 
@@ -185,7 +191,7 @@ def _listed(prepared: Prepared, ours: Claim) -> dict[str, list[str]]:
     return {field: sorted(addresses) for field, addresses in listed.items()}
 
 
-def _manifest(prepared: Prepared, ours: Claim, features: Sequence[str]) -> Manifest:
+def _manifest(prepared: Prepared, ours: Claim) -> Manifest:
     experiment = prepared.experiment
     code = experiment.function.__code__ if hasattr(experiment.function, "__code__") else None
     line = f":{code.co_firstlineno}" if code else ""
@@ -207,7 +213,7 @@ def _manifest(prepared: Prepared, ours: Claim, features: Sequence[str]) -> Manif
         python=provenance.python(),
         host=processes.host(),
         engine=prepared.file.engine,
-        index=[*prepared.table.index, *features],
+        index=[*prepared.table.index, *(prepared.features.column_names if prepared.features is not None else [])],
         scalars=list(scalar_fields(experiment.output_model)),
         files=list(file_fields(experiment.output_model)),
         place=f"{experiment.name} ({experiment.file.name}{line})",

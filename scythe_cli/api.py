@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
-import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import total_ordering
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
-from scythe_cli import config, experiment, layout
+from scythe_cli import config, entry, experiment, files, layout
 from scythe_cli import run as runs
 from scythe_cli.backends import open_engine, open_store
-from scythe_cli.errors import ConfigError, EngineError, Interrupted, NotFinishedError, NotFoundError, did_you_mean
-from scythe_cli.events import ignore
+from scythe_cli.errors import ConfigError, EntryPointError, NotFoundError, did_you_mean
+from scythe_cli.ref import Ref
 from scythe_cli.run import SemVer
 
 if TYPE_CHECKING:
@@ -23,11 +22,9 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from scythe_cli.allocate import Allocation
     from scythe_cli.download import DownloadReport
-    from scythe_cli.engines.base import Ticket, Work
-    from scythe_cli.events import Event, Listener
     from scythe_cli.gather import FinalReport
+    from scythe_cli.original import RecursionMap, ScytheStorageSettings
     from scythe_cli.run import Bump, Run
     from scythe_cli.status import RunStatus
     from scythe_cli.stores.base import Store
@@ -36,47 +33,14 @@ Versioning = Literal["bumpmajor", "bumpminor", "bumppatch", "keep"]
 _BUMPS: dict[str, Bump] = {"bumpmajor": "major", "bumpminor": "minor", "bumppatch": "patch", "keep": "keep"}
 
 
-class RecursionMap(BaseModel):
-    """The shape of the fan-out on Hatchet."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    factor: int = Field(default=16, ge=2, description="Children of one node.")
-    max_depth: int = Field(default=4, ge=0, description="Levels of nodes between the root and the leaves.")
-
-
-class ScytheStorageSettings(BaseModel):
-    """A bucket as users of the original name it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    BUCKET: str = Field(description="The name of the S3 bucket to use.")
-    BUCKET_PREFIX: str = Field(default="scythe", description="The prefix to use for the S3 bucket.")
-
-    @property
-    def address(self) -> str:
-        """s3://bucket/prefix."""
-        return f"s3://{self.BUCKET}/{self.BUCKET_PREFIX}".rstrip("/")
-
-
-class ScytheWorkerConfig:
-    """A worker started from Python; every setting also comes from `SCYTHE_WORKER_*`."""
-
-    def __init__(self, **settings: Any) -> None:
-        self._settings = settings
-
-    def start(self) -> None:
-        """Serve what `ExperimentRegistry` holds until stopped."""
-        from scythe_cli.worker import serve_registered
-
-        serve_registered(**self._settings)
-
-
-@dataclass(frozen=True)
 class ExperimentRun:
-    """One run."""
+    """One run: a few properties, and the verbs as methods."""
 
-    run: Run = field(repr=False)
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.run.id}>"
 
     @property
     def experiment_id(self) -> str:
@@ -87,6 +51,11 @@ class ExperimentRun:
     def version(self) -> SemVer:
         """The version."""
         return self.run.version
+
+    @property
+    def timestamp(self) -> datetime:
+        """When it was claimed, UTC."""
+        return datetime.strptime(self.run.id.rpartition("/")[2], layout.TIME_FORMAT).replace(tzinfo=UTC)
 
     @property
     def address(self) -> str:
@@ -139,97 +108,15 @@ class ExperimentRun:
         return self.table(layout.ERRORS)
 
 
-class Ref:
-    """A run under way: wait for it with `result()` or `await aio_result()`."""
-
-    def __init__(self, work: Work, ticket: Ticket) -> None:
-        self._work = work
-        self._ticket = ticket
-        self._done = threading.Event()
-        self._listener: Listener = ignore
-        self._allocation: Allocation | None = None
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._follow, name="scythe-run")
-        self._thread.start()
-        # Executors shut down before ordinary threads are joined at exit, and the run still needs its own; what is
-        # registered here, later than theirs, runs before it.
-        threading._register_atexit(self._thread.join)  # type: ignore[attr-defined]  # the hook concurrent.futures uses
-
-    @property
-    def workflow_run_id(self) -> str | None:
-        """The engine's id of the run."""
-        return self._ticket.workflow_run_id
-
-    def _follow(self) -> None:
-        from scythe_cli.allocate import finish
-
-        try:
-            self._allocation = finish(self._work, self._ticket, self._tell)
-        except BaseException as exc:  # noqa: BLE001 - raised again where somebody waits
-            self._error = exc
-        finally:
-            self._done.set()
-
-    def _tell(self, event: Event) -> None:
-        self._listener(event)
-
-    def stop(self) -> None:
-        """Ask the run to end, as Ctrl-C does a command; the second time, at once."""
-        self._ticket.stop()
-
-    def result(self) -> dict[str, str]:
-        """Wait for the final tables.
-
-        Returns:
-            The address of each by name: scalars, errors, result_file_refs, and the user's frames.
-
-        Raises:
-            ScytheError: what stopped the run.
-        """
-        if sys.stderr.isatty():
-            from scythe_cli.cli.ui import Terminal
-
-            with Terminal() as terminal:
-                terminal.follow(self._work.run.total)
-                self._listener = terminal
-                self._wait()
-                self._listener = ignore
-        else:
-            self._wait()
-        return self._outcome()
-
-    async def aio_result(self) -> dict[str, str]:
-        """The same, for asyncio."""
-        await asyncio.to_thread(self._done.wait)
-        return self._outcome()
-
-    def _wait(self) -> None:
-        try:
-            self._done.wait()
-        except KeyboardInterrupt:
-            self._ticket.stop()
-            self._done.wait()
-
-    def _outcome(self) -> dict[str, str]:
-        if self._error is not None:
-            raise self._error
-        allocation = self._allocation
-        if allocation is None:
-            raise EngineError("the run ended without a word")
-        if allocation.ended is not None:
-            kind = Interrupted if allocation.ended.reason == "interrupted" else NotFinishedError
-            raise kind(allocation.ended.detail, hint=f"scythe allocate --resume {allocation.run.id}")
-        return dict(allocation.final.tables) if allocation.final is not None else {}
-
-
 class BaseExperiment:
     """An experiment that can be allocated.
 
     Args:
         experiment: the function (or input model with a `run` method).
         run_name: the name of the runs' folder; the experiment's unless given.
-        storage: where runs live: a folder or s3://bucket/prefix.
-        storage_settings: the same, as users of the original give it.
+        storage: where runs live: a folder, relative to the current one, or s3://bucket/prefix. Unless it is given, the
+            environment's `SCYTHE_STORAGE` or `SCYTHE_STORAGE_BUCKET`, else `scythe-runs` beside the function's module.
+        storage_settings: a bucket, as users of the original give it.
         engine: local or hatchet.
     """
 
@@ -247,21 +134,10 @@ class BaseExperiment:
         self._storage = _storage(storage, storage_settings)
         self._engine = engine
 
-    def _loaded(self, **values: object) -> tuple[config.Loaded, experiment.Experiment]:
-        found = experiment.of(self.experiment)
-        given = {"experiment": found.target, "storage": self._storage, "engine": self._engine, "name": self.run_name}
-        given |= {key: value for key, value in values.items() if value is not None}
-        loaded = config.from_values(given, folder=found.folder, options=found.options.settings())
-        return loaded.with_name(found.name), found
-
-    def _place(self) -> tuple[Store, str]:
-        loaded, _ = self._loaded()
-        return open_store(loaded.file.storage), cast("str", loaded.file.name)
-
     def allocate(
         self,
         specs: Any,
-        version: Versioning | SemVer = "keep",
+        version: Versioning | SemVer = "bumpmajor",
         *,
         storage: str | Path | None = None,
         engine: Literal["local", "hatchet"] | None = None,
@@ -274,8 +150,9 @@ class BaseExperiment:
         """Check the specs, claim a run, and have it worked through in the background.
 
         Args:
-            specs: a list of input models, a polars, pandas or arrow table, or a path.
-            version: bumpmajor, bumpminor, bumppatch, keep, or a `SemVer`.
+            specs: a list of input models (or one), a polars, pandas or arrow table, or a path. Relative paths, of the
+                table and in its file fields, start from the current folder.
+            version: bumpmajor, bumpminor, bumppatch, keep, or a `SemVer`; the first run ever is v1.0.0.
             storage: a folder or s3://bucket/prefix.
             engine: local or hatchet.
             overwrite_sort_index: number the specs by their place; otherwise a given sort_index stays.
@@ -293,8 +170,8 @@ class BaseExperiment:
         """
         from scythe_cli.allocate import begin, first_work, prepare, start
 
-        if not isinstance(version, SemVer) and version not in _BUMPS:
-            raise ConfigError(f"version = {version!r} must be one of {', '.join(_BUMPS)}, or a SemVer")
+        _refuse_at_import()
+        wanted = _bump(version)
         shape = {f"tree.{key}": value for key, value in (recursion_map.model_dump() if recursion_map else {}).items()}
         loaded, found = self._loaded(
             storage=_storage(storage, storage_settings),
@@ -303,36 +180,56 @@ class BaseExperiment:
             **shape,
             **{f"run.{key}": value for key, value in settings.items()},
         )
-        prepared = prepare(loaded, found, specs=specs, overwrite_sort_index=overwrite_sort_index)
+        here = replace(loaded, folder=Path.cwd())
+        prepared = prepare(here, found, specs=_source(specs), overwrite_sort_index=overwrite_sort_index)
         opened = open_engine(prepared.file)
-        bump = version if isinstance(version, SemVer) else _BUMPS[version]
-        run = begin(prepared, open_store(prepared.file.storage), version=bump)
+        run = begin(prepared, open_store(prepared.file.storage), version=wanted)
         work = first_work(run, prepared)
         return ExperimentRun(run), Ref(work, start(work, opened))
 
-    def list_versions(self) -> list[SemVer]:
+    def list_versions(self) -> list[VersionedExperiment]:
         """The versions that have runs, lowest first."""
         store, name = self._place()
-        return sorted(v for v in runs.versions(store, name) if next(runs.real_runs(store, name, v), None) is not None)
+        real = [v for v in runs.versions(store, name) if next(runs.real_runs(store, name, v), None) is not None]
+        return [VersionedExperiment(base_experiment=self, version=version) for version in sorted(real)]
 
-    def latest_version(self) -> SemVer | None:
-        """The highest version that has a run."""
-        return runs.latest_version(*self._place())
+    def latest_version(self) -> VersionedExperiment | None:
+        """The highest version that has a run; None where there is none."""
+        version = runs.latest_version(*self._place())
+        return None if version is None else VersionedExperiment(base_experiment=self, version=version)
 
     @property
-    def latest_run(self) -> ExperimentRun | None:
-        """The latest run of the highest version."""
-        store, name = self._place()
-        version = runs.latest_version(store, name)
-        return None if version is None else VersionedExperiment(base_experiment=self, version=version).latest_run
+    def latest_run(self) -> ExperimentRun:
+        """The latest run of the highest version. Raises `NotFoundError` when there is none."""
+        latest = self.latest_version()
+        if latest is None:
+            store, name = self._place()
+            raise NotFoundError(f"{name} has no run in {store.locate('')}")
+        return latest.latest_run
 
     @property
     def latest_results(self) -> dict[str, str]:
-        """The final tables of the latest run, by name; empty where there are none."""
-        latest = self.latest_run
-        return {} if latest is None else latest.results()
+        """The final tables of the latest run, by name. Raises `NotFoundError` when there is no run."""
+        return self.latest_run.results()
+
+    def latest_results_for_version(self, version: SemVer) -> dict[str, str]:
+        """The final tables of one version's latest run, by name. Raises `NotFoundError` when there is no run."""
+        return VersionedExperiment(base_experiment=self, version=version).latest_run_results
+
+    def _loaded(self, **values: object) -> tuple[config.Loaded, experiment.Experiment]:
+        found = experiment.of(self.experiment)
+        given: dict[str, object] = {"experiment": found.target, "name": self.run_name}
+        given |= {"storage": self._storage, "engine": self._engine}
+        given |= {key: value for key, value in values.items() if value is not None}
+        loaded = config.from_values(given, folder=found.folder, options=found.options.settings())
+        return loaded.with_name(found.name), found
+
+    def _place(self) -> tuple[Store, str]:
+        loaded, _ = self._loaded()
+        return open_store(loaded.file.storage), cast("str", loaded.file.name)
 
 
+@total_ordering
 @dataclass(frozen=True, kw_only=True)
 class VersionedExperiment:
     """One version of an experiment and its runs."""
@@ -340,21 +237,55 @@ class VersionedExperiment:
     base_experiment: BaseExperiment
     version: SemVer
 
+    def __str__(self) -> str:
+        return str(self.version)
+
+    def __lt__(self, other: VersionedExperiment) -> bool:
+        return self.version < other.version
+
     def list_runs(self) -> list[ExperimentRun]:
         """The runs of this version, latest first."""
         store, name = self.base_experiment._place()
         return [ExperimentRun(run) for run in runs.real_runs(store, name, self.version)]
 
     @property
-    def latest_run(self) -> ExperimentRun | None:
-        """The latest run of this version."""
-        return next(iter(self.list_runs()), None)
+    def latest_run(self) -> ExperimentRun:
+        """The latest run of this version. Raises `NotFoundError` when there is none."""
+        store, name = self.base_experiment._place()
+        for run in runs.real_runs(store, name, self.version):
+            return ExperimentRun(run)
+        raise NotFoundError(f"{name} {self.version} has no run in {store.locate('')}")
 
     @property
-    def latest_results(self) -> dict[str, str]:
+    def latest_run_results(self) -> dict[str, str]:
         """The final tables of the latest run, by name."""
-        latest = self.latest_run
-        return {} if latest is None else latest.results()
+        return self.latest_run.results()
+
+
+def _refuse_at_import() -> None:
+    if entry.is_importing():
+        raise EntryPointError(
+            "a module that is imported to run its experiment allocates a run itself",
+            hint='put what a script does under `if __name__ == "__main__":`',
+        )
+
+
+def _bump(version: Versioning | SemVer) -> Bump | SemVer:
+    if isinstance(version, SemVer):
+        return version
+    if version not in _BUMPS:
+        near = did_you_mean(str(version), _BUMPS)
+        raise ConfigError(f"version = {version!r} must be one of {', '.join(_BUMPS)}, or a SemVer.{near}")
+    return _BUMPS[version]
+
+
+def _source(specs: Any) -> Any:
+    """What `prepare` takes: a path from the current folder; one model is a list of one."""
+    if isinstance(specs, BaseModel):
+        return [specs]
+    if isinstance(specs, str | Path) and not files.is_remote(str(specs)):
+        return Path(specs).expanduser().absolute()
+    return specs
 
 
 def _storage(storage: str | Path | None, settings: ScytheStorageSettings | None) -> str | None:

@@ -56,26 +56,29 @@ class SemVer:
     def __lt__(self, other: SemVer) -> bool:
         return (self.major, self.minor, self.patch) < (other.major, other.minor, other.patch)
 
-    def next_major(self) -> SemVer:
+    def next_major_version(self) -> SemVer:
         """v1.2.3 -> v2.0.0."""
         return SemVer(self.major + 1, 0, 0)
 
-    def next_minor(self) -> SemVer:
+    def next_minor_version(self) -> SemVer:
         """v1.2.3 -> v1.3.0."""
         return SemVer(self.major, self.minor + 1, 0)
 
-    def next_patch(self) -> SemVer:
+    def next_patch_version(self) -> SemVer:
         """v1.2.3 -> v1.2.4."""
         return SemVer(self.major, self.minor, self.patch + 1)
 
     def bumped(self, bump: Bump) -> SemVer:
         """The version after this one."""
-        return {
-            "major": self.next_major,
-            "minor": self.next_minor,
-            "patch": self.next_patch,
-            "keep": lambda: self,
-        }[bump]()
+        match bump:
+            case "major":
+                return self.next_major_version()
+            case "minor":
+                return self.next_minor_version()
+            case "patch":
+                return self.next_patch_version()
+            case "keep":
+                return self
 
 
 class Manifest(BaseModel):

@@ -15,13 +15,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from scythe_cli import layout
+from scythe_cli.columns import Column
 from scythe_cli.errors import TableError
 from scythe_cli.parts import encode
 from scythe_cli.rows import make_specs
 from scythe_cli.specs import ExperimentInputSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from scythe_cli.stores.base import Store
     from scythe_cli.table import SpecTable
@@ -38,7 +39,8 @@ def write_specs(
     root_workflow_run_id: str,
     spec_id_prefix: str,
     addresses: Mapping[str, Mapping[str, str]],
-) -> list[str]:
+    features: pa.Table | None = None,
+) -> None:
     """Write specs.pq and the blocks.
 
     Args:
@@ -48,12 +50,9 @@ def write_specs(
         root_workflow_run_id: the run's UUID.
         spec_id_prefix: the first 23 characters of each spec's UUID.
         addresses: by file field, what an address of the table is in the run.
-
-    Returns:
-        The names of the computed features, in order.
+        features: the computed features, row by row.
     """
     specs = _with_addresses(table.table, addresses)
-    features = _features(specs, table)
     if features is not None:
         for name in features.column_names:
             specs = specs.append_column(name, features.column(name))
@@ -74,7 +73,6 @@ def write_specs(
         assert writer is not None  # noqa: S101 - a table has at least one row
         writer.close()
         store.upload(layout.SPECS, path, consume=True)
-    return [] if features is None else features.column_names
 
 
 def _write_block(store: Store, number: int, block: pa.Table) -> None:
@@ -88,7 +86,7 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
         schema,
         compression="zstd",
         compression_level=1,
-        use_dictionary=strings,
+        use_dictionary=strings,  # type: ignore[arg-type]  # it takes names too
         column_encoding={layout.WORKFLOW_RUN_ID: "DELTA_BYTE_ARRAY"},
     )
 
@@ -98,7 +96,7 @@ def _with_ids(block: pa.Table, experiment_id: str, root: str, prefix: str) -> pa
     n = block.num_rows
     sort_index = block.column(layout.SORT_INDEX)
     ids = pa.array([f"{prefix}-{value:012x}" for value in sort_index.to_pylist()], type=pa.string())
-    head = [pa.repeat(pa.scalar(experiment_id), n), sort_index, ids, pa.repeat(pa.scalar(root), n)]
+    head: list[Column] = [pa.repeat(pa.scalar(experiment_id), n), sort_index, ids, pa.repeat(pa.scalar(root), n)]
     rest = block.drop_columns([layout.SORT_INDEX])
     return pa.table([*head, *rest.columns], names=[*layout.INDEX_HEAD, *rest.column_names])
 
@@ -106,25 +104,49 @@ def _with_ids(block: pa.Table, experiment_id: str, root: str, prefix: str) -> pa
 def _with_addresses(specs: pa.Table, addresses: Mapping[str, Mapping[str, str]]) -> pa.Table:
     for field, known in addresses.items():
         at = specs.column_names.index(field)
-        column = specs.column(field).combine_chunks().dictionary_encode()
+        column: Column = specs.column(field).combine_chunks().dictionary_encode()
         renamed = pa.array([known.get(address, address) for address in column.dictionary.to_pylist()], pa.string())
         specs = specs.set_column(at, specs.schema.field(field), renamed.take(column.indices))
     return specs
 
 
-def _features(specs: pa.Table, table: SpecTable) -> pa.Table | None:
-    """The columns that `computed_features` gives; None where the model computes none."""
-    model = table.model
-    if model.computed_features is ExperimentInputSpec.computed_features:
+def compute_features(table: SpecTable) -> pa.Table | None:
+    """The columns that `computed_features` gives; None where the model computes none. Local files are absolute paths.
+
+    Raises:
+        TableError: the user's code raises, or gives what cannot be an index column.
+    """
+    if not table.computed:
         return None
     rows: list[dict[str, Any]] = []
-    for first in range(0, specs.num_rows, layout.BLOCK):
-        rows += [spec.computed_features for spec in make_specs(specs.slice(first, layout.BLOCK), model, {})]
+    for first in range(0, table.rows, layout.BLOCK):
+        for spec in make_specs(table.table.slice(first, layout.BLOCK), table.model, {}):
+            rows.append(_features_of(spec, table.where, len(rows)))
     names = list(dict.fromkeys(name for row in rows for name in row))
-    taken = set(specs.column_names) | set(layout.INDEX_HEAD)
+    taken = set(table.table.column_names) | set(layout.INDEX_HEAD) | {layout.SORT_SUBINDEX}
     if clash := [name for name in names if name in taken]:
         raise TableError(f"computed_features gives {clash[0]!r}, which is a field already; choose another name")
-    return pa.table({name: pa.array([_plain(row.get(name)) for row in rows]) for name in names})
+    return pa.table({name: _column(name, [_plain(row.get(name)) for row in rows]) for name in names})
+
+
+def _features_of(spec: ExperimentInputSpec, where: Callable[[int], str], row: int) -> dict[str, Any]:
+    try:
+        features = spec.computed_features
+    except Exception as exc:
+        raise TableError(f"{where(row)}  computed_features raises {type(exc).__name__}: {exc}") from exc
+    if not isinstance(features, dict) or not all(isinstance(name, str) for name in features):
+        raise TableError(f"{where(row)}  computed_features must be a dict of values by name; it is {features!r}")
+    return features
+
+
+def _column(name: str, values: list[Any]) -> Column:
+    try:
+        column: Column = pa.array(values)
+    except (pa.ArrowException, OverflowError) as exc:
+        raise TableError(f"computed_features[{name!r}] is not of one type in all rows: {exc}") from exc
+    if pa.types.is_nested(column.type):
+        raise TableError(f"computed_features[{name!r}] must be text, numbers, booleans or dates; it is {column.type}")
+    return column
 
 
 def _plain(value: Any) -> Any:
