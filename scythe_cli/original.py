@@ -20,33 +20,19 @@ class RecursionMap(BaseModel):
     max_depth: int = Field(default=4, ge=0, description="Levels of nodes between the root and the leaves.")
 
 
-class _FromEnvironment(BaseModel):
-    """Fields that are not given come from the environment, under the class's prefix."""
+class ScytheStorageSettings(BaseModel):
+    """A bucket as users of the original name it; what is not given comes from `SCYTHE_STORAGE_*`."""
 
     model_config = ConfigDict(extra="forbid")
-
-    @classmethod
-    def _prefix(cls) -> str:
-        return "SCYTHE_"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        variables = {name: os.environ.get(cls._prefix() + name) for name in cls.model_fields}
-        return {name: value for name, value in variables.items() if value} | given
-
-
-class ScytheStorageSettings(_FromEnvironment):
-    """A bucket as users of the original name it; what is not given comes from `SCYTHE_STORAGE_*`."""
 
     BUCKET: str = Field(description="The name of the S3 bucket to use.")
     BUCKET_PREFIX: str = Field(default="scythe", description="The prefix to use for the S3 bucket.")
 
+    @model_validator(mode="before")
     @classmethod
-    def _prefix(cls) -> str:
-        return "SCYTHE_STORAGE_"
+    def _from_environment(cls, given: dict[str, Any]) -> dict[str, Any]:
+        variables = {name: os.environ.get(f"SCYTHE_STORAGE_{name}") for name in cls.model_fields}
+        return {name: value for name, value in variables.items() if value} | given
 
     @property
     def address(self) -> str:
@@ -54,30 +40,17 @@ class ScytheStorageSettings(_FromEnvironment):
         return f"s3://{self.BUCKET}/{self.BUCKET_PREFIX}".rstrip("/")
 
 
-class ScytheWorkerConfig(_FromEnvironment):
-    """A worker started from Python; what is not given comes from `SCYTHE_WORKER_*`."""
+class ScytheWorkerConfig:
+    """A worker started from Python: NAME, SLOTS, HIGH_MEMORY, HIGH_CPU, HAS_GPU, DOES_FAN, DOES_LEAF.
 
-    NAME: str | None = Field(default=None, description="The worker's name.")
-    SLOTS: int | None = Field(default=None, ge=1, description="Specs it runs at a time.")
-    HIGH_MEMORY: bool = Field(default=False, description="Take leaves that ask for much memory.")
-    HIGH_CPU: bool = Field(default=False, description="Take leaves that ask for many cores.")
-    HAS_GPU: bool = Field(default=False, description="Take leaves that ask for a GPU.")
-    DOES_FAN: bool = Field(default=True, description="Take roots and nodes.")
-    DOES_LEAF: bool = Field(default=True, description="Take leaves.")
+    What is not given comes from `SCYTHE_WORKER_*`.
+    """
 
-    @classmethod
-    def _prefix(cls) -> str:
-        return "SCYTHE_WORKER_"
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """What the worker says of itself."""
-        has = {"high_memory": self.HIGH_MEMORY, "high_cpu": self.HIGH_CPU, "has_gpu": self.HAS_GPU}
-        return {label: "true" for label, yes in has.items() if yes}
+    def __init__(self, **settings: Any) -> None:
+        self._settings = settings
 
     def start(self) -> None:
         """Serve what `ExperimentRegistry` holds until stopped."""
         from scythe_cli.worker import serve_registered
 
-        roles = [role for role, yes in (("fan", self.DOES_FAN), ("leaf", self.DOES_LEAF)) if yes]
-        serve_registered(name=self.NAME, slots=self.SLOTS, labels=self.labels, roles=roles)
+        serve_registered(**self._settings)
