@@ -33,7 +33,7 @@ def simulate(case: Case) -> Output:
 CONCAT = """
 import sys, polars as pl
 from pathlib import Path
-frames = [pl.read_ipc(p, memory_map=False) for p in sorted(Path(sys.argv[1]).glob("*.ipc"))]
+frames = [pl.read_ipc(p) for p in sorted(Path(sys.argv[1]).glob("*.ipc"))]
 pl.concat(frames).lazy().sink_parquet(sys.argv[2])
 """
 

@@ -16,6 +16,7 @@ from scythe_cli import frames, layout, outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import Executor, Future
     from pathlib import Path
 
 GROUP_ROWS = 1 << 17
@@ -53,10 +54,15 @@ class FinalTable:
         schema: its columns: outputs, then the index.
         index: names of the index columns; `sort_subindex` is one wherever it stands.
         about: what the metadata tell of the run.
+        writers: threads that encode a row group while the next is collected; a table has one under way at a time.
     """
 
-    def __init__(self, path: Path, schema: pa.Schema, *, index: Sequence[str], about: dict[str, Any]) -> None:
+    def __init__(
+        self, path: Path, schema: pa.Schema, *, index: Sequence[str], about: dict[str, Any], writers: Executor
+    ) -> None:
         self.path = path
+        self._writers = writers
+        self._writing: Future[None] | None = None
         self.rows = 0
         self._index = [*index, layout.SORT_SUBINDEX]
         self._about = about
@@ -91,13 +97,21 @@ class FinalTable:
         if not self._held:
             return
         table = pa.concat_tables(self._held)
-        self._writer.write_table(table, row_group_size=GROUP_ROWS)
+        self._settle()
+        self._writing = self._writers.submit(self._writer.write_table, table, row_group_size=GROUP_ROWS)
         self.rows += table.num_rows
         self._held, self._held_rows, self._held_bytes = [], 0, 0
+
+    def _settle(self) -> None:
+        """Wait for the row group under way; raise what it failed with."""
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
 
     def close(self) -> None:
         """Write what is held and end the file."""
         self._write()
+        self._settle()
         self._writer.close()
 
     def fit(self, frame: pa.Table) -> pa.Table | str:
@@ -126,6 +140,7 @@ class FinalTable:
     def _rewrite(self, schema: pa.Schema) -> None:
         """Start the file again with wider columns. Raises `pa.ArrowInvalid` when a value would change."""
         held = [frames.fit(table, schema) for table in self._held]
+        self._settle()
         self._writer.close()
         narrow = self.path.rename(self.path.with_suffix(".narrow"))
         old = self.schema

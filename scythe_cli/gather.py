@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 AHEAD = 4
 """Blocks that are read before their turn."""
+WRITERS = 2
+"""Final tables whose row groups are encoded at a time."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,15 @@ def gather(run: Run, *, partial: bool = False, listener: Listener = ignore) -> F
         raise _incomplete(run, missing, ledger.corrupt)
     listener(GatherStarted(ledger.done))
     with tempfile.TemporaryDirectory(prefix="scythe-gather-") as folder:
-        return _Gather(run, ledger, Path(folder), listener).build()
+        once = _Gather(run, ledger, Path(folder), listener)
+        try:
+            return once.build()
+        except CorruptPart as exc:
+            if not once.set_corrupt_aside():
+                raise
+            if not partial:
+                raise _set_aside(run, exc) from exc
+    return gather(run, partial=True, listener=listener)
 
 
 def _incomplete(run: Run, missing: int, corrupt: list[PartName]) -> NotFinishedError:
@@ -93,6 +103,13 @@ def _incomplete(run: Run, missing: int, corrupt: list[PartName]) -> NotFinishedE
     )
     return NotFinishedError(
         f"{run.id}: {missing:,} of {run.total:,} specs have no outcome yet{because}",
+        hint=f"scythe allocate --resume {run.id}   or, for what there is:   scythe gather {run.id} --partial",
+    )
+
+
+def _set_aside(run: Run, exc: CorruptPart) -> NotFinishedError:
+    return NotFinishedError(
+        f"{exc}; it was set aside and its specs count as missing",
         hint=f"scythe allocate --resume {run.id}   or, for what there is:   scythe gather {run.id} --partial",
     )
 
@@ -115,6 +132,7 @@ class _Gather:
         about = {"experiment_id": self._run.id, "partial": missing > 0, "specs": self._ledger.total, "missing": missing}
         with ExitStack() as stack:
             self._about, self._stack = about, stack
+            self._writers = stack.enter_context(ThreadPoolExecutor(WRITERS, "scythe-final"))
             self._open_own()
             seen = 0
             for block in self._blocks():
@@ -141,7 +159,8 @@ class _Gather:
             return
 
     def _open(self, name: str, schema: pa.Schema) -> FinalTable:
-        table = FinalTable(self._folder / f"{name}.pq", schema, index=self._index.names, about=self._about)
+        path = self._folder / f"{name}.pq"
+        table = FinalTable(path, schema, index=self._index.names, about=self._about, writers=self._writers)
         self._stack.callback(table.close)
         self._tables[name] = table
         return table
@@ -158,32 +177,37 @@ class _Gather:
         self._open(layout.ERRORS, pa.schema([*errors, *self._index]))
 
     def _blocks(self) -> Iterator[_Block]:
-        """Every block that has outcomes, in order, a few read ahead. With a corrupt part, tell and stop."""
-        numbers = sorted(self._ledger.blocks)
+        """Every block that has outcomes, in order, a few read ahead."""
+        numbers = [number for number, block in sorted(self._ledger.blocks.items()) if block.rows]
         with ThreadPoolExecutor(AHEAD) as pool:
             waiting = [pool.submit(self._read, number) for number in numbers[:AHEAD]]
             for at in range(len(numbers)):
                 try:
                     yield waiting.pop(0).result()
-                except CorruptPart as exc:
+                except CorruptPart:
                     for future in waiting:
                         future.cancel()
-                    raise self._broken(numbers[at], exc) from exc
+                    raise
                 if at + AHEAD < len(numbers):
                     waiting.append(pool.submit(self._read, numbers[at + AHEAD]))
 
-    def _broken(self, block: int, exc: CorruptPart) -> NotFinishedError:
-        """Set aside what cannot be read of a block, so that the next call knows."""
-        for part in self._ledger.blocks[block].by_part:
-            try:
-                read_part(self._run.store, part.key)
-            except CorruptPart as why:
-                set_aside(self._run.store, part, str(why))
-        return NotFinishedError(
-            f"{exc}; it was set aside and its specs count as missing",
-            hint=f"scythe allocate --resume {self._run.id}   or, for what there is:   "
-            f"scythe gather {self._run.id} --partial",
-        )
+    def set_corrupt_aside(self) -> int:
+        """Read every part that counts, and set those aside that cannot be; how many."""
+        found = 0
+        for block in self._ledger.blocks.values():
+            for part in block.by_part:
+                try:
+                    self._read_part(part)
+                except CorruptPart as exc:
+                    set_aside(self._run.store, part, str(exc))
+                    found += 1
+        return found
+
+    def _read_part(self, part: PartName) -> tuple[pa.Table, list[tuple[str, pa.Table]]]:
+        """A part's outcomes, and its frames by name."""
+        store = self._run.store
+        table = read_part(store, part.key)
+        return table, [(name, read_part(store, part.frame_key(name))) for name in _frames_of(table)]
 
     def _read(self, number: int) -> _Block:
         store = self._run.store
@@ -192,11 +216,10 @@ class _Gather:
         )
         rows, held = [], []
         for part, wanted in self._ledger.blocks[number].by_part.items():
-            table = read_part(store, part.key)
-            frame_names = _frames_of(table)
+            table, of_part = self._read_part(part)
             table = table.cast(self._schema) if table.schema.equals(self._schema) else _fill(table, self._schema)
             rows.append(_only(table, wanted, outcomes.ROW))
-            held += [(name, _only(read_part(store, part.frame_key(name)), wanted, frames.ROW)) for name in frame_names]
+            held += [(name, _only(frame, wanted, frames.ROW)) for name, frame in of_part]
         joined = pa.concat_tables(rows)
         return _Block(specs, joined if len(rows) == 1 else joined.sort_by(outcomes.ROW), held)
 
