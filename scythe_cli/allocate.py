@@ -6,6 +6,7 @@ the claim; the manifest is the last, and makes the run real.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from scythe_cli.table import read_specs, references
 from scythe_cli.tree import Range, ranges_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
@@ -47,6 +48,7 @@ class Prepared:
         uploads: the local input files and their places in the run.
         remote: the remote input files, by field.
         features: the computed features, row by row; None where the model computes none.
+        copies: the local copies of the remote files, by address; None unless the run is to have its own.
     """
 
     loaded: config.Loaded
@@ -55,6 +57,7 @@ class Prepared:
     uploads: UploadPlan
     remote: dict[str, list[str]]
     features: pa.Table | None = None
+    copies: Mapping[str, Path] | None = None
 
     @property
     def file(self) -> config.ExperimentFile:
@@ -104,10 +107,12 @@ def prepare(
         local[field] = [Path(address) for address in addresses if not files.is_remote(address)]
     _check_references(table, local, remote)
     features = compute_features(table)
+    copies = None
     if loaded.file.artifacts.copy_remote:
+        copies = files.fetch_all(address for addresses in remote.values() for address in addresses)
         for field, addresses in remote.items():
-            local[field] += [files.fetch(address) for address in addresses]
-    return Prepared(loaded, experiment, table, files.plan_uploads(local), remote, features)
+            local[field] += [copies[address] for address in addresses]
+    return Prepared(loaded, experiment, table, files.plan_uploads(local), remote, features, copies)
 
 
 def _check_references(table: SpecTable, local: dict[str, list[Path]], remote: dict[str, list[str]]) -> None:
@@ -123,7 +128,9 @@ def _check_references(table: SpecTable, local: dict[str, list[Path]], remote: di
                 text = f"{table.where(rows[0])}  {field} = {address!r}: {problem.message}"
                 problems.append((rows[0], text, len(rows)))
     if problems:
-        lines = [text + (f" (and {n - 1:,} more rows)" if n > 1 else "") for _, text, n in sorted(problems)[:20]]
+        more = {1: "", 2: " (and 1 more row)"}
+        shown = sorted(problems)[:20]
+        lines = [text + more.get(n, f" (and {n - 1:,} more rows)") for _, text, n in shown]
         total = f"{len(problems):,} files cannot be read" if len(problems) > 1 else "1 file cannot be read"
         raise ReferenceError("\n".join([*lines, total]))
 
@@ -140,9 +147,14 @@ def begin(prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep"
     _upload(prepared, ours, listener)
     addresses = _artifact_addresses(prepared, ours)
     store = ours.store
-    store.write(layout.EXPERIMENT_FILE, config.dump(prepared.file).encode())
-    store.write(layout.IO_SPEC, yamlfile.write(io_spec(prepared.experiment)).encode())
-    store.write(layout.INPUT_ARTIFACTS, yamlfile.write({"files": _listed(prepared, ours)}).encode())
+    small = {
+        layout.EXPERIMENT_FILE: config.dump(prepared.file).encode(),
+        layout.IO_SPEC: yamlfile.write(io_spec(prepared.experiment)).encode(),
+        layout.INPUT_ARTIFACTS: yamlfile.write({"files": _listed(prepared, ours)}).encode(),
+        layout.OUTCOME_SCHEMA: parts.encode(outcome_schema(prepared.experiment.output_model).empty_table()),
+    }
+    with ThreadPoolExecutor(len(small)) as pool:
+        list(pool.map(store.write, small, small.values()))
     write_specs(
         store,
         prepared.table,
@@ -152,8 +164,6 @@ def begin(prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep"
         addresses=addresses,
         features=prepared.features,
     )
-    schema = outcome_schema(prepared.experiment.output_model)
-    store.write(layout.OUTCOME_SCHEMA, parts.encode(schema.empty_table()))
     manifest = _manifest(prepared, ours)
     write_manifest(store, manifest)
     return Run(store, manifest)
@@ -173,10 +183,10 @@ def _artifact_addresses(prepared: Prepared, ours: Claim) -> dict[str, dict[str, 
     found: dict[str, dict[str, str]] = {}
     for (field, path), key in prepared.uploads.keys.items():
         found.setdefault(field, {})[str(path)] = ours.store.locate(key)
-    if prepared.file.artifacts.copy_remote:
-        for field, addresses in prepared.remote.items():
-            for address in addresses:
-                found.setdefault(field, {})[address] = found[field][str(files.fetch(address))]
+    copies = prepared.copies or {}
+    for field, addresses in prepared.remote.items():
+        for address in filter(copies.__contains__, addresses):
+            found[field][address] = found[field][str(copies[address])]
     return found
 
 

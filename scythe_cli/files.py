@@ -35,6 +35,7 @@ MAX_NAME = 200
 
 _WEB = ("https://", "http://")
 _HASHED = re.compile(r"(?P<stem>.*)-(?P<hash>[0-9a-f]{8})(?P<suffixes>(\.[^.]*)*)", re.DOTALL)
+_STATUS = re.compile(r"[1-5]\d\d\b")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f%\udc80-\udcff]|^\.(?=partial-)")
 
 
@@ -92,8 +93,27 @@ def probe(addresses: Iterable[str]) -> dict[str, Problem | Remote]:
     Nothing is fetched. What comes back for an address is its size and version, or what is wrong.
     """
     distinct = list(dict.fromkeys(addresses))
+    silent: dict[str, Problem] = {}
+
+    def look(address: str) -> Problem | Remote:
+        found = silent.get(host := _host(address)) or _probe(address)
+        if host and isinstance(found, Problem) and found.status is None:
+            silent[host] = found  # thousands of files of a server that does not answer are not waited for one by one
+        return found
+
     with ThreadPoolExecutor(REQUESTS) as pool:
-        return dict(zip(distinct, pool.map(_probe, distinct), strict=True))
+        return dict(zip(distinct, pool.map(look, distinct), strict=True))
+
+
+def fetch_all(addresses: Iterable[str]) -> dict[str, Path]:
+    """The local paths of many files, each fetched once, some at a time. Raises `ReferenceError` as `fetch` does."""
+    distinct = list(dict.fromkeys(addresses))
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        try:
+            return dict(zip(distinct, pool.map(fetch, distinct), strict=True))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def fetch(address: str, *, cache: Cache | None = None) -> Path:
@@ -257,12 +277,19 @@ def _probe(address: str) -> Problem | Remote:
         return _probe_local(Path(address).expanduser())
     try:
         return _head(address, patient=False)
-    except KeyMissing as exc:
-        return Problem(str(exc), 404)
+    except KeyMissing:
+        return Problem("404 Not Found, there is no such object", 404)
     except StoreError as exc:
-        return Problem(str(exc))
+        said = str(exc).partition(f"{address}: ")[2] or str(exc)
+        status = _STATUS.match(said)
+        return Problem(said, int(status[0]) if status else None)
     except web.WebError as exc:
         return Problem(str(exc), exc.status)
+
+
+def _host(address: str) -> str:
+    """Who answers for an address: a web server or a bucket; "" for a file on disk."""
+    return "/".join(address.split("/", 3)[:3]) if is_remote(address) else ""
 
 
 def _probe_local(path: Path) -> Problem | Remote:

@@ -113,6 +113,8 @@ class FaultProxy:
         lie: asked after a request was passed on; a status means: answer with it although it was done.
         drop_headers: request headers, lower case, that the server never sees.
         short: so many answers to GET still break off half-way.
+        code: what the answers of `fault` and `lie` call the error.
+        latency: seconds that every request waits before it is passed on.
     """
 
     upstream: str
@@ -123,6 +125,8 @@ class FaultProxy:
     lie: Callable[[str, str, int], int | None] = lambda *_: None
     drop_headers: set[str] = field(default_factory=set)
     short: int = 0
+    code: str = "SlowDown"
+    latency: float = 0.0
     down_until: float = 0.0
     guard: threading.Lock = field(default_factory=threading.Lock)
 
@@ -201,15 +205,16 @@ class _ProxyHandler(_Handler):
         faults = self.faults
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         number = faults.count(self.command, self.path)
+        time.sleep(faults.latency)
         if faults.down:
             self.close_connection = True
             return
         if status := faults.fault(self.command, self.path, number):
-            self.reply(status, {}, _ERROR)
+            self.reply(status, {}, _error(faults.code))
             return
         status, headers, answer = self._ask(body)
         if lied := faults.lie(self.command, self.path, number):
-            self.reply(lied, {}, _ERROR)
+            self.reply(lied, {}, _error(faults.code))
             return
         announced = int(headers.pop("content-length", len(answer)))
         if faults.short and self.command == "GET":
@@ -235,7 +240,9 @@ class _ProxyHandler(_Handler):
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _pass_on  # noqa: N815 - the base class's names
 
 
-_ERROR = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+def _error(code: str) -> bytes:
+    said = "Please reduce your request rate." if code == "SlowDown" else "The server's own words."
+    return f"<Error><Code>{code}</Code><Message>{said}</Message></Error>".encode()
 
 
 @dataclass
