@@ -82,8 +82,8 @@ class RunWork:
         place: where the function is defined, for failures that have no traceback.
         timeout: seconds one attempt may take.
         memory: bytes one spec's process tree may hold.
-        name: tells apart several that a supervisor has of one run: leaves. Each lies in one block and comes with its
-            rows counted in `left_in_block`.
+        left_in_block: by block, the rows that are to run and have no outcome yet; counted by whoever makes the source.
+        name: tells apart several that a supervisor has of one run: leaves. Each lies in one block.
         over: told once, when every row of a leaf has its outcome in the store or was given up, or what writing failed
             with. Called from any thread. Such a leaf never stops the supervisor.
         released: a leaf's rows are given up from here on; what runs may end until this moment, on the monotonic clock.
@@ -340,8 +340,6 @@ class Supervisor:
             return None
         run, block, rows = given
         self._runs.setdefault(run.key, run)
-        if run.over is None:
-            run.left_in_block[block] = run.left_in_block.get(block, 0) + len(rows)
         return Take(run.job, block, rows, {}, run)
 
     def _share(self, idle: list[LaneHandle]) -> None:

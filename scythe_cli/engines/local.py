@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from scythe_cli import layout, lease, ledger
 from scythe_cli.engines.base import Ended
-from scythe_cli.errors import KeyExists, StoreError
+from scythe_cli.errors import KeyExists, NotFinishedError, StoreError
 from scythe_cli.forkserver import Record
 from scythe_cli.leaf import Job
 from scythe_cli.parts import PartWriter
@@ -50,6 +50,9 @@ class GuidedSource:
         self._run = run
         self._left = deque(cut_at_blocks(ranges))
         self._rows = sum(map(len, self._left))
+        for one in self._left:
+            block = layout.block_of(one.first)
+            run.left_in_block[block] = run.left_in_block.get(block, 0) + len(one)
         self._most = layout.BLOCK if isinstance(leaf_size, str) else leaf_size
 
     def next(self, cost: float | None, lanes: int) -> tuple[RunWork, int, Sequence[int]] | None:
@@ -94,8 +97,9 @@ class LocalTicket:
     def stop(self) -> None:
         """Ask for the end; the second time, at once."""
         self._stops += 1
-        if self._supervisor is not None:
-            self._supervisor.stop("interrupted", "interrupted")
+        supervisor = self._supervisor
+        if supervisor is not None:
+            supervisor.stop("interrupted", "interrupted")
 
     def wait(self, listener: Listener) -> Ended | None:
         """Work through the rows; see `Ticket`."""
@@ -112,13 +116,17 @@ class LocalTicket:
             stack.callback(pool.close)
             source = GuidedSource(run, work.ranges, leaf_size=work.file.run.leaf_size)
             self._supervisor = Supervisor(pool, source, listener=listener, grace=work.file.run.grace)
+            stack.callback(self._forget)
             for _ in range(self._stops):
-                self.stop()
+                self._supervisor.stop("interrupted", "interrupted")
             with _watching_for_cancel(work, self._supervisor):
                 stop = self._supervisor.run()
             ended = None if stop is None else Ended(stop.reason, stop.detail)
             _end(work, ended)
         return ended
+
+    def _forget(self) -> None:
+        self._supervisor = None
 
 
 def run_work(work: Work, writer: PartWriter, folder: Path, *, worker: str | None = None) -> RunWork:
@@ -161,7 +169,12 @@ def _begin(work: Work, lanes: int) -> None:
         "todo": work.todo,
         "done": work.done,
     }
-    ledger.write_mark(work.run.store, "generation", work.generation, note)
+    try:
+        ledger.write_mark(work.run.store, "generation", work.generation, note)
+    except KeyExists:
+        raise NotFinishedError(
+            f"{work.run.id}: somebody else has worked on the run since it was looked at", hint="look again, and resume"
+        ) from None
 
 
 def _end(work: Work, ended: Ended | None) -> None:
