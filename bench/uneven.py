@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import random
 import shutil
+import statistics
 import tempfile
 from pathlib import Path
 
@@ -41,8 +42,8 @@ def ideal(seconds: list[float], lanes: int) -> float:
     return max(free)
 
 
-def allocate(seconds: list[float]) -> float:
-    """Seconds from the first spec's start to the last one's end, as the run's own record has them."""
+def allocate(seconds: list[float]) -> tuple[float, float]:
+    """Seconds from the first spec's start to the last one's end, and the sum of all specs' own, as the run has them."""
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         (folder / "uneven.py").write_text(MODULE)
@@ -57,16 +58,17 @@ def allocate(seconds: list[float]) -> float:
         )
         shutil.rmtree(folder / "scythe-runs")
     ends = parts["_start"].cast(pl.Int64) / 1e6 + parts["_duration"]
-    return float(ends.max() - parts["_start"].cast(pl.Int64).min() / 1e6)  # type: ignore[operator,arg-type]  # never null
+    wall = ends.max() - parts["_start"].cast(pl.Int64).min() / 1e6  # type: ignore[operator]  # never null
+    return float(wall), float(parts["_duration"].sum())
 
 
 def main(times: int = 3) -> None:
     """Measure and report."""
     rng = random.Random(7)
     heavy = [min(8.0, 0.02 * rng.paretovariate(1.1)) for _ in range(400)]
-    uneven = sorted(allocate(heavy) / ideal(heavy, LANES) for _ in range(times))[times // 2]
-    even = [0.001] * 20_000
-    overhead = sorted(allocate(even) / ideal(even, LANES) - 1 for _ in range(times))[times // 2]
+    uneven = statistics.median(allocate(heavy)[0] / ideal(heavy, LANES) for _ in range(times))
+    runs = [allocate([0.001] * 20_000) for _ in range(times)]
+    overhead = statistics.median(wall * LANES / own - 1 for wall, own in runs)
     rows = [
         Row(
             "400 specs of a heavy-tailed law, 2 lanes / list scheduling",
