@@ -197,8 +197,9 @@ def _pandas_type(kind: pa.DataType) -> str:
 
 def _numpy_type(field: pa.Field) -> str:
     kind = field.type
-    if pa.types.is_integer(kind):
-        return str(kind).capitalize().replace("Uint", "UInt") if field.nullable else str(kind)
+    if pa.types.is_integer(kind):  # pandas' own integers with nulls, where the model expects nulls; else numpy's
+        optional = outcomes.OPTIONAL in (field.metadata or {})
+        return str(kind).capitalize().replace("Uint", "UInt") if optional else str(kind)
     if pa.types.is_timestamp(kind):
         return f"datetime64[{kind.unit}]"
     if pa.types.is_duration(kind):

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from scythe_cli import layout
+from scythe_cli.specs import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,10 +104,13 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
 
 
 def _repeats(column: pa.ChunkedArray, value: Any) -> bool:
-    if value is None:
-        return bool(column.null_count == len(column) or pc.all(pc.is_nan(column.cast(pa.float64()))).as_py())
+    """Whether a column holds the spec's own value in every row."""
+    value = plain(value)
+    if value is None or value != value:  # noqa: PLR0124 - NaN is not itself
+        empty = pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))
+        return pc.all(empty).as_py() is not False
     try:
-        wanted = pa.scalar(value if isinstance(value, bool | int | float) else str(value))
+        wanted = pa.scalar(value)
         same = pc.all(pc.equal(column.cast(wanted.type), wanted))
     except pa.ArrowException:
         return False

@@ -49,6 +49,8 @@ DURATION = "_duration"
 WORKER = "_worker"
 LOG = "_log"
 
+OPTIONAL = b"scythe.optional"
+"""In the metadata of a scalar's column: its model allows None."""
 FRAMES_KEY = b"scythe.frames"
 """In the metadata of a part: the names of its specs' frames, joined by commas."""
 
@@ -75,7 +77,14 @@ def outcome_schema(output_model: type[BaseModel]) -> pa.Schema:
 def scalar_schema(output_model: type[BaseModel]) -> list[pa.Field]:
     """The output's scalar fields; nullable, since a failed spec has none."""
     files = set(file_fields(output_model))
-    return [field.with_nullable(True) for field in arrow_schema(output_model) if field.name not in files]
+    return [_column(field) for field in arrow_schema(output_model) if field.name not in files]
+
+
+def _column(field: pa.Field) -> pa.Field:
+    """An output field as a column, which remembers whether the model allows None."""
+    if not field.nullable:
+        return field.with_nullable(True)
+    return field.with_metadata({**(field.metadata or {}), OPTIONAL: b"1"})
 
 
 def file_schema(output_model: type[BaseModel]) -> list[pa.Field]:

@@ -6,7 +6,9 @@ fields are files and which columns their rows are indexed by.
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_origin
 
@@ -96,22 +98,40 @@ class ExperimentInputSpec(BaseModel):
         values: dict[str, Any] = {name: getattr(self, name) for name in index_columns(type(self))}
         return values | self.computed_features
 
-    def make_multiindex(self, n_rows: int = 1, *, include_sort_subindex: bool = True) -> pd.MultiIndex:
+    def make_multiindex(
+        self,
+        n_rows: int = 1,
+        *,
+        additional_index_data: dict[str, Any] | list[dict[str, Any]] | None = None,
+        include_sort_subindex: bool = True,
+    ) -> pd.MultiIndex:
         """The pandas index of `n_rows` rows that belong to this spec, for frames you index yourself.
 
         Args:
             n_rows: rows of the frame.
+            additional_index_data: more levels: values that all rows share, or a dict for each row. In the final table
+                they are columns.
             include_sort_subindex: add `sort_subindex`, 0 to `n_rows` - 1, as the last level.
 
         Returns:
             A MultiIndex of shape (n_rows, levels).
+
+        Raises:
+            ValueError: the additional data has another number of rows, or a level's name is taken.
         """
         import pandas as pd
 
-        data = {name: [_plain(value)] * n_rows for name, value in self.index_data().items()}
+        own = {name: plain(value) for name, value in self.index_data().items()}
+        more = additional_index_data or {}
+        rows = [more] * n_rows if isinstance(more, dict) else more
+        if len(rows) != n_rows:
+            raise ValueError(f"additional_index_data has {len(rows)} rows, not {n_rows}")
+        if taken := sorted({name for row in rows for name in row if name in own}):
+            raise ValueError(f"additional_index_data has {taken[0]!r}, which is an index level already")
+        frame = pd.DataFrame([own | row for row in rows], columns=None if n_rows else list(own))
         if include_sort_subindex:
-            data[layout.SORT_SUBINDEX] = list(range(n_rows))
-        return pd.MultiIndex.from_frame(pd.DataFrame(data))
+            frame[layout.SORT_SUBINDEX] = range(n_rows)
+        return pd.MultiIndex.from_frame(frame)
 
     def log(self, message: object) -> None:
         """Write a line to the spec's log, which a failed spec's row in `errors.pq` carries."""
@@ -145,6 +165,8 @@ class ExperimentOutputSpec(BaseModel):
         default_factory=dict, exclude=True, repr=False, description="Tables of this case."
     )
 
+
+_KEPT = (bool, int, float, dt.date, dt.time, dt.timedelta)
 
 SPEC_FIELDS = frozenset(ExperimentInputSpec.model_fields)
 """The fields that scythe sets."""
@@ -200,5 +222,8 @@ def _holds_mark(annotation: Any) -> bool:
     return any(_holds_mark(arg) for arg in get_args(annotation))
 
 
-def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, bool | int | float) else str(value)
+def plain(value: Any) -> Any:
+    """An index column's value as tables hold it: numbers, booleans, dates and times as they are, all else as text."""
+    if isinstance(value, Enum):
+        return plain(value.value)
+    return value if value is None or isinstance(value, _KEPT) else str(value)
