@@ -86,6 +86,8 @@ def open_source(given: Any, base: Path) -> Source:
         return _open_file(str(given), base)
     if hasattr(given, "__arrow_c_stream__"):
         return _from_table(given)
+    if isinstance(given, list | tuple) and not given:
+        raise TableError("specs is an empty list: there are no specs to run")
     if isinstance(given, Sequence) and all(isinstance(row, BaseModel) for row in given):
         return _from_models(given)
     if isinstance(given, Sequence) and all(isinstance(row, dict) for row in given):
