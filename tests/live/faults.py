@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -129,6 +130,10 @@ class Traces:
                     found.append(f"{process.name}: {command[:200]!r}")
         return found
 
+    def processes_of_specs(self) -> list[str]:
+        """Those that specs started to stay."""
+        return [found for found in self.processes() if self.tag in found]
+
     def check(self) -> None:
         """Nothing is left. Processes that were killed may take a moment to be gone."""
         wait_for(lambda: not self.processes(), self.processes, seconds=3.0)
@@ -147,6 +152,25 @@ def wait_for(true: Callable[[], object], state: Callable[[], object] = str, *, s
     while not true():
         assert time.monotonic() < deadline, f"after {seconds} s: {state()}"
         time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def later(true: Callable[[], object], act: Callable[[], object]) -> Iterator[None]:
+    """While the block runs: wait on a condition, then act, once."""
+    over = threading.Event()
+
+    def watch() -> None:
+        wait_for(lambda: over.is_set() or true())
+        if not over.is_set():
+            act()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 @contextlib.contextmanager

@@ -223,6 +223,14 @@ def ends_by_a_nameless_signal(spec: Input, tempdir: Path) -> Any:
     os.kill(os.getpid(), 40)
 
 
+def kills_its_parent(spec: Input, tempdir: Path) -> Any:
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(FOREVER)
+
+
+_ACTS["kills_its_parent"] = kills_its_parent
+
+
 @fails("crash")
 def aborts(spec: Input, tempdir: Path) -> Any:
     os.abort()
@@ -564,3 +572,26 @@ def start_tree(spec: Input) -> None:
     script = f"setsid sleep {spec.tag} & exec sleep {spec.tag}"
     subprocess.Popen(["sh", "-c", script], start_new_session=True)
     time.sleep(0.1)
+
+
+@ExperimentRegistry.Register()
+def second_time(spec: Input) -> Output:
+    """Fail as the spec says the first time it runs, and not the second."""
+    write_diary(spec)
+    if Path(spec.diary).read_text().splitlines().count(str(spec.sort_index)) == 1 and spec.trouble != "none":
+        _ACTS[spec.trouble](spec, Path())
+    return fine(spec)
+
+
+@ExperimentRegistry.Register()
+def steady(spec: Input, tempdir: Path) -> Output:
+    """Take a while and give a bit of everything, always the same."""
+    write_diary(spec)
+    time.sleep(spec.seconds)
+    output = fine(spec, text=f"spec {spec.sort_index}")
+    if spec.sort_index % 3 == 0:
+        output.dataframes["monthly"] = pa.table({"month": [1, 2], "value": [float(spec.sort_index), 0.5]})
+    if spec.sort_index % 5 == 0:
+        output.report = tempdir / "report.txt"
+        output.report.write_text(f"report {spec.sort_index}")
+    return output

@@ -1,0 +1,166 @@
+"""Timeouts, attempts, limits of failures, and modules whose import is the trouble."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import faults
+import pytest
+
+from scythe_cli.errors import EngineError
+from scythe_cli.outcomes import ATTEMPTS, ROW
+from scythe_cli.parts import read_part
+from scythe_cli.status import status
+from scythe_cli.winners import list_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from scythe_cli.run import Run
+
+
+@pytest.fixture(autouse=True)
+def traces(tmp_path: Path) -> Iterator[faults.Traces]:
+    with faults.temporary(tmp_path / "tmp") as traces:
+        yield traces
+        traces.check()
+
+
+def attempts(run: Run) -> dict[int, int]:
+    """By row, as the parts tell it."""
+    tables = [read_part(run.store, part.key, [ROW, ATTEMPTS]) for part in list_parts(run.store)]
+    return {row[ROW]: row[ATTEMPTS] for table in tables for row in table.to_pylist()}
+
+
+TRIED_AGAIN = ["raises", "exits", "kills_itself", "segfaults", "exits_hard", "sleeps"]
+
+
+def test_attempts_are_those_of_the_spec_alone(tmp_path: Path) -> None:
+    diary = tmp_path / "diary"
+    troubles = [*TRIED_AGAIN, "returns_none"]
+    specs = [{"trouble": t, "diary": str(diary)} for trouble in troubles for t in (trouble, "none", "none")]
+    run = faults.begin(tmp_path / "runs", specs, retries=2, timeout=0.7)
+    assert faults.drive(faults.first(run)) is None
+    tables = faults.tables(run)
+    ran = diary.read_text().split()
+    assert {row: failure["attempts"] for row, failure in tables.bad.items()} == {
+        3 * at: 3 if trouble in TRIED_AGAIN else 1 for at, trouble in enumerate(troubles)
+    }
+    assert all(ran.count(str(row)) >= failure["attempts"] for row, failure in tables.bad.items())
+    assert {attempts(run)[row] for row in tables.good} == {1}
+
+
+@pytest.mark.parametrize("trouble", TRIED_AGAIN)
+def test_another_attempt_may_succeed(tmp_path: Path, trouble: str) -> None:
+    specs = [{"trouble": trouble if at == 3 else "none", "diary": str(tmp_path / "diary")} for at in range(6)]
+    run = faults.begin(tmp_path / "runs", specs, function="trouble:second_time", timeout=0.7, retries=1)
+    assert faults.drive(faults.first(run)) is None
+    assert not faults.tables(run).bad
+    assert attempts(run) == {at: 2 if at == 3 else 1 for at in range(6)}
+
+
+def test_others_go_on_between_attempts(tmp_path: Path) -> None:
+    diary = tmp_path / "diary"
+    specs = [{"trouble": "raises" if at == 0 else "none", "diary": str(diary), "seconds": 0.01} for at in range(40)]
+    run = faults.begin(tmp_path / "runs", specs, retries=1)
+    assert faults.drive(faults.first(run), lanes=1) is None
+    ran = diary.read_text().split()
+    assert ran.count("0") == 2
+    assert ran[1:20].count("0") == 0, "it was tried again at once"
+    assert faults.tables(run).kinds == {"exception": 1}
+
+
+@pytest.mark.parametrize(("limit", "most"), [(3, 12), ("10%", 30)])
+def test_max_failures_stops_the_run(tmp_path: Path, limit: Any, most: int) -> None:
+    specs = [{"trouble": "raises" if at % 4 == 3 else "none", "seconds": 0.02} for at in range(200)]
+    run = faults.begin(tmp_path / "runs", specs, retries=0, max_failures=limit)
+    ended = faults.drive(faults.first(run))
+    assert ended is not None
+    assert ended.reason == "max_failures"
+    tables = faults.tables(run, partial=True)
+    assert (3 if limit == 3 else 4) < len(tables.bad) <= most
+    assert len(tables.good) + len(tables.bad) < 200
+    assert status(run).state == "stopped"
+
+
+def test_the_canary_stops_what_fails_from_its_first_spec(tmp_path: Path) -> None:
+    run = faults.begin(tmp_path / "runs", [{"trouble": "raises", "seconds": 0.01}] * 300, retries=0)
+    ended = faults.drive(faults.first(run))
+    assert ended is not None
+    assert ended.reason == "canary"
+    assert "all failed alike: ValueError (exception) in raises (trouble.py:" in ended.detail
+    assert 20 <= len(faults.tables(run, partial=True).bad) < 200
+
+
+def test_the_canary_sings_for_what_kills(tmp_path: Path) -> None:
+    run = faults.begin(tmp_path / "runs", [{"trouble": "segfaults"}] * 100, retries=0)
+    ended = faults.drive(faults.first(run))
+    assert ended is not None
+    assert "crash (crash) in segfaults (trouble.py:" in ended.detail
+
+
+@pytest.mark.parametrize(("settings", "trouble"), [({"max_failures": "all"}, "raises"), ({}, "none")])
+def test_the_canary_is_quiet(tmp_path: Path, settings: dict[str, Any], trouble: str) -> None:
+    specs = [{"trouble": "raises"}] * 19 + [{"trouble": trouble}] * 11
+    run = faults.begin(tmp_path / "runs", specs, retries=0, **settings)
+    assert faults.drive(faults.first(run), lanes=1) is None
+    assert len(faults.tables(run).bad) == (19 if trouble == "none" else 30)
+
+
+def test_a_spec_that_hangs_does_not_hold_up_what_is_done(tmp_path: Path) -> None:
+    diary = tmp_path / "diary"
+    specs = [{"trouble": "holds_the_gil" if at == 50 else "none", "diary": str(diary)} for at in range(100)]
+    run = faults.begin(tmp_path / "runs", specs, retries=0, timeout=1.5)
+    assert faults.drive(faults.first(run), lanes=1) is None
+    assert faults.tables(run).kinds == {"timeout": 1}
+
+
+def lanes_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, n: int = 12) -> Run:
+    monkeypatch.setenv("TROUBLE_IMPORT", how)
+    run = faults.begin(
+        tmp_path / "runs", [{"diary": str(tmp_path / "diary")}] * n, function="imports:work", max_failures="all"
+    )
+    monkeypatch.setenv("TROUBLE_IMPORTS", str(tmp_path / "imports"))
+    return run
+
+
+@pytest.mark.parametrize("how", ["fails", "exits"])
+def test_an_import_that_fails_in_the_lane_fails_every_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    run = lanes_import(tmp_path, monkeypatch, how)
+    assert faults.drive(faults.first(run)) is None
+    tables = faults.tables(run)
+    assert tables.kinds == {"exception": 12}
+    assert {row["attempts"] for row in tables.bad.values()} == {1}
+    assert all("only in the lane" in row["message"] + row["traceback"] for row in tables.bad.values())
+
+
+def test_an_import_that_ends_the_process_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = lanes_import(tmp_path, monkeypatch, "dies")
+    with pytest.raises(EngineError, match=r"exit code 3: the last words") as told:
+        faults.drive(faults.first(run))
+    assert told.value.exit_code == 4
+
+
+@pytest.mark.parametrize(("how", "imports"), [("slow", 1), ("prints", 1), ("threads", 3), ("polars", 3)])
+def test_the_import_is_shared_where_that_is_safe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, imports: int
+) -> None:
+    run = lanes_import(tmp_path, monkeypatch, how)
+    assert faults.drive(faults.first(run)) is None
+    assert len(faults.tables(run).good) == 12
+    assert len((tmp_path / "imports").read_text().split()) == imports
+
+
+def test_a_run_whose_import_hangs_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = lanes_import(tmp_path, monkeypatch, "hangs")
+    ticket = faults.LocalEngine(2).submit(faults.first(run))
+    began = time.monotonic()
+    with faults.later(lambda: (tmp_path / "imports").exists(), ticket.stop):
+        ended = ticket.wait(faults.ignore)
+    assert ended is not None
+    assert ended.reason == "interrupted"
+    assert time.monotonic() - began < 20
