@@ -16,6 +16,7 @@ from scythe_cli import layout
 from scythe_cli.allocate import begin, first_work
 from scythe_cli.engines.local import LocalEngine
 from scythe_cli.errors import NotFinishedError
+from scythe_cli.events import ignore
 from scythe_cli.ledger import read_ledger
 from scythe_cli.outcomes import DURATION, ROW
 from scythe_cli.parts import read_part
@@ -80,8 +81,14 @@ def plan(prepared: Prepared, storage: Store, version: Bump | SemVer) -> Plan:
         blocks=blocks,
         leaves=None if cut is None else len(cut),
         largest_leaf=min(n, layout.BLOCK) if cut is None else max(map(len, cut)),
-        objects=CONTROL_OBJECTS + 2 * blocks + len(prepared.uploads.uploads),
+        objects=_objects(prepared),
     )
+
+
+def _objects(prepared: Prepared) -> int:
+    """Blocks, a part for each, input files, and what every run has."""
+    blocks = -(-prepared.table.rows // layout.BLOCK)
+    return CONTROL_OBJECTS + 2 * blocks + len(prepared.uploads.uploads)
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,7 @@ class Estimate:
 
     Attributes:
         n_specs: all specs.
+        objects: objects that all of them would write at the least, without result files.
         probed: specs that ran.
         failed: how many of them failed.
         seconds: of one spec, the mean.
@@ -101,6 +109,7 @@ class Estimate:
     """
 
     n_specs: int
+    objects: int
     probed: int
     failed: int
     seconds: float
@@ -111,7 +120,7 @@ class Estimate:
     failures: list[FailureGroup]
 
 
-def probe(prepared: Prepared, k: int, listener: Listener) -> Estimate:
+def probe(prepared: Prepared, k: int, listener: Listener = ignore) -> Estimate:
     """Run `k` specs, spread over the table, without a run directory.
 
     Raises:
@@ -135,6 +144,7 @@ def probe(prepared: Prepared, k: int, listener: Listener) -> Estimate:
     mean = sum(seconds) / max(1, len(seconds))
     return Estimate(
         n_specs=n,
+        objects=_objects(prepared),
         probed=len(seconds),
         failed=ledger.failed,
         seconds=mean,
@@ -150,5 +160,5 @@ def _durations(run: Run) -> list[float]:
     found: dict[int, float] = {}
     for part in read_ledger(run).parts:
         table = read_part(run.store, part.key, [ROW, DURATION])
-        found |= dict(zip(table.column(ROW).to_pylist(), table.column(DURATION).to_pylist(), strict=True))
+        found |= {row[ROW]: row[DURATION] for row in table.to_pylist()}
     return list(found.values())

@@ -153,8 +153,13 @@ class _Gather:
     def _mark_gathered(self, missing: int) -> None:
         if missing:
             return
+        note = {
+            "tables": list(self._tables),
+            "succeeded": self._tables[layout.SCALARS].rows,
+            "failed": self._tables[layout.ERRORS].rows,
+        }
         try:
-            write_mark(self._run.store, "gathered", self._ledger.generation, {"tables": list(self._tables)})
+            write_mark(self._run.store, "gathered", self._ledger.generation, note)
         except KeyExists:
             return
 

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from scythe_cli import layout, yamlfile
 from scythe_cli.errors import KeyExists, KeyMissing
 from scythe_cli.tree import Range, missing, ranges_of
+from scythe_cli.winners import by_block, list_parts, winners
 
 if TYPE_CHECKING:
     from scythe_cli.layout import PartName
-    from scythe_cli.parts import Winners
     from scythe_cli.run import Run
     from scythe_cli.stores.base import Store
+    from scythe_cli.winners import Winners
 
 READERS = 16
 _MARK = re.compile(rf"{layout.CONTROL}/([a-z]+)-(\d+)\.yml")
@@ -78,18 +79,26 @@ class Ledger:
         return missing(self.total, covered)
 
     def failed_rows(self) -> list[int]:
-        """The rows whose outcome is a failure; opens the parts that have any."""
+        """The rows whose outcome is a failure; opens the parts that have any.
+
+        Raises:
+            CorruptPart: one of them cannot be read. It is set aside: a ledger read anew counts its rows as missing.
+        """
         from scythe_cli.outcomes import KIND, ROW
-        from scythe_cli.parts import read_part
+        from scythe_cli.parts import CorruptPart, read_part
 
         found: list[int] = []
         for block in self.blocks.values():
             for part, rows in block.by_part.items():
                 if part.failed:
-                    table = read_part(self.store, part.key, [ROW, KIND])
+                    try:
+                        table = read_part(self.store, part.key, [ROW, KIND])
+                    except CorruptPart as exc:
+                        set_aside(self.store, part, str(exc))
+                        raise
                     wanted = None if rows is None else set(rows)
-                    pairs = zip(table.column(ROW).to_pylist(), table.column(KIND).to_pylist(), strict=True)
-                    found += [row for row, kind in pairs if kind is not None and (wanted is None or row in wanted)]
+                    rows_in: list[Any] = table.filter(table.column(KIND).is_valid()).column(ROW).to_pylist()
+                    found += [row for row in rows_in if wanted is None or row in wanted]
         return sorted(found)
 
     def mark(self, kind: str, number: int) -> dict[str, Any] | None:
@@ -101,15 +110,7 @@ class Ledger:
 
 def read_ledger(run: Run) -> Ledger:
     """Read a run's state. Costs the pages of two or three listings, and the parts of blocks that need opening."""
-    from scythe_cli.parts import by_block, list_parts, winners
-
-    marks: dict[str, list[int]] = {}
-    aside: set[tuple[str, str]] = set()
-    for entry in run.store.list(layout.CONTROL):
-        if found := _MARK.fullmatch(entry.key):
-            marks.setdefault(found[1], []).append(int(found[2]))
-        elif found := _ASIDE.fullmatch(entry.key):
-            aside.add((found[1], found[2]))
+    marks, aside = _control(run.store)
     parts = [part for part in list_parts(run.store) if (str(part.block), part.file) not in aside]
     grouped = by_block(parts)
     with ThreadPoolExecutor(READERS) as pool:
@@ -120,6 +121,22 @@ def read_ledger(run: Run) -> Ledger:
         e.key.removeprefix(prefix).removesuffix(suffix) for e in run.store.list(layout.FINAL) if e.key.endswith(suffix)
     )
     return Ledger(run.store, run.total, parts, blocks, marks, finals)
+
+
+def list_marks(store: Store) -> dict[str, list[int]]:
+    """The numbers of the objects in control/, by kind. Costs one short listing."""
+    return _control(store)[0]
+
+
+def _control(store: Store) -> tuple[dict[str, list[int]], set[tuple[str, str]]]:
+    marks: dict[str, list[int]] = {}
+    aside: set[tuple[str, str]] = set()
+    for entry in store.list(layout.CONTROL):
+        if found := _MARK.fullmatch(entry.key):
+            marks.setdefault(found[1], []).append(int(found[2]))
+        elif found := _ASIDE.fullmatch(entry.key):
+            aside.add((found[1], found[2]))
+    return marks, aside
 
 
 def set_aside(store: Store, part: PartName, why: str) -> None:

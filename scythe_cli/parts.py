@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from scythe_cli import frames, layout
-from scythe_cli.errors import ScytheError
+from scythe_cli import frames
+from scythe_cli.errors import KeyMissing, NotFinishedError
 from scythe_cli.layout import PartName
 from scythe_cli.outcomes import FRAMES_KEY, KIND, ROW
 
@@ -93,7 +92,11 @@ class PartWriter:
 
     def add_table(self, block: int, outcomes: pa.Table) -> None:
         """Take over outcomes that no lane could tell."""
-        self._of(block).tables.append(outcomes)
+        held = self._of(block)
+        held.tables.append(outcomes)
+        held.weight += outcomes.nbytes
+        if held.weight > PART_BYTES:
+            self.write(block)
 
     def _of(self, block: int) -> _Held:
         return self._held.setdefault(block, _Held(time.monotonic()))
@@ -153,12 +156,12 @@ class PartWriter:
         rows = outcomes.column(ROW)
         first, last = rows[0].as_py(), rows[-1].as_py()
         failed = outcomes.num_rows - outcomes.column(KIND).null_count
-        name = PartName(block, self._generation, first, last, outcomes.num_rows, failed, self._next(block, first, last))
+        name = PartName(block, self._generation, first, last, outcomes.num_rows, failed, self._next(first, last))
         for frame, table in frames_of.items():
             self._store.write(name.frame_key(frame), encode(table))
         self._store.write(name.key, encode(outcomes.replace_schema_metadata({FRAMES_KEY: ",".join(frames_of)})))
 
-    def _next(self, block: int, first: int, last: int) -> int:
+    def _next(self, first: int, last: int) -> int:
         attempt = self._attempt
         while (first, last, attempt) in self._taken:
             attempt += 1
@@ -199,7 +202,12 @@ def encode(table: pa.Table) -> bytes:
     """One table as the bytes of a small parquet file."""
     sink = pa.BufferOutputStream()
     pq.write_table(
-        table, sink, compression="zstd", compression_level=1, use_dictionary=_worth_a_dictionary(table.schema)
+        table,
+        sink,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=_worth_a_dictionary(table.schema),
+        write_page_checksum=True,
     )
     return sink.getvalue().to_pybytes()
 
@@ -208,76 +216,25 @@ def _worth_a_dictionary(schema: pa.Schema) -> list[str]:
     return [field.name for field in schema if pa.types.is_string(field.type)]
 
 
-def list_parts(store: Store) -> list[PartName]:
-    """The outcome parts of a run, from names alone, in order of block, generation, range."""
-    found = (PartName.parse(entry.key) for entry in store.list(layout.OUTPUT))
-    return sorted(part for part in found if part is not None)
-
-
 def read_part(store: Store, key: str, columns: list[str] | None = None) -> pa.Table:
-    """One part. Raises `CorruptPart` when its bytes are no parquet file."""
-    data = store.read(key)
+    """One part of outcomes or of a frame. Raises `CorruptPart` when its bytes are not what was written."""
     try:
-        return pq.read_table(pa.BufferReader(data), columns=columns, use_threads=False)
-    except (pa.ArrowInvalid, pa.ArrowIOError, OSError) as exc:
+        data = pa.BufferReader(store.read(key))
+        table = pq.read_table(data, columns=columns, use_threads=False, page_checksum_verification=True)
+    except KeyMissing as exc:
+        raise CorruptPart(f"{store.locate(key)} is gone") from exc
+    except (pa.ArrowException, OSError) as exc:
         raise CorruptPart(f"{store.locate(key)} cannot be read: {exc}") from exc
+    name = PartName.parse(key)
+    if name is not None and name.rows != table.num_rows:
+        raise CorruptPart(f"{store.locate(key)} has {table.num_rows} rows, not {name.rows}")
+    return table
 
 
-class CorruptPart(ScytheError):
+class CorruptPart(NotFinishedError):
     """A part whose bytes are not what was written; its rows count as missing."""
 
-
-@dataclass(frozen=True)
-class Winners:
-    """Which part's outcome counts for each row of one block.
-
-    Attributes:
-        by_part: for each part that wins rows, those rows; None means all of them.
-        failed: how many of the winning outcomes are failures.
-        rows: how many rows have an outcome.
-        corrupt: parts that could not be read.
-    """
-
-    by_part: dict[PartName, list[int] | None]
-    failed: int
-    rows: int
-    corrupt: list[PartName]
-
-
-def simple(parts: list[PartName]) -> bool:
-    """Whether a block's parts can be counted by name: none is sparse, no two overlap."""
-    edges = sorted((part.first, part.last) for part in parts)
-    return not any(part.sparse for part in parts) and all(
-        before[1] < after[0] for before, after in zip(edges, edges[1:], strict=False)
-    )
-
-
-def winners(store: Store, parts: list[PartName]) -> Winners:
-    """Settle one block: success over failure, then the newest generation, then the smallest key."""
-    if simple(parts):
-        return Winners(dict.fromkeys(parts), sum(p.failed for p in parts), sum(p.rows for p in parts), [])
-    best: dict[int, tuple[bool, int, str, PartName]] = {}
-    corrupt = []
-    for part in parts:
-        try:
-            table = read_part(store, part.key, [ROW, KIND])
-        except CorruptPart:
-            corrupt.append(part)
-            continue
-        failed = pc.is_valid(table.column(KIND)).to_pylist()
-        for row, bad in zip(table.column(ROW).to_pylist(), failed, strict=True):
-            candidate = (bad, -part.generation, part.key, part)
-            if row not in best or candidate[:3] < best[row][:3]:
-                best[row] = candidate
-    by_part: dict[PartName, list[int] | None] = {}
-    for row, (_, _, _, part) in sorted(best.items()):
-        by_part.setdefault(part, []).append(row)  # type: ignore[union-attr]  # only lists are put in here
-    return Winners(by_part, sum(bad for bad, *_ in best.values()), len(best), corrupt)
-
-
-def by_block(parts: list[PartName]) -> dict[int, list[PartName]]:
-    """Parts grouped by their block, blocks in order."""
-    grouped: dict[int, list[PartName]] = {}
-    for part in sorted(parts):
-        grouped.setdefault(part.block, []).append(part)
-    return grouped
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            message, hint="scythe gather sets it aside; then scythe allocate --resume runs its specs again"
+        )

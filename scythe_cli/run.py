@@ -307,10 +307,17 @@ def latest(storage: Store, n: int, *, only: str | None = None) -> list[Run]:
 
 @dataclass(frozen=True)
 class Where:
-    """What a RUN on the command line means: a storage's address and a pattern in it."""
+    """What a RUN on the command line means.
+
+    Attributes:
+        storage: the address of the runs' storage.
+        pattern: what to find in it.
+        file: the experiment file that gave the pattern; its function may have registered under another name.
+    """
 
     storage: str
     pattern: str
+    file: str | None = None
 
 
 def parse_where(text: str | None, *, storage: str | None = None) -> Where:
@@ -325,9 +332,11 @@ def parse_where(text: str | None, *, storage: str | None = None) -> Where:
     """
     if text is None or text.endswith((".yml", ".yaml")):
         path = text or config.DEFAULT_FILE
+        if text is None and not Path(path).exists():
+            raise ConfigError(f"no RUN is given, and {path} is not here", hint="scythe status lists the latest runs")
         loaded = config.load(path, flags={"storage": storage})
         name = loaded.file.name or loaded.file.experiment.rpartition(":")[2]
-        return Where(loaded.file.storage, name)
+        return Where(loaded.file.storage, name, str(path))
     trimmed = text.rstrip("/")
     head, _, tail = trimmed.rpartition("/")
     folder, _, version = head.rpartition("/")

@@ -5,15 +5,24 @@ Takes a run; leaves a `RunStatus`. Costs a few listings; only with `errors` does
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from scythe_cli import layout, lease
-from scythe_cli.ledger import Ledger, read_ledger
+from scythe_cli.ledger import READERS, list_marks, read_ledger, read_mark
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from scythe_cli.layout import PartName
+    from scythe_cli.ledger import Ledger
     from scythe_cli.run import Run
+    from scythe_cli.stores.base import Store
+
+_Alike: TypeAlias = tuple[str, str, str]
+"""Kind, type and place of a failure."""
 
 State = Literal["running", "complete", "gathered", "cancelled", "stopped", "incomplete", "pending"]
 EXAMPLE_LOG = 2 << 10
@@ -83,6 +92,33 @@ class RunStatus:
     failures: list[FailureGroup] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What a status is made of.
+
+    Attributes:
+        marks: the numbered objects in control/, by kind.
+        fresh: specs with an outcome of the latest generation.
+        finals: the names of the final tables.
+    """
+
+    marks: Mapping[str, list[int]]
+    done: int
+    failed: int
+    fresh: int
+    finals: Iterable[str]
+
+    @property
+    def generation(self) -> int:
+        return max(self.marks.get("generation", [0]))
+
+    def read(self, run: Run, kind: str) -> dict[str, Any]:
+        """The latest generation's object of a kind; empty where there is none."""
+        if self.generation not in self.marks.get(kind, []):
+            return {}
+        return read_mark(run.store, kind, self.generation) or {}
+
+
 def status(run: Run, *, errors: bool = False, now: datetime | None = None) -> RunStatus:
     """Read a run's state.
 
@@ -92,11 +128,29 @@ def status(run: Run, *, errors: bool = False, now: datetime | None = None) -> Ru
         now: the time, for rate and ETA.
     """
     ledger = read_ledger(run)
-    began = ledger.mark("generation", ledger.generation) or {}
-    ended = ledger.mark("ended", ledger.generation) or {}
-    state, detail = _state(ledger, ended)
-    rate = _rate(ledger, began, ended, now or datetime.now(UTC))
-    left = ledger.total - ledger.done
+    fresh = sum(part.rows for part in ledger.parts if part.generation == ledger.generation)
+    seen = _Seen(ledger.marks, ledger.done, ledger.failed, fresh, ledger.finals)
+    failures = failure_groups(run, ledger) if errors and ledger.failed else []
+    return _status(run, seen, failures, now or datetime.now(UTC))
+
+
+def glance(run: Run) -> RunStatus:
+    """As `status`, but of a gathered run only the short listing of its marks is read, however large it is."""
+    marks = list_marks(run.store)
+    generation = max(marks.get("generation", [0]))
+    told = read_mark(run.store, "gathered", generation) if generation in marks.get("gathered", []) else None
+    if told is None or "failed" not in told:
+        return status(run)
+    began = read_mark(run.store, "generation", generation) or {}
+    seen = _Seen(marks, run.total, told["failed"], began.get("todo", 0), told["tables"])
+    return _status(run, seen, [], datetime.now(UTC))
+
+
+def _status(run: Run, seen: _Seen, failures: list[FailureGroup], now: datetime) -> RunStatus:
+    ended = seen.read(run, "ended")
+    state, detail = _state(run, seen, ended)
+    rate = _rate(seen, seen.read(run, "generation"), ended, now if state == "running" else None)
+    left = run.total - seen.done
     return RunStatus(
         run=run.id,
         address=run.store.locate(""),
@@ -104,85 +158,114 @@ def status(run: Run, *, errors: bool = False, now: datetime | None = None) -> Ru
         engine=run.manifest.engine,
         created=run.manifest.created,
         state=state,
-        total=ledger.total,
-        done=ledger.done,
-        succeeded=ledger.done - ledger.failed,
-        failed=ledger.failed,
+        total=run.total,
+        done=seen.done,
+        succeeded=seen.done - seen.failed,
+        failed=seen.failed,
         missing=left,
-        generation=ledger.generation,
+        generation=seen.generation,
         rate=rate,
         eta=left / rate if rate and state == "running" else None,
         detail=detail,
-        final={name: run.store.locate(layout.final(name)) for name in ledger.finals},
-        failures=failure_groups(run, ledger) if errors and ledger.failed else [],
+        final={name: run.store.locate(layout.final(name)) for name in seen.finals},
+        failures=failures,
     )
 
 
-def _state(ledger: Ledger, ended: dict[str, Any]) -> tuple[State, str]:
-    if ledger.complete:
-        return ("gathered" if ledger.generation in ledger.marks.get("gathered", []) else "complete"), ""
-    if not ledger.generation:
+def _state(run: Run, seen: _Seen, ended: dict[str, Any]) -> tuple[State, str]:
+    if seen.done == run.total:
+        return ("gathered" if seen.generation in seen.marks.get("gathered", []) else "complete"), ""
+    if not seen.generation:
         return "pending", ""
-    if mark := ledger.mark("cancel", ledger.generation):
+    if mark := seen.read(run, "cancel"):
         return "cancelled", f"by {mark['by']} at {mark['at']}"
     if ended and ended["reason"] != "done":
         return ("incomplete" if ended["reason"] == "interrupted" else "stopped"), str(ended["detail"])
-    newest = ledger.mark("lease", max(ledger.marks.get("lease", [0])))
-    if newest is not None and lease.is_held(newest):
-        return "running", f"by process {newest['pid']} on {newest['host']}"
+    newest = max(seen.marks.get("lease", [0]))
+    note = read_mark(run.store, "lease", newest) if newest else None
+    if note is not None and lease.is_held(note):
+        return "running", f"by process {note['pid']} on {note['host']}"
     return "incomplete", ""
 
 
-def _rate(ledger: Ledger, began: dict[str, Any], ended: dict[str, Any], now: datetime) -> float | None:
-    if not began:
-        return None
+def _rate(seen: _Seen, began: dict[str, Any], ended: dict[str, Any], now: datetime | None) -> float | None:
     until = datetime.fromisoformat(str(ended["ended"])) if ended else now
+    if not began or until is None:
+        return None
     seconds = (until - datetime.fromisoformat(str(began["began"]))).total_seconds()
-    fresh = sum(part.rows for part in ledger.parts if part.generation == ledger.generation)
-    return fresh / seconds if seconds > 0 and fresh else None
+    return seen.fresh / seconds if seconds > 0 and seen.fresh else None
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Failures that are alike, and the lowest row of them."""
+
+    count: int
+    row: int
+    part: PartName
+
+    def __add__(self, other: _Group) -> _Group:
+        first = min(self, other, key=lambda one: one.row)
+        return _Group(self.count + other.count, first.row, first.part)
 
 
 def failure_groups(run: Run, ledger: Ledger) -> list[FailureGroup]:
     """The run's failures by kind, type and place, most frequent first; opens the parts that hold any."""
+    failed = [(part, rows) for block in ledger.blocks.values() for part, rows in block.by_part.items() if part.failed]
+    groups: dict[_Alike, _Group] = {}
+    with ThreadPoolExecutor(READERS) as pool:
+        for found in pool.map(lambda one: _grouped(run.store, *one), failed):
+            for alike, group in found.items():
+                groups[alike] = groups[alike] + group if alike in groups else group
+    order = sorted(groups.items(), key=lambda item: (-item[1].count, item[0]))
+    return [_example(run, alike, group) for alike, group in order]
+
+
+def _grouped(store: Store, part: PartName, rows: list[int] | None) -> dict[_Alike, _Group]:
+    """The failures of one part; of `rows` alone unless that is None."""
     import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from scythe_cli.outcomes import ERROR_TYPE, KIND, PLACE, ROW
+    from scythe_cli.parts import CorruptPart, read_part
+
+    try:
+        table = read_part(store, part.key, [ROW, KIND, ERROR_TYPE, PLACE])
+    except CorruptPart:
+        return {}  # its specs count as missing as soon as somebody gathers or resumes
+    table = table.filter(pc.is_valid(table.column(KIND)))
+    if rows is not None:
+        table = table.filter(pc.is_in(table.column(ROW), value_set=pa.array(rows, pa.int64())))
+    counted = table.group_by([KIND, ERROR_TYPE, PLACE]).aggregate([(ROW, "count"), (ROW, "min")])
+    return {
+        (one[KIND], one[ERROR_TYPE], one[PLACE] or ""): _Group(one[f"{ROW}_count"], one[f"{ROW}_min"], part)
+        for one in counted.to_pylist()
+    }
+
+
+def _example(run: Run, alike: _Alike, group: _Group) -> FailureGroup:
+    import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    from scythe_cli import outcomes
+    from scythe_cli.outcomes import ATTEMPTS, LOG, MESSAGE, ROW
     from scythe_cli.parts import read_part
 
-    columns = [outcomes.ROW, layout.SORT_INDEX, outcomes.KIND, outcomes.ERROR_TYPE, outcomes.PLACE]
-    columns += [outcomes.MESSAGE, outcomes.ATTEMPTS, outcomes.LOG]
-    counts: dict[tuple[str, str, str], int] = {}
-    examples: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for block in ledger.blocks.values():
-        for part, rows in block.by_part.items():
-            if not part.failed:
-                continue
-            table = read_part(run.store, part.key, columns)
-            wanted = None if rows is None else set(rows)
-            for row in table.filter(table.column(outcomes.KIND).is_valid()).to_pylist():
-                if wanted is not None and row[outcomes.ROW] not in wanted:
-                    continue
-                key = (row[outcomes.KIND], row[outcomes.ERROR_TYPE], row[outcomes.PLACE] or "")
-                counts[key] = counts.get(key, 0) + 1
-                if key not in examples or row[outcomes.ROW] < examples[key][outcomes.ROW]:
-                    examples[key] = row
+    table = read_part(run.store, group.part.key, [ROW, layout.SORT_INDEX, MESSAGE, ATTEMPTS, LOG])
+    row = table.filter(pc.equal(table.column(ROW), pa.scalar(group.row))).to_pylist()[0]
+    block = layout.block_of(group.row)
     fields = [name for name in run.manifest.index if name not in layout.INDEX_HEAD]
-    groups = []
-    for key, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        row = examples[key]
-        block = layout.block_of(row[outcomes.ROW])
-        specs = pq.read_table(pa.BufferReader(run.store.read(layout.input_block(block))), columns=fields)
-        inputs = specs.slice(row[outcomes.ROW] - block * layout.BLOCK, 1).to_pylist()
-        groups.append(
-            FailureGroup(
-                *key,
-                count=count,
-                sort_index=row[layout.SORT_INDEX],
-                message=row[outcomes.MESSAGE] or "",
-                attempts=row[outcomes.ATTEMPTS],
-                inputs=inputs[0] if inputs else {},
-                log=(row[outcomes.LOG] or "")[-EXAMPLE_LOG:],
-            )
-        )
-    return groups
+    specs = pq.read_table(pa.BufferReader(run.store.read(layout.input_block(block))), columns=fields)
+    inputs = specs.slice(group.row - block * layout.BLOCK, 1).to_pylist()
+    kind, error_type, place = alike
+    return FailureGroup(
+        kind=kind,
+        error_type=error_type,
+        place=place,
+        count=group.count,
+        sort_index=row[layout.SORT_INDEX],
+        message=row[MESSAGE] or "",
+        attempts=row[ATTEMPTS],
+        inputs=inputs[0] if inputs else {},
+        log=(row[LOG] or "")[-EXAMPLE_LOG:],
+    )

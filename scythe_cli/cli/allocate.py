@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from scythe_cli.cli.options import Json, Storage, again, failure_line, put_json
-from scythe_cli.errors import ConfigError, ExitCode, InputError, Interrupted, NotFinishedError
+from scythe_cli.cli.options import (
+    Json,
+    Storage,
+    again,
+    failure_line,
+    find_run,
+    is_here,
+    put_json,
+    put_next,
+    put_tables,
+)
+from scythe_cli.cli.words import brief, counted, duration, shown, size
+from scythe_cli.errors import ConfigError, ExitCode, InputError, Interrupted, NotFinishedError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scythe_cli.allocate import Allocation, Prepared
     from scythe_cli.cli.ui import Terminal
-    from scythe_cli.config import Loaded
-    from scythe_cli.engines.base import Ticket, Work
+    from scythe_cli.engines.base import Engine, Ticket, Work
     from scythe_cli.estimate import Estimate, Plan
-    from scythe_cli.experiment import Experiment
-    from scythe_cli.run import Bump, SemVer
+    from scythe_cli.gather import FinalReport
+    from scythe_cli.run import Bump, Run, SemVer
+    from scythe_cli.status import FailureGroup
 
+MOST_FAILURES = 5
 Bumps = Literal["major", "minor", "patch", "keep"]
 
 
@@ -64,43 +76,59 @@ def allocate(
     ] = False,
 ) -> None:
     """Validate, upload, claim a run, fan out, gather."""
-    from scythe_cli import config, experiment
+    _check_flags(
+        bump=bump, version=version, limit=limit, dry_run=dry_run, probe=probe, resume=resume,
+        which=failed or missing, allow_changed_code=allow_changed_code, only=only, inline=inline,
+    )  # fmt: skip
     from scythe_cli.cli.ui import Terminal
 
-    _check_flags(bump, version, resume, failed or missing, only, inline)
-    flags = {"engine": engine, "storage": storage}
     with Terminal() as terminal:
         if resume is not None:
-            _resume(
-                terminal, file, resume, storage, sets or [], failed, missing, allow_changed_code, wait, yes, as_json
-            )
+            run = find_run(resume, storage or _storage_of(file))
+            which = {"failed": failed or not missing, "missing": missing or not failed}
+            work = _resumed(terminal, run, file, sets or [], which, allow_changed_code, yes)
+            if work is None:
+                _nothing_to_run(terminal, run, as_json)
+            else:
+                _follow(terminal, work, wait, as_json)
             return
-        loaded = config.load(file, sets=sets or [], flags=flags)
-        found = experiment.load(loaded.file.experiment, loaded.folder, place=loaded.place("experiment"))
-        loaded = loaded.with_options(found.options.settings()).with_name(found.name)
-        prepared = _prepare(terminal, loaded, found, limit)
-        if inline:
-            _inline(prepared, only, terminal)
-            return
-        if dry_run:
+        prepared = _prepare(terminal, file, sets or [], {"engine": engine, "storage": storage}, limit)
+        if only is not None:
+            _inline(prepared, only, terminal, as_json)
+        elif dry_run:
             _dry_run(prepared, _wanted(bump, version), as_json)
-            return
-        if probe is not None and not _probe(terminal, prepared, probe, yes, as_json):
-            return
-        _allocate(terminal, prepared, _wanted(bump, version), storage, wait, as_json)
+        elif probe is None or _probe(terminal, prepared, probe, yes, as_json):
+            _allocate(terminal, prepared, _wanted(bump, version), wait, as_json)
 
 
 def _check_flags(
-    bump: str | None, version: str | None, resume: str | None, which: bool, only: int | None, inline: bool
+    *,
+    bump: str | None,
+    version: str | None,
+    limit: int | None,
+    dry_run: bool,
+    probe: int | None,
+    resume: str | None,
+    which: bool,
+    allow_changed_code: bool,
+    only: int | None,
+    inline: bool,
 ) -> None:
     if bump is not None and version is not None:
         raise ConfigError("--bump and --version exclude each other", hint="give one of them")
-    if resume is not None and (bump is not None or version is not None):
-        raise ConfigError("--resume goes on with a run as it is: it takes neither --bump nor --version")
-    if which and resume is None:
-        raise ConfigError("--failed and --missing choose what --resume runs", hint="add --resume RUN")
     if (only is not None) != inline:
         raise ConfigError("--only and --inline go together", hint="scythe allocate --only SORT_INDEX --inline")
+    others = {"--bump": bump, "--version": version, "--limit": limit, "--probe": probe, "--only": only}
+    given = [flag for flag, value in others.items() if value is not None] + ["--dry-run"] * dry_run
+    if resume is not None and given:
+        raise ConfigError(f"--resume goes on with a run as it is: it does not take {given[0]}")
+    if which and resume is None:
+        raise ConfigError("--failed and --missing choose what --resume runs", hint="add --resume RUN")
+    if allow_changed_code and resume is None:
+        raise ConfigError("--allow-changed-code is about the run that --resume goes on with", hint="add --resume RUN")
+    modes = [flag for flag in given if flag in {"--dry-run", "--probe", "--only"}]
+    if len(modes) > 1:
+        raise ConfigError(f"{modes[0]} and {modes[1]} exclude each other", hint="give one of them")
 
 
 def _wanted(bump: Bumps | None, version: str | None) -> Bump | SemVer:
@@ -109,51 +137,71 @@ def _wanted(bump: Bumps | None, version: str | None) -> Bump | SemVer:
     return SemVer.FromString(version) if version is not None else bump or "keep"
 
 
-def _prepare(terminal: Terminal, loaded: Loaded, found: Experiment, limit: int | None) -> Prepared:
-    from scythe_cli.allocate import prepare
+def _storage_of(file: Path) -> str | None:
+    """The storage of a FILE that was named; the one in this folder is looked at anyway."""
+    from scythe_cli import config
 
-    if terminal.console.is_terminal:
-        with terminal.console.status("checking the specs"):
-            return prepare(loaded, found, limit=limit)
-    return prepare(loaded, found, limit=limit)
+    return None if is_here(file) else config.load(file).file.storage
 
 
-def _allocate(
-    terminal: Terminal,
-    prepared: Prepared,
-    version: Bump | SemVer,
-    storage: str | None,
-    wait: bool | None,
-    as_json: bool,
-) -> None:
+def _prepare(
+    terminal: Terminal, file: Path, sets: list[str], flags: dict[str, str | None], limit: int | None
+) -> Prepared:
+    from scythe_cli import config, experiment
+
+    loaded = config.load(file, sets=sets, flags=flags)
+    with terminal.busy("checking the experiment and its specs"):
+        found = experiment.load(loaded.file.experiment, loaded.folder, place=loaded.place("experiment"))
+        loaded = loaded.with_options(found.options.settings()).with_name(found.name)
+        from scythe_cli.allocate import prepare
+
+        return prepare(loaded, found, limit=limit)
+
+
+def _allocate(terminal: Terminal, prepared: Prepared, version: Bump | SemVer, wait: bool | None, as_json: bool) -> None:
     from scythe_cli.allocate import begin, first_work
     from scythe_cli.backends import open_engine, open_store
 
     engine = open_engine(prepared.file)
     run = begin(prepared, open_store(prepared.file.storage), version=version, listener=terminal)
-    _follow(terminal, first_work(run, prepared), engine, storage, wait, as_json)
+    _follow(terminal, first_work(run, prepared), wait, as_json, engine=engine)
 
 
-def _follow(
-    terminal: Terminal, work: Work, engine: object, storage: str | None, wait: bool | None, as_json: bool
-) -> None:
+def _follow(terminal: Terminal, work: Work, wait: bool | None, as_json: bool, *, engine: Engine | None = None) -> None:
     """Hand the work to the engine, wait where asked, tell how it ended."""
-    from scythe_cli.allocate import Allocation, finish, start
+    from scythe_cli.allocate import Allocation, start
+    from scythe_cli.backends import open_engine
 
-    ticket = start(work, engine, terminal)  # type: ignore[arg-type]  # open_engine gives an Engine
-    if work.file.engine != "local" and not wait:
-        _tell(terminal, Allocation(work.run, None, None), storage, as_json)
-        return
-    with _stopping(ticket):
-        done = finish(work, ticket, terminal)
-    terminal.__exit__(None, None, None)
-    _tell(terminal, done, storage, as_json)
+    local = work.file.engine == "local"
+    with _resumable(work.run):
+        ticket = start(work, engine or open_engine(work.file), terminal)
+        if local and wait is False:
+            terminal.say("--no-wait: the local engine lives in this command, which runs to the end")
+        if not local and not wait:
+            _tell(terminal, Allocation(work.run, None, None), as_json)
+            return
+        with _stopping(ticket):
+            ended = ticket.wait(terminal)
+    if ended is None:
+        _tell(terminal, Allocation(work.run, None, _gather(terminal, work.run)), as_json)
+    else:
+        _tell(terminal, Allocation(work.run, ended, None), as_json)
+
+
+@contextmanager
+def _resumable(run: Run) -> Iterator[None]:
+    """Ctrl-C in the moments when nothing runs: the run is real and can be gone on with."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted", hint=again("allocate --resume", run)) from None
 
 
 @contextmanager
 def _stopping(ticket: Ticket) -> Iterator[None]:
     """While specs run, Ctrl-C and SIGTERM ask them to end instead of tearing the command down."""
-    before = {number: signal.signal(number, lambda *_: ticket.stop()) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda *_: ticket.stop()) for number in heard}
     try:
         yield
     finally:
@@ -161,86 +209,84 @@ def _stopping(ticket: Ticket) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _tell(terminal: Terminal, done: Allocation, storage: str | None, as_json: bool) -> None:
-    """The summary on stdout, the next command on stderr, and the exit code."""
-    from scythe_cli.documents import AllocateDocument
-    from scythe_cli.status import status
-
-    now = status(done.run, errors=not as_json and done.final is not None and bool(done.final.failed))
-    if as_json:
-        put_json(AllocateDocument.of(done, now))
-    elif done.final is not None:
-        _summary(done, [failure_line(group) for group in now.failures])
-    if done.ended is not None:
-        _ended(terminal, done, now.done, storage)
-    if done.final is None:
-        terminal.say(f"next: {again('status', done.run.id, storage)}")
-        return
-    if done.final.failed:
-        terminal.say(f"next: {again('status', done.run.name, storage, '--errors')}")
-        raise typer.Exit(ExitCode.FAILED_SPECS)
-    terminal.say(f"next: {again('download', done.run.name, storage)}")
-
-
-def _summary(done: Allocation, failures: list[str]) -> None:
-    from scythe_cli.cli.ui import counted
-
-    final = done.final
-    assert final is not None  # noqa: S101 - the caller holds it
-    typer.echo(f"{final.succeeded:,} succeeded, {final.failed:,} failed")
-    head = final.tables["scalars"].rpartition("/")[0].rpartition("/")[0]
-    for name, address in final.tables.items():
-        shown = address if name == "scalars" else "..." + address.removeprefix(head)
-        typer.echo(f"  {name:<17} {counted(final.rows[name], 'row'):>14}  {shown}")
-    for line in failures[:5]:
-        typer.echo(line)
-    if len(failures) > 5:
-        typer.echo(f"and {counted(len(failures) - 5, 'other kind')} of failure")
-
-
-def _ended(terminal: Terminal, done: Allocation, finished: int, storage: str | None) -> None:
-    """Say why the run stopped, and raise what gives the exit code."""
-    assert done.ended is not None  # noqa: S101 - the caller holds it
-    terminal.__exit__(None, None, None)
-    kept = f"{finished:,} of {done.run.total:,} specs are done and kept"
-    resume = again("allocate --resume", done.run.id, storage)
-    if done.ended.reason == "interrupted":
-        raise Interrupted(f"interrupted; {kept}", hint=resume)
-    message = f"{done.ended.detail}; {kept}"
-    if done.ended.reason in {"canary", "max_failures"}:
-        hint = f"{again('status', done.run.id, storage, '--errors')}   then, when it is mended:   {resume}"
-        raise NotFinishedError(message, hint=hint)
-    raise NotFinishedError(message, hint=resume)
-
-
-def _resume(
-    terminal: Terminal,
-    file: Path,
-    text: str,
-    storage: str | None,
-    sets: list[str],
-    failed: bool,
-    missing: bool,
-    allow_changed_code: bool,
-    wait: bool | None,
-    yes: bool,
-    as_json: bool,
-) -> None:
-    """Run what is left of a run. The frozen file rules; the code comes from FILE's folder."""
-    from scythe_cli import experiment
-    from scythe_cli.allocate import Allocation, remaining, resumed_work
-    from scythe_cli.backends import open_engine
-    from scythe_cli.cli.options import find_run
-    from scythe_cli.cli.ui import counted
+def _gather(terminal: Terminal, run: Run) -> FinalReport:
     from scythe_cli.gather import gather
 
-    run = find_run(text, storage)
-    rest = remaining(run, failed=failed or not missing, missing=missing or not failed)
-    if not rest.todo:
-        terminal.say(f"{run.id}: nothing to run; {rest.kept:,} of {run.total:,} specs have their outcome")
-        if rest.kept == run.total:
-            _tell_complete(terminal, Allocation(run, None, gather(run, listener=terminal)), storage, as_json)
+    try:
+        return gather(run, listener=terminal)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; every spec has its outcome", hint=again("gather", run)) from None
+
+
+def _tell(terminal: Terminal, done: Allocation, as_json: bool) -> None:
+    """The summary on stdout, the next command on stderr, and the exit code."""
+    terminal.close()
+    if as_json:
+        from scythe_cli.documents import AllocateDocument
+        from scythe_cli.status import status
+
+        put_json(AllocateDocument.of(done, status(done.run)))
+    if done.ended is not None:
+        _ended(done, as_json)
+    if done.final is None:
+        put_next(again("status", done.run))
         return
+    if not as_json:
+        _summary(done.run, done.final, terminal.seconds)
+    if done.final.failed:
+        put_next(again("status", done.run, "--errors", latest=True))
+        raise typer.Exit(ExitCode.FAILED_SPECS)
+    put_next(again("download", done.run, latest=True))
+
+
+def _summary(run: Run, final: FinalReport, seconds: float) -> None:
+    typer.echo(f"{final.succeeded:,} succeeded, {final.failed:,} failed in {duration(seconds)}")
+    put_tables(final.tables, final.rows)
+    if final.failed:
+        from scythe_cli.status import status
+
+        _put_failures(status(run, errors=True).failures)
+
+
+def _put_failures(failures: list[FailureGroup]) -> None:
+    for group in failures[:MOST_FAILURES]:
+        typer.echo(failure_line(group))
+    if len(failures) > MOST_FAILURES:
+        typer.echo(f"and {counted(len(failures) - MOST_FAILURES, 'other kind')} of failure")
+
+
+def _ended(done: Allocation, as_json: bool) -> None:
+    """Say why the run stopped, and raise what gives the exit code."""
+    from scythe_cli.status import status
+
+    assert done.ended is not None  # noqa: S101 - the caller holds it
+    broken = done.ended.reason in {"canary", "max_failures"}
+    now = status(done.run, errors=broken and not as_json)
+    _put_failures(now.failures)
+    kept = f"{now.done:,} of {counted(now.total, 'spec')} are done and kept"
+    resume = again("allocate --resume", done.run)
+    if done.ended.reason == "interrupted":
+        raise Interrupted(f"interrupted; {kept}", hint=resume)
+    hint = f"{again('status', done.run, '--errors')}   then, when it is mended:   {resume}" if broken else resume
+    raise NotFinishedError(f"{done.ended.detail}; {kept}", hint=hint)
+
+
+def _resumed(
+    terminal: Terminal,
+    run: Run,
+    file: Path,
+    sets: list[str],
+    which: dict[str, bool],
+    allow_changed_code: bool,
+    yes: bool,
+) -> Work | None:
+    """What is left of a run, None when nothing is. The frozen file rules; the code comes from FILE's folder."""
+    from scythe_cli import experiment
+    from scythe_cli.allocate import remaining, resumed_work
+
+    rest = remaining(run, **which)
+    if not rest.todo:
+        return None
     found = experiment.load(run.experiment_file().experiment, file.absolute().parent)
     work = resumed_work(run, found, rest, sets=sets, allow_changed_code=allow_changed_code)
     n_missing = rest.todo - len(rest.failed)
@@ -248,13 +294,19 @@ def _resume(
     terminal.say(f"resuming {run.id}: {counted(rest.todo, 'spec')} to run ({', '.join(why)}), {rest.kept:,} kept")
     if rest.cancelled and not _agreed(f"{run.id} was cancelled. Go on with it?", yes):
         raise NotFinishedError(f"{run.id} was cancelled", hint="add --yes to go on with it")
-    _follow(terminal, work, open_engine(work.file), storage, wait, as_json)
+    return work
 
 
-def _tell_complete(terminal: Terminal, done: Allocation, storage: str | None, as_json: bool) -> None:
-    """A complete run that was asked to go on: its tables, and exit code 0 whatever failed."""
+def _nothing_to_run(terminal: Terminal, run: Run, as_json: bool) -> None:
+    """A resume that finds nothing to do: the tables of a complete run, and exit code 0 whatever failed."""
+    from scythe_cli.allocate import Allocation
+    from scythe_cli.status import status
+
+    now = status(run)
+    terminal.say(f"{run.id}: nothing to run; {now.done:,} of {counted(now.total, 'spec')} have their outcome")
+    final = _gather(terminal, run) if not now.missing else None
     try:
-        _tell(terminal, done, storage, as_json)
+        _tell(terminal, Allocation(run, None, final), as_json)
     except typer.Exit:
         return
 
@@ -265,24 +317,33 @@ def _agreed(question: str, yes: bool) -> bool:
     return sys.stdin.isatty() and typer.confirm(question, err=True)
 
 
-def _inline(prepared: Prepared, only: int | None, terminal: Terminal) -> None:
+def _inline(prepared: Prepared, only: int, terminal: Terminal, as_json: bool) -> None:
     from scythe_cli.inline import run_inline
 
-    assert only is not None  # noqa: S101 - _check_flags holds it
-    terminal.__exit__(None, None, None)
+    terminal.close()
     try:
-        output = run_inline(prepared, only)
-    except InputError:
+        with redirect_stdout(sys.stderr) if as_json else nullcontext():
+            output = run_inline(prepared, only)
+    except (InputError, NotFoundError):
         raise
     except Exception as exc:  # noqa: BLE001 - the user's function, under the debugger
-        import pdb
-        import traceback
-
-        traceback.print_exception(exc)
-        if sys.stdin.isatty():
-            pdb.post_mortem(exc.__traceback__)
+        _debug(exc)
         raise typer.Exit(ExitCode.FAILED_SPECS) from None
     typer.echo(output.model_dump_json(indent=2) if hasattr(output, "model_dump_json") else repr(output))
+
+
+def _debug(exc: Exception) -> None:
+    """The traceback from the user's function on, and its frame in the debugger where somebody sits."""
+    import pdb
+    import traceback
+
+    own = Path(__file__).parents[1]
+    tb = exc.__traceback__
+    while tb is not None and tb.tb_next is not None and Path(tb.tb_frame.f_code.co_filename).is_relative_to(own):
+        tb = tb.tb_next
+    traceback.print_exception(exc.with_traceback(tb))
+    if sys.stdin.isatty():
+        pdb.post_mortem(tb)
 
 
 def _dry_run(prepared: Prepared, version: Bump | SemVer, as_json: bool) -> None:
@@ -292,21 +353,18 @@ def _dry_run(prepared: Prepared, version: Bump | SemVer, as_json: bool) -> None:
     found = plan(prepared, open_store(prepared.file.storage), version)
     if as_json:
         put_json(found)
-        return
-    _show_plan(found, prepared.name)
+    else:
+        _show_plan(found, prepared.name)
 
 
 def _show_plan(found: Plan, name: str) -> None:
-    from scythe_cli.cli.ui import counted, size
-
     typer.echo(f"{name}: {counted(found.n_specs, 'spec')} valid; a dry run, nothing was written")
-    typer.echo(f"  run      {found.address}/<time>")
+    typer.echo(f"  run      {shown(found.address)}/<time>")
+    weight = f" ({size(found.n_bytes)})" if found.n_files else ""
     remote = f", {found.n_remote:,} remote left where they are" if found.n_remote else ""
-    typer.echo(f"  files    {counted(found.n_files, 'input file')} to upload ({size(found.n_bytes)}){remote}")
-    cut = f"{found.leaves:,}" if found.leaves is not None else "as many as the cost of a spec asks for"
-    typer.echo(
-        f"  leaves   {cut}, of at most {counted(found.largest_leaf, 'spec')}, in {counted(found.blocks, 'block')}"
-    )
+    typer.echo(f"  files    {counted(found.n_files, 'input file')} to upload{weight}{remote}")
+    cut = f"{found.leaves:,} of" if found.leaves is not None else "sized by what a spec is seen to cost,"
+    typer.echo(f"  leaves   {cut} at most {counted(found.largest_leaf, 'spec')}, in {counted(found.blocks, 'block')}")
     typer.echo(f"  objects  {found.objects:,} or more")
 
 
@@ -314,26 +372,27 @@ def _probe(terminal: Terminal, prepared: Prepared, k: int, yes: bool, as_json: b
     """Run a few specs, print the estimate, and ask whether to go on."""
     from scythe_cli.estimate import probe
 
-    found = probe(prepared, k, terminal)
-    terminal.__exit__(None, None, None)
+    with terminal.busy(f"probing {counted(min(k, prepared.table.rows), 'spec')}"):
+        found = probe(prepared, k)
     if as_json and not yes:
         put_json(found)
-    else:
-        _show_estimate(found, prepared.name, to_stderr=as_json)
-    if yes:
+        return False
+    _show_estimate(found, prepared.name, to_stderr=as_json)
+    if yes or _agreed(f"Run all {counted(found.n_specs, 'spec')}?", yes):
         return True
-    return sys.stdin.isatty() and typer.confirm(f"Run all {found.n_specs:,} specs?", err=True)
+    put_next("the same with --yes runs them all")
+    return False
 
 
 def _show_estimate(found: Estimate, name: str, *, to_stderr: bool) -> None:
-    from scythe_cli.cli.ui import counted, duration
-
     def say(text: str) -> None:
         typer.echo(text, err=to_stderr)
 
+    cpu = f"{found.cpu_hours:,.1f} CPU hours" if found.cpu_hours >= 1 else f"{brief(found.cpu_hours * 3600)} of CPU"
     say(f"{name}: {counted(found.probed, 'spec')} probed, {found.failed:,} failed")
-    say(f"  a spec   {duration(found.seconds)} on average, {duration(found.slowest)} at most")
-    say(f"  all      {found.cpu_hours:,.2f} CPU hours for {counted(found.n_specs, 'spec')}")
-    say(f"  here     {duration(found.wall_hours * 3600)} on {counted(found.lanes, 'lane')}")
-    for group in found.failures[:5]:
+    say(f"  a spec   {brief(found.seconds)} on average, {brief(found.slowest)} at most")
+    say(f"  all      {cpu} for {counted(found.n_specs, 'spec')}")
+    say(f"  here     {brief(found.wall_hours * 3600)} on {counted(found.lanes, 'lane')}")
+    say(f"  objects  {found.objects:,} or more")
+    for group in found.failures[:MOST_FAILURES]:
         say(failure_line(group))

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 import scythe_cli
-from scythe_cli.errors import ExitCode, InputError, ScytheError, did_you_mean
+from scythe_cli.errors import ExitCode, InputError, Interrupted, ScytheError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "init": "Write a starter that runs as it is.",
     "allocate": "Validate, upload, claim a run, fan out, gather.",
+    "worker": "Serve a Hatchet engine until stopped.",
     "status": "Counts, rate, ETA and failures of a run.",
     "gather": "Build a run's final tables.",
     "download": "Fetch a run's final tables and files.",
@@ -72,6 +73,8 @@ def _scythe(
 
 def main() -> NoReturn:
     """The installed command."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text files here
     sys.exit(run(sys.argv[1:]))
 
 
@@ -88,8 +91,11 @@ def run(arguments: Sequence[str]) -> int:
         _say("interrupted")
         code = ExitCode.INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush would complain
+        _let_go()
         code = _BROKEN_PIPE
+    except Interrupted as exc:
+        _say(exc.message, exc.hint, "next")
+        code = exc.exit_code
     except ScytheError as exc:
         _say(f"error: {exc.message}", exc.hint)
         code = exc.exit_code
@@ -104,10 +110,20 @@ def run(arguments: Sequence[str]) -> int:
     return int(code or ExitCode.DONE)
 
 
-def _say(message: str, hint: str | None = None) -> None:
-    typer.echo(message, err=True)
-    if hint:
-        typer.echo(f"hint: {hint}", err=True)
+def _say(message: str, hint: str | None = None, label: str = "hint") -> None:
+    try:
+        typer.echo(message, err=True)
+        if hint:
+            typer.echo(f"{label}: {hint}", err=True)
+    except BrokenPipeError:
+        _let_go()
+
+
+def _let_go() -> None:
+    """Nobody reads any more: what is left goes nowhere, or the interpreter's last flush would complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
 
 
 def _trace(arguments: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from scythe_cli.cli.options import Json, RunName, Storage, again, find_run, put_json
+from scythe_cli.cli.options import Json, RunName, Storage, again, find_run, put_json, put_next
 
 
 def cancel(run: RunName = None, *, storage: Storage = None, as_json: Json = False) -> None:
@@ -21,4 +21,4 @@ def cancel(run: RunName = None, *, storage: Storage = None, as_json: Json = Fals
         return
     when = f"was cancelled by {done.by} at {done.at}" if done.already else "is cancelled; its specs stop within seconds"
     typer.echo(f"{done.run} {when}; {done.done:,} of {done.total:,} specs are done")
-    typer.echo(f"next: {again('gather', done.run, storage, '--partial')}", err=True)
+    put_next(again("gather", found, "--partial"), again("allocate --resume", found))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from scythe_cli.cli.options import Json, Storage, find_run, put_json
+from scythe_cli.cli.options import Json, Storage, find_run, put_json, put_tables
 
 
 def download(
@@ -29,7 +29,8 @@ def download(
     as_json: Json = False,
 ) -> None:
     """Fetch what is missing or differs. A second call goes on where the first ended."""
-    from scythe_cli.cli.ui import Terminal, counted, size
+    from scythe_cli.cli.ui import Terminal
+    from scythe_cli.cli.words import counted, shown, size
     from scythe_cli.download import download as fetch
 
     found = find_run(run, storage)
@@ -45,6 +46,5 @@ def download(
         put_json(report)
         return
     fetched = f"{counted(report.fetched_files, 'file')} fetched ({size(report.fetched_bytes)})"
-    typer.echo(f"{found.id}   {fetched}, {counted(report.n_files, 'file')} in {report.folder}")
-    for name, path in report.tables.items():
-        typer.echo(f"  {name:<17} {path}")
+    typer.echo(f"{found.id}   {fetched}, {counted(report.n_files, 'file')} in {shown(report.folder)}")
+    put_tables(report.tables)

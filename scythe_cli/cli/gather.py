@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scythe_cli.cli.options import Json, RunName, Storage, again, find_run, put_json
+from scythe_cli.cli.options import Json, RunName, Storage, again, find_run, put_json, put_next, put_tables
 
 
 def gather(
@@ -17,7 +17,7 @@ def gather(
     as_json: Json = False,
 ) -> None:
     """Build the final tables. Needs the store and nothing else."""
-    from scythe_cli.cli.ui import Terminal, counted
+    from scythe_cli.cli.ui import Terminal
     from scythe_cli.gather import gather as build
 
     found = find_run(run, storage)
@@ -28,7 +28,5 @@ def gather(
         return
     missing = f", {report.missing:,} missing: the tables are partial" if report.missing else ""
     typer.echo(f"{found.id}   {report.succeeded:,} succeeded, {report.failed:,} failed{missing}")
-    for name, address in report.tables.items():
-        typer.echo(f"  {name:<17} {counted(report.rows[name], 'row'):>14}  {address}")
-    rest = again("allocate --resume", found.id, storage) if report.missing else again("download", found.id, storage)
-    typer.echo(f"next: {rest}", err=True)
+    put_tables(report.tables, report.rows)
+    put_next(again("allocate --resume", found) if report.missing else again("download", found))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scythe_cli.cli.words import cut, plain, shown
+from scythe_cli.errors import NotFoundError, ScytheError
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from scythe_cli.run import Run
     from scythe_cli.status import FailureGroup
 
@@ -25,6 +30,8 @@ RunName = Annotated[
         show_default=False,
     ),
 ]
+MESSAGE_WIDTH = 120
+FIRST_TABLES = ("scalars", "errors")
 
 
 def find_run(text: str | None, storage: str | None) -> Run:
@@ -33,29 +40,99 @@ def find_run(text: str | None, storage: str | None) -> Run:
     from scythe_cli.run import find, parse_where
 
     where = parse_where(text, storage=storage)
-    return find(open_store(where.storage), where.pattern)
+    store = open_store(where.storage)
+    try:
+        return find(store, where.pattern)
+    except NotFoundError:
+        registered = _registered_name(where.file) if where.file else where.pattern
+        if registered == where.pattern:
+            raise
+        return find(store, registered)
+
+
+def _registered_name(file: str) -> str:
+    """The name that an experiment gives itself where its file gives none: only its code knows."""
+    from scythe_cli import config, experiment
+
+    loaded = config.load(file)
+    return loaded.file.name or experiment.load(loaded.file.experiment, loaded.folder).name
 
 
 def put_json(document: Any) -> None:
     """One JSON document on stdout."""
     from pydantic import TypeAdapter
 
-    typer.echo(json.dumps(TypeAdapter(type(document)).dump_python(document, mode="json"), indent=2, ensure_ascii=False))
+    typer.echo(TypeAdapter(type(document)).dump_json(document, indent=2))
 
 
-def again(command: str, run_id: str, storage: str | None, *flags: str) -> str:
-    """The command line that goes on with a run."""
-    where = ["--storage", storage] if storage else []
-    return shlex.join(["scythe", *command.split(), run_id, *flags, *where])
+def put_next(*commands: str) -> None:
+    """The last line of a command, on stderr: the one to go on with."""
+    typer.echo("next: " + "   or: ".join(commands), err=True)
+
+
+def again(command: str, run: Run, *flags: str, latest: bool = False) -> str:
+    """The command line that goes on with a run from this folder.
+
+    Args:
+        command: "status", "allocate --resume".
+        run: the run.
+        flags: what follows.
+        latest: write the name alone where this is the run it means.
+    """
+    short = latest and _is_latest(run)
+    return shlex.join(["scythe", *command.split(), run.name if short else run.id, *flags, *storage_flag(run)])
+
+
+def _root(run: Run) -> str:
+    return run.store.address.removesuffix(f"/{run.id}")
+
+
+def _is_latest(run: Run) -> bool:
+    from scythe_cli.backends import open_store
+    from scythe_cli.run import find
+
+    return find(open_store(_root(run)), run.name).id == run.id
+
+
+def storage_flag(run: Run) -> list[str]:
+    """`--storage S` where a RUN alone would be looked for elsewhere."""
+    from scythe_cli.config import find_storage
+
+    root = _root(run)
+    try:
+        if find_storage() == root:
+            return []
+    except ScytheError:  # a wrong experiment.yml here is no reason to fail
+        pass
+    return ["--storage", shown(root)]
+
+
+def put_tables(tables: Mapping[str, str | Path], rows: Mapping[str, int] | None = None) -> None:
+    """A line for each final table: its name, its rows where they are known, its address."""
+    order = [name for name in FIRST_TABLES if name in tables] + sorted(set(tables) - set(FIRST_TABLES))
+    counts = {name: f"{rows[name]:,}" for name in order} if rows else {}
+    names, digits = max(map(len, order), default=0), max(map(len, counts.values()), default=0)
+    folder = ""
+    for name in order:
+        count = f"  {counts[name]:>{digits}} {'row ' if rows[name] == 1 else 'rows'}" if rows else ""
+        address = shown(tables[name])
+        told = f"...{address.removeprefix(folder)}" if folder and address.startswith(folder) else address
+        folder = folder or address.rpartition("/")[0].rpartition("/")[0]
+        typer.echo(f"  {name:<{names}}{count}  {told}")
 
 
 def failure_line(group: FailureGroup) -> str:
     """`3x ValueError: too hot in simulate (model.py:48), spec 17`."""
-    message = group.message.partition("\n")[0]
-    if len(message) > 120:
-        message = message[:117] + "..."
+    message = cut(plain(group.message), MESSAGE_WIDTH)
     what = (
         message if group.kind == group.error_type else f"{group.error_type}: {message}" if message else group.error_type
     )
     where = f" in {group.place}" if group.place else ""
     return f"{group.count:,}x {what}{where}, spec {group.sort_index}"
+
+
+def is_here(file: Path) -> bool:
+    """Whether a file is the `./experiment.yml` that commands take when none is named."""
+    from scythe_cli.config import DEFAULT_FILE
+
+    return file.absolute() == Path(DEFAULT_FILE).absolute()

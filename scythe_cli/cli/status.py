@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scythe_cli.cli.options import Json, RunName, Storage, again, failure_line, find_run, put_json
+from scythe_cli.cli.options import (
+    Json,
+    RunName,
+    Storage,
+    again,
+    failure_line,
+    find_run,
+    is_here,
+    put_json,
+    put_next,
+    put_tables,
+)
+from scythe_cli.cli.words import counted, duration, plain, rate, shown
+from scythe_cli.errors import Interrupted, ScytheError
 
 if TYPE_CHECKING:
+    from scythe_cli.run import Run
     from scythe_cli.status import FailureGroup, RunStatus
 
 LATEST = 10
 WATCH_SECONDS = 2.0
-OVER = frozenset({"gathered", "complete", "cancelled", "stopped"})
+LOG_LINES = 8
 
 
 def status(
@@ -32,91 +50,124 @@ def status(
     from scythe_cli.status import status as read_status
 
     found = find_run(run, storage)
-    now = read_status(found, errors=errors)
     if watch:
-        now = _watched(found, now, errors=errors)
+        _watch(found)
+    now = read_status(found, errors=errors)
     if as_json:
         put_json(now)
         return
     _show(now)
-    if errors:
-        for group in now.failures:
-            _show_group(group)
-    _next(now, storage, errors=errors)
+    for group in now.failures:
+        _show_group(group, _alone(found, run))
+    _next(found, now, errors=errors)
 
 
-def _watched(run: object, now: RunStatus, *, errors: bool) -> RunStatus:
+def _watch(run: Run) -> None:
     """Draw the bar until the run is over or nobody works on it."""
     from scythe_cli.cli.ui import Terminal
     from scythe_cli.events import Progress
     from scythe_cli.status import status as read_status
 
+    now = read_status(run)
     with Terminal() as terminal:
-        terminal.follow(now.total)
-        while now.state == "running" or (now.state == "pending" and now.engine == "hatchet"):
-            terminal(Progress(now.done, now.failed, now.total))
-            time.sleep(WATCH_SECONDS)
-            now = read_status(run, errors=errors)  # type: ignore[arg-type]  # find_run gives a Run
-    return now
+        if _goes_on(now):
+            terminal.follow(now.total)
+        try:
+            while _goes_on(now):
+                terminal(Progress(now.done, now.failed, now.total))
+                time.sleep(WATCH_SECONDS)
+                now = read_status(run)
+        except KeyboardInterrupt:
+            raise Interrupted("no longer watching; the run goes on", hint=again("status", run, "--watch")) from None
+        terminal(Progress(now.done, now.failed, now.total))
+
+
+def _goes_on(now: RunStatus) -> bool:
+    return now.state == "running" or (now.state == "pending" and now.engine == "hatchet")
 
 
 def _latest(storage: str | None, *, as_json: bool) -> None:
-    from pathlib import Path
-
     from scythe_cli.backends import open_store
     from scythe_cli.config import DEFAULT_FILE, find_storage
-    from scythe_cli.documents import RunsDocument
     from scythe_cli.run import latest
-    from scythe_cli.status import status as read_status
+    from scythe_cli.status import glance
 
     store = open_store(find_storage(storage))
-    runs = [read_status(run) for run in latest(store, LATEST)]
+    found = latest(store, LATEST)
+    with ThreadPoolExecutor(LATEST) as pool:
+        runs = list(pool.map(glance, found))
     if as_json:
+        from scythe_cli.documents import RunsDocument
+
         put_json(RunsDocument(store.locate(""), runs))
         return
     if not runs:
-        typer.echo(f"{store.locate('')} holds no run")
-        typer.echo("next: scythe allocate" if Path(DEFAULT_FILE).exists() else "next: scythe init DIR", err=True)
+        typer.echo(f"no runs in {shown(store.locate(''))}")
+        put_next("scythe allocate" if Path(DEFAULT_FILE).exists() else "scythe init DIR")
         return
-    width = max(len(one.run) for one in runs)
-    typer.echo(f"{'run':<{width}}  {'state':<10}  {'done':>11}  {'of':>11}  {'failed':>9}")
-    for one in runs:
-        typer.echo(f"{one.run:<{width}}  {one.state:<10}  {one.done:>11,}  {one.total:>11,}  {one.failed:>9,}")
-    typer.echo(f"next: {again('status', runs[0].run, storage)}", err=True)
+    _table(runs)
+    put_next(again("status", found[0], latest=True))
+
+
+def _table(runs: list[RunStatus]) -> None:
+    """A line for each run; two where they would not fit the terminal."""
+    rows = [("run", "state", "done", "failed")]
+    rows += [(one.run, one.state, f"{one.done:,}/{one.total:,}", f"{one.failed:,}") for one in runs]
+    name, state, done, failed = (max(map(len, column)) for column in zip(*rows, strict=True))
+    narrow = sys.stdout.isatty() and name + state + done + failed + 6 > shutil.get_terminal_size().columns
+    for one in rows:
+        counts = f"{one[1]:<{state}}  {one[2]:>{done}}  {one[3]:>{failed}}"
+        typer.echo(f"{one[0]}\n  {counts}" if narrow else f"{one[0]:<{name}}  {counts}")
 
 
 def _show(now: RunStatus) -> None:
-    from scythe_cli.cli.ui import counted, duration, rate
-
     detail = f" ({now.detail})" if now.detail else ""
     typer.echo(f"{now.run}   {now.state}{detail}")
     pace = f"   {rate(now.rate)}" if now.rate else ""
     eta = f"   ETA {duration(now.eta)}" if now.eta else ""
     typer.echo(f"  {now.done:,} of {counted(now.total, 'spec')} done, {now.failed:,} failed{pace}{eta}")
-    for name, address in now.final.items():
-        typer.echo(f"  {name:<17} {address}")
+    put_tables(now.final)
 
 
-def _show_group(group: FailureGroup) -> None:
+def _alone(run: Run, text: str | None) -> str:
+    """The command that runs one spec of a run in this terminal, but for which."""
+    from scythe_cli import config
+
+    try:
+        file = Path(text) if text and text.endswith((".yml", ".yaml")) else Path(config.DEFAULT_FILE)
+        known = config.load(file).file.experiment == run.manifest.entry_point
+    except ScytheError:
+        known = False
+    if not known:
+        return "in the experiment's folder: scythe allocate"
+    return "scythe allocate" if is_here(file) else f"scythe allocate {shown(file)}"
+
+
+def _show_group(group: FailureGroup, alone: str) -> None:
+    inputs = ", ".join(f"{name}={value!r}" for name, value in group.inputs.items())
+    lines = {
+        "kind": [f"{group.kind}, {counted(group.attempts, 'attempt')}"],
+        "inputs": [plain(inputs)] if inputs else [],
+        "message": plain(group.message).strip().splitlines()[1 : 1 + LOG_LINES],
+        "log": plain(group.log).rstrip().splitlines()[-LOG_LINES:],
+        "alone": [f"{alone} --only {group.sort_index} --inline"],
+    }
     typer.echo("")
     typer.echo(failure_line(group))
-    typer.echo(f"  kind      {group.kind}, {group.attempts} attempt{'s' * (group.attempts != 1)}")
-    shown = ", ".join(f"{name}={value!r}" for name, value in group.inputs.items())
-    typer.echo(f"  inputs    {shown}")
-    for at, line in enumerate(group.log.rstrip().splitlines()[-8:]):
-        typer.echo(f"  {'log' if at == 0 else '':<9} {line}")
-    typer.echo(f"  alone     scythe allocate --only {group.sort_index} --inline")
+    for name, told in lines.items():
+        for at, line in enumerate(told):
+            typer.echo(f"  {'' if at else name:<7}  {line}")
 
 
-def _next(now: RunStatus, storage: str | None, *, errors: bool) -> None:
-    if now.state == "complete":
-        command = again("gather", now.run, storage)
-    elif now.state in {"cancelled", "stopped", "incomplete", "pending"}:
-        command = again("allocate --resume", now.run, storage)
-    elif now.failed and not errors:
-        command = again("status", now.run, storage, "--errors")
+def _next(run: Run, now: RunStatus, *, errors: bool) -> None:
+    if now.failed and not errors and now.state != "running":
+        command = again("status", run, "--errors")
+    elif now.state == "complete":
+        command = again("gather", run)
     elif now.state == "gathered":
-        command = again("download", now.run, storage)
+        command = again("download", run)
+    elif now.state == "running":
+        command = again("status", run, "--watch")
     else:
-        command = again("status", now.run, storage, "--watch")
-    typer.echo(f"next: {command}", err=True)
+        command = again("allocate --resume", run)
+    put_next(command)

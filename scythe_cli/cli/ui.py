@@ -5,82 +5,127 @@ stdout belongs to results; everything here goes to stderr, and colours go where 
 
 from __future__ import annotations
 
+import os
+import sys
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.filesize import decimal
-from rich.progress import BarColumn, Progress, ProgressColumn, TaskID
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from scythe_cli import events
+from scythe_cli.cli.words import clock, counted, duration, rate, size
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
-    from rich.progress import Task
+    from rich.console import ConsoleOptions, RenderResult
 
 RATE_WINDOW = 30.0
 """Seconds over which the rate is taken."""
+PATIENCE = 0.5
+"""Seconds until a step that is no run of specs is worth a bar."""
+BAR_WIDTH = 30
+NARROWEST_BAR = 8
+GAP = "   "
 
 
-def counted(n: int, noun: str) -> str:
-    """`1 spec`, `2,000 specs`."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+def is_terminal() -> bool:
+    """Whether somebody watches stderr. FORCE_COLOR makes no watcher."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def duration(seconds: float) -> str:
-    """`21 s`, `4 min 10 s`, `3 h 20 min`, `2 d 4 h`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.1f} s" if seconds < 9.95 else f"{whole} s"
-    for size, unit, below, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= size:
-            return f"{whole // size} {unit} {whole % size // below} {small}"
-    return f"{whole} s"
+class _Screen(Console):
+    """stderr. When its reader leaves, the work goes on unseen."""
+
+    def on_broken_pipe(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
-def rate(value: float) -> str:
-    """`1.2/s`, `42,000/s`, `3.1/min`."""
-    if value >= 9.95:
-        return f"{value:,.0f}/s"
-    return f"{value:.1f}/s" if value >= 0.1 else f"{value * 60:.1f}/min"
+class _Line:
+    """A bar and what stands behind it, as much of both as the terminal is wide."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.done = 0
+        self.words: list[tuple[int, str, str]] = []  # how dear each is, its text, its style
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        words, room = _fitting(self.words, options.max_width)
+        behind = Text(GAP, end="").join(Text(text, style) for _, text, style in words)
+        behind.no_wrap, behind.overflow = True, "ellipsis"
+        if room < NARROWEST_BAR:
+            yield behind
+            return
+        grid = Table.grid(padding=(0, 1))
+        bar = ProgressBar(
+            total=max(1, self.total),
+            completed=self.done if self.total else 1,
+            width=min(BAR_WIDTH, room),
+            style="bright_black",
+            complete_style="green",
+            finished_style="green",
+        )
+        grid.add_row(bar, behind)
+        yield grid
 
 
-def size(n_bytes: int) -> str:
-    """`6.1 MB`."""
-    return decimal(n_bytes)
+def _fitting(words: list[tuple[int, str, str]], width: int) -> tuple[list[tuple[int, str, str]], int]:
+    """The words there is place for, and the width that is left for a bar: the least dear word goes for one."""
+    kept = list(words)
+    while len(kept) > 1 and _length(kept) > width:
+        kept.remove(min(kept))
+    fewer = [word for word in kept if word[0] > 1]
+    if _length(kept) > width - NARROWEST_BAR - 1 >= _length(fewer):
+        kept = fewer
+    return kept, width - _length(kept) - 1
 
 
-class _Counts(ProgressColumn):
-    """What stands behind a bar, of the task's own making."""
-
-    def render(self, task: Task) -> Text:
-        return Text(str(task.fields["told"]), no_wrap=True, overflow="ellipsis")
+def _length(words: list[tuple[int, str, str]]) -> int:
+    return len(GAP.join(text for _, text, _ in words))
 
 
 class Terminal:
-    """Hears the events of one command and draws them. Use it as a context: its bar is gone when that ends."""
+    """Hears the events of one command and draws them. Use it as a context: nothing moves when that ends.
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, highlight=False, quiet=quiet)
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
+    The bar of a run stays as it ends; those of uploads, downloads and the gather go.
+    """
+
+    def __init__(self) -> None:
+        self.console = _Screen(stderr=True, highlight=False, emoji=False)
+        self.watched = is_terminal()
+        self._line = _Line(0)
+        self._live: Live | None = None
+        self._due = 0.0
         self._marks: list[tuple[float, int]] = []
         self._began = time.monotonic()
+        self._first = 0
         self._valid = ""
-        self._moved = 0
-        self._goal = 0
+        self._what = ""
 
     def __enter__(self) -> Terminal:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        self._close()
+        self.close()
+
+    @property
+    def seconds(self) -> float:
+        """Since the run that is followed began, or since the command did."""
+        return time.monotonic() - self._began
 
     def say(self, text: str, style: str | None = None) -> None:
         """One line, above the bar where there is one."""
         self.console.print(text, style=style, markup=False, soft_wrap=True)
+
+    def busy(self, what: str) -> AbstractContextManager[object]:
+        """A sign of life while something takes its time."""
+        return self.console.status(what) if self.watched else nullcontext()
 
     def __call__(self, event: events.Event) -> None:
         """Draw one event."""
@@ -92,27 +137,34 @@ class Terminal:
             case events.UploadAdvanced() | events.DownloadAdvanced():
                 self._move(event.n_bytes)
             case events.UploadFinished():
-                self._close()
+                self.close()
                 self._valid += f", {counted(event.n_files, 'input file')} uploaded ({size(event.n_bytes)})"
             case events.RunReady():
                 self._ready(event)
             case events.Progress():
                 self._progress(event)
+            case events.GatherStarted():
+                self._open(event.n_specs, "gathering")
+            case events.Gathered():
+                self._line.done = event.n_specs
+                self._tell(f"{event.n_specs:,} of {counted(self._line.total, 'spec')}")
+            case events.DownloadStarted():
+                self._open(event.n_bytes, "downloading")
+            case _:
+                self._mention(event)
+
+    def _mention(self, event: events.Event) -> None:
+        """What is a line and nothing else."""
+        match event:
             case events.Draining():
                 specs = counted(event.running, "running spec")
                 self.say(f"stopping: {specs} may take {duration(event.grace)}; Ctrl-C again ends them now", "yellow")
-            case events.GatherStarted():
-                self._close()
-                self._open(event.n_specs, "gathering")
-            case events.Gathered():
-                self._update(event.n_specs, f"{event.n_specs:,} rows gathered")
-            case events.DownloadStarted():
-                self._open(event.n_bytes, "downloading")
             case events.LeafFinished():
-                self.say(
-                    f"{event.run_id}  specs {event.first}-{event.last}  {counted(event.failed, 'failure')}"
-                    f"  {duration(event.seconds)}"
-                )
+                rows, failed = f"specs {event.first}-{event.last}", counted(event.failed, "failure")
+                self.say(f"{event.run_id}  {rows}  {failed}  {duration(event.seconds)}")
+            case events.WorkerReady():
+                self.say(f"worker  {event.name}   {counted(event.lanes, 'lane')}, {' and '.join(event.roles)}")
+                self.say(f"serves  {', '.join(event.experiments)}   {event.engine}, runs in {event.storage}")
             case events.Notice():
                 self.say(event.message, "yellow")
 
@@ -120,10 +172,16 @@ class Terminal:
         """Draw the bar of a run that is under way already."""
         self._began = time.monotonic()
         self._marks = []
-        self._open(total, "")
+        self._show(_Line(total), stays=True)
+
+    def close(self) -> None:
+        """Leave the bar as it is, or take it away where it was of passing interest."""
+        if self._live is not None:
+            self._live.stop()
+        self._live, self._due = None, 0.0
 
     def _ready(self, event: events.RunReady) -> None:
-        self._close()
+        self.close()
         if self._valid:
             self.say(self._valid)
         lanes = f", {counted(event.lanes, 'lane')}" if event.lanes else ""
@@ -134,36 +192,43 @@ class Terminal:
 
     def _progress(self, event: events.Progress) -> None:
         now = time.monotonic()
+        if not self._marks:
+            self._first = event.done
         self._marks = [mark for mark in self._marks if mark[0] > now - RATE_WINDOW] or self._marks[-1:]
         self._marks.append((now, event.done))
-        seconds, done = now - self._marks[0][0], event.done - self._marks[0][1]
-        told = f"{event.done:,}/{event.total:,}   {event.failed:,} failed"
-        if done and seconds > 0:
-            told += f"   {rate(done / seconds)}"
-            left = (event.total - event.done) * seconds / done
-            told += f"   ETA {duration(left)}" if left else f"   {duration(now - self._began)}"
-        self._update(event.done, told, total=event.total)
-
-    def _open(self, total: int, what: str) -> None:
-        self._close()
-        self._moved, self._goal = 0, total
-        if not self.console.is_terminal:
-            return
-        self._bar = Progress(BarColumn(bar_width=30), _Counts(), console=self.console, refresh_per_second=8)
-        self._task = self._bar.add_task(what, total=max(1, total), told=what)
-        self._bar.start()
+        self._line.done, self._line.total = event.done, event.total
+        width = len(f"{event.total:,}")
+        words = [
+            (4, f"{event.done:>{width},}/{event.total:,}", ""),
+            (3, f"{event.failed:,} failed", "red" if event.failed else ""),
+        ]
+        over = event.done >= event.total
+        since, before = (self._began, self._first) if over else self._marks[0]
+        if event.done > before and now > since:
+            speed = (event.done - before) / (now - since)
+            left = clock(self.seconds) if over else f"ETA {clock((event.total - event.done) / speed)}"
+            words += [(1, rate(speed), ""), (2, left, "")]
+        self._line.words = words
 
     def _move(self, n_bytes: int) -> None:
-        self._moved += n_bytes
-        self._update(self._moved, f"{size(self._moved)} of {size(self._goal)}")
+        self._line.done += n_bytes
+        self._tell(f"{size(self._line.done)} of {size(self._line.total)}")
 
-    def _update(self, done: int, told: str, *, total: int | None = None) -> None:
-        if self._bar is not None and self._task is not None:
-            self._bar.update(
-                self._task, completed=done, told=told, **({} if total is None else {"total": max(1, total)})
+    def _open(self, total: int, what: str) -> None:
+        """Have a bar of passing interest appear once it has taken a while."""
+        self.close()
+        self._line, self._what, self._due = _Line(total), what, time.monotonic() + PATIENCE
+
+    def _tell(self, text: str) -> None:
+        self._line.words = [(2, text, ""), (1, self._what, "")]
+        if self._due and time.monotonic() > self._due:
+            self._show(self._line, stays=False)
+
+    def _show(self, line: _Line, *, stays: bool) -> None:
+        self.close()
+        self._line = line
+        if self.watched:
+            self._live = Live(
+                line, console=self.console, refresh_per_second=8, transient=not stays, redirect_stdout=False
             )
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = self._task = None
+            self._live.start()

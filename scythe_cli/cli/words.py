@@ -1,0 +1,73 @@
+"""Numbers, times and addresses as a person reads them. Takes values, leaves short text; nothing here is heavy."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def counted(n: int, noun: str) -> str:
+    """`1 spec`, `2,000 specs`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """`1.5 s`, `21 s`, `4 min 10 s`, `3 h 20 min`, `2 d 4 h`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{whole} s"
+    for size, unit, below, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // below} {small}"
+    return f"{whole} s"
+
+
+def brief(seconds: float) -> str:
+    """As `duration`, and `40 ms` or `12 us` for what is over in no time."""
+    if seconds >= 0.95:
+        return duration(seconds)
+    return f"{seconds * 1e3:.0f} ms" if seconds >= 0.00095 else f"{seconds * 1e6:.0f} us"
+
+
+def clock(seconds: float) -> str:
+    """`0:00:21`, `27:03:00`: as wide at the end as at the beginning, for a line that is drawn anew."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+def rate(value: float) -> str:
+    """`1.2/s`, `42,000/s`, `3.1/min`, `2.5/h`."""
+    if value >= 9.95:
+        return f"{value:,.0f}/s"
+    if value >= 0.1:
+        return f"{value:.1f}/s"
+    return f"{value * 60:.1f}/min" if value * 60 >= 0.1 else f"{value * 3600:.1f}/h"
+
+
+def size(n_bytes: int) -> str:
+    """`6.1 MB`."""
+    from rich.filesize import decimal
+
+    return decimal(n_bytes)
+
+
+def shown(address: str | Path) -> str:
+    """An address as one types it here: a path below the working folder is relative, all else stands as it is."""
+    try:
+        return str(Path(address).relative_to(Path.cwd())) if "://" not in str(address) else str(address)
+    except (ValueError, OSError):
+        return str(address)
+
+
+def plain(text: str) -> str:
+    """Text of the user's program without what would move a terminal's cursor or colour it."""
+    return _CONTROL.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))).expandtabs(4)
+
+
+def cut(text: str, limit: int) -> str:
+    """The first line, no longer than `limit` characters."""
+    line = text.strip().partition("\n")[0].rstrip()
+    return line if len(line) <= limit else line[: limit - 3].rstrip() + "..."
