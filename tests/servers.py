@@ -34,6 +34,8 @@ BUCKET = "scythe-tests"
 _MOTO = """
 import sys
 from moto.server import ThreadedMotoServer
+from werkzeug.serving import WSGIRequestHandler
+WSGIRequestHandler.disable_nagle_algorithm = True
 server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
 server.start()
 print("{}:{}".format(*server.get_host_and_port()), flush=True)
@@ -178,6 +180,8 @@ def s3_proxy(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faul
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    """Or an answer's body waits 40 ms for the client to acknowledge the headers."""
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """Tests are quiet."""
