@@ -110,6 +110,18 @@ class LeafFinished:
 
 
 @dataclass(frozen=True)
+class WorkerReady:
+    """A worker is about to serve an engine."""
+
+    name: str
+    engine: str
+    storage: str
+    experiments: list[str]
+    lanes: int
+    roles: list[str]
+
+
+@dataclass(frozen=True)
 class Notice:
     """A sentence the user should see once: a warning, or why nothing happens."""
 
@@ -129,6 +141,7 @@ Event = (
     | DownloadStarted
     | DownloadAdvanced
     | LeafFinished
+    | WorkerReady
     | Notice
 )
 Listener = Callable[[Event], None]

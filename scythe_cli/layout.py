@@ -100,6 +100,16 @@ def split(first: int, last: int, generation: int) -> str:
     return f"{CONTROL}/split-g{generation}-{first}-{last}.yml"
 
 
+def attempt(row: int, generation: int, number: int) -> str:
+    """The note that a worker is about to run a row over which others may have died."""
+    return f"{CONTROL}/try-g{generation}-{row}-{number}.yml"
+
+
+def survived(row: int, generation: int, number: int) -> str:
+    """The note that the worker of such an attempt lived on."""
+    return f"{CONTROL}/survived-g{generation}-{row}-{number}.yml"
+
+
 _PART = re.compile(r"g(\d+)-(\d+)-(\d+)-(\d+)-(\d+)-(\d+)\.pq")
 
 

@@ -55,6 +55,7 @@ class Options:
 class ExperimentRegistry:
     """The experiments that this process has imported."""
 
+    _included: ClassVar[list[Any]] = []
     _registered: ClassVar[WeakKeyDictionary[Function, Options]] = WeakKeyDictionary()
 
     @classmethod
@@ -101,6 +102,28 @@ class ExperimentRegistry:
             return function
 
         return register
+
+    @classmethod
+    def Include(cls, workflow: Registrable) -> Registrable:  # noqa: N802 - the name that users of the original know
+        """Have workers serve a Hatchet `Workflow` or `Standalone` next to the experiments. It comes back unchanged.
+
+        Raises:
+            EntryPointError: it is neither, or what it takes is no experiment's input.
+        """
+        from scythe_cli.specs import ExperimentInputSpec
+
+        if not hasattr(workflow, "to_proto") or not hasattr(workflow, "input_validator"):
+            raise EntryPointError(f"Include({workflow!r})  must be a Hatchet Workflow or Standalone")
+        takes: Any = workflow.input_validator_type  # type: ignore[attr-defined]  # the SDK is not imported here
+        if not (isinstance(takes, type) and issubclass(takes, ExperimentInputSpec)):
+            raise EntryPointError(f"Include({workflow!r})  must take a model derived from ExperimentInputSpec")
+        cls._included.append(workflow)
+        return workflow
+
+    @classmethod
+    def included(cls) -> list[Any]:
+        """The workflows that were included, in order."""
+        return list(cls._included)
 
     @classmethod
     def experiments(cls) -> Mapping[str, Function]:

@@ -54,6 +54,42 @@ class Ended:
     detail: str
 
 
+@dataclass(frozen=True)
+class WorkerSeen:
+    """A worker that an engine knows to be alive.
+
+    Attributes:
+        name: its own.
+        lanes: specs it runs at a time.
+        busy: leaves it holds, running or waiting for a lane.
+        labels: what it says of itself.
+        serves: whether it would take this run's leaves.
+    """
+
+    name: str
+    lanes: int
+    busy: int
+    labels: dict[str, str]
+    serves: bool
+
+
+@dataclass(frozen=True)
+class Active:
+    """What an engine has under way for a run.
+
+    Attributes:
+        queued: tasks that wait for a worker.
+        running: tasks that a worker has.
+        workers: the live workers.
+        why: why nothing runs, where something should; None otherwise.
+    """
+
+    queued: int
+    running: int
+    workers: list[WorkerSeen]
+    why: str | None
+
+
 class Ticket(Protocol):
     """Work that an engine has taken on."""
 

@@ -1,0 +1,39 @@
+"""Rows that no worker lived through: their outcome is written for them, kind `lost`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scythe_cli import layout, processes
+from scythe_cli.outcomes import LOST, Failure, Outcome, failed_table
+from scythe_cli.parts import PartWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from scythe_cli.engines.plan import Plan
+    from scythe_cli.tree import Range
+
+
+def write_lost(plan: Plan, ranges: Iterable[Range], *, attempts: int, why: str) -> None:
+    """Give every row of the ranges, which lie in one block each, the outcome `lost`."""
+    store = plan.run.store
+    schema = pq.read_schema(pa.BufferReader(store.read(layout.OUTCOME_SCHEMA)))
+    writer = PartWriter(store, generation=plan.generation, flush=0.0, series=int(time.time()))
+    failure = Failure(LOST, LOST, why, "", plan.run.manifest.place)
+    for one in ranges:
+        block = layout.block_of(one.first)
+        specs = pq.read_table(pa.BufferReader(store.read(layout.input_block(block))), columns=[layout.SORT_INDEX])
+        indexes = specs.column(0).slice(one.first - block * layout.BLOCK, len(one)).to_numpy()
+        outcomes = [
+            Outcome(row, int(index), failure, attempts, time.time(), 0.0, processes.host(), "")
+            for row, index in zip(one, indexes, strict=True)
+        ]
+        writer.add_table(block, failed_table(schema, outcomes))
+        writer.write(block)
+    writer.finish()
+    writer.close()
