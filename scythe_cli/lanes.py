@@ -137,7 +137,7 @@ class Queue:
             return total
 
     def cost(self, leaf: Leaf) -> float | None:
-        """Seconds a spec of a leaf takes: as seen, else as others of its run took, else at least its age; or unknown."""
+        """Seconds a spec of a leaf takes: as seen, else as its run's others took, else at least its age; or unknown."""
         if leaf.work.done:
             return leaf.work.cost
         known = self._costs.get(leaf.work.job.key)

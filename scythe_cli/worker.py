@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from scythe_cli.stores.base import Store
 
 Role = Literal["fan", "leaf"]
-PREFETCH = 2
-"""Hatchet slots a lane: the engine refills a slot only once a second, so leaves wait here for a lane."""
+PREFETCH, LEAST_SLOTS = 3, 16
+"""Hatchet slots a lane, and at least: the engine refills a slot only once a second, so leaves wait here for a lane."""
 DURABLE_SLOTS = 100
 """Roots that one worker may follow."""
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off", ""})
@@ -253,7 +253,7 @@ class _Worker:
             warnings.simplefilter("ignore")
             worker = hatchet.worker(
                 serving.name,
-                slots=max(4, PREFETCH * self._slots),
+                slots=max(LEAST_SLOTS, PREFETCH * self._slots),
                 durable_slots=self._settings.durable_slots,
                 labels=self._labels(),
                 workflows=[*tasks, *included],

@@ -28,6 +28,7 @@ from scythe_cli.tree import Range, covers
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from scythe_cli.engines.base import WorkerSeen
     from scythe_cli.engines.hatchet import Stretch
     from scythe_cli.engines.hatchet_tasks import Serving
     from scythe_cli.engines.plan import Plan
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 PULSE = 0.1
 TURN_SECONDS = 0.05
+PATIENCE_SECONDS = 5.0
+"""A leaf that waits for a lane for so long looks whether lanes idle elsewhere."""
 LONG_LEAF = 120.0
 """Seconds of one lane beyond which what is left of a leaf is cut up in any case."""
 SHORT_LEAF = 2.0
@@ -51,13 +54,14 @@ CAREFUL_TRIES = 2
 
 async def run_leaf(serving: Serving, name: str, payload: Stretch, ctx: Any) -> dict[str, Any]:
     """Have the rows run, once a lane is near; see the module."""
-    if serving.draining is not None:
-        await serving.leave()
     plan, progress = await serving.plan(payload)
     lanes = serving.lanes[name]
     await _check_code(serving, plan, lanes)
     work = _LeafTask(serving, plan, progress, lanes, payload, ctx)
-    return {"ok": 1, "rows": await work.run()}
+    try:
+        return {"ok": 1, "rows": await work.run()}
+    except HandedBack:
+        return {"ok": 1, "rows": await work.pass_on()}
 
 
 async def _check_code(serving: Serving, plan: Plan, lanes: Lanes) -> None:
@@ -86,16 +90,25 @@ class _LeafTask:
         self._name = plan.run.manifest.experiment_name
         self._one = Range(payload.first, payload.last)
         self._tries = payload.tries + ctx.retry_count
+        self._came = time.monotonic()
         self._mark: tuple[str, bytes] | None = None
         self._series = int(ctx.step_run_id.replace("-", "")[:6], 16) * 1000 + ctx.retry_count
 
     async def run(self) -> int:
-        """Tell how many rows got their outcome here."""
+        """Tell how many rows got their outcome here. Raises `HandedBack` when others shall run them."""
+        if self._serving.draining is not None:
+            await self._serving.leave()
         if not await self._repeat_splits():
             return 0
         if self._tries:
             return await self._suspicious()
         return await self._turn(alone=False)
+
+    async def pass_on(self) -> int:
+        """Have the stretch enqueued anew for whoever is free. Not a failure, which would cast suspicion on its rows."""
+        child = self._payload.model_copy(update={"first": self._one.first, "last": self._one.last})
+        await self._serving.spawn(self._plan, [(self._name, child, f"{self._one}-p{time.time_ns()}")])
+        return 0
 
     async def _repeat_splits(self) -> bool:
         """What earlier attempts cut off is enqueued, under the same keys; tell whether anything stayed."""
@@ -182,8 +195,7 @@ class _LeafTask:
                 await self._enter(stack, gate)
             everyone = self._serving.lanes.values() if alone else [self._lanes]
             while not all(lanes.idle if alone else lanes.hungry for lanes in everyone):
-                if self._serving.draining is not None:
-                    await self._serving.leave()
+                await self._still_here(alone=alone)
                 await asyncio.sleep(TURN_SECONDS)
             yield
 
@@ -191,12 +203,22 @@ class _LeafTask:
         waiting = asyncio.ensure_future(stack.enter_async_context(gate))
         try:
             while not (await asyncio.wait({waiting}, timeout=PULSE))[0]:
-                if self._serving.draining is not None:
-                    waiting.cancel()
-                    await self._serving.leave()
-        except asyncio.CancelledError:
+                await self._still_here(alone=False)
+        except BaseException:
             waiting.cancel()
             raise
+
+    async def _still_here(self, *, alone: bool) -> None:
+        """Raise `HandedBack` when this worker leaves, or when we wait for long while lanes idle elsewhere."""
+        if self._serving.draining is not None:
+            await self._serving.leave()
+        if not alone and time.monotonic() - self._came > PATIENCE_SECONDS:
+            self._came = time.monotonic()
+            if self._idle_elsewhere(await self._serving.seen(self._plan)):
+                raise HandedBack("others are free")
+
+    def _idle_elsewhere(self, seen: list[WorkerSeen]) -> int:
+        return sum(max(0, one.lanes - one.busy) for one in seen if one.name != self._serving.name)
 
     def _base(self) -> RunWork:
         """What the leaves of a run share, read once."""
@@ -241,7 +263,7 @@ class _LeafTask:
         seconds = cost * leaf.left
         seen = await self._serving.seen(self._plan)
         others = [worker for worker in seen if worker.name != self._serving.name]
-        idle = sum(max(0, worker.lanes - worker.busy) for worker in others)
+        idle = self._idle_elsewhere(seen)
         if not idle and seconds < LONG_LEAF:
             return
         total = size + sum(worker.lanes for worker in others)
