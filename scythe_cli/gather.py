@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 AHEAD = 4
 """Blocks that are read before their turn."""
+READERS = 16
+UPLOADERS = 4
 WRITERS = 2
 """Final tables whose row groups are encoded at a time."""
 
@@ -132,6 +134,7 @@ class _Gather:
         about = {"experiment_id": self._run.id, "partial": missing > 0, "specs": self._ledger.total, "missing": missing}
         with ExitStack() as stack:
             self._about, self._stack = about, stack
+            self._readers = stack.enter_context(ThreadPoolExecutor(READERS, "scythe-read"))
             self._writers = stack.enter_context(ThreadPoolExecutor(WRITERS, "scythe-final"))
             self._open_own()
             seen = 0
@@ -139,8 +142,8 @@ class _Gather:
                 self._add(block)
                 seen += block.outcomes.num_rows
                 self._listener(Gathered(seen))
-        for name, table in self._tables.items():
-            self._run.store.upload(layout.final(name), table.path, consume=True)
+        with ThreadPoolExecutor(UPLOADERS) as pool:
+            list(pool.map(self._upload, self._tables))
         self._mark_gathered(missing)
         return FinalReport(
             tables={name: self._run.store.locate(layout.final(name)) for name in self._tables},
@@ -149,6 +152,9 @@ class _Gather:
             failed=self._tables[layout.ERRORS].rows,
             missing=missing,
         )
+
+    def _upload(self, name: str) -> None:
+        self._run.store.upload(layout.final(name), self._tables[name].path, consume=True)
 
     def _mark_gathered(self, missing: int) -> None:
         if missing:
@@ -214,19 +220,23 @@ class _Gather:
         table = read_part(store, part.key)
         return table, [(name, read_part(store, part.frame_key(name))) for name in _frames_of(table)]
 
+    def _read_specs(self, number: int) -> pa.Table:
+        """The index columns of a block's specs."""
+        data = pa.BufferReader(self._run.store.read(layout.input_block(number)))
+        return pq.read_table(data, columns=self._index.names, use_threads=False)
+
     def _read(self, number: int) -> _Block:
-        store = self._run.store
-        specs = pq.read_table(
-            pa.BufferReader(store.read(layout.input_block(number))), columns=self._index.names, use_threads=False
-        )
+        specs = self._readers.submit(self._read_specs, number)
+        by_part = self._ledger.blocks[number].by_part
+        read = [self._readers.submit(self._read_part, part) for part in by_part]
         rows, held = [], []
-        for part, wanted in self._ledger.blocks[number].by_part.items():
-            table, of_part = self._read_part(part)
+        for wanted, of_part in zip(by_part.values(), read, strict=True):
+            table, frames_of = of_part.result()
             table = table.cast(self._schema) if table.schema.equals(self._schema) else _fill(table, self._schema)
             rows.append(_only(table, wanted, outcomes.ROW))
-            held += [(name, _only(frame, wanted, frames.ROW)) for name, frame in of_part]
+            held += [(name, _only(frame, wanted, frames.ROW)) for name, frame in frames_of]
         joined = pa.concat_tables(rows)
-        return _Block(specs, joined if len(rows) == 1 else joined.sort_by(outcomes.ROW), held)
+        return _Block(specs.result(), joined if len(rows) == 1 else joined.sort_by(outcomes.ROW), held)
 
     def _add(self, block: _Block) -> None:
         table, offset = block.outcomes, (block.outcomes.column(outcomes.ROW)[0].as_py() // layout.BLOCK) * layout.BLOCK

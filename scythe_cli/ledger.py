@@ -110,16 +110,16 @@ class Ledger:
 
 def read_ledger(run: Run) -> Ledger:
     """Read a run's state. Costs the pages of two or three listings, and the parts of blocks that need opening."""
-    marks, aside = _control(run.store)
-    parts = [part for part in list_parts(run.store) if (str(part.block), part.file) not in aside]
-    grouped = by_block(parts)
     with ThreadPoolExecutor(READERS) as pool:
+        control, listed = pool.submit(_control, run.store), pool.submit(list_parts, run.store)
+        final = pool.submit(lambda: list(run.store.list(layout.FINAL)))
+        marks, aside = control.result()
+        parts = [part for part in listed.result() if (str(part.block), part.file) not in aside]
+        grouped = by_block(parts)
         settled = pool.map(lambda some: winners(run.store, some), grouped.values())
         blocks = dict(zip(grouped, settled, strict=True))
     prefix, suffix = f"{layout.FINAL}/", ".pq"
-    finals = sorted(
-        e.key.removeprefix(prefix).removesuffix(suffix) for e in run.store.list(layout.FINAL) if e.key.endswith(suffix)
-    )
+    finals = sorted(e.key.removeprefix(prefix).removesuffix(suffix) for e in final.result() if e.key.endswith(suffix))
     return Ledger(run.store, run.total, parts, blocks, marks, finals)
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 PART_BYTES = 32 << 20
 """A block's outcomes are written when they weigh this much, however young they are."""
 WRITERS = 4
+READERS = 2
 UPLOADERS = 8
 
 
@@ -45,14 +46,16 @@ class _Held:
 
 
 class PartThreads:
-    """The threads that write parts and move output files; several writers may share them."""
+    """The threads that write parts, move output files and read blocks ahead; several writers may share them."""
 
     def __init__(self) -> None:
+        self.readers = ThreadPoolExecutor(READERS, "scythe-block")
         self.writers = ThreadPoolExecutor(WRITERS, "scythe-part")
         self.uploaders = ThreadPoolExecutor(UPLOADERS, "scythe-upload")
 
     def close(self) -> None:
         """Let the threads go. What was not written stays unwritten."""
+        self.readers.shutdown(wait=True, cancel_futures=True)
         self.writers.shutdown(wait=True, cancel_futures=True)
         self.uploaders.shutdown(wait=True, cancel_futures=True)
 
@@ -77,7 +80,7 @@ class PartWriter:
         self._attempt = series
         self._held: dict[int, _Held] = {}
         self._writing: set[Future[None]] = set()
-        self._threads = threads or PartThreads()
+        self.threads = threads or PartThreads()
         self._shared = threads is not None
         self._taken: set[tuple[int, int, int]] = set()
 
@@ -86,7 +89,7 @@ class PartWriter:
         held = self._of(block)
         held.batches.append((header["frames"], buffers))
         held.weight += sum(map(len, buffers))
-        held.uploads += [self._threads.uploaders.submit(self._upload, local, key) for local, key in header["uploads"]]
+        held.uploads += [self.threads.uploaders.submit(self._upload, local, key) for local, key in header["uploads"]]
         if held.weight > PART_BYTES:
             self.write(block)
 
@@ -106,7 +109,7 @@ class PartWriter:
         held = self._held.pop(block, None) or _Held(0.0)
         if then is not None:
             held.callbacks.append(then)
-        self._writing.add(self._threads.writers.submit(self._write, block, held))
+        self._writing.add(self.threads.writers.submit(self._write, block, held))
 
     def tick(self) -> None:
         """Write what is due. Raises what a write failed with: `StoreError` and its like."""
@@ -130,7 +133,7 @@ class PartWriter:
     def close(self) -> None:
         """Let its own threads go. What was not written stays unwritten."""
         if not self._shared:
-            self._threads.close()
+            self.threads.close()
 
     def _settle(self) -> None:
         done = {future for future in self._writing if future.done()}

@@ -25,6 +25,7 @@ from scythe_cli.pool import NO_SERVER, Death, LaneHandle, Message, Pool, Take, d
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
     from scythe_cli.config import MaxFailures
     from scythe_cli.events import Listener
@@ -53,6 +54,9 @@ STOPPED = "stopped"
 CONFIRM_SECONDS = 0.02
 HURRY_SECONDS = 0.01
 PROGRESS_SECONDS = 0.1
+
+
+KEPT_BLOCKS = 8
 
 
 class Source(Protocol):
@@ -105,7 +109,7 @@ class RunWork:
     canary: bool = False
     alike: dict[tuple[str, str, str], int] = field(default_factory=dict)
     cost: float | None = None
-    blocks: dict[int, bytes] = field(default_factory=dict)
+    blocks: dict[int, Future[bytes]] = field(default_factory=dict)
     left_in_block: dict[int, int] = field(default_factory=dict)
     name: str = ""
     over: Callable[[BaseException | None], None] | None = None
@@ -123,18 +127,21 @@ class RunWork:
             self.closed = True
             self.over(failure)
 
-    def block(self, number: int) -> bytes:
-        """The parquet of one block's specs; a few are kept."""
+    def block(self, number: int) -> Future[bytes]:
+        """The parquet of one block's specs, once it is read; a few are kept. Nobody's clock waits for a store."""
         if number not in self.blocks:
-            while len(self.blocks) > 8:
+            while len(self.blocks) > KEPT_BLOCKS:
                 del self.blocks[next(iter(self.blocks))]
-            self.blocks[number] = self.store.read(layout.input_block(number))
+            key = layout.input_block(number)
+            self.blocks[number] = self.writer.threads.readers.submit(self.store.read, key)
         return self.blocks[number]
 
     def sort_index(self, row: int) -> int:
         """The sort_index of one row."""
         block = layout.block_of(row)
-        column = pq.read_table(pa.BufferReader(self.block(block)), columns=[layout.SORT_INDEX], use_threads=False)
+        column = pq.read_table(
+            pa.BufferReader(self.block(block).result()), columns=[layout.SORT_INDEX], use_threads=False
+        )
         value = column.column(0)[row - block * layout.BLOCK].as_py()
         assert isinstance(value, int)  # noqa: S101 - the column's type, for the type checker
         return value
@@ -189,6 +196,7 @@ class Supervisor:
         self._witnesses: Counter[tuple[str, int]] = Counter()
         self._hurry = False
         self._allowance = allowance
+        self._awaited: Future[bytes] | None = None
         self._orders: deque[tuple[RunWork, int, float | None]] = deque()
 
     def give_up(self, leaf: RunWork, rows: int, *, grace: float | None = None) -> None:
@@ -252,12 +260,17 @@ class Supervisor:
             try:
                 run.writer.tick()
             except ScytheError as exc:
-                if run.over is None:
-                    raise
-                run.close(exc)
-                self._release(run, time.monotonic())
+                self._fail(run, exc)
             if run.closed and not any(take.owner is run for lane in self._pool.lanes.values() for take in lane.takes):
                 del self._runs[key]
+
+    def _fail(self, run: RunWork, failure: BaseException | None) -> None:
+        """The store failed a leaf, which ends alone; or a run, which ends all."""
+        assert failure is not None  # noqa: S101 - it is called with what was raised
+        if run.over is None or not isinstance(failure, ScytheError):
+            raise failure
+        run.close(failure)
+        self._release(run, time.monotonic())
 
     def _obey(self) -> None:
         """Give up the rows of leaves that were asked for."""
@@ -324,7 +337,25 @@ class Supervisor:
             if take is None:
                 self._share(idle)
                 return
-            self._pool.give(lane, take, take.owner.block(take.block))
+            block = self._block(take)
+            if block is None:
+                return
+            self._pool.give(lane, take, block)
+
+    def _block(self, take: Take) -> bytes | None:
+        """The specs of a take; None while they are on their way, and the take waits at the head of the queue."""
+        run: RunWork = take.owner
+        reading = run.block(take.block)
+        if reading.done() and reading.exception() is None:
+            return reading.result()
+        self._ready.appendleft(take)
+        if reading is not self._awaited:
+            self._awaited = reading
+            reading.add_done_callback(lambda _: self._pool.wake())
+        if reading.done():
+            del run.blocks[take.block]
+            self._fail(run, reading.exception())
+        return None
 
     def _queues(self, lane: LaneHandle) -> bool:
         """Whether a lane that still has work should get its next take now."""

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -65,7 +66,14 @@ class GuidedSource:
         if size < len(one):
             self._left.appendleft(type(one)(one.first + size, one.last))
         self._rows -= size
+        self._read_ahead(layout.block_of(one.first))
         return self._run, layout.block_of(one.first), rows
+
+    def _read_ahead(self, block: int) -> None:
+        """Have the next block's specs at hand when its turn comes."""
+        for ahead in islice(self._left, 2):
+            if (number := layout.block_of(ahead.first)) != block:
+                self._run.block(number)
 
     def _size(self, cost: float | None, lanes: int) -> int:
         if cost is None:

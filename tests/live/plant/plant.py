@@ -4,7 +4,7 @@ import shutil
 import time
 from pathlib import Path
 
-import polars as pl
+import pyarrow as pa
 
 from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry, FileReference
 
@@ -42,7 +42,7 @@ def plant(spec: Input, tempdir: Path) -> Output:
     if spec.tariff is not None:
         copied = tempdir / "tariff.txt"
         shutil.copyfile(spec.tariff, copied)
-    hours = pl.DataFrame({"hour": [1, 2], "x": [spec.a, -spec.a]})
+    hours = pa.table({"hour": [1, 2], "x": [spec.a, -spec.a]})
     return Output(name=spec.weather.name, text=text, report=report, copy_of_tariff=copied, dataframes={"hourly": hours})
 
 
