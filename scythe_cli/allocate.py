@@ -304,7 +304,10 @@ class Remaining:
 def remaining(run: Run, *, failed: bool = True, missing: bool = True) -> Remaining:
     """Read from the run's directory what is left to do."""
     ledger = read_ledger(run)
-    again = ledger.failed_rows() if failed and ledger.failed else []
+    try:
+        again = ledger.failed_rows() if failed and ledger.failed else []
+    except parts.CorruptPart:
+        return remaining(run, failed=failed, missing=missing)
     return Remaining(
         missing=ledger.missing() if missing else [],
         failed=again,

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LASTS = 30.0
 RENEW_EVERY = 10.0
+KEEP = 3
+"""Superseded leases that stay; older ones are removed, or a month's run would leave a hundred thousand."""
 RETRY_EVERY = 1.0
 RELEASE_SECONDS = 5.0
 """A renewal that hangs in a store that is away is not waited for."""
