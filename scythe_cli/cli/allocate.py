@@ -40,7 +40,9 @@ Bumps = Literal["major", "minor", "patch", "keep"]
 
 
 def allocate(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The experiment file.")] = Path("experiment.yml"),
+    file: Annotated[Path, typer.Argument(metavar="FILE", readable=False, help="The experiment file.")] = Path(
+        "experiment.yml"
+    ),
     *,
     bump: Annotated[Bumps | None, typer.Option(help="Count the version up from the latest run's.")] = None,
     version: Annotated[str | None, typer.Option(metavar="X.Y.Z", help="Give the version yourself.")] = None,

@@ -1,0 +1,231 @@
+"""`scythe allocate`: what it says on both streams, what it leaves, and how it ends."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from command import FILE, MODULE, SCYTHE, Done, environment, installed, project, runs, scythe, tree
+
+SOME_FAIL = "x,how\n1,well\n2,badly\n3,well\n4,badly\n5,well\n"
+PLACE = "double (doubles.py:23)"
+
+
+@pytest.fixture(scope="module")
+def some_fail(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
+    folder = project(tmp_path_factory.mktemp("some"), SOME_FAIL)
+    return folder, installed("allocate", "experiment.yml", "--bump", "minor", cwd=folder)
+
+
+def test_what_is_said_and_where(some_fail: tuple[Path, Done]) -> None:
+    folder, done = some_fail
+    (run,) = runs(folder)
+    run_id = f"doubles/v1.0.0/{run.name}"
+    assert done.code == 1
+    first, *rest = done.out.splitlines()
+    assert re.fullmatch(r"3 succeeded, 2 failed in \d+(\.\d)? s", first)
+    assert rest == [
+        f"  scalars  3 rows  scythe-runs/{run_id}/final/scalars.pq",
+        "  errors   2 rows  .../final/errors.pq",
+        f"2x ValueError: cannot double 2.0 in {PLACE}, spec 1",
+    ]
+    assert done.err.splitlines() == [
+        "doubles v1.0.0: 5 specs valid",
+        f"run  {run_id}   local, 2 lanes",
+        "next: scythe status doubles --errors",
+    ]
+
+
+def test_the_first_run_is_1_0_0_and_a_bump_counts_from_the_latest(some_fail: tuple[Path, Done]) -> None:
+    folder, _ = some_fail
+    plan = "  run      scythe-runs/doubles/v{}/<time>"
+    for flags, version in [
+        (["--bump", "major"], "2.0.0"),
+        (["--bump", "minor"], "1.1.0"),
+        (["--bump", "patch"], "1.0.1"),
+        (["--version", "v3.2.1"], "3.2.1"),
+        ([], "1.0.0"),
+    ][::2]:
+        assert plan.format(version) in scythe("allocate", "--dry-run", *flags, cwd=folder).out.splitlines()
+
+
+def test_json_is_one_document_and_the_exit_code_stays(tmp_path: Path) -> None:
+    folder = project(tmp_path, SOME_FAIL)
+    done = scythe("allocate", "--json", "--set", "run.workers=1", cwd=folder)
+    assert done.code == 1
+    document = done.json("allocate")
+    (run,) = runs(folder)
+    assert document["address"] == str(run)
+    assert (document["total"], document["succeeded"], document["failed"], document["missing"]) == (5, 3, 2, 0)
+    assert document["rows"] == {"scalars": 3, "errors": 2}
+    assert document["tables"]["errors"] == str(run / "final" / "errors.pq")
+    assert "1 lane\n" in done.err
+
+
+def test_limit_no_wait_and_another_folder(tmp_path: Path) -> None:
+    project(tmp_path / "sub")
+    done = scythe("allocate", "sub/experiment.yml", "--limit", "1", "--no-wait", "--storage", "there", cwd=tmp_path)
+    assert done.code == 0
+    assert re.match(r"1 succeeded, 0 failed in .*\n  scalars  1 row   there/doubles/v1.0.0/", done.out)
+    assert "--no-wait: the local engine lives in this command, which runs to the end\n" in done.err
+    assert done.err.endswith("next: scythe download doubles --storage there\n")
+    again = scythe("status", "doubles", "--storage", "there", cwd=tmp_path)
+    assert again.code == 0
+    assert "  1 of 1 spec done, 0 failed" in again.out
+
+
+def test_a_dry_run_writes_nothing_and_tells_the_leaves(tmp_path: Path) -> None:
+    folder = project(tmp_path, file=FILE.replace("retries", "leaf_size: 2, retries"))
+    before = tree(folder)
+    done = scythe("allocate", "--dry-run", cwd=folder)
+    assert done.end == (
+        0,
+        "doubles: 3 specs valid; a dry run, nothing was written\n"
+        "  run      scythe-runs/doubles/v1.0.0/<time>\n"
+        "  files    0 input files to upload\n"
+        "  leaves   2 of at most 2 specs, in 1 block\n"
+        "  objects  14 or more\n",
+        "",
+    )
+    document = scythe("allocate", "--dry-run", "--json", "--limit", "1", cwd=folder).json("plan")
+    assert (document["n_specs"], document["leaves"], document["largest_leaf"]) == (1, 1, 1)
+    assert tree(folder) == before
+
+
+def test_a_probe_without_a_terminal_tells_and_stops(tmp_path: Path) -> None:
+    folder = project(tmp_path, SOME_FAIL)
+    before = tree(folder)
+    done = scythe("allocate", "--probe", "3", cwd=folder)
+    assert done.code == 0
+    told = done.out.splitlines()
+    assert told[0] == "doubles: 3 specs probed, 0 failed"
+    assert [line[:11] for line in told[1:]] == ["  a spec   ", "  all      ", "  here     ", "  objects  "]
+    assert done.err == "next: the same with --yes runs them all\n"
+    assert tree(folder) == before
+
+
+def test_a_probe_as_json_is_one_document_and_with_yes_the_runs(tmp_path: Path) -> None:
+    folder = project(tmp_path, "x,how\n1,badly\n2,well\n")
+    document = scythe("allocate", "--probe", "9", "--json", cwd=folder).json("estimate")
+    assert (document["probed"], document["n_specs"], document["failed"]) == (2, 2, 1)
+    assert document["failures"][0]["error_type"] == "ValueError"
+    assert not runs(folder)
+    done = scythe("allocate", "--probe", "1", "--json", "--yes", cwd=folder)
+    assert done.code == 1
+    assert done.json("allocate")["succeeded"] == 1
+    assert "doubles: 1 spec probed, 1 failed\n" in done.err
+
+
+def test_one_spec_alone(some_fail: tuple[Path, Done]) -> None:
+    folder, _ = some_fail
+    before = tree(folder)
+    done = scythe("allocate", "experiment.yml", "--only", "0", "--inline", "--json", cwd=folder)
+    assert (done.code, done.err) == (0, "doubling 1.0\n")
+    assert done.out == '{\n  "double": 2.0,\n  "note": null,\n  "count": null\n}\n'
+    done = scythe("allocate", "--only", "1", "--inline", cwd=folder)
+    assert (done.code, done.out) == (1, "doubling 2.0\n")
+    assert done.err.startswith(
+        f'Traceback (most recent call last):\n  File "{folder}/doubles.py", line 23, in double\n'
+    )
+    done = scythe("allocate", "--only", "9", "--inline", cwd=folder)
+    assert done.end == (3, "", "error: no spec has sort_index 9; the table has 5 specs\n")
+    assert tree(folder) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_how_to_go_on_and_resume_finishes_it(tmp_path: Path, number: signal.Signals) -> None:
+    folder = project(tmp_path, "x,how\n1,well\n2,well\n3,slowly\n4,slowly\n5,slowly\n")
+    process = subprocess.Popen(
+        [SCYTHE, "allocate", "--set", "run.flush=10ms", "--json"], cwd=folder, env=environment(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while len(list(folder.glob("scythe-runs/*/*/*/scatter-gather/output/*/*.pq"))) < 1:
+        assert time.monotonic() < deadline, tree(folder)
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    (run,) = runs(folder)
+    run_id = f"doubles/v1.0.0/{run.name}"
+    stopped = Done(process.returncode, out, err)
+    assert stopped.code == 130
+    assert stopped.json("allocate")["state"] == "incomplete"
+    assert stopped.err.splitlines()[-2:] == [
+        f"interrupted; {stopped.json('allocate')['succeeded']} of 5 specs are done and kept",
+        f"next: scythe allocate --resume {run_id}",
+    ]
+    if number == signal.SIGTERM:
+        return
+    assert scythe("gather", cwd=folder).code == 5
+    (folder / "go").touch()
+    done = scythe("allocate", "--resume", run_id, cwd=folder)
+    assert (done.code, runs(folder)) == (0, [run])
+    assert done.out.startswith("5 succeeded, 0 failed in ")
+    assert re.search(rf"resuming {run_id}: \d specs? to run \(\d missing\), \d kept\n", done.err)
+    again = scythe("allocate", "--resume", "doubles", "--json", cwd=folder)
+    assert (again.code, again.json("allocate")["succeeded"]) == (0, 5)
+    assert f"{run_id}: nothing to run; 5 of 5 specs have their outcome\n" in again.err
+
+
+def test_resume_runs_the_failed_again_with_the_frozen_settings(tmp_path: Path) -> None:
+    folder = project(tmp_path, "x,how\n1,well\n2,badly\n")
+    assert scythe("allocate", cwd=folder).code == 1
+    (folder / "doubles.py").write_text(MODULE.replace('== "badly"', '== "never"'))
+    (folder / "specs.csv").write_text("x\n7\n")
+    refused = scythe("allocate", "--resume", "doubles", cwd=folder)
+    assert refused.code == 2
+    assert "the code of doubles:double has changed since doubles/v1.0.0/" in refused.err
+    assert refused.err.endswith("hint: add --allow-changed-code to run the rest with the code as it is now\n")
+    nothing = scythe("allocate", "--resume", "doubles", "--missing", cwd=folder)
+    assert (nothing.code, nothing.out.splitlines()[0][:21]) == (0, "1 succeeded, 1 failed")
+    done = scythe("allocate", "--resume", "doubles", "--failed", "--allow-changed-code", cwd=folder)
+    assert done.code == 0
+    assert "1 spec to run (1 failed before), 1 kept" in done.err
+    (run,) = runs(folder)
+    assert pl.read_parquet(run / "final" / "scalars.pq")["double"].to_list() == [2.0, 4.0]
+
+
+def test_a_run_that_is_stopped_says_why_and_exits_5(tmp_path: Path) -> None:
+    folder = project(tmp_path, "x,how\n" + "1,badly\n" * 30)
+    done = scythe("allocate", cwd=folder)
+    (run,) = runs(folder)
+    assert done.code == 5
+    assert re.fullmatch(rf"\d+x ValueError: cannot double 1.0 in {re.escape(PLACE)}, spec \d+\n", done.out)
+    assert "error: the first 2" in done.err
+    assert f"hint: scythe status doubles/v1.0.0/{run.name} --errors   then, when it is mended:   " in done.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--bump", "minor", "--version", "1.2.3"], "--bump and --version exclude each other\nhint: give one of them"),
+        (["--only", "3"], "--only and --inline go together\nhint: scythe allocate --only SORT_INDEX --inline"),
+        (["--inline"], "--only and --inline go together\nhint: scythe allocate --only SORT_INDEX --inline"),
+        (["--resume", "a", "--bump", "major"], "--resume goes on with a run as it is: it does not take --bump"),
+        (["--resume", "a", "--dry-run"], "--resume goes on with a run as it is: it does not take --dry-run"),
+        (["--failed"], "--failed and --missing choose what --resume runs\nhint: add --resume RUN"),
+        (["--dry-run", "--probe", "3"], "--probe and --dry-run exclude each other\nhint: give one of them"),
+        (
+            ["--allow-changed-code"],
+            "--allow-changed-code is about the run that --resume goes on with\nhint: add --resume RUN",
+        ),
+        (
+            ["--limit", "0"],
+            "Invalid value for '--limit': Input should be greater than or equal to 1\nhint: scythe allocate --help",
+        ),
+        (["--version", "1.2"], "'1.2' is not a version: write three numbers, as in v1.2.3"),
+        (["--set", "run.timout=3"], "--set run.timout=3  run.timout is not a setting. Did you mean 'timeout'?"),
+        (["--engine", "locl"], "--engine locl  engine is 'locl': must be 'local' or 'hatchet'. Did you mean 'local'?"),
+    ],
+)
+def test_flags_that_do_not_go_together(tmp_path: Path, flags: list[str], told: str) -> None:
+    folder = project(tmp_path)
+    before = tree(folder)
+    assert scythe("allocate", *flags, cwd=folder).end == (2, "", f"error: {told}\n")
+    assert tree(folder) == before
