@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import math
 import time
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -41,7 +40,9 @@ TURN_SECONDS = 0.05
 PATIENCE_SECONDS = 5.0
 """A leaf that waits for a lane for so long looks whether lanes idle elsewhere."""
 LONG_LEAF = 120.0
-"""Seconds of one lane beyond which what is left of a leaf is cut up in any case."""
+"""Seconds of one lane beyond which a leaf is cut up while the engine cannot say who idles."""
+SETTLE_SECONDS = 3.0
+"""After cutting up a leaf, the engine needs so long to hand the pieces out."""
 SHORT_LEAF = 2.0
 """Seconds of this worker's lanes below which nothing is cut off, even for lanes that idle elsewhere."""
 PIECE_SECONDS = (1.0, 60.0)
@@ -256,26 +257,27 @@ class _LeafTask:
         return leaf.work.done
 
     async def _share(self, leaf: Leaf) -> None:
-        """Cut off the rest of a slow leaf and have it enqueued."""
-        cost, size = self._lanes.queue.cost(leaf), self._lanes.size
-        if cost is None or cost * leaf.left / size < SHORT_LEAF:
+        """Cut off what lanes that idle elsewhere could do of a slow leaf, and have it enqueued."""
+        cost, size, serving = self._lanes.queue.cost(leaf), self._lanes.size, self._serving
+        if cost is None or cost * leaf.left / size < SHORT_LEAF or time.monotonic() - serving.shared < SETTLE_SECONDS:
             return
-        seconds = cost * leaf.left
-        seen = await self._serving.seen(self._plan)
-        others = [worker for worker in seen if worker.name != self._serving.name]
+        seen = await serving.seen(self._plan)
         idle = self._idle_elsewhere(seen)
-        if not idle and seconds < LONG_LEAF:
+        if not seen and cost * leaf.left > LONG_LEAF:
+            idle = 2 * size
+        left = leaf.left
+        keep = max(0, min(left * size // (size + idle), left - idle))
+        if not idle or keep >= left:
             return
-        total = size + sum(worker.lanes for worker in others)
-        least, most = PIECE_SECONDS
-        piece = max(1, int(min(max(seconds / (3 * total), least), most) / cost))
-        keep = size * math.ceil(SHORT_LEAF / cost) if cost < SHORT_LEAF else (0 if idle else size)
-        if keep >= leaf.left:
-            return
+        serving.shared = time.monotonic()
         rest = self._lanes.cut(leaf, keep)
         if not rest:
             return
-        split = Split(Range(self._one.first, rest[0].first - 1), covers(rest, min(piece, layout.BLOCK)))
+        least, most = PIECE_SECONDS
+        rows = sum(map(len, rest))
+        piece = int(min(max(cost * rows / (3 * idle), least), most) / cost)
+        pieces = covers(rest, max(1, min(piece, -(-rows // idle), layout.BLOCK)))
+        split = Split(Range(self._one.first, rest[0].first - 1), pieces)
         await asyncio.to_thread(write_split, self._plan, self._one, split)
-        await self._enqueue(split.pieces)
+        await self._enqueue(pieces)
         self._one = split.keep or self._one

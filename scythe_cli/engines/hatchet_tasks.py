@@ -60,6 +60,7 @@ class Serving:
         any_code: take leaves of runs whose code differs.
         listener: hears what becomes of leaves.
         draining: when the worker was asked to leave, on the monotonic clock.
+        shared: when a leaf was last cut up for others, likewise.
     """
 
     hatchet: Hatchet
@@ -70,6 +71,7 @@ class Serving:
     any_code: bool
     listener: Listener
     draining: float | None = None
+    shared: float = 0.0
     gates: dict[str, asyncio.Lock] = field(default_factory=dict)
     _plans: OrderedDict[tuple[str, int], tuple[Plan, Progress]] = field(default_factory=OrderedDict)
     _seen: tuple[float, list[WorkerSeen]] = (0.0, [])
