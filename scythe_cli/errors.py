@@ -53,6 +53,8 @@ class ScytheError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # for tracebacks; the commands show message and hint themselves
 
     def __str__(self) -> str:
         return self.message

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING
 
 from scythe_cli.errors import Interrupted, NotFinishedError, ScytheError
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from scythe_cli.allocate import Allocation
     from scythe_cli.engines.base import Ticket, Work
     from scythe_cli.events import Event, Listener
+
+WAKE_SECONDS = 0.2
+"""The main thread looks up this often: a signal that reaches another thread does not break a wait without an end."""
 
 
 class Ref:
@@ -95,7 +98,7 @@ class Ref:
         """Wait through any number of Ctrl-C: the first asks the run to end, the second ends it."""
         while not self._future.done():
             try:
-                self._future.exception()
+                wait([self._future], timeout=WAKE_SECONDS)
             except KeyboardInterrupt:
                 self._ticket.stop()
 
