@@ -156,7 +156,7 @@ def test_a_storage_that_may_not_be_written_is_4(tmp_path: Path) -> None:
     _open_way(tmp_path)
     done = scythe("allocate", cwd=folder, as_nobody=True)
     assert (done.code, done.out) == (4, "")
-    assert f"error: {folder}/scythe-runs/doubles" in done.err
+    assert f"error: cannot write {folder}/scythe-runs/doubles" in done.err
     assert "Permission denied" in done.err
     assert tree(folder) == before
 

@@ -1,0 +1,282 @@
+"""`scythe status`, `gather`, `download` and `cancel`: every form of RUN, their words and their documents."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from command import FILE, MODULE, SCYTHE, Done, check, environment, installed, project, runs, scythe, together, tree
+
+SOME_FAIL = "x,how\n1,well\n2,badly\n3,well\n"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of v1.0.0, v1.1.0 and v2.0.0, the latest of them in time v1.1.0."""
+    folder = project(tmp_path_factory.mktemp("home"), SOME_FAIL)
+    for version in ("1.0.0", "2.0.0", "1.1.0"):
+        assert scythe("allocate", "--version", version, cwd=folder).code == 1
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ids(home: Path) -> list[str]:
+    return [str(run.relative_to(home / "scythe-runs")) for run in runs(home)]
+
+
+def test_every_form_of_run(home: Path, ids: list[str]) -> None:
+    first, second, third = ids
+    wanted = {
+        "doubles": third,
+        "doubles/v1": second,
+        "doubles/1": second,
+        "doubles/v1.0": first,
+        "doubles/v1.0.0": first,
+        first: first,
+        f"{home}/scythe-runs/{first}": first,
+        f"scythe-runs/{first}/": first,
+        "experiment.yml": third,
+        f"{home}/experiment.yml": third,
+    }
+    ended = together({run: (["status", run, "--json"], home) for run in wanted})
+    assert {run: (done.code, json.loads(done.out)["run"]) for run, done in ended.items()} == {
+        run: (0, run_id) for run, run_id in wanted.items()
+    }
+
+
+def test_a_run_is_found_from_elsewhere(home: Path, ids: list[str], tmp_path: Path) -> None:
+    for arguments, env in [
+        (["--storage", str(home / "scythe-runs")], {}),
+        ([], {"SCYTHE_STORAGE": str(home / "scythe-runs")}),
+    ]:
+        done = scythe("status", "doubles", "--json", *arguments, cwd=tmp_path, env=env)
+        assert (done.code, done.json("status")["run"]) == (0, ids[2])
+    moved = tmp_path / "moved"
+    shutil.copytree(home / "scythe-runs", moved)
+    done = scythe("gather", f"moved/{ids[0]}", "--json", cwd=tmp_path)
+    assert done.json("gather")["tables"]["scalars"] == str(moved / ids[0] / "final" / "scalars.pq")
+
+
+@pytest.mark.parametrize("command", ["status", "gather", "download", "cancel"])
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        ("duobles", "no run matches 'duobles' in {storage}. Did you mean 'doubles'?"),
+        ("doubles/v3", "no run matches 'doubles/v3' in {storage}."),
+        ("doubles/v1.0.0/2020-01-01_00-00-00", "no run matches 'doubles/v1.0.0/2020-01-01_00-00-00' in {storage}."),
+    ],
+)
+def test_a_run_that_is_not_there_is_3_with_the_nearest(
+    home: Path, ids: list[str], command: str, run: str, message: str
+) -> None:
+    done = scythe(command, run, cwd=home)
+    assert (done.code, done.out) == (3, "")
+    said, hint = done.err.splitlines()
+    assert said == "error: " + message.format(storage=home / "scythe-runs")
+    assert hint.startswith("hint: the latest runs: ")
+    assert set(hint.removeprefix("hint: the latest runs: ").split(", ")) == set(ids)
+
+
+def test_without_run_and_without_file(tmp_path: Path) -> None:
+    told = "error: no RUN is given, and experiment.yml is not here\nhint: scythe status lists the latest runs\n"
+    for command in ("gather", "download", "cancel"):
+        assert scythe(command, cwd=tmp_path).end == (2, "", told)
+    assert scythe("status", cwd=tmp_path).end == (0, "no runs in scythe-runs\n", "next: scythe init DIR\n")
+    assert tree(tmp_path) == {}
+
+
+def test_status_of_one(home: Path, ids: list[str]) -> None:
+    done = installed("status", "doubles", cwd=home)
+    heading, counts, *tables = done.out.splitlines()
+    assert (done.code, done.err) == (0, f"next: scythe status {ids[2]} --errors\n")
+    assert heading == f"{ids[2]}   gathered"
+    assert counts.startswith("  3 of 3 specs done, 1 failed   ")
+    assert tables == [f"  scalars  scythe-runs/{ids[2]}/final/scalars.pq", "  errors   .../final/errors.pq"]
+
+
+def test_the_errors_of_one(home: Path, ids: list[str]) -> None:
+    done = scythe("status", "doubles/v1.0.0", "--errors", cwd=home)
+    assert done.code == 0
+    assert done.out.splitlines()[4:] == [
+        "",
+        "1x ValueError: cannot double 2.0 in double (doubles.py:23), spec 1",
+        "  kind     exception, 1 attempt",
+        "  inputs   x=2.0, how='badly'",
+        "  message  neither now nor later",
+        "  log      doubling 2.0",
+        "  alone    scythe allocate --only 1 --inline",
+    ]
+    assert done.err == f"next: scythe download {ids[0]}\n"
+    (group,) = scythe("status", "--errors", "--json", cwd=home).json("status")["failures"]
+    assert (group["count"], group["sort_index"], group["inputs"]) == (1, 1, {"x": 2.0, "how": "badly"})
+    alone = scythe("allocate", "--only", "1", "--inline", cwd=home)
+    assert (alone.code, alone.err.splitlines()[-2:]) == (
+        1,
+        ["ValueError: cannot double 2.0", "neither now nor later"],
+    )
+
+
+def test_the_command_that_runs_one_spec_fits_the_folder(home: Path, tmp_path: Path) -> None:
+    done = scythe("status", f"{home}/experiment.yml", "--errors", cwd=tmp_path)
+    assert f"  alone    scythe allocate {home}/experiment.yml --only 1 --inline\n" in done.out
+    done = scythe("status", "doubles", "--errors", "--storage", home / "scythe-runs", cwd=tmp_path)
+    assert "  alone    in the experiment's folder: scythe allocate --only 1 --inline\n" in done.out
+
+
+def test_the_latest_runs(home: Path, ids: list[str]) -> None:
+    done = scythe("status", cwd=home)
+    width = len(ids[0])
+    assert (done.code, done.err) == (0, f"next: scythe status {ids[1]}\n")
+    assert done.out.splitlines() == [
+        f"{'run':<{width}}  state     done  failed",
+        *(f"{run}  gathered   3/3       1" for run in (ids[1], ids[2], ids[0])),
+    ]
+    document = scythe("status", "--json", cwd=home).json("runs")
+    assert document["storage"] == str(home / "scythe-runs")
+    assert [run["run"] for run in document["runs"]] == [ids[1], ids[2], ids[0]]
+    for run in document["runs"]:
+        check(run, "status")
+    assert document["runs"][0] == scythe("status", ids[1], "--json", cwd=home).json("status") | {"failures": []}
+
+
+def test_the_table_does_not_read_the_parts_of_a_gathered_run(home: Path, ids: list[str], tmp_path: Path) -> None:
+    shutil.copytree(home / "scythe-runs", tmp_path / "scythe-runs")
+    for part in tmp_path.glob("scythe-runs/*/*/*/scatter-gather/output"):
+        shutil.rmtree(part)
+    assert scythe("status", cwd=tmp_path).out == scythe("status", cwd=home).out
+    assert "0 of 3 specs done" in scythe("status", ids[0], cwd=tmp_path).out
+
+
+def test_watch_ends_with_the_run(home: Path, ids: list[str]) -> None:
+    done = scythe("status", "--watch", cwd=home)
+    assert (done.code, done.out.splitlines()[0]) == (0, f"{ids[2]}   gathered")
+    assert scythe("status", "--watch", "--json", cwd=home).json("status")["run"] == ids[2]
+
+
+def test_gather(home: Path, ids: list[str]) -> None:
+    done = scythe("gather", "doubles/v1.0.0", cwd=home)
+    assert done.end == (
+        0,
+        f"{ids[0]}   2 succeeded, 1 failed\n"
+        f"  scalars  2 rows  scythe-runs/{ids[0]}/final/scalars.pq\n"
+        "  errors   1 row   .../final/errors.pq\n",
+        f"next: scythe download {ids[0]}\n",
+    )
+    document = scythe("gather", "--json", cwd=home).json("gather")
+    assert (document["succeeded"], document["failed"], document["missing"]) == (2, 1, 0)
+
+
+def test_download(home: Path, ids: list[str], tmp_path: Path) -> None:
+    storage = ["--storage", str(home / "scythe-runs")]
+    done = scythe("download", "doubles/v1.0.0", *storage, cwd=tmp_path)
+    said, *tables = done.out.splitlines()
+    assert done.code == 0
+    assert said.startswith(f"{ids[0]}   2 files fetched (")
+    assert said.endswith("), 2 files in doubles-v1.0.0")
+    assert tables == ["  scalars  doubles-v1.0.0/final/scalars.pq", "  errors   .../final/errors.pq"]
+    again = scythe("download", "doubles/v1.0.0", *storage, cwd=tmp_path)
+    assert again.out.startswith(f"{ids[0]}   0 files fetched (0 bytes), 2 files in ")
+    document = scythe("download", ids[1], "there", "--files", "--json", *storage, cwd=tmp_path).json("download")
+    assert (document["fetched_files"], document["folder"]) == (2, str(tmp_path / "there"))
+    done = scythe("download", ids[1], "other", "--filter", "nothing", *storage, cwd=tmp_path)
+    assert (done.code, done.out) == (3, "")
+    (tmp_path / "a-file").touch()
+    done = scythe("download", ids[1], "a-file", *storage, cwd=tmp_path)
+    assert (done.code, done.out) == (4, "")
+
+
+def test_cancel_of_a_complete_run(home: Path, ids: list[str]) -> None:
+    done = scythe("cancel", cwd=home)
+    assert done.end == (0, f"{ids[2]} is complete; there is nothing to cancel\n", "")
+    assert scythe("cancel", "--json", cwd=home).json("cancel")["done"] == 3
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, dict[str, Done]]:
+    """A run that is watched, cancelled while it is under way, and looked at from every side."""
+    folder = project(tmp_path_factory.mktemp("cut"), "x,how\n1,well\n2,slowly\n3,slowly\n")
+    process = subprocess.Popen(
+        [SCYTHE, "allocate", "--set", "run.flush=10ms"], cwd=folder, env=environment(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    ended = {}
+    while not list(folder.glob("scythe-runs/*/*/*/scatter-gather/output/*/*.pq")):
+        assert process.poll() is None, process.communicate()
+    ended["running"] = scythe("status", "doubles", cwd=folder)
+    ended["resume while it runs"] = scythe("allocate", "--resume", "doubles", cwd=folder)
+    ended["cancel"] = scythe("cancel", cwd=folder)
+    ended["cancel again"] = scythe("cancel", cwd=folder)
+    out, err = process.communicate(timeout=60)
+    ended["allocate"] = Done(process.returncode, out, err)
+    ended["status"] = scythe("status", "doubles", cwd=folder)
+    ended["gather"] = scythe("gather", cwd=folder)
+    ended["download"] = scythe("download", cwd=folder)
+    ended["partial"] = scythe("gather", "--partial", cwd=folder)
+    ended["resume"] = scythe("allocate", "--resume", "doubles", cwd=folder)
+    (run,) = runs(folder)
+    return folder, f"doubles/v1.0.0/{run.name}", ended
+
+
+def test_a_run_under_way(cut: tuple[Path, str, dict[str, Done]]) -> None:
+    _, run, ended = cut
+    assert ended["running"].code == 0
+    assert ended["running"].out.startswith(f"{run}   running (by process ")
+    assert "\n  1 of 3 specs done, 0 failed" in ended["running"].out
+    assert ended["running"].err == f"next: scythe status {run} --watch\n"
+    assert ended["resume while it runs"].code == 5
+    assert "error: the run is held by process " in ended["resume while it runs"].err
+
+
+def test_a_cancelled_run(cut: tuple[Path, str, dict[str, Done]]) -> None:
+    _, run, ended = cut
+    todo = f"next: scythe gather {run} --partial   or: scythe allocate --resume {run}\n"
+    said = f"{run} is cancelled; its specs stop within seconds; 1 of 3 specs are done\n"
+    assert ended["cancel"].end == (0, said, todo)
+    assert (ended["cancel again"].code, ended["cancel again"].err) == (0, todo)
+    assert ended["cancel again"].out.startswith(f"{run} was cancelled by ")
+    assert (ended["allocate"].code, ended["allocate"].out) == (5, "")
+    assert "error: cancelled by " in ended["allocate"].err
+    assert ended["allocate"].err.endswith(f"; 1 of 3 specs are done and kept\nhint: scythe allocate --resume {run}\n")
+    assert ended["status"].out.startswith(f"{run}   cancelled (by ")
+    assert ended["status"].err == f"next: scythe allocate --resume {run}\n"
+
+
+def test_an_incomplete_run(cut: tuple[Path, str, dict[str, Done]]) -> None:
+    _, run, ended = cut
+    assert (ended["gather"].code, ended["gather"].out) == (5, "")
+    assert ended["gather"].err.startswith(f"error: {run}: 2 of 3 specs have no outcome yet\nhint: scythe allocate --r")
+    assert (ended["download"].code, ended["download"].out) == (5, "")
+    assert ended["partial"].out.startswith(f"{run}   1 succeeded, 0 failed, 2 missing: the tables are partial\n")
+    assert ended["partial"].err == f"next: scythe allocate --resume {run}\n"
+    assert (ended["resume"].code, ended["resume"].err.splitlines()[-1]) == (5, "hint: add --yes to go on with it")
+
+
+def test_a_run_whose_function_has_another_name(tmp_path: Path) -> None:
+    module = MODULE.replace("Register()", 'Register(name="twice")')
+    folder = project(tmp_path, module=module, file=FILE.replace("name: doubles\n", ""))
+    assert scythe("allocate", cwd=folder).code == 0
+    assert "twice/v1.0.0/" in scythe("gather", cwd=folder).out
+
+
+def test_a_log_that_paints_the_terminal_is_told_plainly(tmp_path: Path) -> None:
+    module = MODULE.replace('"doubling", input_spec.x', r'"\x1b[2J\x1b[31mred\x1b[0m :bug: [bold]\x07"')
+    module = module.replace(
+        'f"cannot double {input_spec.x}\\nneither now nor later"', r'"\x1b]0;title\x07 gone \x1b[1A"'
+    )
+    folder = project(tmp_path, "x,how\n1,badly\n2,well\n", module=module)
+    done = scythe("allocate", cwd=folder)
+    assert "1x ValueError: gone in double (doubles.py:23), spec 0\n" in done.out
+    assert "  log      red :bug: [bold]\n" in scythe("status", "doubles", "--errors", cwd=folder).out
+
+
+def test_a_reader_that_leaves(home: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as gone:
+        for stream in ({"stdout": gone, "stderr": subprocess.PIPE}, {"stdout": subprocess.PIPE, "stderr": gone}):
+            done = subprocess.run([SCYTHE, "status"], cwd=home, env=environment(), check=False, text=True, **stream)  # type: ignore[call-overload]  # two streams
+            assert (done.returncode, done.stderr or "") == (141, "")
