@@ -138,9 +138,9 @@ def _run(arguments: list[str], cwd: Path, env: dict[str, str], out: str, err: st
     app.main()
 
 
-def together(commands: dict[str, tuple[list[str], Path]]) -> dict[str, Done]:
+def together(commands: dict[str, tuple[list[str], Path]], *, at_once: int = 3) -> dict[str, Done]:
     """Run commands side by side: what each is called -> its arguments and folder."""
-    with ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         return dict(zip(commands, pool.map(lambda one: scythe(*one[0], cwd=one[1]), commands.values()), strict=True))
 
 
