@@ -99,7 +99,7 @@ class Terminal:
     def __init__(self) -> None:
         self.console = _Screen(stderr=True, highlight=False, emoji=False)
         self.watched = is_terminal()
-        self._line = _Line(0)
+        self.line = _Line(0)
         self._live: Live | None = None
         self._due = 0.0
         self._marks: list[tuple[float, int]] = []
@@ -146,8 +146,8 @@ class Terminal:
             case events.GatherStarted():
                 self._open(event.n_specs, "gathering")
             case events.Gathered():
-                self._line.done = event.n_specs
-                self._tell(f"{event.n_specs:,} of {counted(self._line.total, 'spec')}")
+                self.line.done = event.n_specs
+                self._tell(f"{event.n_specs:,} of {counted(self.line.total, 'spec')}")
             case events.DownloadStarted():
                 self._open(event.n_bytes, "downloading")
             case _:
@@ -196,7 +196,7 @@ class Terminal:
             self._first = event.done
         self._marks = [mark for mark in self._marks if mark[0] > now - RATE_WINDOW] or self._marks[-1:]
         self._marks.append((now, event.done))
-        self._line.done, self._line.total = event.done, event.total
+        self.line.done, self.line.total = event.done, event.total
         width = len(f"{event.total:,}")
         words = [
             (4, f"{event.done:>{width},}/{event.total:,}", ""),
@@ -208,25 +208,25 @@ class Terminal:
             speed = (event.done - before) / (now - since)
             left = clock(self.seconds) if over else f"ETA {clock((event.total - event.done) / speed)}"
             words += [(1, rate(speed), ""), (2, left, "")]
-        self._line.words = words
+        self.line.words = words
 
     def _move(self, n_bytes: int) -> None:
-        self._line.done += n_bytes
-        self._tell(f"{size(self._line.done)} of {size(self._line.total)}")
+        self.line.done += n_bytes
+        self._tell(f"{size(self.line.done)} of {size(self.line.total)}")
 
     def _open(self, total: int, what: str) -> None:
         """Have a bar of passing interest appear once it has taken a while."""
         self.close()
-        self._line, self._what, self._due = _Line(total), what, time.monotonic() + PATIENCE
+        self.line, self._what, self._due = _Line(total), what, time.monotonic() + PATIENCE
 
     def _tell(self, text: str) -> None:
-        self._line.words = [(2, text, ""), (1, self._what, "")]
+        self.line.words = [(2, text, ""), (1, self._what, "")]
         if self._due and time.monotonic() > self._due:
-            self._show(self._line, stays=False)
+            self._show(self.line, stays=False)
 
     def _show(self, line: _Line, *, stays: bool) -> None:
         self.close()
-        self._line = line
+        self.line = line
         if self.watched:
             self._live = Live(
                 line, console=self.console, refresh_per_second=8, transient=not stays, redirect_stdout=False

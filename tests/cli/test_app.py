@@ -7,14 +7,16 @@ import sys
 import time
 from pathlib import Path
 
+import command
 import pytest
+from command import project
 
 from scythe_cli import __version__
 from scythe_cli.cli import app
 from scythe_cli.errors import EntryPointError, ExitCode, NotFinishedError, ScytheError
 
 SCYTHE = str(Path(sys.executable).with_name("scythe"))
-HEAVY = "{'polars', 'pyarrow', 'pandas', 'boto3', 'obstore', 'hatchet_sdk', 'rich'} & set(sys.modules)"
+HEAVY = {"polars", "pyarrow", "pandas", "numpy", "boto3", "obstore", "hatchet_sdk"}
 
 
 def scythe(*arguments: str, **given: object) -> subprocess.CompletedProcess[str]:
@@ -110,9 +112,22 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = f"import sys; from scythe_cli.cli import app; app.run(['--help']); print({HEAVY})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "set()"
+    assert imported("--help", cwd=Path()) & {*HEAVY, "rich", "pydantic", "ruamel"} == set()
+
+
+def test_status_imports_nothing_heavy(tmp_path: Path) -> None:
+    """A run whose parts are dense is counted from names."""
+    folder = project(tmp_path)
+    assert command.scythe("allocate", cwd=folder).code == 0
+    for arguments in (["status"], ["status", "doubles"]):
+        assert imported(*arguments, cwd=folder) & {*HEAVY, "rich"} == set()
+
+
+def imported(*arguments: str, cwd: Path) -> set[str]:
+    """The packages that a command imports."""
+    code = "import sys; from scythe_cli.cli import app; app.run(sys.argv[1:]); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True, cwd=cwd)
+    return set(done.stdout.splitlines()[-1].split())
 
 
 def test_help_is_as_quick_as_its_library() -> None:

@@ -1,0 +1,225 @@
+"""What a person at a terminal sees, at several widths, and what nobody sees where there is none."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from command import SCYTHE, environment, project, runs, scythe
+from rich.console import Console
+
+from scythe_cli import events
+from scythe_cli.cli import ui, words
+
+SOME_FAIL = "x,how\n" + "".join(f"{at},{'badly' if at == 3 else 'well'}\n" for at in range(9))
+TOKENS = re.compile(r"\n|\r|\x1b\[[0-9;?]*[A-Za-z]|[^\x1b\r\n]+|\x1b.")
+COLOURS = re.compile(r"\x1b\[[0-9;]*[1-9][0-9;]*m")
+BAR = "\N{BOX DRAWINGS HEAVY HORIZONTAL}"
+
+
+@dataclass
+class Screen:
+    """What a command wrote to its terminal.
+
+    Attributes:
+        raw: every byte, as text.
+    """
+
+    code: int
+    raw: str
+
+    @property
+    def lines(self) -> list[str]:
+        """What stood on the screen at last, without colours; of what moves the cursor, only what rich uses."""
+        rows, at = [""], 0
+        for token in TOKENS.findall(self.raw):
+            if token == "\n":
+                at += 1
+                rows += [""] * (at + 1 - len(rows))
+            elif token in {"\r", "\x1b[2K"}:
+                rows[at] = rows[at] if token == "\r" else ""
+            elif up := re.fullmatch(r"\x1b\[(\d+)A", token):
+                at -= int(up[1])
+            elif not token.startswith("\x1b"):
+                rows[at] += token
+        return [row.rstrip() for row in rows if row.strip()]
+
+
+def watched(
+    *arguments: str,
+    cwd: Path,
+    columns: int = 100,
+    env: dict[str, str] | None = None,
+    keys: dict[str, bytes] | None = None,
+) -> Screen:
+    """Run the installed command at a terminal; `keys` maps what appears there to what is typed then."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    process = subprocess.Popen(
+        [SCYTHE, *arguments], cwd=cwd, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        env=environment(TERM="xterm-256color", **(env or {})), 
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - no other thread forks here
+    )  # fmt: skip
+    os.close(theirs)
+    seen, waiting, deadline = b"", dict(keys or {}), time.monotonic() + 60
+    while time.monotonic() < deadline:
+        ready, _, _ = select.select([ours], [], [], 1)
+        if ready:
+            try:
+                seen += os.read(ours, 1 << 16)
+            except OSError:  # the other end is closed
+                break
+        for word in [word for word in waiting if word.encode() in seen]:
+            os.write(ours, waiting.pop(word))
+    os.close(ours)
+    return Screen(process.wait(10), seen.decode())
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Screen]:
+    folder = project(tmp_path_factory.mktemp("seen"), SOME_FAIL)
+    return folder, watched("allocate", cwd=folder)
+
+
+def test_the_bar_stays_with_its_last_state(seen: tuple[Path, Screen]) -> None:
+    folder, screen = seen
+    (run,) = runs(folder)
+    assert screen.code == 1
+    told = screen.lines
+    assert told[0] == "doubles v1.0.0: 9 specs valid"
+    assert told[1] == f"run  doubles/v1.0.0/{run.name}   local, 2 lanes"
+    assert re.fullmatch(rf"{BAR}{{30}} 9/9   1 failed   [\d.]+/(s|min)   0:00:\d\d", told[2])
+    assert re.fullmatch(r"8 succeeded, 1 failed in \d+(\.\d)? s", told[3])
+    assert told[4:] == [
+        f"  scalars  8 rows  scythe-runs/doubles/v1.0.0/{run.name}/final/scalars.pq",
+        "  errors   1 row   .../final/errors.pq",
+        "1x ValueError: cannot double 3.0 in double (doubles.py:23), spec 3",
+        "next: scythe status doubles --errors",
+    ]
+    assert COLOURS.search(screen.raw)
+
+
+def test_nothing_is_drawn_where_nobody_watches(seen: tuple[Path, Screen]) -> None:
+    folder, _ = seen
+    done = scythe("allocate", cwd=folder, env={"FORCE_COLOR": "1", "TTY_COMPATIBLE": "1"})
+    assert BAR not in done.err + done.out
+    assert "\r" not in done.err + done.out
+
+
+def test_no_color_has_a_bar_and_no_colour(seen: tuple[Path, Screen]) -> None:
+    folder, _ = seen
+    screen = watched("allocate", "--limit", "2", cwd=folder, env={"NO_COLOR": "1"})
+    assert screen.code == 0
+    assert any(line.startswith(BAR) for line in screen.lines)
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", screen.raw)
+
+
+def test_ctrl_c_drains_and_a_probe_asks(tmp_path: Path) -> None:
+    folder = project(tmp_path, "x,how\n1,well\n2,slowly\n3,slowly\n")
+    screen = watched("allocate", cwd=folder, keys={"1/3": b"\x03"})
+    assert screen.code == 130
+    assert "stopping: 2 running specs may take 1.0 s; Ctrl-C again ends them now" in screen.lines
+    assert screen.lines[-2:] == [
+        "interrupted; 1 of 3 specs are done and kept",
+        f"next: scythe allocate --resume doubles/v1.0.0/{runs(folder)[0].name}",
+    ]
+    agreed = watched("allocate", "--probe", "1", "--limit", "1", cwd=folder, keys={"[y/N]": b"y\n"})
+    assert (agreed.code, len(runs(folder))) == (0, 2)
+    assert "Run all 1 spec? [y/N]: y" in agreed.lines
+
+
+def test_the_debugger_opens_where_the_function_raised(seen: tuple[Path, Screen]) -> None:
+    folder, _ = seen
+    screen = watched("allocate", "--only", "3", "--inline", cwd=folder, keys={"(Pdb)": b"p input_spec.x\nq\n"})
+    assert screen.code == 1
+    assert "3.0" in screen.lines
+    assert any(line.endswith("doubles.py(23)double()") for line in screen.lines)
+
+
+def test_a_table_of_runs_fits_a_narrow_terminal(seen: tuple[Path, Screen]) -> None:
+    folder, _ = seen
+    wide, narrow = (watched("status", cwd=folder, columns=columns).lines for columns in (100, 50))
+    assert wide[0].split() == ["run", "state", "done", "failed"]
+    assert narrow[:2] == ["run", "  state     done  failed"]
+    assert narrow[2::2][:1] == [wide[1].split()[0]]
+    assert max(map(len, narrow[:-1])) <= 50
+
+
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (100, f"{BAR * 30}   123,456/1,234,567   12,345 failed   41,152/s   ETA 0:00:27"),
+        (80, f"{BAR * 19}   123,456/1,234,567   12,345 failed   41,152/s   ETA 0:00:27"),
+        (60, f"{BAR * 10}   123,456/1,234,567   12,345 failed   ETA 0:00:27"),
+        (50, "  123,456/1,234,567   12,345 failed   ETA 0:00:27"),
+        (40, "  123,456/1,234,567   12,345 failed"),
+        (15, "  123,456/1,23…"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, int) else "",
+)  # fmt: skip
+def test_the_bar_gives_way_to_the_numbers(width: int, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    terminal = ui.Terminal()
+    terminal.watched = False
+    terminal.follow(1_234_567)
+    terminal(events.Progress(0, 0, 1_234_567))
+    now = 103.0
+    terminal(events.Progress(123_456, 12_345, 1_234_567))
+    console = Console(width=width, legacy_windows=False)
+    with console.capture() as told:
+        console.print(terminal.line)
+    text = told.get().rstrip("\n")
+    bar, numbers = text[: -len(line.lstrip(BAR))], line.lstrip(BAR)
+    assert (text.endswith(numbers), len(bar)) == (True, line.count(BAR)), text
+
+
+@pytest.mark.parametrize(
+    ("told", "text"),
+    [
+        (words.duration(0.04), "0.0 s"),
+        (words.brief(0.04), "40 ms"),
+        (words.brief(0.00004), "40 us"),
+        (words.duration(59.6), "1 min 0 s"),
+        (words.duration(3 * 3600 + 61), "3 h 1 min"),
+        (words.duration(90_000), "1 d 1 h"),
+        (words.clock(21.4), "0:00:21"),
+        (words.clock(97_380), "27:03:00"),
+        (words.rate(0.0012), "4.3/h"),
+        (words.rate(0.05), "3.0/min"),
+        (words.rate(1.2), "1.2/s"),
+        (words.rate(42_000), "42,000/s"),
+        (words.size(6_100_000), "6.1 MB"),
+        (words.cut("a" * 9 + "\nb", 6), "aaa..."),
+    ],
+)
+def test_words(told: str, text: str) -> None:
+    assert told == text
+
+
+def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
+    """`nohup` and a shell's `&` mean it."""
+    folder = project(tmp_path, "x,how\n1,well\n2,slowly\n")
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = subprocess.Popen(
+            [SCYTHE, "allocate", "--set", "run.flush=10ms"], cwd=folder, env=environment(), stderr=subprocess.PIPE
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    while not list(folder.glob("scythe-runs/*/*/*/scatter-gather/output/*/*.pq")):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    (folder / "go").touch()
+    assert (process.communicate(timeout=60), process.returncode)[1] == 0
