@@ -1,0 +1,40 @@
+"""An experiment for workers: each spec writes a line to a diary, may take its time, fail, or kill its whole worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry
+
+
+class Plot(ExperimentInputSpec):
+    """One spec."""
+
+    seed: int
+    seconds: float = 0.0
+    diary: str = ""
+    does: str = ""
+
+
+class Harvest(ExperimentOutputSpec):
+    """Its output."""
+
+    weight: float
+
+
+@ExperimentRegistry.Register()
+def grow(input_spec: Plot) -> Harvest:
+    """Grow one plot."""
+    if input_spec.diary:
+        with Path(input_spec.diary).open("a") as diary:
+            diary.write(f"{input_spec.seed}\n")
+    time.sleep(input_spec.seconds)
+    if input_spec.does == "fails":
+        raise ValueError("hail")
+    if input_spec.does == "kills the worker":
+        os.kill(int(Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+        time.sleep(60)
+    return Harvest(weight=input_spec.seed * 1.5)

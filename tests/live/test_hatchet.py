@@ -1,0 +1,175 @@
+"""Runs over Hatchet end as they do on one machine: fan-out, sharing, cancel, limits, drift. Workers are processes."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+from fleet import FIELD, REAL, Fleet, begin, fleet, look, plots, table, until
+
+from scythe_cli import allocate, ledger
+from scythe_cli.cancel import cancel
+from scythe_cli.engines.hatchet import METADATA, ROOT, HatchetEngine, Stretch, connect
+from scythe_cli.engines.local import LocalEngine
+from scythe_cli.errors import EngineError
+from scythe_cli.gather import gather
+
+OWN = ["experiment_id", "workflow_run_id", "root_workflow_run_id"]
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    with fleet(tmp_path_factory.mktemp("fleet")) as found:
+        found.launch("one", slots=1)
+        found.launch("two", slots=2)
+        found.wait("one")
+        found.wait("two")
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def connected(workers: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in workers.env.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_the_tables_are_those_of_the_local_engine(workers: Fleet) -> None:
+    specs = plots(300)
+    for at in (7, 8, 250):
+        specs[at]["does"] = "fails"
+    over = begin(workers, specs, run__leaf_size=40, tree__factor=2, tree__max_depth=2)
+    assert HatchetEngine().submit(over).wait(lambda _: None) is None, workers.logs()
+    here = begin(workers, specs, engine="local")
+    LocalEngine(1).submit(here).wait(lambda _: None)
+    gather(here.run)
+    for name, changing in (("scalars", OWN), ("errors", [*OWN, "duration", "worker"])):
+        assert table(over.run, name).drop(changing).equals(table(here.run, name).drop(changing)), name
+    assert table(over.run, "errors").height == 3
+
+
+def test_a_deep_tree_needs_no_more_than_one_slot(tmp_path: Path, workers: Fleet) -> None:
+    work = begin(workers, plots(160), run__leaf_size=5, tree__factor=2, tree__max_depth=4)
+    assert HatchetEngine().submit(work).wait(lambda _: None) is None, workers.logs()
+    assert table(work.run, "scalars").height == 160
+    if workers.double is not None:
+        mine = [t for t in workers.double.tasks if t.metadata.get(METADATA) == work.run.id]
+        kinds = Counter(task.spec.name for task in mine)
+        assert kinds["scythe_scatter_node"] == 2 + 4 + 8 + 16, kinds
+        assert kinds["scythe_experiment_grow"] == 32, kinds
+
+
+def test_a_slow_leaf_is_shared_with_lanes_that_idle(workers: Fleet) -> None:
+    work = begin(workers, plots(40, seconds=0.25))
+    assert HatchetEngine().submit(work).wait(lambda _: None) is None, workers.logs()
+    splits = [entry.key for entry in work.run.store.list("control") if "/split-" in entry.key]
+    assert splits, workers.logs()
+    parts = [pl.read_parquet(work.run.store.read(e.key)) for e in work.run.store.list("scatter-gather/output")]
+    assert len(set(pl.concat(parts)["_worker"])) == 2
+
+
+def test_cancel_reaches_what_runs_and_what_waits(workers: Fleet) -> None:
+    work = begin(workers, plots(60, seconds=1.0), run__grace=1, run__leaf_size=4)
+    engine = HatchetEngine()
+    ticket = engine.submit(work)
+    until(lambda: look(work).done, "a first part", state=workers.logs)
+    assert engine.active(work.run).running > 1
+    cancel(work.run)
+    engine.cancel(work.run)
+    ended = ticket.wait(lambda _: None)
+    assert ended is not None and ended.reason == "cancelled"
+    until(lambda: (found := engine.active(work.run)).queued + found.running == 0, "nothing", state=workers.logs)
+    until(lambda: "ended-1" in look(work).marks, "the end's mark", state=workers.logs)
+    assert 0 < look(work).left < 60
+
+
+def test_a_cancelled_run_is_resumed_to_its_end(workers: Fleet) -> None:
+    work = begin(workers, plots(30, seconds=0.3), run__grace=2, run__leaf_size=3)
+    engine = HatchetEngine()
+    ticket = engine.submit(work)
+    until(lambda: look(work).done, "a first part", state=workers.logs)
+    cancel(work.run)
+    engine.cancel(work.run)
+    ticket.wait(lambda _: None)
+    until(lambda: "ended-1" in look(work).marks, "the end's mark", state=workers.logs)
+    rest = allocate.remaining(work.run)
+    again = allocate.resumed_work(work.run, work.experiment, rest)
+    assert engine.submit(again).wait(lambda _: None) is None, workers.logs()
+    assert table(work.run, "scalars").height == 30
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"), [({"run__max_failures": 3}, "max_failures"), ({}, "canary")], ids=["max_failures", "canary"]
+)
+def test_a_run_that_only_fails_is_stopped(workers: Fleet, settings: dict[str, object], reason: str) -> None:
+    work = begin(workers, plots(200, seconds=0.05, does="fails"), run__retries=0, run__leaf_size=25, **settings)
+    ended = HatchetEngine().submit(work).wait(lambda _: None)
+    assert ended is not None and ended.reason == reason, (ended, workers.logs())
+    assert look(work).left
+
+
+def test_nothing_is_read_for_what_is_no_run_id(workers: Fleet) -> None:
+    hatchet = connect()
+    root = hatchet.stubs.task(name=ROOT, input_validator=Stretch)
+    stray = Stretch(run="../../etc", generation=1, first=0, last=1)
+    ref = root.run(stray, wait_for_result=False)
+    details = until(
+        lambda: (d := hatchet.runs.get_details(ref.workflow_run_id)).done and d, "its refusal", state=workers.logs
+    )
+    assert details
+    assert "is no run id" in next(iter(details.task_runs.values())).error
+
+
+def test_status_says_why_nothing_runs_and_a_worker_what_it_does(workers: Fleet) -> None:
+    work = begin(workers, plots(3), resources__has_gpu=True)
+    engine = HatchetEngine()
+    ticket = engine.submit(work)
+    active = until(lambda: (a := engine.active(work.run)).queued and a, "a leaf that nobody takes", state=workers.logs)
+    assert active and active.why == "no worker of grow has the label has_gpu=true"
+    assert {one.name for one in active.workers} >= {"one", "two"}
+    workers.launch("gpu", "--label", "has_gpu=true", "--role", "leaf", "--json")
+    try:
+        assert ticket.wait(lambda _: None) is None, workers.logs()
+    finally:
+        assert workers.terminate("gpu") == 0
+    first, *rest = map(json.loads, (workers.folder / "gpu.log").read_text().splitlines())
+    assert (first["event"], first["name"], first["experiments"], first["lanes"]) == ("WorkerReady", "gpu", ["grow"], 2)
+    assert [(line["first"], line["last"]) for line in rest if line["event"] == "LeafFinished"] == [(0, 2)]
+
+
+@pytest.mark.skipif(REAL, reason="the real engine's token is in the environment")
+def test_an_engine_that_cannot_be_reached_is_told_of(workers: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HATCHET_CLIENT_TOKEN")
+    with pytest.raises(EngineError, match="HATCHET_CLIENT_TOKEN is not set"):
+        HatchetEngine()
+    monkeypatch.setenv("HATCHET_CLIENT_TOKEN", "secret-nonsense")
+    with pytest.raises(EngineError, match="is no Hatchet token") as caught:
+        HatchetEngine()
+    assert "secret" not in str(caught.value)
+    monkeypatch.setenv("HATCHET_CLIENT_TOKEN", workers.env["HATCHET_CLIENT_TOKEN"] + "x")
+    with pytest.raises(EngineError, match="refuses the token"):
+        HatchetEngine()
+    monkeypatch.setenv("HATCHET_CLIENT_TOKEN", workers.env["HATCHET_CLIENT_TOKEN"])
+    assert workers.double is not None
+    with workers.double.unreachable(), pytest.raises(EngineError, match="does not answer"):
+        HatchetEngine()
+
+
+def test_other_code_is_refused_by_name_once_no_other_worker_is_left(tmp_path: Path, workers: Fleet) -> None:
+    (tmp_path / "field.py").write_text((FIELD / "field.py").read_text().replace("1.5", "2.5"))
+    workers.terminate("one")
+    workers.terminate("two")
+    workers.start("drifted", cwd=tmp_path)
+    try:
+        work = begin(workers, plots(3))
+        engine = HatchetEngine()
+        ended = engine.submit(work).wait(lambda _: None)
+        assert ended is not None and ended.reason == "stopped", workers.logs()
+        assert work.experiment.source_hash[:12] in ended.detail
+        assert "--allow-changed-code" in ended.detail
+        assert ledger.read_mark(work.run.store, "ended", 1) is not None
+    finally:
+        workers.terminate("drifted")
