@@ -7,7 +7,7 @@ everything else sees plain columns.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -74,17 +74,18 @@ class FinalTable:
     def _open(self, schema: pa.Schema) -> None:
         self.schema = schema.with_metadata(_metadata(schema, self._index, self._about))
         self.own = [name for name in schema.names if name not in self._index]
+        texts = [f.name for f in schema if pa.types.is_string(f.type) and f.name != layout.WORKFLOW_RUN_ID]
         self._writer = pq.ParquetWriter(
             self.path,
             self.schema,
             compression="zstd",
             compression_level=1,
-            use_dictionary=[f.name for f in schema if pa.types.is_string(f.type) and f.name != layout.WORKFLOW_RUN_ID],
+            use_dictionary=cast("Any", texts),
             column_encoding={layout.WORKFLOW_RUN_ID: "DELTA_BYTE_ARRAY"},
             write_statistics=True,
         )
 
-    def add(self, columns: Sequence[pa.ChunkedArray]) -> None:
+    def add(self, columns: Sequence[pa.ChunkedArray[Any]]) -> None:
         """Append rows, column by column in the schema's order."""
         table = pa.table(list(columns), schema=self.schema)
         self._held.append(table)
@@ -114,8 +115,13 @@ class FinalTable:
         self._settle()
         self._writer.close()
 
-    def fit(self, frame: pa.Table) -> pa.Table | str:
-        """A frame with this table's columns, which widen where no value changes; or why that cannot be."""
+    def fit(self, frame: pa.Table, waiting: Sequence[pa.Table] = ()) -> pa.Table | str:
+        """A frame with this table's columns, which widen where no value changes; or why that cannot be.
+
+        Args:
+            frame: the frame.
+            waiting: frames that were fitted and not added yet; they must bear the wider columns too.
+        """
         head = pa.schema([self.schema.field(name) for name in self.own])
         tail = [frame.schema.field(frames.ROW), frame.schema.field(layout.SORT_SUBINDEX)]
         own = frame.drop_columns([frames.ROW, layout.SORT_SUBINDEX]).schema
@@ -125,6 +131,8 @@ class FinalTable:
         try:
             fitted = frames.fit(frame, pa.schema([*wider, *tail]))
             if not wider.equals(head):
+                for other in waiting:
+                    frames.fit(other, pa.schema([*wider, *tail]))
                 self._rewrite(pa.schema([*wider, *list(self.schema)[len(self.own) :]]))
         except pa.ArrowInvalid:
             return _clash(head, own)
@@ -195,7 +203,7 @@ def _pandas_type(kind: pa.DataType) -> str:
     return {"date32[day]": "date", "double": "float64", "float": "float32"}.get(str(kind), str(kind))
 
 
-def _numpy_type(field: pa.Field) -> str:
+def _numpy_type(field: pa.Field[Any]) -> str:
     kind = field.type
     if pa.types.is_integer(kind):  # pandas' own integers with nulls, where the model expects nulls; else numpy's
         optional = outcomes.OPTIONAL in (field.metadata or {})

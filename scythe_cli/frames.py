@@ -6,7 +6,7 @@ parquet, pandas and polars read alike, without the index columns it may have bro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -50,8 +50,7 @@ def to_arrow(name: str, frame: Any, index: Mapping[str, Any]) -> pa.Table:
     if len(set(names)) < len(names):
         twice = sorted({column for column in names if names.count(column) > 1})
         raise BadFrame(f"dataframes[{name!r}]: column {twice[0]!r} stands twice")
-    columns = [_plain(table.column(at)) for at in range(len(names))]
-    table = pa.table(columns, names=names)
+    table = pa.table([_plain_column(name, table.column(at)) for at in range(len(names))], names=names)
     for column in names:
         if column == layout.SORT_SUBINDEX:
             table = table.drop_columns([column])
@@ -85,9 +84,22 @@ def _from_pandas(frame: Any) -> pa.Table:
     return table.rename_columns(names)
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _plain_column(name: str, column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
+    try:
+        return _plain(column)
+    except pa.ArrowException as exc:
+        raise BadFrame(f"dataframes[{name!r}]: {exc}") from exc
+
+
+def _plain(column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
     wanted = plain_type(column.type)
-    return column if wanted == column.type else column.cast(wanted)
+    if wanted == column.type:
+        return column
+    if pa.types.is_dictionary(column.type):  # polars' values are views, which arrow cannot take by index
+        chunks: list[Any] = column.chunks
+        parts = [chunk.dictionary.cast(wanted).take(chunk.indices) for chunk in chunks]
+        return pa.chunked_array(parts, cast("Any", wanted))
+    return column.cast(wanted)
 
 
 def plain_type(kind: pa.DataType) -> pa.DataType:
@@ -103,7 +115,7 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def _repeats(column: pa.ChunkedArray, value: Any) -> bool:
+def _repeats(column: pa.ChunkedArray[Any], value: Any) -> bool:
     """Whether a column holds the spec's own value in every row."""
     value = plain(value)
     if value is None or value != value:  # noqa: PLR0124 - NaN is not itself

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
+SUFFIX_BYTES = 100
 SAMPLES = 20
 """Failures of a batch that its header describes."""
 
@@ -141,23 +142,23 @@ class Outputs:
         return {frames.check_name(name): frames.to_arrow(name, frame, index) for name, frame in given.items()}
 
     def _take_files(self, row: int, spec: Any, output: Any, tempdir: Path) -> dict[str, tuple[str, str]]:
-        taken = {}
-        for name in self._files:
-            value = output.__dict__.get(name)
-            if value is None:
-                continue
-            if not isinstance(value, Path):
-                taken[name] = ("", str(value))
-                continue
-            if not value.is_file():
-                what = "is a folder" if value.is_dir() else "does not exist"
-                raise BadFile(f"{name} = {str(value)!r} {what}; the function must write the file before it returns")
+        given = {name: output.__dict__[name] for name in self._files if output.__dict__.get(name) is not None}
+        paths = {name: value for name, value in given.items() if isinstance(value, Path)}
+        for name, path in paths.items():
+            if not path.is_file():
+                what = "is a folder" if path.is_dir() else "does not exist"
+                raise BadFile(f"{name} = {str(path)!r} {what}; the function must write the file before it returns")
+        taken = {name: ("", str(value)) for name, value in given.items() if name not in paths}
+        again = [path.resolve() for path in paths.values()]
+        for name, path in paths.items():
+            again.pop(0)
             local = self._outbox / f"{row}-{name}-{time.monotonic_ns()}"
-            if not value.is_symlink() and value.resolve().is_relative_to(tempdir.resolve()):
-                value.rename(local)
+            own = not path.is_symlink() and path.resolve().is_relative_to(tempdir.resolve())
+            if own and path.resolve() not in again:
+                path.rename(local)
             else:
-                shutil.copyfile(value, local)
-            taken[name] = (str(local), layout.result(name, spec.workflow_run_id, "".join(value.suffixes)))
+                shutil.copyfile(path, local)
+            taken[name] = (str(local), layout.result(name, spec.workflow_run_id, _suffixes(path)))
         return taken
 
     def batches(self, pending: Pending) -> list[tuple[dict[str, Any], list[bytes]]]:
@@ -178,7 +179,7 @@ class Outputs:
         return [self._message(pending, columns, united)]
 
     def _message(
-        self, pending: Pending, columns: list[pa.Array], united: dict[str, pa.Table]
+        self, pending: Pending, columns: list[pa.Array[Any]], united: dict[str, pa.Table]
     ) -> tuple[dict[str, Any], list[bytes]]:
         failures = [(row, f) for row in pending.rows if (f := pending.failures.get(row)) is not None]
         rows = pending.rows
@@ -197,7 +198,7 @@ class Outputs:
         outcomes = pa.Table.from_arrays(self._arrays(pending, columns), schema=self._schema)
         return header, [_stream(outcomes), *(_stream(table) for table in united.values())]
 
-    def _arrays(self, pending: Pending, columns: list[pa.Array]) -> list[pa.Array]:
+    def _arrays(self, pending: Pending, columns: list[pa.Array[Any]]) -> list[pa.Array[Any]]:
         n = len(pending.rows)
         if pending.failures:
             held = [pending.failures.get(row) for row in pending.rows]
@@ -219,7 +220,7 @@ class Outputs:
             pa.array(pending.logs, type=pa.string()),
         ]
 
-    def _checked(self, pending: Pending) -> list[pa.Array]:
+    def _checked(self, pending: Pending) -> list[pa.Array[Any]]:
         """The scalar columns, after outputs that their model would refuse have become failures."""
         try:
             columns = self._columns(pending)
@@ -231,13 +232,11 @@ class Outputs:
             columns = self._columns(pending)
         return columns
 
-    def _columns(self, pending: Pending) -> list[pa.Array]:
+    def _columns(self, pending: Pending) -> list[pa.Array[Any]]:
         values = [None if output is None else output.__dict__ for output in pending.outputs]
-        if None in pending.outputs:
-            return [to_column([None if v is None else v.get(f.name) for v in values], f) for f in self._scalars]
-        return [to_column([v.get(f.name) for v in values], f) for f in self._scalars]
+        return [to_column([None if v is None else v.get(f.name) for v in values], f) for f in self._scalars]
 
-    def _doubtful(self, pending: Pending, columns: list[pa.Array]) -> list[int]:
+    def _doubtful(self, pending: Pending, columns: list[pa.Array[Any]]) -> list[int]:
         if not columns:
             return []
         table = pa.table(columns, names=[f.name for f in self._scalars])
@@ -269,6 +268,12 @@ class Outputs:
         pending.uploads.pop(row, None)
         for tables in pending.frames.values():
             tables.pop(row, None)
+
+
+def _suffixes(path: Path) -> str:
+    """All of a name's suffixes, ".csv.gz"; the last alone where they are longer than any name should be."""
+    suffixes = "".join(path.suffixes)
+    return suffixes if len(suffixes.encode()) <= SUFFIX_BYTES else path.suffix[-SUFFIX_BYTES // 4 :]
 
 
 def invalid(message: str) -> Failure:

@@ -1,0 +1,254 @@
+"""Frames that user functions return, from any library and of any shape, through lanes, parts and the gather."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from scythe_cli import BaseExperiment, experiment
+
+MODULE = """
+import datetime as dt
+from enum import Enum
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry
+
+class Kind(Enum):
+    SMALL = "small"
+
+class In(ExperimentInputSpec):
+    case: str
+    x: float = 1.5
+    day: dt.date = dt.date(2026, 1, 31)
+    kind: Kind = Kind.SMALL
+    note: str | None = None
+    tags: list[int] = []
+
+    @property
+    def computed_features(self):
+        return {"double": 2 * self.x}
+
+class Out(ExperimentOutputSpec):
+    n: int
+    maybe: int | None = None
+
+def frames(spec):
+    index = spec.make_multiindex
+    yield "range0", {"range": pd.DataFrame({"v": [1, 2]})}
+    yield "range1", {"range": pd.DataFrame({"v": [3]})}
+    yield "named", {"named": pd.DataFrame({"v": [1.0, 2.0]}, index=pd.Index([10, 20], name="hour"))}
+    yield "unnamed", {"unnamed": pd.DataFrame({"v": [1, 2]}, index=[5, 6])}
+    yield "dates", {"dates": pd.DataFrame({"v": [1, 2]}, index=pd.date_range("2026-01-01", periods=2, tz="UTC"))}
+    yield "multi", {"multi": pd.DataFrame({"v": [1, 2]}, index=index(n_rows=2))}
+    yield "multi_more", {"multi": pd.DataFrame({"v": [3]}, index=index(additional_index_data={"src": "s"}))}
+    yield "numbers", {"numbers": pd.DataFrame([[1, 2], [3, 4]])}
+    yield "mixed_pandas", {"mixed": pd.DataFrame({"a": [1], "s": ["p"]})}
+    yield "mixed_polars", {"mixed": pl.DataFrame({"a": [2], "s": ["q"]})}
+    yield "mixed_arrow", {"mixed": pa.table({"a": [3], "s": ["r"]})}
+    yield "mixed_lazy_none", {"mixed": pa.RecordBatch.from_pydict({"a": [4], "s": [None]})}
+    yield "cat_pandas", {"cat": pd.DataFrame({"c": pd.Categorical(["x", "y"])})}
+    yield "cat_polars", {"cat": pl.DataFrame({"c": pl.Series(["z"], dtype=pl.Categorical)})}
+    yield "cat_enum", {"cat": pl.DataFrame({"c": pl.Series(["e"], dtype=pl.Enum(["e"]))})}
+    yield "empty_typed", {"empty": pd.DataFrame({"v": pd.Series([], dtype="int64")})}
+    yield "empty_not", {"empty": pd.DataFrame({"v": [7]})}
+    yield "empty_only", {"void": pl.DataFrame({"v": []}, schema={"v": pl.Int32})}
+    yield "empty_bare", {"bare": pd.DataFrame()}
+    yield "none", {}
+    yield "differ0", {"differ": pd.DataFrame({"a": [1], "b": ["x"]})}
+    yield "differ1", {"differ": pd.DataFrame({"c": [2.5], "a": [2]})}
+    yield "widen0", {"widen": pd.DataFrame({"v": [1]})}
+    yield "widen1", {"widen": pd.DataFrame({"v": [1.5]})}
+    yield "widen2", {"widen": pl.DataFrame({"v": pl.Series([7], dtype=pl.Int8)})}
+    yield "huge0", {"huge": pd.DataFrame({"v": [2**53 + 1]})}
+    yield "huge1", {"huge": pd.DataFrame({"v": [0.5]})}
+    yield "clash0", {"clash": pd.DataFrame({"v": [1]}), "beside": pd.DataFrame({"v": [1]})}
+    yield "clash1", {"clash": pd.DataFrame({"v": ["text"]}), "beside": pd.DataFrame({"v": [2]})}
+    yield "clash2", {"clash": pd.DataFrame({"v": [3]}), "beside": pd.DataFrame({"v": [3]})}
+    nested = {"l": [[1, 2]], "s": [{"k": 1}], "t": [dt.timedelta(1)], "d": [dt.date(2026, 1, 1)]}
+    yield "nested", {"nested": pl.DataFrame(nested)}
+    own = {"x": [1.5] * 2, "day": [spec.day] * 2, "kind": ["small"] * 2, "note": [None] * 2, "double": [3, 3]}
+    yield "repeats", {"repeats": pl.DataFrame({"v": [1, 2], **own, "sort_index": [spec.sort_index] * 2})}
+    yield "big", {"big": pl.DataFrame({"v": np.arange(1_000_000, dtype="f8")})}
+    yield "bad_scalars", {"scalars": pd.DataFrame({"v": [1]})}
+    yield "bad_errors", {"errors": pd.DataFrame({"v": [1]})}
+    yield "bad_refs", {"result_file_refs": pd.DataFrame({"v": [1]})}
+    yield "bad_slash", {"a/b": pd.DataFrame({"v": [1]})}
+    yield "bad_dots", {"..": pd.DataFrame({"v": [1]})}
+    yield "bad_number", {3: pd.DataFrame({"v": [1]})}
+    yield "bad_twice", {"twice": pa.table([[1], [2]], names=["v", "v"])}
+    yield "bad_index", {"other": pd.DataFrame({"x": [9.0]})}
+    yield "bad_kind", {"series": [1, 2, 3]}
+    yield "bad_dict", [pd.DataFrame({"v": [1]})]
+    yield "bad_objects", {"objects": pd.DataFrame({"v": [1, "a"]})}
+
+CASES = [case for case, _ in frames(In(case=""))]
+
+@ExperimentRegistry.Register(retries=0)
+def make(input_spec: In) -> Out:
+    for case, made in frames(input_spec):
+        if case == input_spec.case:
+            return Out.model_construct(n=1, maybe=None, dataframes=made)
+"""
+
+
+@dataclass
+class Gathered:
+    """What a run over all cases left."""
+
+    folder: Path
+    cases: list[str]
+    errors: dict[str, str]
+
+    def frame(self, name: str) -> pl.DataFrame:
+        """One final table, with the spec's case and the frame's own columns and place alone."""
+        table = pl.read_parquet(self.folder / f"{name}.pq")
+        ours = {"experiment_id", "workflow_run_id", "root_workflow_run_id", "x", "day", "kind", "note", "double"}
+        return table.select([column for column in table.columns if column not in ours])
+
+
+@pytest.fixture(scope="module", params=["one batch", "a leaf each"])
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gathered]:
+    """All cases in one run: in one lane's batches, and each in a part of its own."""
+    folder = tmp_path_factory.mktemp("frames")
+    (folder / "framemaker.py").write_text(MODULE)
+    path = list(sys.path)
+    function = experiment.load("framemaker:make", folder).function
+    module: Any = sys.modules["framemaker"]
+    whole = request.param == "one batch"
+    settings: dict[str, Any] = {"workers": 1} if whole else {"workers": 2, "leaf_size": 1, "flush": "50ms"}
+    specs = [module.In(case=case) for case in module.CASES]
+    made, ref = BaseExperiment(experiment=function, storage=folder / "runs").allocate(
+        specs, max_failures="all", **settings
+    )
+    final = Path(ref.result()["scalars"]).parent
+    errors = made.errors()
+    assert made.status().done == len(specs)
+    raised = errors.filter(pl.col("kind_") != "invalid_output")  # an input called kind keeps its name
+    assert raised.is_empty(), raised.select("case", "traceback").rows()
+    yield Gathered(final, module.CASES, dict(zip(errors["case"], errors["message"], strict=True)))
+    sys.path[:] = path
+    del sys.modules["framemaker"]
+
+
+def rows(table: pl.DataFrame, *columns: str) -> list[tuple[Any, ...]]:
+    return table.select(columns or [name for name in table.columns if name != "sort_index"]).rows()
+
+
+def test_a_range_index_is_left_out(run: Gathered) -> None:
+    assert rows(run.frame("range")) == [(1, "range0", 0), (2, "range0", 1), (3, "range1", 0)]
+
+
+def test_other_indexes_are_columns(run: Gathered) -> None:
+    assert rows(run.frame("named"), "v", "hour") == [(1.0, 10), (2.0, 20)]
+    assert rows(run.frame("unnamed"), "v", "index") == [(1, 5), (2, 6)]
+    assert run.frame("dates")["index"].dtype.is_temporal()
+
+
+def test_an_index_of_the_specs_own_is_kept_once(run: Gathered) -> None:
+    assert rows(run.frame("multi")) == [(1, None, "multi", 0), (2, None, "multi", 1), (3, "s", "multi_more", 0)]
+    assert rows(run.frame("repeats")) == [(1, "repeats", 0), (2, "repeats", 1)]
+
+
+def test_pandas_reads_the_specs_as_multiindex(run: Gathered) -> None:
+    table = pd.read_parquet(run.folder / "range.pq")
+    assert list(table.columns) == ["v"]
+    assert str(table["v"].dtype) == "int64"
+    assert table.index.names == [
+        *("experiment_id", "sort_index", "workflow_run_id", "root_workflow_run_id", "case", "x", "day", "kind", "note"),
+        *("double", "sort_subindex"),
+    ]
+    assert list(table.index.get_level_values("kind")) == ["small"] * 3
+
+
+def test_optional_integers_stay_integers(run: Gathered) -> None:
+    scalars = pd.read_parquet(run.folder / "scalars.pq")
+    assert [str(scalars[name].dtype) for name in ("n", "maybe")] == ["int64", "Int64"]
+
+
+def test_column_names_become_text(run: Gathered) -> None:
+    assert rows(run.frame("numbers"), "0", "1") == [(1, 2), (3, 4)]
+
+
+def test_libraries_mix(run: Gathered) -> None:
+    assert rows(run.frame("mixed"), "a", "s") == [(1, "p"), (2, "q"), (3, "r"), (4, None)]
+
+
+def test_categories_are_their_values(run: Gathered) -> None:
+    assert run.frame("cat")["c"].to_list() == ["x", "y", "z", "e"]
+    assert pq.read_schema(run.folder / "cat.pq").field("c").type == pa.string()
+
+
+def test_empty_frames(run: Gathered) -> None:
+    assert rows(run.frame("empty")) == [(7, "empty_not", 0)]
+    void = pl.read_parquet(run.folder / "void.pq")
+    assert void.height == 0
+    assert void.schema["v"] == pl.Int32()
+    assert {"sort_index", "case", "sort_subindex"} <= set(void.columns)
+    bare = pl.read_parquet(run.folder / "bare.pq")
+    assert bare.height == 0
+
+
+def test_columns_that_differ_are_united_with_nulls(run: Gathered) -> None:
+    assert rows(run.frame("differ"), "a", "b", "c") == [(1, "x", None), (2, None, 2.5)]
+
+
+def test_types_widen_where_no_value_changes(run: Gathered) -> None:
+    assert run.frame("widen")["v"].to_list() == [1.0, 1.5, 7.0]
+
+
+def test_types_that_clash_fail_the_later_spec_and_name_both(run: Gathered) -> None:
+    at = {case: index for index, case in enumerate(run.cases)}
+    assert rows(run.frame("clash"), "v", "sort_index") == [(1, at["clash0"]), (3, at["clash2"])]
+    assert f"spec {at['clash1']}" in run.errors["clash1"]
+    assert f"spec {at['clash0']}" in run.errors["clash1"]
+    assert "column 'v' is string, not int64" in run.errors["clash1"]
+    assert run.frame("beside")["v"].to_list() == [1, 3], "a failed spec leaves no frame behind"
+    assert run.frame("huge")["v"].to_list() == [2**53 + 1]
+    assert "dataframes['huge']" in run.errors["huge1"]
+
+
+def test_nested_and_temporal_columns(run: Gathered) -> None:
+    nested = run.frame("nested")
+    assert nested["l"].to_list() == [[1, 2]]
+    assert nested["s"].to_list() == [{"k": 1}]
+    assert nested["t"].to_list()[0].days == 1
+
+
+def test_a_million_rows_from_one_spec(run: Gathered) -> None:
+    big = run.frame("big")
+    assert big.height == 1_000_000
+    assert big["v"].equals(big["sort_subindex"].cast(pl.Float64).alias("v"))
+
+
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        ("bad_scalars", "dataframes['scalars']: the name belongs to scythe's own table"),
+        ("bad_errors", "dataframes['errors']: the name belongs to scythe's own table"),
+        ("bad_refs", "dataframes['result_file_refs']: the name belongs to scythe's own table"),
+        ("bad_slash", "dataframes['a/b']: the name must be letters, digits"),
+        ("bad_dots", "dataframes['..']: the name must be"),
+        ("bad_number", "dataframes[3]: the name must be"),
+        ("bad_twice", "dataframes['twice']: column 'v' stands twice"),
+        ("bad_index", "dataframes['other']: column 'x' is called as an index column but differs; rename it"),
+        ("bad_kind", "dataframes['series'] is builtins.list, not a table"),
+        ("bad_dict", "dataframes is builtins.list, not a dict of tables by name"),
+        ("bad_objects", "dataframes['objects']: "),
+    ],
+)
+def test_what_is_no_frame_fails_its_spec(run: Gathered, case: str, said: str) -> None:
+    assert said in run.errors[case]
+
+
+def test_nothing_else_failed(run: Gathered) -> None:
+    assert {case for case in run.errors if not case.startswith("bad_")} == {"clash1", "huge1"}
