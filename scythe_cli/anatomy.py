@@ -28,10 +28,11 @@ Core = dict[str, Any]
 
 _TRUSTED = frozenset({"pydantic", "pathlib", "ipaddress", "uuid", "scythe_cli.specs"})
 _PLAIN = frozenset({"int", "float", "str", "bool", "date", "literal"})
-_CHANGES_TWICE = frozenset({"json", "call", "callable", "generator", "custom-error"})
+_CHANGES_TWICE = frozenset({"any", "json", "call", "callable", "generator", "custom-error"})
 _STRUCTURED = frozenset(
     {"list", "set", "frozenset", "tuple", "dict", "model", "dataclass", "typed-dict", "definition-ref", "generator"}
 )
+_SAME_IN_JSON = frozenset({"str", "int", "float", "bool", "none", "literal", "list", "dict", "model", "definition-ref"})
 _TEXT = frozenset({"str", "bytes", "any"})
 _NO_CHILD = frozenset({"metadata", "serialization", "default", "expected", "members", "cls", "config"})
 
@@ -140,11 +141,10 @@ def _is_plain(core: Core) -> bool:
 
 def _part(model: type[BaseModel], name: str, inner: Core, config: Mapping[str, Any], definitions: list[Core]) -> Part:
     nullable = False
-    while inner["type"] in {"default", "nullable", "definition-ref"} or _is_code(inner):
+    while inner["type"] in {"default", "nullable", "definition-ref"} or _is_function(inner):
         nullable = nullable or inner["type"] == "nullable"
-        inner = (
-            _resolve(inner, definitions) if inner["type"] == "definition-ref" else inner.get("schema", {"type": "any"})
-        )
+        known = _resolve(inner, definitions)
+        inner = inner.get("schema", {"type": "any"}) if known is inner else known
     core = {"type": "nullable", "schema": inner} if nullable else inner
     whole: Any = {"type": "definitions", "schema": core, "definitions": definitions} if definitions else core
     validator = SchemaValidator(whole, cast("CoreConfig", config))
@@ -205,6 +205,7 @@ def _is_code(node: Core) -> bool:
     return bool(
         _is_function(node)
         or node["type"] in _CHANGES_TWICE
+        or (node["type"] == "union" and _takes_text_for_another(node))
         or node.get("post_init")
         or node.get("custom_init")
         or node.get("default_factory_takes_data")
@@ -219,6 +220,12 @@ def _is_function(node: Core) -> bool:
     function = node["function"]["function"]
     module = str(getattr(function, "__module__", None))
     return not (module in _TRUSTED or module.startswith("pydantic.")) or "Encoded" in str(function)
+
+
+def _takes_text_for_another(union: Core) -> bool:
+    """Whether text that stands for a date or a path would be taken for mere text the second time."""
+    kinds = {choice["type"] for choice in union["choices"] if isinstance(choice, dict)}
+    return "str" in kinds and not kinds <= _SAME_IN_JSON
 
 
 def _walk(core: Core, definitions: list[Core], seen: frozenset[str] = frozenset()) -> Iterator[Core]:

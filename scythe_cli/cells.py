@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _EMPTY = "is empty, and needs a value"
 _REMEMBERED = 50_000
 """Distinct texts of a column whose values are kept for the next chunk."""
-_NAIVE = pa.timestamp("us")
+_NAIVE = (pa.timestamp("us"), pa.time64("us"))
 _SORT_INDEX = pa.field("sort_index", pa.int64(), nullable=False)
 _BUILTIN: dict[type, pa.DataType] = {
     bool: pa.bool_(),
@@ -186,7 +186,11 @@ class Checker:
                 rule += "; in a cell of text, write it as JSON"
             inner = problems[0].field != part.name
             return Problem(problems[0].field, problems[0].value if inner else cell, rule)
-        if isinstance(value, dt.datetime) and value.tzinfo is not None and self._field(part.name).type == _NAIVE:
+        if (
+            isinstance(value, dt.datetime | dt.time)
+            and value.tzinfo is not None
+            and self._field(part.name).type in _NAIVE
+        ):
             return Problem(part.name, cell, "has a time zone, which the field does not keep: make it an AwareDatetime")
         return value
 

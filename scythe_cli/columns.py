@@ -104,18 +104,19 @@ def _all(checks: Iterable[Check], column: Column) -> Column:
     return kept
 
 
-def _as_kind(column: Column, kind: pa.DataType) -> Column | None:
+def _as_kind(column: Column, kind: pa.DataType) -> Column | None:  # noqa: PLR0911 - one for each pair of types
     """A column in another type, null where the value would not be the same; None where pydantic must decide."""
     have = column.type
     if have == kind:
         return column
+    if have == pa.uint64() and pa.types.is_integer(kind):
+        return pc.cast(keep(column, pc.less_equal(column, pa.scalar(2**63 - 1, have))), kind)
     if pa.types.is_integer(have) and pa.types.is_integer(kind):
-        return (
-            pc.cast(keep(column, pc.less_equal(column, 2**63 - 1)), kind) if have == pa.uint64() else column.cast(kind)
-        )
+        return column.cast(kind)
     if pa.types.is_integer(have) and pa.types.is_floating(kind):
-        exact = pc.less_equal(pc.abs(_as_kind(column, pa.int64())), _EXACT_FLOATS)
-        return pc.cast(keep(column, exact), kind)
+        signed: Column = _as_kind(column, pa.int64())
+        exact = pc.and_(pc.less_equal(signed, _EXACT_FLOATS), pc.greater_equal(signed, -_EXACT_FLOATS))
+        return pc.cast(keep(signed, exact), kind)
     if pa.types.is_floating(have) and pa.types.is_floating(kind):
         return column.cast(kind)
     if pa.types.is_floating(have) and pa.types.is_integer(kind):

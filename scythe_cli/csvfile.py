@@ -87,7 +87,7 @@ class CsvFile:
         for line, cells in self._records():
             if cells != len(self.header):
                 yield line, f"has {cells} cell{'s' * (cells != 1)}, and the header has {len(self.header)}"
-            elif (rows := rows - 1) < 0:
+            elif (rows := rows - 1) == 0:
                 return
 
     def _leave_out(self, _row: pa.csv.InvalidRow) -> Literal["skip"]:

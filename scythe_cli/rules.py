@@ -102,13 +102,18 @@ def rule(error: ErrorDetails) -> str:
     known = _RULES.get(error["type"])
     if known is None:
         return error["msg"].replace("Input should be", "must be").replace("Value error, ", "")
-    return known.format_map(error.get("ctx", {}))
+    return known.format_map({name: _short(bound) for name, bound in error.get("ctx", {}).items()})
 
 
 def shown(value: object) -> str:
     """A value as messages show it: as Python writes it, at most a line."""
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def _short(bound: object) -> object:
+    """A bound as its model's author wrote it: 30, which pydantic made 30.0 of."""
+    return int(bound) if isinstance(bound, float) and bound.is_integer() and abs(bound) < 1e15 else bound
 
 
 def _same_value(one: ErrorDetails, other: ErrorDetails) -> bool:

@@ -303,7 +303,7 @@ def _usual(column: Column) -> Column:  # noqa: PLR0911 - one line for each pair 
     """One of the types a column may have, in the form all other modules know."""
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return _usual(column.dictionary_decode())
+        return _usual(column.dictionary).take(column.indices)
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return column.cast(pa.string())
     if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):

@@ -1,0 +1,416 @@
+"""The specs table: what each wrong thing says, what each kind of source gives, and what becomes of rows."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyarrow import feather
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+from scythe_cli.errors import TableError
+from scythe_cli.rows import GIVEN, make_specs
+from scythe_cli.specs import ExperimentInputSpec, FileReference
+from scythe_cli.table import SpecTable, read_specs, references
+
+
+class Wall(StrEnum):
+    BRICK = "brick"
+    WOOD = "wood"
+
+
+class House(ExperimentInputSpec):
+    zip_code: str
+    setpoint: float = Field(ge=12, le=30)
+    wall: Wall
+    floors: Literal[1, 2, 3] = 1
+    built: dt.date | None = None
+    heated: bool = True
+
+
+class Weather(ExperimentInputSpec):
+    x: int
+    weather_file: FileReference
+    other: FileReference | None = None
+
+
+class Doubled(ExperimentInputSpec):
+    x: int
+
+    @field_validator("x")
+    @classmethod
+    def _double(cls, value: int) -> int:
+        return 2 * value
+
+
+HEADER = "zip_code,setpoint,wall\n"
+GOOD = HEADER + "01234,20,brick\n"
+
+
+def write(folder: Path, text: str | bytes, name: str = "specs.csv") -> Path:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def refused(source: Any, model: type[ExperimentInputSpec] = House, base: Path | None = None) -> list[str]:
+    """The lines of the report."""
+    with pytest.raises(TableError) as caught:
+        read_specs(source, model, base=base)
+    assert caught.value.exit_code == 2
+    return caught.value.message.splitlines()
+
+
+def test_types_follow_the_model(tmp_path: Path) -> None:
+    text = "zip_code,setpoint,wall,floors,built,heated\n01234,2e1,wood,3,2020-02-29,no\n9,12,brick,,,\n"
+    specs = read_specs(write(tmp_path, text), House)
+    day = dt.date(2020, 2, 29)
+    assert specs.table.drop_columns(["sort_index"]).to_pylist() == [
+        {"zip_code": "01234", "setpoint": 20.0, "wall": "wood", "floors": 3, "built": day, "heated": False},
+        {"zip_code": "9", "setpoint": 12.0, "wall": "brick", "floors": 1, "built": None, "heated": True},
+    ]
+    made = make_specs(specs.table, House, {"experiment_id": "e"})
+    assert made[0] == House(
+        experiment_id="e",
+        zip_code="01234",
+        setpoint=20,
+        wall=Wall.WOOD,
+        floors=3,
+        built=dt.date(2020, 2, 29),
+        heated=False,
+    )
+    assert specs.rows == 2
+    assert specs.name == "specs.csv"
+    assert not specs.computed
+
+
+def test_a_row_out_of_bounds_says_line_value_and_rule(tmp_path: Path) -> None:
+    lines = refused(write(tmp_path, GOOD + "1,45,brick\n\n2,,wool\n"))
+    assert lines == [
+        "specs.csv:3  setpoint = '45': must be <= 30",
+        "specs.csv:5  setpoint: is empty, and needs a value",
+        "specs.csv:5  wall = 'wool': must be 'brick' or 'wood'",
+        "3 errors (rows are lines of the file, the header is line 1)",
+    ]
+
+
+def test_a_long_report_shows_twenty_and_the_total(tmp_path: Path) -> None:
+    lines = refused(write(tmp_path, HEADER + "1,99,brick\n" * 3000))
+    assert len(lines) == 21
+    assert lines[19] == "specs.csv:21  setpoint = '99': must be <= 30"
+    assert lines[20] == "... and 2,980 more, 3,000 errors in all (rows are lines of the file, the header is line 1)"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("zip_code,setpont,wall\n1,20,wood\n", "column 'setpont' is not a field of House. Did you mean 'setpoint'?"),
+        ("zip_code,SETPOINT,wall\n1,20,wood\n", "column 'SETPOINT' is not a field of House. Did you mean 'setpoint'?"),
+        ("zip_code,wall\n1,wood\n", "column 'setpoint' is missing"),
+        ("zip_code,setpoint,wall,colour\n1,20,wood,red\n", "column 'colour' is not a field of House."),
+        ("zip_code, setpoint,wall\n1,20,wood\n", "column ' setpoint' has spaces around its name; write 'setpoint'"),
+        ("zip_code,setpoint,wall,wall\n1,20,wood,wood\n", "column 'wall' is there twice"),
+        ("zip_code,setpoint,wall,\n1,20,wood,\n", "a column has no name"),
+    ],
+)
+def test_each_wrong_column_is_one_error(tmp_path: Path, text: str, wanted: str) -> None:
+    assert refused(write(tmp_path, text))[:-1] == [f"specs.csv  {wanted}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("zip_code;setpoint;wall\n1;2;3\n", "is separated by semicolons; separate it by commas"),
+        ("", "is empty"),
+        ("\n\n", "is empty; its first line names the columns"),
+        (HEADER, "has no specs; give at least one row"),
+        (GOOD.encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
+        (GOOD.encode() + b"\xff,20,wood\n", "specs.csv:3 is not UTF-8 text (byte b'\\xff'); save the file as UTF-8"),
+        (GOOD + '"a\nb,20,wood\n', "specs.csv:3 opens a quote that is never closed; is the file cut off?"),
+        (b"PAR1abcdefgh", "is a parquet file, and its name says .csv"),
+        (b"\x89\x00\x00", "is not a text file, and its name says CSV"),
+    ],
+)
+def test_what_is_no_csv_says_so_in_one_line(tmp_path: Path, text: str | bytes, wanted: str) -> None:
+    (line,) = refused(write(tmp_path, text))
+    assert line.endswith(wanted)
+    assert "specs.csv" in line
+
+
+def test_lines_are_counted_as_a_person_counts(tmp_path: Path) -> None:
+    text = (
+        '\ufeffzip_code,setpoint,wall\r\n\r\n"two\nlines",20,brick\r\n1,20\r\n\r\n2,21,wood,x\r\n3,99,wood\r\n4,20,wood'
+    )
+    assert refused(write(tmp_path, text))[:-1] == [
+        "specs.csv:5  has 2 cells, and the header has 3",
+        "specs.csv:7  has 4 cells, and the header has 3",
+        "specs.csv:8  setpoint = '99': must be <= 30",
+    ]
+    specs = read_specs(write(tmp_path, text), House, limit=1)
+    assert specs.where(0) == "specs.csv:3"
+    assert specs.table["zip_code"].to_pylist() == ["two\nlines"]
+
+
+def test_limit_takes_the_first(tmp_path: Path) -> None:
+    assert read_specs(write(tmp_path, GOOD + "1,99,brick\n1,2\n"), House, limit=1).rows == 1
+
+
+def test_given_indexes_sort_the_rows_and_are_unique(tmp_path: Path) -> None:
+    text = "sort_index,zip_code,setpoint,wall,experiment_id\n7,a,20,brick,placeholder\n3,b,21,wood,placeholder\n"
+    specs = read_specs(write(tmp_path, text), House)
+    assert specs.table.select(["sort_index", "zip_code"]).to_pylist() == [
+        {"sort_index": 3, "zip_code": "b"},
+        {"sort_index": 7, "zip_code": "a"},
+    ]
+    assert (specs.where(0), specs.where(1)) == ("specs.csv:3", "specs.csv:2")
+    lines = refused(write(tmp_path, text + "7,c,20,wood,\n-1,d,20,wood,\nx,e,20,wood,\n,f,20,wood,\n"))
+    assert lines[:-1] == [
+        "specs.csv:4  sort_index = 7: must be unique, and specs.csv:2 has it too",
+        "specs.csv:5  sort_index = '-1': must be >= 0",
+        "specs.csv:6  sort_index = 'x': must be a whole number",
+        "specs.csv:7  sort_index: is empty, and needs a value",
+    ]
+
+
+def test_every_kind_of_source_gives_the_same_table(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"zip_code": ["01234", "5"], "setpoint": [20, 21], "wall": ["wood", "brick"]})
+    frame.write_csv(tmp_path / "a.csv")
+    frame.write_parquet(tmp_path / "a.pq")
+    feather.write_feather(frame.to_arrow(), tmp_path / "a.feather")
+    frame.write_ipc_stream(tmp_path / "a.arrow")
+    frame.write_ndjson(tmp_path / "a.jsonl")
+    models = [House.model_validate(row) for row in frame.to_dicts()]
+    paths: list[Any] = ["a.csv", tmp_path / "a.pq", "a.feather", "a.arrow", "a.jsonl"]
+    categories = frame.with_columns(pl.col("wall").cast(pl.Categorical))
+    tables = [read_specs(one, House, base=tmp_path) for one in [*paths, frame, frame.to_pandas(), frame.to_arrow()]]
+    tables += [read_specs(one, House) for one in (models, frame.to_dicts(), categories, categories.to_pandas())]
+    assert all(specs.table.equals(tables[0].table) for specs in tables)
+    assert [specs.where(1) for specs in tables[:6]] == [
+        "a.csv:3", "a.pq row 1", "a.feather row 1", "a.arrow row 1", "a.jsonl:2", "specs row 1",
+    ]  # fmt: skip
+
+
+def test_pandas_columns_of_paths_are_read() -> None:
+    frame = pd.DataFrame({"x": [1, 2], "weather_file": [Path("/a.epw"), Path("/b.epw")], "other": [None, Path("/c")]})
+    specs = read_specs(frame, Weather)
+    assert specs.table["weather_file"].to_pylist() == ["/a.epw", "/b.epw"]
+    assert specs.table["other"].to_pylist() == [None, "/c"]
+
+
+def test_ndjson_reports_every_bad_line(tmp_path: Path) -> None:
+    rows = ['{"zip_code": "1", "setpoint": 20, "wall": "wood"}', "", "{", "[1]", '{"zip_code": 1, "setpoint": 5}']
+    lines = refused(write(tmp_path, "\n".join(rows), "specs.jsonl"))
+    assert lines[0].startswith("specs.jsonl:3  is not JSON")
+    assert lines[1:-1] == [
+        "specs.jsonl:4  is not a JSON object: each line is one, {...}",
+        "specs.jsonl:5  zip_code = 1: must be text",
+        "specs.jsonl:5  setpoint = 5: must be >= 12",
+        "specs.jsonl:5  wall: is empty, and needs a value",
+    ]
+    assert lines[-1] == "5 errors (rows are lines of the file, from 1)"
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "feather"])
+def test_a_typed_file_that_is_cut_off_or_another_says_so(tmp_path: Path, suffix: str) -> None:
+    table = pa.table({"zip_code": ["1"], "setpoint": [20.0], "wall": ["wood"]})
+    path = tmp_path / f"specs.{suffix}"
+    pq.write_table(table, path) if suffix == "parquet" else feather.write_feather(table, path)
+    write(tmp_path, path.read_bytes()[:-20], f"cut.{suffix}")
+    (line,) = refused(tmp_path / f"cut.{suffix}")
+    assert "cut off" in line
+    (line,) = refused(write(tmp_path, GOOD, f"text.{suffix}"))
+    assert f"text.{suffix} is not a {suffix} file" in line
+    (line,) = refused(write(tmp_path, b"", f"empty.{suffix}"))
+    assert line.endswith(f"empty.{suffix} is empty")
+
+
+def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    (line,) = refused("spec.csv", base=tmp_path)
+    assert line == f"spec.csv does not exist in {tmp_path}. Did you mean 'specs.csv'?"
+    (line,) = refused(write(tmp_path, "x", "specs.xlsx"))
+    assert "specs.xlsx is of a kind that scythe does not read: give .csv, .parquet" in line
+    (tmp_path / "folder.csv").mkdir()
+    assert refused("folder.csv", base=tmp_path) == ["folder.csv is a folder, not a file of specs"]
+
+
+def test_typed_rows_count_from_zero() -> None:
+    lines = refused(pl.DataFrame({"zip_code": ["1", None], "setpoint": [20.0, 50.0], "wall": ["wood", "x"]}))
+    assert lines == [
+        "specs row 1  zip_code: is empty, and needs a value",
+        "specs row 1  setpoint = 50.0: must be <= 30",
+        "specs row 1  wall = 'x': must be 'brick' or 'wood'",
+        "3 errors (rows are counted from 0)",
+    ]
+
+
+def test_paths_start_from_the_specs_file_then_from_the_experiment(tmp_path: Path, clean_environment: Path) -> None:
+    (tmp_path / "data").mkdir()
+    write(tmp_path, "", "both.epw")
+    write(tmp_path / "data", "", "both.epw")
+    write(tmp_path, "", "here.epw")
+    cells = [
+        "both.epw",
+        "here.epw",
+        "nowhere.epw",
+        "~/mine.epw",
+        "s3://bucket/a b.epw",
+        "https://x.org/a.epw",
+        "both.epw",
+    ]
+    text = "x,weather_file\n" + "".join(f"{at},{cell}\n" for at, cell in enumerate(cells))
+    specs = read_specs(write(tmp_path / "data", text), Weather, base=tmp_path)
+    found = references(specs)
+    assert found == {
+        "weather_file": [
+            f"{tmp_path}/data/both.epw",
+            f"{tmp_path}/here.epw",
+            f"{tmp_path}/data/nowhere.epw",
+            f"{clean_environment}/mine.epw",
+            "s3://bucket/a b.epw",
+            "https://x.org/a.epw",
+        ],
+        "other": [],
+    }
+    assert specs.rows_of("weather_file", f"{tmp_path}/data/both.epw") == [0, 6]
+    assert specs.where(6) == "specs.csv:8"
+
+
+def test_an_empty_path_is_no_path(tmp_path: Path) -> None:
+    assert refused(write(tmp_path, 'x,weather_file\n1,""\n'), Weather)[0] == (
+        "specs.csv:2  weather_file: is empty, and needs a value"
+    )
+
+
+def _again(specs: SpecTable) -> list[Any]:
+    """What a lane makes of a table that went through parquet."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(specs.table, sink)
+    return make_specs(pq.read_table(pa.BufferReader(sink.getvalue())), specs.model, {})
+
+
+def test_a_validator_that_is_not_idempotent_runs_once(tmp_path: Path) -> None:
+    specs = read_specs(write(tmp_path, "x\n4\n"), Doubled)
+    assert specs.table["x"].to_pylist() == [8]
+    assert [spec.x for spec in _again(specs)] == [8]
+    assert [spec.x for spec in _again(read_specs([Doubled(x=4)], Doubled))] == [8]
+    assert GIVEN not in specs.index
+
+
+def test_a_validator_that_raises_is_told_by_row(tmp_path: Path) -> None:
+    class Touchy(ExperimentInputSpec):
+        x: int
+        y: int
+
+        @model_validator(mode="after")
+        def _look(self) -> Touchy:
+            if self.x == 1:
+                raise ValueError("x and y do not go together")
+            if self.x == 2:
+                raise RuntimeError("no luck")
+            return self
+
+    assert refused(write(tmp_path, "x,y\n0,1\n1,1\n2,1\nz,1\n"), Touchy)[:-1] == [
+        "specs.csv:3  row = {'x': '1', 'y': '1'}: x and y do not go together",
+        "specs.csv:4  this row: Touchy raises RuntimeError: no luck",
+        "specs.csv:5  x = 'z': must be a whole number",
+    ]
+
+
+def test_instances_that_were_changed_are_checked() -> None:
+    spec = House(zip_code="1", setpoint=20, wall=Wall.WOOD)
+    spec.setpoint = 99
+    assert refused([House(zip_code="1", setpoint=20, wall=Wall.WOOD), spec])[0] == (
+        "specs row 1  setpoint = 99: must be <= 30"
+    )
+    assert "is a Doubled, and the experiment takes House" in refused([Doubled(x=1)])[0]
+
+
+def test_indexes_of_instances_count_only_when_set() -> None:
+    def house(**more: Any) -> House:
+        return House(zip_code="1", setpoint=20, wall=Wall.WOOD, **more)
+
+    assert read_specs([house(), house()], House).table["sort_index"].to_pylist() == [0, 1]
+    assert read_specs([house(sort_index=5), house(sort_index=2)], House).table["sort_index"].to_pylist() == [2, 5]
+    assert "sort_index is set on 1 of 2 specs" in refused([house(sort_index=5), house()])[0]
+
+
+def test_none_of_an_instance_stays_none() -> None:
+    class Defaulted(ExperimentInputSpec):
+        x: int | None = 5
+
+    assert _again(read_specs([Defaulted(x=None), Defaulted()], Defaulted)) == [
+        Defaulted(x=None),
+        Defaulted(sort_index=1),
+    ]
+
+
+def test_open_models_keep_what_they_do_not_name(tmp_path: Path) -> None:
+    class Open(ExperimentInputSpec, extra="allow"):
+        x: int
+
+    specs = read_specs(write(tmp_path, "x,colour\n1,red\n2,\n"), Open)
+    assert [spec.model_extra for spec in _again(specs)] == [{"colour": "red"}, {"colour": None}]
+    assert specs.index[-2:] == ("x", "colour")
+
+
+def test_made_up_defaults_are_made_up_once(tmp_path: Path) -> None:
+    numbers = iter(range(100, 200))
+
+    class Seeded(ExperimentInputSpec):
+        x: int
+        seed: int = Field(default_factory=lambda: next(numbers))
+
+    class Hooked(Seeded):
+        @model_validator(mode="after")
+        def _nothing(self) -> Hooked:
+            return self
+
+    for model in (Seeded, Hooked):
+        specs = read_specs(write(tmp_path, "x\n1\n2\n"), model)
+        assert [spec.seed for spec in _again(specs)] == specs.table["seed"].to_pylist()
+
+
+def test_models_and_lists_in_cells(tmp_path: Path) -> None:
+    class Layer(BaseModel):
+        thickness: float = Field(gt=0)
+
+    class Layered(ExperimentInputSpec):
+        layers: list[Layer]
+        best: Layer | None = None
+
+    row = {"layers": [{"thickness": 1}, {"thickness": 0.5}], "best": {"thickness": 2}}
+    write(tmp_path, json.dumps(row) + "\n", "a.jsonl")
+    write(tmp_path, """layers,best\n"[{""thickness"":1},{""thickness"":0.5}]","{""thickness"":2}"\n""", "a.csv")
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "a.parquet")
+    tables = [read_specs(name, Layered, base=tmp_path) for name in ("a.jsonl", "a.csv", "a.parquet")]
+    assert all(_again(specs) == [Layered.model_validate(row)] for specs in tables)
+    assert tables[0].table.schema.field("best").type == pa.struct([("thickness", pa.float64())])
+    write(tmp_path, 'layers\n[1\n"[{""thickness"":0}]"\n', "bad.csv")
+    assert refused("bad.csv", Layered, tmp_path)[:-1] == [
+        "bad.csv:2  layers = '[1': must be a list; in a cell of text, write it as JSON",
+        "bad.csv:3  layers[0].thickness = 0: must be > 0",
+    ]
+
+
+def test_computed_features_are_known() -> None:
+    class Featured(ExperimentInputSpec):
+        x: int
+
+        @property
+        def computed_features(self) -> dict[str, Any]:
+            return {"twice": 2 * self.x}
+
+    assert read_specs([Featured(x=1)], Featured).computed
+
+
+def test_integers_beyond_64_bits_are_told(tmp_path: Path) -> None:
+    assert refused(write(tmp_path, f"x\n{2**70}\n"), Doubled)[0].endswith("does not fit 64 bits")
