@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import sys
 import time
@@ -27,11 +28,14 @@ from scythe_cli.cli.words import counted, duration, plain, rate, shown
 from scythe_cli.errors import Interrupted, ScytheError
 
 if TYPE_CHECKING:
+    from scythe_cli.engines.base import Active
     from scythe_cli.run import Run
     from scythe_cli.status import FailureGroup, RunStatus
 
 LATEST = 10
 WATCH_SECONDS = 2.0
+WATCH_WINDOW = 150.0
+"""Seconds over which the rate is taken: outcomes reach the store in bunches, every `run.flush` seconds."""
 LOG_LINES = 8
 
 
@@ -52,14 +56,39 @@ def status(
     found = find_run(run, storage)
     if watch:
         _watch(found)
-    now = read_status(found, errors=errors)
+    now = _with_engine(found, read_status(found, errors=errors))
     if as_json:
         put_json(now)
         return
     _show(now)
+    if now.active is not None:
+        _show_active(now.active)
     for group in now.failures:
         _show_group(group, _alone(found, run))
     _next(found, now, errors=errors)
+
+
+def _with_engine(run: Run, now: RunStatus) -> RunStatus:
+    """Add what the engine has under way, where there is one and it answers."""
+    from scythe_cli.engines.base import Active
+    from scythe_cli.errors import EngineError
+    from scythe_cli.underway import is_elsewhere, under_way
+
+    if now.state != "running" or not is_elsewhere(run):
+        return now
+    try:
+        return dataclasses.replace(now, active=under_way(run))
+    except EngineError as exc:
+        return dataclasses.replace(now, active=Active(0, 0, [], exc.message))
+
+
+def _show_active(active: Active) -> None:
+    typer.echo(f"  {active.queued:,} tasks queued, {active.running:,} with workers")
+    for one in active.workers:
+        labels = " ".join(f"{key}={value}" for key, value in one.labels.items() if not key.startswith("scythe_"))
+        typer.echo(f"  worker {one.name}   {counted(one.lanes, 'lane')}   {labels}".rstrip())
+    if active.why:
+        typer.echo(f"  {active.why}")
 
 
 def _watch(run: Run) -> None:
@@ -71,7 +100,7 @@ def _watch(run: Run) -> None:
     now = read_status(run)
     with Terminal() as terminal:
         if _goes_on(now):
-            terminal.follow(now.total)
+            terminal.follow(now.total, window=WATCH_WINDOW)
         try:
             while _goes_on(now):
                 terminal(Progress(now.done, now.failed, now.total))

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from scythe_cli import events
@@ -62,17 +60,20 @@ class _Line:
         if room < NARROWEST_BAR:
             yield behind
             return
-        grid = Table.grid(padding=(0, 1))
-        bar = ProgressBar(
-            total=max(1, self.total),
-            completed=self.done if self.total else 1,
-            width=min(BAR_WIDTH, room),
-            style="bright_black",
-            complete_style="green",
-            finished_style="green",
-        )
-        grid.add_row(bar, behind)
-        yield grid
+        share = min(1.0, self.done / self.total) if self.total else 1.0
+        yield Text.assemble(_bar(share, min(BAR_WIDTH, room), ascii_only=options.ascii_only), " ", behind, end="\n")
+
+
+def _bar(share: float, width: int, *, ascii_only: bool) -> Text:
+    """Heavy for what is done, light for what is left, so that it can be read without colours."""
+    halves = int(share * width * 2)
+    if ascii_only:
+        done, left = "#" * (halves // 2), "-" * (width - halves // 2)
+    else:
+        done = "\N{BOX DRAWINGS HEAVY HORIZONTAL}" * (halves // 2)
+        done += "\N{BOX DRAWINGS HEAVY LEFT AND LIGHT RIGHT}" * (halves % 2)
+        left = "\N{BOX DRAWINGS LIGHT HORIZONTAL}" * (width - len(done))
+    return Text.assemble((done, "green"), (left, "bright_black"))
 
 
 def _fitting(words: list[tuple[int, str, str]], width: int) -> tuple[list[tuple[int, str, str]], int]:
@@ -105,6 +106,7 @@ class Terminal:
         self._marks: list[tuple[float, int]] = []
         self._began = time.monotonic()
         self._first = 0
+        self._window = RATE_WINDOW
         self._valid = ""
         self._what = ""
 
@@ -168,8 +170,9 @@ class Terminal:
             case events.Notice():
                 self.say(event.message, "yellow")
 
-    def follow(self, total: int) -> None:
-        """Draw the bar of a run that is under way already."""
+    def follow(self, total: int, *, window: float = RATE_WINDOW) -> None:
+        """Draw the bar of a run that is under way already, its rate that of the last `window` seconds."""
+        self._window = window
         self._began = time.monotonic()
         self._marks = []
         self._show(_Line(total), stays=True)
@@ -194,7 +197,7 @@ class Terminal:
         now = time.monotonic()
         if not self._marks:
             self._first = event.done
-        self._marks = [mark for mark in self._marks if mark[0] > now - RATE_WINDOW] or self._marks[-1:]
+        self._marks = [mark for mark in self._marks if mark[0] > now - self._window] or self._marks[-1:]
         self._marks.append((now, event.done))
         self.line.done, self.line.total = event.done, event.total
         width = len(f"{event.total:,}")
