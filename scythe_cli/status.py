@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from scythe_cli import layout, lease
+from scythe_cli.engines.base import Active
 from scythe_cli.ledger import READERS, list_marks, read_ledger, read_mark
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class RunStatus:
     detail: str
     final: dict[str, str]
     failures: list[FailureGroup] = field(default_factory=list)
+    active: Active | None = None
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,8 @@ def _state(run: Run, seen: _Seen, ended: dict[str, Any]) -> tuple[State, str]:
     note = read_mark(run.store, "lease", newest) if newest else None
     if note is not None and lease.is_held(note):
         return "running", f"by process {note['pid']} on {note['host']}"
-    return "incomplete", ""
+    elsewhere = (seen.read(run, "generation") or {}).get("engine") == "hatchet" and not ended
+    return ("running", "no worker follows it now") if elsewhere else ("incomplete", "")
 
 
 def _rate(seen: _Seen, began: dict[str, Any], ended: dict[str, Any], now: datetime | None) -> float | None:

@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from scythe_cli import config, experiment, processes
 from scythe_cli.backends import open_store
 from scythe_cli.engines import embedded
-from scythe_cli.engines.hatchet import CODE, LANES, Api, connect
+from scythe_cli.engines.hatchet import CODE, FAN, LANES, Api, connect
 from scythe_cli.engines.hatchet_tasks import Serving, fan_tasks, leaf_task
 from scythe_cli.engines.local import cores
+from scythe_cli.engines.plan import STORAGE, storage_label
 from scythe_cli.errors import ConfigError, EngineError, ExitCode, InputError
 from scythe_cli.events import Draining, Notice, WorkerReady, ignore
 from scythe_cli.lanes import Allowance, Lanes
@@ -278,7 +279,12 @@ class _Worker:
 
     def _labels(self) -> dict[str, str | int]:
         """Strings only: the engine tells a number's label from a text's."""
-        own: dict[str, str | int] = {LANES: str(self._slots)}
+        own: dict[str, str | int] = {
+            LANES: str(self._slots),
+            STORAGE: storage_label(self._serving.storage.locate("")),
+        }
+        if "fan" in self._settings.roles:
+            own[FAN] = "true"
         for one in self._experiments:
             own[f"{CODE}_{one.name}".lower()] = "any" if self._settings.any_code else one.source_hash[:12]
         return own | dict(self._settings.labels or {})

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from scythe_cli.cli.options import Json, RunName, Storage, again, find_run, put_json, put_next
+
+if TYPE_CHECKING:
+    from scythe_cli.run import Run
 
 
 def cancel(run: RunName = None, *, storage: Storage = None, as_json: Json = False) -> None:
@@ -13,6 +18,8 @@ def cancel(run: RunName = None, *, storage: Storage = None, as_json: Json = Fals
 
     found = find_run(run, storage)
     done = mark(found)
+    if done.done < done.total:
+        _take_back(found)
     if as_json:
         put_json(done)
         return
@@ -22,3 +29,16 @@ def cancel(run: RunName = None, *, storage: Storage = None, as_json: Json = Fals
     when = f"was cancelled by {done.by} at {done.at}" if done.already else "is cancelled; its specs stop within seconds"
     typer.echo(f"{done.run} {when}; {done.done:,} of {done.total:,} specs are done")
     put_next(again("gather", found, "--partial"), again("allocate --resume", found))
+
+
+def _take_back(found: Run) -> None:
+    """Empty the engine's queue too; where it is away, the mark in the directory is what counts."""
+    from scythe_cli.errors import EngineError
+    from scythe_cli.underway import is_elsewhere, take_back
+
+    if not is_elsewhere(found):
+        return
+    try:
+        take_back(found)
+    except EngineError as exc:
+        typer.echo(f"{exc.message}; what is queued there ends as soon as a worker takes it", err=True)

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from scythe_cli import ledger
 from scythe_cli.engines import embedded
 from scythe_cli.engines.base import Active, Ended, WorkerSeen
-from scythe_cli.engines.plan import read_plan, write_plan
+from scythe_cli.engines.plan import STORAGE, read_plan, write_plan
 from scythe_cli.engines.progress import Progress as Follower
 from scythe_cli.errors import EngineError, KeyExists, NotFoundError, StoreError
 from scythe_cli.events import Notice, Progress
@@ -42,7 +42,8 @@ METADATA = "scythe_run"
 """The one key of every task's metadata; its value is the run's id."""
 LANES = "scythe_lanes"
 CODE = "scythe_code"
-"""Labels of every worker: its lanes, and the hash of each experiment's code."""
+FAN = "scythe_fan"
+"""Labels of every worker: its lanes, the hash of each experiment's code, and whether it follows runs."""
 
 TIMEOUT = (2.0, 10.0)
 """Seconds to connect and to read, for every REST call: the SDK's own have no limit."""
@@ -225,8 +226,16 @@ class HatchetEngine:
         whole = Stretch(
             run=work.run.id, generation=work.generation, first=plan.ranges[0].first, last=plan.ranges[-1].last
         )
+        from hatchet_sdk.types.labels import DesiredWorkerLabel
+
+        label = DesiredWorkerLabel(key=STORAGE, value=plan.labels[STORAGE], required=True)
         with translated(self._hatchet):
-            ref = task.run(whole, wait_for_result=False, additional_metadata={METADATA: work.run.id})
+            ref = task.run(
+                whole,
+                wait_for_result=False,
+                additional_metadata={METADATA: work.run.id},
+                desired_worker_labels=[label],
+            )
         with contextlib.suppress(StoreError):
             write_manifest(
                 work.run.store, work.run.manifest.model_copy(update={"workflow_run_id": ref.workflow_run_id})
@@ -281,12 +290,18 @@ def why_nothing_runs(plan: Plan, workers: Iterable[WorkerSeen]) -> str | None:
     live = list(workers)
     if not live:
         return "no worker is connected; start one where the experiment is: scythe worker experiment.yml"
-    serving = [worker for worker in live if f"{CODE}_{name}".lower() in worker.labels]
+    here = [worker for worker in live if worker.labels.get(STORAGE) == plan.labels[STORAGE]]
+    if not here:
+        storage = plan.run.store.locate("").rstrip("/").removesuffix(f"/{plan.run.id}")
+        return f"none of {len(live)} workers has this run's storage: scythe worker --storage {storage}"
+    if not any(worker.labels.get(FAN) for worker in here):
+        return "no worker follows runs: start one with --role fan"
+    serving = [worker for worker in here if f"{CODE}_{name}".lower() in worker.labels]
     if not serving:
-        return f"none of {len(live)} workers serves {name}: scythe worker experiment.yml"
+        return f"none of {len(here)} workers serves {name}: scythe worker experiment.yml"
     fitting = [w for w in serving if all(w.labels.get(key) == value for key, value in plan.labels.items())]
     if not fitting:
-        wanted = ", ".join(f"{key}={value}" for key, value in plan.labels.items())
+        wanted = ", ".join(f"{key}={value}" for key, value in plan.labels.items() if key != STORAGE)
         return f"no worker of {name} has the label {wanted}"
     codes = {worker.labels[f"{CODE}_{name}".lower()] for worker in fitting}
     if plan.source_hash[:12] not in codes and "any" not in codes:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from scythe_cli import ledger
 from scythe_cli.engines.hatchet import METADATA, NODE, ROOT, Api, Stretch
-from scythe_cli.engines.plan import read_plan
+from scythe_cli.engines.plan import STORAGE, read_plan
 from scythe_cli.engines.progress import Progress
 from scythe_cli.errors import EngineError, InputError, ScytheError
 from scythe_cli.events import Notice
@@ -129,13 +129,14 @@ class Serving:
         from hatchet_sdk.types.labels import DesiredWorkerLabel
 
         labels = [DesiredWorkerLabel(key=key, value=value, required=True) for key, value in plan.labels.items()]
+        storage = [label for label in labels if label.key == STORAGE]
         stubs = {name: self.hatchet.stubs.task(name=name, input_validator=Stretch) for name, _, _ in children}
         items = [
             stubs[name].create_bulk_run_item(
                 payload,
                 child_key=key,
                 additional_metadata={METADATA: plan.run.id},
-                desired_worker_labels=labels if labels and name != NODE else None,
+                desired_worker_labels=storage if name == NODE else labels,
             )
             for name, payload, key in children
         ]

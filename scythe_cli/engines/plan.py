@@ -6,6 +6,7 @@ itself. A queue message then names a run, a generation and row numbers.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from scythe_cli.stores.base import Store
 
 _RUN_ID = re.compile(r"([^/]+)/v(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)/([^/]+)")
+STORAGE = "scythe_storage"
+"""Label of every worker: which storage it serves, so that teams can share an engine."""
 LABELS = ("high_memory", "high_cpu", "has_gpu")
 
 
@@ -86,13 +89,19 @@ def is_run_id(text: str) -> bool:
     return found is not None and layout.is_safe_name(found[1]) and layout.is_run_time(found[2])
 
 
+def storage_label(address: str) -> str:
+    """A storage's address as a label's value."""
+    return hashlib.sha256(address.rstrip("/").encode()).hexdigest()[:12]
+
+
 def write_plan(work: Work) -> Plan:
     """Begin a generation.
 
     Raises:
         NotFinishedError: somebody else has.
     """
-    labels = {name: "true" for name in LABELS if getattr(work.file.resources, name)}
+    labels = {STORAGE: storage_label(work.run.store.locate("").rstrip("/").removesuffix(f"/{work.run.id}"))}
+    labels |= {name: "true" for name in LABELS if getattr(work.file.resources, name)}
     for name, wanted in (work.experiment.options.desired_worker_labels or {}).items():
         if name not in LABELS:
             value = wanted.get("value") if isinstance(wanted, dict) else wanted
