@@ -180,11 +180,13 @@ class Lane:
             chunk = rows[at : at + CHUNK]
             whole = isinstance(chunk, range)
             part = block.slice(chunk[0] - offset, len(chunk)) if whole else block.take([r - offset for r in chunk])
-            sort_indexes = part.column(layout.SORT_INDEX).to_pylist()
+            sort_indexes: list[Any] = part.column(layout.SORT_INDEX).to_pylist()
             for row, sort_index, spec in zip(chunk, sort_indexes, self._specs(part), strict=True):
-                if self._marker[STOP_AT]:
+                clock = time.monotonic()
+                MARKER.pack_into(self._marker, 0, row, clock)
+                if self._marker[STOP_AT]:  # looked at after the row is told: see LaneHandle.hangs
                     return done, None
-                self._one(row, sort_index, spec, attempts.get(row, 1))
+                self._one(row, sort_index, spec, attempts.get(row, 1), clock)
                 done += 1
                 unfit = self._sanity.restore()
                 if self._uses_tempdir:
@@ -206,14 +208,12 @@ class Lane:
             return make_specs(part, self._experiment.input_model, {})
         return (part.slice(at, 1) for at in range(part.num_rows))
 
-    def _one(self, row: int, sort_index: int, spec: Any, attempt: int) -> None:
+    def _one(self, row: int, sort_index: int, spec: Any, attempt: int, clock: float) -> None:
         experiment, job = self._experiment, self._job
         assert experiment is not None and job is not None  # noqa: S101 - _work holds it
         failure: Failure | None = None
         output = None
         start = time.time()
-        clock = time.monotonic()
-        MARKER.pack_into(self._marker, 0, row, clock)
         begun = time.perf_counter()
         try:
             if not self._plain:
@@ -263,7 +263,7 @@ class Lane:
         failure = Failure(
             EXCEPTION, last.partition(":")[0], cut(last, MESSAGE_LIMIT), cut(text, TRACEBACK_LIMIT), "import"
         )
-        sort_indexes = block.column(layout.SORT_INDEX).to_pylist()
+        sort_indexes: list[Any] = block.column(layout.SORT_INDEX).to_pylist()
         with self._swap:
             for row in rows:
                 self._pending.add(row, sort_indexes[row - offset], None, 1, time.time(), 0.0, None)

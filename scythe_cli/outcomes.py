@@ -175,8 +175,10 @@ def from_exception(exc: BaseException, *, folder: str, kind: str = EXCEPTION) ->
 def _place(tb: TracebackType | None, folder: str) -> str:
     frames = traceback.extract_tb(tb)
     own = [frame for frame in frames if frame.filename.startswith(folder) and "site-packages" not in frame.filename]
-    frame = (own or list(frames) or [None])[-1]
-    return "" if frame is None else cut(f"{frame.name} ({Path(frame.filename).name}:{frame.lineno})", MESSAGE_LIMIT)
+    if not frames:
+        return ""
+    frame = (own or frames)[-1]
+    return cut(f"{frame.name} ({Path(frame.filename).name}:{frame.lineno})", MESSAGE_LIMIT)
 
 
 _PACKAGE = str(Path(__file__).parent)

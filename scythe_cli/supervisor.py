@@ -51,6 +51,8 @@ STRIKES = 3
 WITNESSED = 3
 """A row that was at work each time the fork server was killed, so many times, is what kills it."""
 STOPPED = "stopped"
+HANG_SECONDS = 0.05
+"""A lane that was asked to share and is at the same row for so long shares without a word."""
 CONFIRM_SECONDS = 0.02
 HURRY_SECONDS = 0.01
 PROGRESS_SECONDS = 0.1
@@ -360,7 +362,9 @@ class Supervisor:
     def _queues(self, lane: LaneHandle) -> bool:
         """Whether a lane that still has work should get its next take now."""
         run: RunWork = lane.takes[0].owner
-        return lane.ending is None and run.cost is not None and run.cost * len(lane.takes[0].rows) < QUEUE_BELOW
+        if lane.ending is not None or lane.asked_to_stop or run.cost is None:
+            return False
+        return run.cost * len(lane.takes[0].rows) < QUEUE_BELOW
 
     def _next_take(self) -> Take | None:
         if self._ready:
@@ -374,24 +378,29 @@ class Supervisor:
         return Take(run.job, block, rows, {}, run)
 
     def _share(self, idle: list[LaneHandle]) -> None:
-        """Nothing left to give: have the lane with most ahead of it give some back."""
+        """Nothing left to give: have the lane with most ahead of it give some back, and take it from one that hangs."""
         if not idle:
             return
         worth, busiest = 0.0, None
         for lane in self._pool.lanes.values():
             at = lane.at_work()
-            if not lane.takes or at is None or lane.asked_to_stop:
+            if not lane.takes or at is None or at[0] not in lane.takes[0].rows:
                 continue
-            rows = lane.takes[0].rows
-            try:
-                ahead = len(rows) - rows.index(at[0]) - 1
-            except ValueError:
-                continue
-            cost = (lane.takes[0].owner.cost or 0.0) * ahead
-            if ahead and cost > max(worth, STEAL_ABOVE):
-                worth, busiest = cost, lane
+            ahead = sum(len(take.rows) for take in lane.takes) - lane.takes[0].rows.index(at[0]) - 1
+            if ahead and lane.hangs(HANG_SECONDS):
+                self._take_back(lane, at[0])
+            elif ahead and not lane.asked_to_stop:
+                cost = max((lane.takes[0].owner.cost or 0.0) * ahead, time.monotonic() - at[1])
+                if cost > max(worth, STEAL_ABOVE):
+                    worth, busiest = cost, lane
         if busiest is not None:
             busiest.ask_to_stop()
+
+    def _take_back(self, lane: LaneHandle, at: int) -> None:
+        """The rows behind one that takes its time go to others."""
+        for number, take in enumerate(lane.takes):
+            if back := take.take_back(None if number else at):
+                self._give_back(take, back)
 
     def _drain(self) -> None:
         assert self._stop is not None  # noqa: S101 - only called then

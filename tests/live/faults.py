@@ -26,8 +26,8 @@ import pyarrow.parquet as pq
 from scythe_cli import allocate, config, errors, experiment, layout
 from scythe_cli.backends import open_store
 from scythe_cli.engines.base import Ended, Work
-from scythe_cli.engines.local import LocalEngine
-from scythe_cli.events import Event, ignore
+from scythe_cli.engines.local import LocalEngine, LocalTicket
+from scythe_cli.events import ignore
 from scythe_cli.forkserver import RUN_TAG
 from scythe_cli.gather import gather
 from scythe_cli.run import Run, open_run
@@ -65,9 +65,14 @@ def rest(run: Run, *, sets: Sequence[str] = (), failed: bool = True, missing: bo
     return allocate.resumed_work(run, loaded, allocate.remaining(run, failed=failed, missing=missing), sets=sets)
 
 
-def drive(work: Work, *, lanes: int = LANES, listener: Callable[[Event], None] = ignore) -> Ended | None:
+def submit(work: Work, *, lanes: int = LANES) -> LocalTicket:
+    """Hand work to the local engine; it is done by whoever waits for the ticket."""
+    return LocalEngine(lanes).submit(work)
+
+
+def drive(work: Work, *, lanes: int = LANES) -> Ended | None:
     """Have the local engine do work, here."""
-    return LocalEngine(lanes).submit(work).wait(listener)
+    return submit(work, lanes=lanes).wait(ignore)
 
 
 @dataclass
@@ -143,7 +148,7 @@ class Traces:
 
 def _shared_memory() -> list[str]:
     folder = Path("/dev/shm")
-    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return [path.name for path in folder.glob("psm_*")] if folder.is_dir() else []
 
 
 def wait_for(true: Callable[[], object], state: Callable[[], object] = str, *, seconds: float = DEADLINE) -> None:

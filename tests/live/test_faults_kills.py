@@ -8,6 +8,7 @@ import random
 import re
 import signal
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import faults
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from scythe_cli import layout
+from scythe_cli.events import ignore
 from scythe_cli.gather import gather
 from scythe_cli.ledger import read_ledger
 from scythe_cli.outcomes import KIND, ROW
@@ -88,7 +90,9 @@ def flushed(run: Run) -> set[int]:
     rows: set[int] = set()
     for part in list_parts(run.store):
         table = read_part(run.store, part.key, [ROW, KIND])
-        rows.update(table.filter(pc.is_null(table.column(KIND))).column(ROW).to_pylist())
+        rows |= {
+            int(row) for row in table.filter(pc.is_null(table.column(KIND))).column(ROW).to_pylist() if row is not None
+        }
     return rows
 
 
@@ -117,15 +121,15 @@ def victims(driver: int, what: str, chance: random.Random) -> list[int]:
     }[what]
 
 
-def one_round(tmp_path: Path, undisturbed: dict[str, pa.Table], chance: random.Random) -> None:
-    """Kill a few times at random moments, resume until done, compare."""
+def one_round(tmp_path: Path, undisturbed: dict[str, pa.Table], chance: random.Random, kills: int) -> None:
+    """Kill at random moments, resume until done, compare."""
     tmp_path.mkdir()
     diary = tmp_path / "diary"
     diary.touch()
     run = begin(tmp_path, diary)
     repeated = 0
     options: list[str] = []
-    for _ in range(chance.randint(1, 3)):
+    for _ in range(chance.randint(1, kills)):
         what = chance.choice(["lane", "server", "allocate", "everything"])
         safe, before = flushed(run), diary.read_text().split()
         with faults.driver(run, *options) as process:
@@ -152,11 +156,11 @@ def one_round(tmp_path: Path, undisturbed: dict[str, pa.Table], chance: random.R
     assert contents(run) == undisturbed
 
 
-def rounds(tmp_path: Path, undisturbed: dict[str, pa.Table], n: int) -> None:
+def rounds(tmp_path: Path, undisturbed: dict[str, pa.Table], n: int, *, kills: int) -> None:
     for at in range(n):
         seed = SEED + at
         try:
-            one_round(tmp_path / str(at), undisturbed, random.Random(seed))
+            one_round(tmp_path / str(at), undisturbed, random.Random(seed), kills)
         except BaseException:
             print(f"round {at} of seed {SEED}: SCYTHE_TEST_SEED={seed} repeats it as the first")
             raise
@@ -164,22 +168,22 @@ def rounds(tmp_path: Path, undisturbed: dict[str, pa.Table], n: int) -> None:
 
 def test_killed_at_random_and_resumed(tmp_path: Path, undisturbed: dict[str, pa.Table]) -> None:
     print(f"SCYTHE_TEST_SEED={SEED}")
-    rounds(tmp_path, undisturbed, 3)
+    rounds(tmp_path, undisturbed, 2, kills=1)
 
 
 @pytest.mark.soak
 def test_killed_thirty_times(tmp_path: Path, undisturbed: dict[str, pa.Table]) -> None:
     print(f"SCYTHE_TEST_SEED={SEED}")
-    rounds(tmp_path, undisturbed, 30)
+    rounds(tmp_path, undisturbed, 30, kills=3)
 
 
 def test_a_killed_fork_server_is_nobodys_fault(tmp_path: Path, traces: faults.Traces) -> None:
     specs = [{"trouble": "none", "seconds": 0.05} for _ in range(40)]
     specs[5] = {"trouble": "waits_for_an_endless_tree", "tag": traces.tag}
     run = faults.begin(tmp_path / "runs", specs, retries=0, timeout=4)
-    ticket = faults.LocalEngine(2).submit(faults.first(run))
+    ticket = faults.submit(faults.first(run))
     with faults.later(traces.processes_of_specs, lambda: kill([descend(os.getpid())[0].pid])):
-        assert ticket.wait(faults.ignore) is None
+        assert ticket.wait(ignore) is None
     tables = faults.tables(run)
     assert tables.kinds == {"timeout": 1}
 
@@ -192,14 +196,18 @@ def test_a_spec_that_kills_the_fork_server_is_found(tmp_path: Path) -> None:
     assert {row: failure["kind"] for row, failure in tables.bad.items()} == {5: "crash"}
 
 
+def has_lines(diary: Path, n: int) -> bool:
+    return len(diary.read_text().split()) > n
+
+
 def test_killed_lanes_cost_a_second_at_most(tmp_path: Path) -> None:
     diary = tmp_path / "diary"
     diary.touch()
     run = begin(tmp_path, diary, 200, flush=30)
     with faults.driver(run, lanes=1) as process:
         for _ in range(3):
-            at = len(diary.read_text().split())
-            faults.wait_for(lambda at=at: len(diary.read_text().split()) > at + 35)
+            enough = len(diary.read_text().split()) + 35
+            faults.wait_for(partial(has_lines, diary, enough))
             kill(victims(process.pid, "lane", random.Random(0)))
         faults.result(process)
     ran = diary.read_text().split()

@@ -9,6 +9,7 @@ import faults
 import pytest
 
 from scythe_cli.errors import EngineError
+from scythe_cli.events import ignore
 from scythe_cli.outcomes import ATTEMPTS, ROW
 from scythe_cli.parts import read_part
 from scythe_cli.status import status
@@ -52,13 +53,13 @@ def test_attempts_are_those_of_the_spec_alone(tmp_path: Path) -> None:
     assert {attempts(run)[row] for row in tables.good} == {1}
 
 
-@pytest.mark.parametrize("trouble", TRIED_AGAIN)
-def test_another_attempt_may_succeed(tmp_path: Path, trouble: str) -> None:
-    specs = [{"trouble": trouble if at == 3 else "none", "diary": str(tmp_path / "diary")} for at in range(6)]
-    run = faults.begin(tmp_path / "runs", specs, function="trouble:second_time", timeout=0.7, retries=1)
+def test_another_attempt_may_succeed(tmp_path: Path) -> None:
+    specs = [{"trouble": t, "diary": str(tmp_path / "diary")} for trouble in TRIED_AGAIN for t in (trouble, "none")]
+    run = faults.begin(tmp_path / "runs", specs, function="trouble:second_time", timeout=2, retries=1)
     assert faults.drive(faults.first(run)) is None
     assert not faults.tables(run).bad
-    assert attempts(run) == {at: 2 if at == 3 else 1 for at in range(6)}
+    assert all(attempts(run)[row] == 1 for row in range(1, 12, 2))
+    assert all(attempts(run)[row] <= 2 for row in range(0, 12, 2))
 
 
 def test_others_go_on_between_attempts(tmp_path: Path) -> None:
@@ -109,12 +110,16 @@ def test_the_canary_is_quiet(tmp_path: Path, settings: dict[str, Any], trouble: 
     assert len(faults.tables(run).bad) == (19 if trouble == "none" else 30)
 
 
-def test_a_spec_that_hangs_does_not_hold_up_what_is_done(tmp_path: Path) -> None:
+def test_a_spec_that_hangs_holds_up_no_other(tmp_path: Path) -> None:
     diary = tmp_path / "diary"
-    specs = [{"trouble": "holds_the_gil" if at == 50 else "none", "diary": str(diary)} for at in range(100)]
-    run = faults.begin(tmp_path / "runs", specs, retries=0, timeout=1.5)
-    assert faults.drive(faults.first(run), lanes=1) is None
-    assert faults.tables(run).kinds == {"timeout": 1}
+    diary.touch()
+    specs = [{"trouble": "sleeps" if at == 50 else "none", "diary": str(diary)} for at in range(100)]
+    run = faults.begin(tmp_path / "runs", specs, grace=0, flush=0.2)
+    ticket = faults.submit(faults.first(run))
+    with faults.later(lambda: status(run).done >= 98, ticket.stop):
+        ended = ticket.wait(ignore)
+    assert ended is not None
+    assert status(run).done == 99, "what was done, and what stood behind the spec that hangs, is in the store"
 
 
 def lanes_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, n: int = 12) -> Run:
@@ -157,10 +162,10 @@ def test_the_import_is_shared_where_that_is_safe(
 
 def test_a_run_whose_import_hangs_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = lanes_import(tmp_path, monkeypatch, "hangs")
-    ticket = faults.LocalEngine(2).submit(faults.first(run))
+    ticket = faults.submit(faults.first(run))
     began = time.monotonic()
-    with faults.later(lambda: (tmp_path / "imports").exists(), ticket.stop):
-        ended = ticket.wait(faults.ignore)
+    with faults.later((tmp_path / "imports").exists, ticket.stop):
+        ended = ticket.wait(ignore)
     assert ended is not None
     assert ended.reason == "interrupted"
     assert time.monotonic() - began < 20

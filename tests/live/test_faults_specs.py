@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import faults
 import pytest
@@ -32,12 +32,12 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[faults.Traces]:
 def tables(traces: faults.Traces, tmp_path_factory: pytest.TempPathFactory) -> faults.Tables:
     """Every trouble, each between two specs without; those of memory in a run of their own, for they are slow."""
     storage = tmp_path_factory.mktemp("runs")
-    specs = [
+    specs: list[dict[str, Any]] = [
         {"sort_index": 2 * at + more, "trouble": "none" if more else trouble, "tag": "" if more else traces.tag}
         for at, trouble in enumerate(TROUBLES)
         for more in (0, 1)
     ]
-    heavy = [spec for spec in specs if _is_heavy(TROUBLES[int(spec["sort_index"]) // 2])]
+    heavy = [spec for spec in specs if _is_heavy(TROUBLES[spec["sort_index"] // 2])]
     light = [spec for spec in specs if spec not in heavy]
     found = faults.Tables({}, {})
     for some, settings in ((light, {"timeout": TIMEOUT}), (heavy, {"memory": MEMORY, "timeout": 60})):

@@ -199,7 +199,7 @@ def interrupts(spec: Input, tempdir: Path) -> Any:
 
 @fails("exception")
 def input_refused(spec: Input, tempdir: Path) -> Any:
-    Input(seconds="long")  # type: ignore[arg-type]  # on purpose
+    Input(seconds="long")
     return None
 
 
@@ -517,7 +517,7 @@ def closes_the_streams(spec: Input, tempdir: Path) -> Any:
 @lives
 def detaches_the_streams(spec: Input, tempdir: Path) -> Any:
     sys.stdout.detach()  # type: ignore[union-attr]  # a text stream
-    sys.stderr = None  # type: ignore[assignment]  # on purpose
+    sys.stderr = None
     sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115 - the trouble
 
 
