@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from scythe_cli import config, files, layout, parts, processes, provenance, yamlfile
 from scythe_cli.engines.base import Ended, Engine, Ticket, Work
-from scythe_cli.errors import InputError, ReferenceError, TableError
+from scythe_cli.errors import InputError, ReferenceError, StoreError, TableError
 from scythe_cli.events import RunReady, SpecsValidated, UploadAdvanced, UploadFinished, UploadStarted, ignore
 from scythe_cli.experiment import io_spec
 from scythe_cli.gather import FinalReport, gather
@@ -265,7 +265,11 @@ def start(work: Work, engine: Engine, listener: Listener = ignore) -> Ticket:
 
 def finish(work: Work, ticket: Ticket, listener: Listener = ignore) -> Allocation:
     """Wait for work and build the final tables when every spec has its outcome."""
-    ended = ticket.wait(listener)
+    try:
+        ended = ticket.wait(listener)
+    except StoreError as exc:
+        exc.hint = exc.hint or f"what is done is kept; then: scythe allocate --resume {work.run.id}"
+        raise
     if ended is not None:
         return Allocation(work.run, ended, None)
     return Allocation(work.run, None, gather(work.run, listener=listener))

@@ -7,7 +7,8 @@ blocks, not by the number of specs.
 from __future__ import annotations
 
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
     from scythe_cli.ledger import Ledger
     from scythe_cli.run import Run
 
-AHEAD = 4
-"""Blocks that are read before their turn."""
+AHEAD = 16
+"""Blocks that are read before their turn, at most."""
+AHEAD_BYTES = 128 << 20
+"""Their size in memory, as far as the last one tells."""
 READERS = 16
 UPLOADERS = 4
 WRITERS = 2
@@ -66,6 +69,11 @@ class _Block:
     specs: pa.Table
     outcomes: pa.Table
     frames: list[tuple[str, pa.Table]]
+
+    @property
+    def nbytes(self) -> int:
+        """Its size in memory."""
+        return self.specs.nbytes + self.outcomes.nbytes + sum(frame.nbytes for _, frame in self.frames)
 
 
 def gather(run: Run, *, partial: bool = False, listener: Listener = ignore) -> FinalReport:
@@ -189,18 +197,21 @@ class _Gather:
 
     def _blocks(self) -> Iterator[_Block]:
         """Every block that has outcomes, in order, a few read ahead."""
-        numbers = [number for number, block in sorted(self._ledger.blocks.items()) if block.rows]
+        numbers = deque(number for number, block in sorted(self._ledger.blocks.items()) if block.rows)
+        waiting: deque[Future[_Block]] = deque()
+        ahead = 2
         with ThreadPoolExecutor(AHEAD) as pool:
-            waiting = [pool.submit(self._read, number) for number in numbers[:AHEAD]]
-            for at in range(len(numbers)):
+            while numbers or waiting:
+                while numbers and len(waiting) < ahead:
+                    waiting.append(pool.submit(self._read, numbers.popleft()))
                 try:
-                    yield waiting.pop(0).result()
+                    block = waiting.popleft().result()
                 except CorruptPart:
                     for future in waiting:
                         future.cancel()
                     raise
-                if at + AHEAD < len(numbers):
-                    waiting.append(pool.submit(self._read, numbers[at + AHEAD]))
+                ahead = max(2, min(AHEAD, AHEAD_BYTES // (block.nbytes + 1)))
+                yield block
 
     def set_corrupt_aside(self) -> int:
         """Read every part that counts, and set those aside that cannot be; how many."""

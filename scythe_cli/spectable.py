@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from scythe_cli.stores.base import Store
     from scythe_cli.table import SpecTable
 
-WRITERS = 8
+WRITERS = 16
 """Blocks that are on their way to the store at a time."""
 
 

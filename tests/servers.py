@@ -43,9 +43,9 @@ sys.stdin.read()
 """
 
 
-@pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    """The address of an S3 API over HTTP (moto's), started once a session in a process of its own."""
+@contextlib.contextmanager
+def moto_server() -> Iterator[str]:
+    """The address of an S3 API over HTTP, in a process of its own."""
     with subprocess.Popen(
         [sys.executable, "-c", _MOTO], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as moto:
@@ -53,11 +53,17 @@ def s3_endpoint() -> Iterator[str]:
         assert moto.stdout is not None
         address = moto.stdout.readline().decode().strip()
         assert address, "moto's server did not start"
-        endpoint = f"http://{address}"
-        make_bucket(endpoint)
-        yield endpoint
+        yield f"http://{address}"
         moto.stdin.close()
         moto.kill()
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """The address of an S3 API over HTTP (moto's), started once a session."""
+    with moto_server() as endpoint:
+        make_bucket(endpoint)
+        yield endpoint
 
 
 @pytest.fixture
@@ -69,7 +75,13 @@ def s3_storage(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def use_s3(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
     """Point the AWS environment of this test, and of the processes it starts, at a server."""
-    environment = {
+    for name, value in environment(endpoint).items():
+        monkeypatch.setenv(name, value)
+
+
+def environment(endpoint: str) -> dict[str, str]:
+    """The variables that make scythe and boto3 find a server."""
+    return {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": LIVE_KEY,
         "AWS_SECRET_ACCESS_KEY": LIVE_SECRET,
@@ -78,8 +90,6 @@ def use_s3(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
 
 
 @cache
