@@ -12,11 +12,11 @@ help:  ## list the targets
 
 setup: $(STAMP)  ## make .venv and install scythe with everything its tests need
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scythe needs Python 3.11 or newer; set PYTHON=python3.x")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --group dev --editable ".[energy,pandas]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[energy,pandas]"
 	@touch $@
 
 demo: $(STAMP)  ## simulate an office building in three climates, from experiment.yml to a table
@@ -34,7 +34,7 @@ schemas: $(STAMP)  ## write schemas/ anew from the models
 	$(BIN)/python -m scythe_cli.schemas
 
 bench: $(STAMP)  ## measure against named peers; prints a table, writes bench/results/
-	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
 	$(BIN)/python -m bench
 
 docs: $(STAMP)  ## run what the documentation shows
@@ -48,7 +48,7 @@ live: $(STAMP)  ## the engine tests against a real Hatchet (HATCHET_CLIENT_TOKEN
 	$(BIN)/python -m pytest -m "not soak" tests/live -k hatchet
 
 live-s3: $(STAMP)  ## the store tests against versitygw (needs Go)
-	$(BIN)/python -m tests.live_s3
+	$(BIN)/python tests/live_s3.py
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache demo bench/results/*.tmp
