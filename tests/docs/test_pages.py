@@ -1,0 +1,146 @@
+"""What the documentation shows is what happens: its blocks run, its links live, its lists are complete."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import typer
+from docpages import ROOT, Session, blocks
+
+from scythe_cli import config
+from scythe_cli.cli import app as cli
+from scythe_cli.errors import ExitCode
+from scythe_cli.experimentfile import SECTIONS, ExperimentFile
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+RUN = [
+    *("README.md", "docs/tutorial.md", "docs/coming-from-scythe-engine.md"),
+    *("docs/how-to/artifacts.md", "docs/how-to/frames.md", "docs/how-to/resume-and-failures.md", "docs/how-to/s3.md"),
+]
+"""The pages whose blocks are run, each in a fresh folder."""
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+
+@pytest.fixture(autouse=True)
+def _bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The s3 page talks to a server of the test's own."""
+    if "s3.md" not in request.node.name:
+        return
+    endpoint = request.getfixturevalue("s3_endpoint")
+    for name, value in {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "testing-key",
+        "AWS_SECRET_ACCESS_KEY": "testing-secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    import boto3
+
+    boto3.client("s3").create_bucket(Bucket="my-bucket")
+
+
+@pytest.mark.parametrize("page", RUN)
+def test_blocks_run(page: str, tmp_path: Path) -> None:
+    assert Session(ROOT / page, tmp_path).run()
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    lines = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).strip().replace(" ", "-") for line in lines}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_live(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), f"{page.name} links to {target}, which is not there"
+        assert not anchor or anchor in headings(there), f"{page.name} links to {target}; it has {headings(there)}"
+
+
+def test_every_page_is_linked_from_somewhere() -> None:
+    linked = {
+        (page.parent / target.partition("#")[0]).resolve()
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+    }
+    lonely = {page for page in PAGES if page.is_relative_to(ROOT / "docs") and page not in linked}
+    assert not {page for page in lonely if "decisions" not in page.parts}
+
+
+def section(text: str, heading: str) -> str:
+    found = re.search(rf"^## {re.escape(heading)}$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, f"there is no section {heading!r}"
+    return found[1]
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_and_each_of_its_options_is_described(name: str) -> None:
+    text = section((ROOT / "docs/reference/commands.md").read_text(), f"scythe {name}")
+    group = typer.main.get_command(cli.app)
+    command = group.get_command(None, name)  # type: ignore[attr-defined, arg-type]  # a group's, which needs no context
+    assert command is not None
+    for parameter in command.params:
+        for option in [*parameter.opts, *parameter.secondary_opts]:
+            shown = option if option.startswith("-") else str(parameter.metavar).strip("[]").partition(" ")[0]
+            assert f"`{shown}" in text, f"scythe {name} has {shown}"
+    described = set(re.findall(r"`(--[\w-]+)", text))
+    known = {option for parameter in command.params for option in [*parameter.opts, *parameter.secondary_opts]}
+    assert described <= known | {"--help"}, f"scythe {name} has no {described - known}"
+
+
+def test_every_exit_code_is_described() -> None:
+    text = section((ROOT / "docs/reference/commands.md").read_text(), "Exit codes")
+    assert re.findall(r"^\| (\d+) \|", text, re.MULTILINE) == [str(int(code)) for code in sorted(ExitCode)]
+
+
+def settings() -> list[tuple[str, FieldInfo]]:
+    """Every key of experiment.yml with its field."""
+    fields = [(name, info) for name, info in ExperimentFile.model_fields.items() if name not in SECTIONS]
+    for name, model in SECTIONS.items():
+        fields += [(f"{name}.{key}", info) for key, info in model.model_fields.items()]
+    return fields
+
+
+def test_every_key_of_the_experiment_file_is_described() -> None:
+    page = (ROOT / "docs/reference/experiment-yml.md").read_text()
+    rows = [f"| `{key}` | {info.description} |" for key, info in settings()]
+    missing = [row for row in rows if row not in page]
+    assert not missing, "these rows belong into the page:\n" + "\n".join(missing)
+    assert {key for key, _ in settings()} == set(config.settings())
+    assert set(re.findall(r"^\| `([\w.]+)` \| [^|]+ \|$", page, re.MULTILINE)) == set(config.settings())
+
+
+def test_the_experiment_file_shown_is_valid() -> None:
+    page = ROOT / "docs/reference/experiment-yml.md"
+    shown = [block.text for block in blocks(page) if block.kind == "yaml"]
+    assert shown
+    file = config.parse(shown[0])
+    given = {
+        key
+        for key, _ in settings()
+        if re.search(rf"^\s*{key.rpartition('.')[2]}:|[{{ ]{key.rpartition('.')[2]}:", shown[0], re.M)
+    }
+    assert given == set(config.settings())
+    assert file.name == "building_energy"
+
+
+def test_the_map_of_modules_is_complete() -> None:
+    """CONTRIBUTING has a line for each module."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    paths = [path.relative_to(ROOT / "scythe_cli") for path in (ROOT / "scythe_cli").rglob("*.py")]
+    names = {
+        path.with_suffix("").as_posix() for path in paths if path.parts[0] != "templates" and path.name != "__init__.py"
+    }
+    told = set(re.findall(r"^\| `([\w/]+)` \| .+ \|$", text, re.MULTILINE))
+    assert told == names, f"missing: {sorted(names - told)}; gone: {sorted(told - names)}"
