@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from scythe_cli.cli.app import run
-from scythe_cli.engines import hatchet_leaf, hatchet_root, hatchet_tasks
+if __name__ == "__main__":  # the SDK's listener process imports this file too, and needs none of it
+    from scythe_cli.cli.app import run
+    from scythe_cli.engines import hatchet_leaf, hatchet_root, hatchet_tasks
 
-if __name__ == "__main__":
     if sys.argv[1] == "--quick":
         hatchet_root.LOOK_SECONDS = 0.2
         hatchet_root.QUIET_SECONDS = 0.5

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -104,7 +105,7 @@ def test_a_cancelled_run_is_resumed_to_its_end(workers: Fleet) -> None:
 @pytest.mark.parametrize(
     ("settings", "reason"), [({"run__max_failures": 3}, "max_failures"), ({}, "canary")], ids=["max_failures", "canary"]
 )
-def test_a_run_that_only_fails_is_stopped(workers: Fleet, settings: dict[str, object], reason: str) -> None:
+def test_a_run_that_only_fails_is_stopped(workers: Fleet, settings: dict[str, Any], reason: str) -> None:
     work = begin(workers, plots(200, seconds=0.05, does="fails"), run__retries=0, run__leaf_size=25, **settings)
     ended = HatchetEngine().submit(work).wait(lambda _: None)
     assert ended is not None and ended.reason == reason, (ended, workers.logs())
@@ -120,7 +121,7 @@ def test_nothing_is_read_for_what_is_no_run_id(workers: Fleet) -> None:
         lambda: (d := hatchet.runs.get_details(ref.workflow_run_id)).done and d, "its refusal", state=workers.logs
     )
     assert details
-    assert "is no run id" in next(iter(details.task_runs.values())).error
+    assert "is no run id" in str(next(iter(details.task_runs.values())).error)
 
 
 def test_status_says_why_nothing_runs_and_a_worker_what_it_does(workers: Fleet) -> None:

@@ -109,4 +109,4 @@ def _root_of(workers: Fleet, run_id: str) -> str:
     names = {worker.id: worker.name for worker in workers.double.workers}
     task = workers.double.run(run_id).tasks[0]
     assert task.spec.name == ROOT
-    return names[task.worker_id or ""]
+    return str(names[task.worker_id or ""])
