@@ -40,7 +40,8 @@ class Plan:
     """What an allocate would do.
 
     Attributes:
-        run: the folder it would claim, but for the second.
+        run: the id it would claim, but for the second.
+        address: the folder of that.
         n_specs: valid specs.
         n_files: local input files it would upload.
         n_bytes: their bytes.

@@ -63,15 +63,23 @@ class RunStatus:
     Attributes:
         run: its id.
         address: its folder.
+        version: the second part of the id.
+        engine: local or hatchet.
+        created: when it was claimed, UTC.
         state: running: somebody holds it; gathered: done, with final tables; complete: done, without; cancelled or
             stopped: ended early; incomplete: nobody works on it; pending: nothing ran yet.
         total: specs.
         done: specs with an outcome.
+        succeeded: how many of those have an output.
         failed: how many of those failed.
+        missing: specs without an outcome.
+        generation: 1 for the first allocate, one more for each resume; 0 before anything ran.
         rate: specs a second of the latest generation, None before any.
         eta: seconds that the rest takes at this rate, None unless running.
         detail: who cancelled, or why it stopped.
         final: addresses of the final tables that exist.
+        failures: by kind, type and place, most frequent first; empty unless asked for.
+        active: what the engine has under way, where it was asked.
     """
 
     run: str

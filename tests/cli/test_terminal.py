@@ -134,7 +134,7 @@ def test_ctrl_c_drains_and_a_probe_asks(tmp_path: Path) -> None:
         "interrupted; 1 of 3 specs are done and kept",
         f"next: scythe allocate --resume doubles/v1.0.0/{runs(folder)[0].name}",
     ]
-    agreed = watched("allocate", "--probe", "1", "--limit", "1", cwd=folder, keys={"[y/N]": b"y\n"})
+    agreed = watched("allocate", "--probe", "1", "--limit", "1", cwd=folder, keys={"[y/N]: ": b"y\n"})
     assert (agreed.code, len(runs(folder))) == (0, 2)
     assert "Run all 1 spec? [y/N]: y" in agreed.lines
 
