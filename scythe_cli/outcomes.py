@@ -10,7 +10,7 @@ import re
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -74,20 +74,20 @@ def outcome_schema(output_model: type[BaseModel]) -> pa.Schema:
     return pa.schema([*_HEAD, *scalar_schema(output_model), *file_schema(output_model), *_TAIL])
 
 
-def scalar_schema(output_model: type[BaseModel]) -> list[pa.Field]:
+def scalar_schema(output_model: type[BaseModel]) -> list[pa.Field[Any]]:
     """The output's scalar fields; nullable, since a failed spec has none."""
     files = set(file_fields(output_model))
     return [_column(field) for field in arrow_schema(output_model) if field.name not in files]
 
 
-def _column(field: pa.Field) -> pa.Field:
+def _column(field: pa.Field[Any]) -> pa.Field[Any]:
     """An output field as a column, which remembers whether the model allows None."""
     if not field.nullable:
         return field.with_nullable(True)
-    return field.with_metadata({**(field.metadata or {}), OPTIONAL: b"1"})
+    return field.with_metadata({**(field.metadata or {}), OPTIONAL: b"1"})  # type: ignore[dict-item]  # bytes are fine
 
 
-def file_schema(output_model: type[BaseModel]) -> list[pa.Field]:
+def file_schema(output_model: type[BaseModel]) -> list[pa.Field[Any]]:
     """The output's file fields, as addresses."""
     return [pa.field(name, pa.string()) for name in file_fields(output_model)]
 
