@@ -1,4 +1,4 @@
-"""Measures runs over a real Hatchet engine: `python -m bench.hatchet [--soak]`, with HATCHET_CLIENT_* in the environment.
+"""Measures runs over a real Hatchet engine: `python -m bench.hatchet [--soak]`, with HATCHET_CLIENT_* set.
 
 Starts workers of its own on this machine, in a folder of its own; leaves a table on stdout and nothing running.
 
