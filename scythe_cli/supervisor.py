@@ -112,6 +112,7 @@ class RunWork:
     alike: dict[tuple[str, str, str], int] = field(default_factory=dict)
     cost: float | None = None
     blocks: dict[int, Future[bytes]] = field(default_factory=dict)
+    sort_indexes: tuple[int, pa.ChunkedArray[Any]] | None = None
     left_in_block: dict[int, int] = field(default_factory=dict)
     name: str = ""
     over: Callable[[BaseException | None], None] | None = None
@@ -141,10 +142,10 @@ class RunWork:
     def sort_index(self, row: int) -> int:
         """The sort_index of one row."""
         block = layout.block_of(row)
-        column = pq.read_table(
-            pa.BufferReader(self.block(block).result()), columns=[layout.SORT_INDEX], use_threads=False
-        )
-        value = column.column(0)[row - block * layout.BLOCK].as_py()
+        if self.sort_indexes is None or self.sort_indexes[0] != block:
+            file = pq.ParquetFile(pa.BufferReader(self.block(block).result()))
+            self.sort_indexes = (block, file.read(columns=[layout.SORT_INDEX], use_threads=False).column(0))
+        value = self.sort_indexes[1][row - block * layout.BLOCK].as_py()
         assert isinstance(value, int)  # noqa: S101 - the column's type, for the type checker
         return value
 
