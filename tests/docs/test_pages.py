@@ -126,11 +126,8 @@ def test_the_experiment_file_shown_is_valid() -> None:
     shown = [block.text for block in blocks(page) if block.kind == "yaml"]
     assert shown
     file = config.parse(shown[0])
-    given = {
-        key
-        for key, _ in settings()
-        if re.search(rf"^\s*{key.rpartition('.')[2]}:|[{{ ]{key.rpartition('.')[2]}:", shown[0], re.M)
-    }
+    names = {key: key.rpartition(".")[2] for key, _ in settings()}
+    given = {key for key, name in names.items() if re.search(rf"(^|[ {{]){name}:", shown[0], re.MULTILINE)}
     assert given == set(config.settings())
     assert file.name == "building_energy"
 
