@@ -6,7 +6,6 @@ finds it. Nothing here knows types of fields.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,17 +15,17 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel
-from pydantic_core import from_json
 
 from scythe_cli import files
 from scythe_cli.columns import pc
 from scythe_cli.csvfile import CsvFile
 from scythe_cli.errors import TableError, did_you_mean
+from scythe_cli.jsonfile import JsonFile
 
 if TYPE_CHECKING:
     from scythe_cli.columns import Column
 
-CHUNK = 65_536
+CHUNK = 32_768
 """Rows that are looked at together; of python objects, so many at a time."""
 
 Chunk = dict[str, "Column | list[Any]"]
@@ -178,51 +177,17 @@ def _open_feather(path: Path, label: str) -> Source:
 
 
 def _open_ndjson(path: Path, label: str) -> Source:
-    lines = array("q")
-    faults: list[tuple[str, str]] = []
-    columns: dict[str, None] = {}
-    for _, row in _json_rows(path, label, []):
-        columns.update(dict.fromkeys(row))
-    if not columns and not _has_text(path):
+    file = JsonFile(path)
+    if file.empty:
         raise TableError(f"{label} is empty")
 
     def chunks() -> Iterator[Chunk]:
-        del lines[:], faults[:]
-        rows: list[dict[str, Any]] = []
-        for number, row in _json_rows(path, label, faults):
-            lines.append(number)
-            rows.append(row)
-            if len(rows) == CHUNK:
-                yield _columns_of(rows, columns)
-                rows = []
-        if rows:
-            yield _columns_of(rows, columns)
+        return (_columns_of(rows, file.columns) for rows in file.rows(CHUNK))
 
-    return Source(
-        label, JSON_LINES, list(columns), chunks, lambda row: f"{label}:{lines[row]}", faults=lambda _: iter(faults)
-    )
+    def faults(_: int) -> Iterator[tuple[str, str]]:
+        return ((f"{label}:{line}", why) for line, why in file.faults)
 
-
-def _json_rows(path: Path, label: str, faults: list[tuple[str, str]]) -> Iterator[tuple[int, dict[str, Any]]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            text = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else line.strip()
-            if not text:
-                continue
-            try:
-                row = from_json(text)
-            except ValueError as exc:
-                faults.append((f"{label}:{number}", f"is not JSON: {exc}"))
-                continue
-            if isinstance(row, dict):
-                yield number, row
-            else:
-                faults.append((f"{label}:{number}", "is not a JSON object: each line is one, {...}"))
-
-
-def _has_text(path: Path) -> bool:
-    with path.open("rb") as file:
-        return any(line.strip() for line in file)
+    return Source(label, JSON_LINES, file.columns, chunks, lambda row: f"{label}:{file.line(row)}", faults=faults)
 
 
 def _from_table(table: Any) -> Source:

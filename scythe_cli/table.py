@@ -10,15 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import pyarrow as pa
 from pydantic import BaseModel
 
 from scythe_cli import layout
 from scythe_cli.anatomy import anatomy
-from scythe_cli.cells import Checker
+from scythe_cli.cells import Cells, Settled
 from scythe_cli.columns import pc
-from scythe_cli.errors import TableError, did_you_mean
+from scythe_cli.errors import TableError
 from scythe_cli.files import is_remote
+from scythe_cli.header import match_columns
+from scythe_cli.hooked import by_model, by_row
+from scythe_cli.report import Report, Twin
 from scythe_cli.rows import GIVEN
 from scythe_cli.schema import arrow_schema, to_plain
 from scythe_cli.sources import Source, open_source
@@ -30,11 +34,6 @@ if TYPE_CHECKING:
     from scythe_cli.columns import Column
     from scythe_cli.sources import Chunk
 
-SHOWN = 20
-"""Errors that a report gives in full."""
-
-_IGNORED = frozenset({layout.EXPERIMENT_ID, layout.WORKFLOW_RUN_ID, layout.ROOT_WORKFLOW_RUN_ID})
-"""Columns that scythe fills; users of the original write placeholders into them."""
 _EXTRA = {b"scythe": b"extra"}
 
 
@@ -110,7 +109,7 @@ def read_specs(
     _refuse_other_models(source, model)
     opened = open_source(source, folder)
     report = Report(opened)
-    names = _match_columns(opened, model, report)
+    names = match_columns(opened, model, report)
     if renumber:
         names = {found: name for found, name in names.items() if name != layout.SORT_INDEX}
     reading = _Reading(opened, model, names, report)
@@ -139,57 +138,6 @@ def references(specs: SpecTable) -> dict[str, list[str]]:
     return found
 
 
-class Report:
-    """All that is wrong with a table: the first errors in full, then their number."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._head: list[str] = []
-        self._shown: list[tuple[str, str]] = []
-        self._total = 0
-
-    @property
-    def clean(self) -> bool:
-        """Whether nothing is wrong so far."""
-        return self._total == 0
-
-    def add(self, row: int, problem: object) -> None:
-        """A problem of one row; rows come in order."""
-        self._total += 1
-        if len(self._shown) < SHOWN:
-            self._shown.append((self._source.where(row), str(problem)))
-
-    def add_column(self, message: str) -> None:
-        """A problem of the columns."""
-        self._total += 1
-        self._head.append(message)
-
-    def add_faults(self, rows: int | None) -> None:
-        """What the source itself found to be no row."""
-        for place, why in self._source.faults(rows if rows is not None else 2**62):
-            self._total += 1
-            if len(self._shown) < 2 * SHOWN:
-                self._shown.append((place, why))
-
-    def finish(self) -> None:
-        """Raise what was found.
-
-        Raises:
-            TableError: something is wrong.
-        """
-        if not self._total:
-            return
-        shown = sorted(self._shown, key=lambda one: _number(one[0]))
-        lines = [
-            *(f"{self._source.label}  {text}" for text in self._head),
-            *(f"{place}  {text}" for place, text in shown),
-        ]
-        more = self._total - len(lines[:SHOWN])
-        count = f"{self._total:,} error{'s' * (self._total != 1)}"
-        tail = f"... and {more:,} more, {count} in all" if more else count
-        raise TableError("\n".join([*lines[:SHOWN], f"{tail} ({self._source.counting})"]))
-
-
 class _Reading:
     """Gathers settled chunks."""
 
@@ -198,7 +146,7 @@ class _Reading:
         self._source = source
         self._names = names
         self._report = report
-        self._checker = Checker(model, list(names), explicit=source.explicit)
+        self._fields = Cells(model, explicit=source.explicit)
         self._parts = {part.name: part for part in anatomy(model).parts}
         self._missing = [
             part.name for part in anatomy(model).parts if part.required and part.name not in names.values()
@@ -214,7 +162,7 @@ class _Reading:
         first, self.n_rows = self.n_rows, self.n_rows + n
         if self._hooked and self._missing:
             return  # each row would say again what the columns say
-        settled = self._checker.settle(known, n)
+        settled = self._settle(known, n)
         for row, problem in sorted(settled.problems, key=lambda one: one[0]):
             if problem.field not in self._missing:
                 self._report.add(first + row, problem)
@@ -225,6 +173,11 @@ class _Reading:
             self._pieces.append({**settled.columns, **{name: _as_column(cells) for name, cells in extra.items()}})
         else:
             self._pieces.clear()
+
+    def _settle(self, chunk: Chunk, n: int) -> Settled:
+        if not self._hooked:
+            return self._fields.settle(chunk, n)
+        return by_model(self._fields, chunk) if self._source.explicit else by_row(self._fields, chunk, n)
 
     def order(self) -> Column | None:
         """Where each row of the sorted table is in the source; None when they are the same. Duplicates are reported."""
@@ -240,12 +193,12 @@ class _Reading:
         same = pc.fill_null(pc.equal(ranked[1:], ranked[:-1]), False)
         twins = sorted((order[at + 1].as_py(), order[at].as_py()) for at in pc.indices_nonzero(same).to_pylist())
         for later, earlier in twins:
-            self._report.add(later, _Twin(index[later].as_py(), self._source, earlier))
+            self._report.add(later, Twin(index[later].as_py(), self._source, earlier))
         return order
 
     def table(self) -> pa.Table:
         """The checked rows, in the source's order."""
-        index = self._indexes[0] if self._indexes else pa.array(range(self.n_rows), pa.int64())
+        index = self._indexes[0] if self._indexes else _counted(self.n_rows)
         columns: dict[str, Column] = {}
         for name in list(self._pieces[0]):
             columns[name] = _joined([piece.pop(name) for piece in self._pieces])
@@ -267,16 +220,8 @@ class _Reading:
         return pc.if_else(pc.equal(cells, ""), pa.scalar(None, pa.string()), cells)
 
 
-@dataclass(frozen=True)
-class _Twin:
-    """A sort_index that an earlier row has; written only if it is shown."""
-
-    index: int
-    source: Source
-    earlier: int
-
-    def __str__(self) -> str:
-        return f"{layout.SORT_INDEX} = {self.index}: must be unique, and {self.source.where(self.earlier)} has it too"
+def _counted(n: int) -> Column:
+    return pl.int_range(n, dtype=pl.Int64, eager=True).to_arrow()
 
 
 def _limited(chunks: Iterator[Chunk], limit: int | None) -> Iterator[tuple[Chunk, int]]:
@@ -297,51 +242,6 @@ def _refuse_other_models(source: Any, model: type[ExperimentInputSpec]) -> None:
     for row, spec in enumerate(source) if isinstance(source, list | tuple) else ():
         if isinstance(spec, BaseModel) and not isinstance(spec, model):
             raise TableError(f"specs row {row}  is a {type(spec).__name__}, and the experiment takes {model.__name__}")
-
-
-def _match_columns(source: Source, model: type[ExperimentInputSpec], report: Report) -> dict[str, str]:
-    """From a source's columns to fields; each column that is wrong or missing is reported once."""
-    body = anatomy(model)
-    fields = {part.name: part.name for part in body.parts} | {part.key: part.name for part in body.parts}
-    fields[layout.SORT_INDEX] = layout.SORT_INDEX
-    matched: dict[str, str] = {}
-    suggested: set[str] = set()
-    strangers = model.model_config.get("extra")
-    for place, name in enumerate(source.columns):
-        if name in source.columns[:place]:
-            report.add_column(f"column {name!r} is there twice")
-        elif name in fields:
-            matched[name] = fields[name]
-        elif name in _IGNORED or strangers == "ignore":
-            continue
-        elif strangers == "allow" and name.strip() == name != "":
-            matched[name] = name
-        else:
-            near = _nearest(name, [field for field in fields if field not in source.columns])
-            suggested.add(fields.get(near, ""))
-            report.add_column(_stranger(name, near, model, fields))
-    for part in body.parts:
-        if part.required and part.name not in matched.values() and part.name not in suggested:
-            report.add_column(f"column {part.key!r} is missing")
-    return matched
-
-
-def _stranger(name: str, near: str, model: type[ExperimentInputSpec], fields: dict[str, str]) -> str:
-    if name == "":
-        return "a column has no name"
-    if name.strip() in fields:
-        return f"column {name!r} has spaces around its name; write {name.strip()!r}"
-    hint = f" Did you mean {near!r}?" if near else ""
-    return f"column {name!r} is not a field of {model.__name__}.{hint}"
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    folded = {word.casefold(): word for word in known}
-    same = folded.get(name.strip().casefold())
-    if same is not None:
-        return same
-    hint = did_you_mean(name.strip().casefold(), folded)
-    return folded.get(hint.partition("'")[2].rpartition("'")[0], "")
 
 
 def _as_column(cells: Column | list[Any]) -> Column:
@@ -383,8 +283,3 @@ def _absolute(address: str, folders: list[Path]) -> str:
     path = Path(address).expanduser()
     tried = [folder / path for folder in folders]
     return str(next((one for one in tried if one.exists()), tried[0]).absolute())
-
-
-def _number(place: str) -> int:
-    digits = place[len(place.rstrip("0123456789")) :]
-    return int(digits or 0)

@@ -33,7 +33,7 @@ from pydantic import (
     model_validator,
 )
 
-from scythe_cli import table
+from scythe_cli import report
 from scythe_cli.anatomy import is_plain
 from scythe_cli.errors import TableError
 from scythe_cli.rows import make_specs
@@ -356,7 +356,7 @@ def _check(
 
 @pytest.fixture(autouse=True)
 def _every_error_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "SHOWN", 1000)
+    monkeypatch.setattr(report, "SHOWN", 1000)
 
 
 def _folder(factory: pytest.TempPathFactory) -> Path:

@@ -1,0 +1,70 @@
+"""A file with one JSON object a line, as rows with the lines they stand in.
+
+Takes a path; leaves dicts, some at a time, and the lines that are none.
+"""
+
+from __future__ import annotations
+
+from array import array
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class JsonFile:
+    """One ndjson file.
+
+    Attributes:
+        columns: the keys of all objects, in the order they first stand in the file.
+        empty: whether the file has nothing but blank lines.
+        faults: once `rows` is read, the lines that are no objects, and why.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lines = array("q")
+        self.faults: list[tuple[int, str]] = []
+        columns: dict[str, None] = {}
+        for row in self._read():
+            columns.update(dict.fromkeys(row))
+        self.columns = list(columns)
+        self.empty = not self._lines and not self.faults
+
+    def rows(self, n: int) -> Iterator[list[dict[str, Any]]]:
+        """The objects, `n` at a time."""
+        some: list[dict[str, Any]] = []
+        for row in self._read():
+            some.append(row)
+            if len(some) == n:
+                yield some
+                some = []
+        if some:
+            yield some
+
+    def line(self, row: int) -> int:
+        """The line of row number `row`, from 1."""
+        return self._lines[row]
+
+    def _read(self) -> Iterator[dict[str, Any]]:
+        del self._lines[:], self.faults[:]
+        with self._path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                text = (line.removeprefix(_BOM) if number == 1 else line).strip()
+                if not text:
+                    continue
+                try:
+                    row = from_json(text)
+                except ValueError as exc:
+                    self.faults.append((number, f"is not JSON: {exc}"))
+                    continue
+                if isinstance(row, dict):
+                    self._lines.append(number)
+                    yield row
+                else:
+                    self.faults.append((number, "is not a JSON object: each line is one, {...}"))

@@ -1,0 +1,86 @@
+"""One report of everything that is wrong with a table.
+
+Takes problems as they are found; leaves a `TableError` that gives the first in full, by place, and then their number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scythe_cli import layout
+from scythe_cli.errors import TableError
+
+if TYPE_CHECKING:
+    from scythe_cli.sources import Source
+
+SHOWN = 20
+"""Errors that a report gives in full."""
+
+
+class Report:
+    """All that is wrong with a table: the first errors in full, then their number."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._head: list[str] = []
+        self._shown: list[tuple[str, str]] = []
+        self._total = 0
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is wrong so far."""
+        return self._total == 0
+
+    def add(self, row: int, problem: object) -> None:
+        """A problem of one row; rows come in order."""
+        self._total += 1
+        if len(self._shown) < SHOWN:
+            self._shown.append((self._source.where(row), str(problem)))
+
+    def add_column(self, message: str) -> None:
+        """A problem of the columns."""
+        self._total += 1
+        self._head.append(message)
+
+    def add_faults(self, rows: int | None) -> None:
+        """What the source itself found to be no row."""
+        for place, why in self._source.faults(rows if rows is not None else 2**62):
+            self._total += 1
+            if len(self._shown) < 2 * SHOWN:
+                self._shown.append((place, why))
+
+    def finish(self) -> None:
+        """Raise what was found.
+
+        Raises:
+            TableError: something is wrong.
+        """
+        if not self._total:
+            return
+        shown = sorted(self._shown, key=lambda one: _number(one[0]))
+        lines = [
+            *(f"{self._source.label}  {text}" for text in self._head),
+            *(f"{place}  {text}" for place, text in shown),
+        ]
+        more = self._total - len(lines[:SHOWN])
+        count = f"{self._total:,} error{'s' * (self._total != 1)}"
+        tail = f"... and {more:,} more, {count} in all" if more else count
+        raise TableError("\n".join([*lines[:SHOWN], f"{tail} ({self._source.counting})"]))
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A sort_index that an earlier row has; written only if it is shown."""
+
+    index: int
+    source: Source
+    earlier: int
+
+    def __str__(self) -> str:
+        return f"{layout.SORT_INDEX} = {self.index}: must be unique, and {self.source.where(self.earlier)} has it too"
+
+
+def _number(place: str) -> int:
+    digits = place[len(place.rstrip("0123456789")) :]
+    return int(digits or 0)
