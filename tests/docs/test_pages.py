@@ -134,10 +134,17 @@ def test_the_experiment_file_shown_is_valid() -> None:
 
 def test_the_map_of_modules_is_complete() -> None:
     """CONTRIBUTING has a line for each module."""
-    text = (ROOT / "CONTRIBUTING.md").read_text()
+    text = section((ROOT / "CONTRIBUTING.md").read_text(), "The modules")
     paths = [path.relative_to(ROOT / "scythe_cli") for path in (ROOT / "scythe_cli").rglob("*.py")]
     names = {
         path.with_suffix("").as_posix() for path in paths if path.parts[0] != "templates" and path.name != "__init__.py"
     }
     told = set(re.findall(r"^\| `([\w/]+)` \| .+ \|$", text, re.MULTILINE))
     assert told == names, f"missing: {sorted(names - told)}; gone: {sorted(told - names)}"
+
+
+@pytest.mark.parametrize("page", ["docs/design.md", "CONTRIBUTING.md"])
+def test_tests_that_are_named_are_there(page: str) -> None:
+    named = re.findall(r"`(tests/[\w/.*]+)`", (ROOT / page).read_text())
+    assert named
+    assert not [path for path in named if not list(ROOT.glob(path))]

@@ -16,7 +16,8 @@ GROUPS = {
     "the visible tables, which import in their branches": "stores/base backends",
     "the experiment": "specs registry signature experiment provenance",
     "its settings": "experimentfile origins config",
-    "its files and table": "anatomy schema rows columns texts csvfile cache web files sources cells table",
+    "its files and table": "anatomy schema rows columns texts csvfile jsonfile cache web files sources "
+    "cells hooked report header table",
     "the run": "tree engines/base run outcomes frames parts spectable winners ledger lease",
     "the lane": "inputs outputs sanity leaf forkserver",
     "the supervisor": "pool scratch supervisor",
