@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 ROOT = "scythe_scatter_gather"
 NODE = "scythe_scatter_node"
 METADATA = "scythe_run"
-"""The one key of every task's metadata; its value is the run's id."""
+"""The one key of every task's metadata; see `tag`."""
 LANES = "scythe_lanes"
 CODE = "scythe_code"
 FAN = "scythe_fan"
@@ -72,6 +72,11 @@ class Stretch(BaseModel):
     last: int
     depth: int = 0
     tries: int = 0
+
+
+def tag(plan: Plan) -> str:
+    """What a generation's tasks are known by: the run's id, and its number, or cancelling one would reach the next."""
+    return f"{plan.run.id}/{plan.generation}"
 
 
 def connect(*, patient: bool = False) -> Hatchet:
@@ -152,22 +157,22 @@ class Api:
         """The live workers, and whether they would take leaves of this name with these labels."""
         return [_seen(row, f"{leaf}:{leaf}".lower(), labels) for row in self.workers()]
 
-    def counts(self, run_id: str) -> tuple[int, int]:
-        """How many of a run's tasks are queued and running, some seconds late."""
+    def counts(self, tagged: str) -> tuple[int, int]:
+        """How many of a generation's tasks are queued and running, some seconds late."""
         from hatchet_sdk.clients.rest.api.task_api import TaskApi
 
         with translated(self._hatchet), self._hatchet.metrics.client() as client:
             rows = TaskApi(client).v1_task_list_status_metrics(
                 tenant=self._hatchet.tenant_id,
                 since=datetime.now(UTC) - timedelta(days=30),
-                additional_metadata=[f"{METADATA}:{run_id}"],
+                additional_metadata=[f"{METADATA}:{tagged}"],
                 _request_timeout=TIMEOUT,
             )
         found = {row.status.value: row.count for row in rows}
         return found.get("QUEUED", 0), found.get("RUNNING", 0)
 
-    def cancel(self, run_id: str) -> None:
-        """Cancel every queued and running task of a run, until a look finds none."""
+    def cancel(self, tagged: str) -> None:
+        """Cancel every queued and running task of a generation, until a look finds none."""
         from hatchet_sdk.clients.rest.api.task_api import TaskApi
         from hatchet_sdk.clients.rest.models.v1_cancel_task_request import V1CancelTaskRequest
         from hatchet_sdk.clients.rest.models.v1_task_filter import V1TaskFilter
@@ -177,14 +182,14 @@ class Api:
             filter=V1TaskFilter(
                 since=datetime.now(UTC) - timedelta(days=30),
                 statuses=[V1TaskStatus.QUEUED, V1TaskStatus.RUNNING],
-                additionalMetadata=[f"{METADATA}:{run_id}"],
+                additionalMetadata=[f"{METADATA}:{tagged}"],
             )
         )
         for _ in range(20):
             with translated(self._hatchet), self._hatchet.runs.client() as client:
                 TaskApi(client).v1_task_cancel(self._hatchet.tenant_id, wanted, _request_timeout=(2.0, 60.0))
             time.sleep(0.5)
-            if not sum(self.counts(run_id)):
+            if not sum(self.counts(tagged)):
                 return
 
 
@@ -233,7 +238,7 @@ class HatchetEngine:
             ref = task.run(
                 whole,
                 wait_for_result=False,
-                additional_metadata={METADATA: work.run.id},
+                additional_metadata={METADATA: tag(plan)},
                 desired_worker_labels=[label],
             )
         with contextlib.suppress(StoreError):
@@ -250,19 +255,19 @@ class HatchetEngine:
 
     def active(self, run: Run) -> Active:
         """What is under way for a run, and why nothing is, where something should."""
-        queued, running = self._api.counts(run.id)
-        generation = max(1, _generation(run))
         try:
-            plan = read_plan(_storage_of(run), run.id, generation)
+            plan = read_plan(_storage_of(run), run.id, max(1, _generation(run)))
         except NotFoundError:
-            return Active(queued, running, [], None)
+            return Active(0, 0, [], None)
+        queued, running = self._api.counts(tag(plan))
         workers = self._api.seen(run.manifest.experiment_name, plan.labels)
         why = why_nothing_runs(plan, workers) if queued or not running else None
         return Active(queued, running, workers, why)
 
     def cancel(self, run: Run) -> None:
         """Cancel what is queued and running of a run. The mark in its directory stands already."""
-        self._api.cancel(run.id)
+        with contextlib.suppress(NotFoundError):
+            self._api.cancel(tag(read_plan(_storage_of(run), run.id, max(1, _generation(run)))))
 
 
 def _generation(run: Run) -> int:

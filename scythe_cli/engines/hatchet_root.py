@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli import layout, lease, ledger
-from scythe_cli.engines.hatchet import end
+from scythe_cli.engines.hatchet import end, tag
 from scythe_cli.engines.hatchet_tasks import children_of
 from scythe_cli.engines.lost import write_lost
 from scythe_cli.errors import EngineError, KeyExists, NotFinishedError
@@ -136,7 +136,7 @@ class _Root:
         """End the generation and take back what is queued and running: the root itself with it."""
         await asyncio.to_thread(end, self.plan, reason, detail)
         with contextlib.suppress(EngineError):
-            await asyncio.shield(asyncio.to_thread(self.serving.api.cancel, self.plan.run.id))
+            await asyncio.shield(asyncio.to_thread(self.serving.api.cancel, tag(self.plan)))
         return {"ok": 1, "ended": reason}
 
     async def _gather(self) -> dict[str, str] | None:
@@ -160,7 +160,7 @@ class _Root:
             return
         self.asked = now
         try:
-            queued, running = await asyncio.to_thread(self.serving.api.counts, self.plan.run.id)
+            queued, running = await asyncio.to_thread(self.serving.api.counts, tag(self.plan))
         except EngineError:
             return
         seen = await self.serving.seen(self.plan)

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli import ledger
-from scythe_cli.engines.hatchet import METADATA, NODE, ROOT, Api, Stretch
+from scythe_cli.engines.hatchet import METADATA, NODE, ROOT, Api, Stretch, tag
 from scythe_cli.engines.plan import STORAGE, read_plan
 from scythe_cli.engines.progress import Progress
 from scythe_cli.errors import EngineError, InputError, ScytheError
@@ -135,7 +135,7 @@ class Serving:
             stubs[name].create_bulk_run_item(
                 payload,
                 child_key=key,
-                additional_metadata={METADATA: plan.run.id},
+                additional_metadata={METADATA: tag(plan)},
                 desired_worker_labels=storage if name == NODE else labels,
             )
             for name, payload, key in children

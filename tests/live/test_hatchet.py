@@ -57,7 +57,7 @@ def test_a_deep_tree_needs_no_more_than_one_slot(tmp_path: Path, workers: Fleet)
     assert HatchetEngine().submit(work).wait(lambda _: None) is None, workers.logs()
     assert table(work.run, "scalars").height == 160
     if workers.double is not None:
-        mine = [t for t in workers.double.tasks if t.metadata.get(METADATA) == work.run.id]
+        mine = [t for t in workers.double.tasks if t.metadata.get(METADATA) == f"{work.run.id}/1"]
         kinds = Counter(task.spec.name for task in mine)
         assert kinds["scythe_scatter_node"] == 2 + 4 + 8 + 16, kinds
         assert kinds["scythe_experiment_grow"] == 32, kinds
