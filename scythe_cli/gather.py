@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -268,20 +268,21 @@ class _Gather:
         misfits: dict[int, str] = {}
         for name, frame in sorted(block.frames, key=_by_name_and_row):
             if name not in self._tables:
-                self._open_frame(name, frame, offset)
-            fitted = self._tables[name].fit(frame)
+                self._open_frame(name, frame, block.specs, offset)
+            fitted = self._tables[name].fit(frame, fitting.get(name, ()))
             if isinstance(fitted, pa.Table):
                 fitting.setdefault(name, []).append(fitted)
                 continue
-            for row in frame.column(frames.ROW).unique().to_pylist():
-                misfits[row] = f"dataframes[{name!r}]: {fitted} in spec {row}, unlike in spec {self._first_spec[name]}"
+            for row in _rows_of(frame):
+                spec, first = _sort_index(block.specs, row - offset), self._first_spec[name]
+                misfits[row] = f"dataframes[{name!r}]: {fitted} in spec {spec}, unlike in spec {first}"
         for name, held in fitting.items():
             self._append_frame(name, [self._tables[name].refit(frame) for frame in held], block.specs, offset, misfits)
         return _with_misfits(table, misfits) if misfits else table
 
-    def _open_frame(self, name: str, frame: pa.Table, offset: int) -> None:
+    def _open_frame(self, name: str, frame: pa.Table, specs: pa.Table, offset: int) -> None:
         rows = frame.column(frames.ROW)
-        self._first_spec[name] = rows[0].as_py() if len(rows) else offset
+        self._first_spec[name] = _sort_index(specs, rows[0].as_py() - offset if len(rows) else 0)
         own = frame.drop_columns([frames.ROW, layout.SORT_SUBINDEX]).schema
         self._open(name, pa.schema([*own, *self._index, pa.field(layout.SORT_SUBINDEX, pa.int64())]))
 
@@ -300,12 +301,21 @@ class _Gather:
             self._tables[name].add([*own, *index.columns, united.column(layout.SORT_SUBINDEX)])
 
 
+def _sort_index(specs: pa.Table, place: int) -> int:
+    """What people know a spec by."""
+    return cast("int", specs.column(layout.SORT_INDEX)[place].as_py())
+
+
+def _rows_of(frame: pa.Table) -> list[int]:
+    return cast("list[int]", frame.column(frames.ROW).unique().to_pylist())
+
+
 def _by_name_and_row(named: tuple[str, pa.Table]) -> tuple[str, int]:
     name, frame = named
     return name, frame.column(frames.ROW)[0].as_py() if frame.num_rows else -1
 
 
-def _is_sorted(rows: pa.ChunkedArray) -> bool:
+def _is_sorted(rows: pa.ChunkedArray[Any]) -> bool:
     steps = pc.pairwise_diff(rows.combine_chunks())
     return pc.min(steps).as_py() is None or pc.min(steps).as_py() >= 0
 
@@ -330,7 +340,7 @@ def _fill(table: pa.Table, schema: pa.Schema) -> pa.Table:
     )
 
 
-def _take(specs: pa.Table, rows: pa.ChunkedArray, offset: int) -> pa.Table:
+def _take(specs: pa.Table, rows: pa.ChunkedArray[Any], offset: int) -> pa.Table:
     """The index columns of some rows; for all rows of the block, without a copy."""
     if len(rows) == specs.num_rows and rows[0].as_py() == offset and rows[-1].as_py() == offset + len(rows) - 1:
         return specs
