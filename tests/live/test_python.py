@@ -18,7 +18,6 @@ MODELS = """
 import asyncio
 import json
 from pathlib import Path
-import pandas, polars
 from scythe_cli import BaseExperiment, ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry, FileReference
 from scythe_cli import SemVer, VersionedExperiment
 from scythe_cli.errors import NotFinishedError
@@ -91,6 +90,7 @@ async def both(one, other):
     return await asyncio.gather(one.aio_result(), other.aio_result())
 
 if __name__ == "__main__":
+    import pandas, polars
     facts = {}
     experiment = BaseExperiment(experiment=simulate, run_name="doubling")
     run, ref = experiment.allocate([In(a=i, sort_index=9) for i in range(30)])
