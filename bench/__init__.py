@@ -1,1 +1,1 @@
-"""Measurements against named peers, side by side in one run, as ratios. `make bench`, or `python -m bench trivial gather`."""
+"""Measurements against named peers, side by side in one run, as ratios: `python -m bench trivial gather`."""

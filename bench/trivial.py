@@ -1,4 +1,4 @@
-"""A million trivial specs: `scythe allocate` against joblib, the standard library's pool, Dask and Ray; memory; objects.
+"""A million trivial specs: `scythe allocate` against joblib, the standard pool, Dask and Ray; memory; objects.
 
 The slow peers run fewer specs, and their time is taken per spec: starting them is left out by taking two sizes.
 """

@@ -350,7 +350,9 @@ def _take(specs: pa.Table, rows: pa.ChunkedArray[Any], offset: int) -> pa.Table:
 def _with_misfits(table: pa.Table, misfits: dict[int, str]) -> pa.Table:
     """Turn the outcomes of some rows into failures."""
     hit = pc.is_in(table.column(outcomes.ROW), value_set=pa.array(list(misfits), type=pa.int64()))
-    messages = pa.array([misfits.get(row) for row in table.column(outcomes.ROW).to_pylist()], type=pa.string())
+    messages = pa.array(
+        [misfits.get(cast("int", row)) for row in table.column(outcomes.ROW).to_pylist()], type=pa.string()
+    )
     for name, value in (
         (outcomes.KIND, outcomes.INVALID_OUTPUT),
         (outcomes.ERROR_TYPE, "InvalidOutput"),

@@ -288,7 +288,7 @@ class _Opened:
         return self._run.store
 
 
-def why_nothing_runs(plan: Plan, workers: Iterable[WorkerSeen]) -> str | None:
+def why_nothing_runs(plan: Plan, workers: Iterable[WorkerSeen]) -> str | None:  # noqa: PLR0911 - one line a reason
     """The sentence for a user whose run stands still; None when a worker could take it."""
     leaf = plan.run.manifest.experiment_name
     name = leaf.removeprefix("scythe_experiment_")

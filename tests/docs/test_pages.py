@@ -88,7 +88,7 @@ def section(text: str, heading: str) -> str:
 def test_every_command_and_each_of_its_options_is_described(name: str) -> None:
     text = section((ROOT / "docs/reference/commands.md").read_text(), f"scythe {name}")
     group = typer.main.get_command(cli.app)
-    command = group.get_command(None, name)  # type: ignore[attr-defined, arg-type]  # a group's, which needs no context
+    command = group.get_command(None, name)  # type: ignore[attr-defined]  # a group's, which needs no context
     assert command is not None
     for parameter in command.params:
         for option in [*parameter.opts, *parameter.secondary_opts]:

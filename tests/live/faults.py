@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scythe_cli import allocate, config, errors, experiment, layout
+from scythe_cli import config, errors, experiment, layout
 from scythe_cli.backends import open_store
 from scythe_cli.engines.base import Ended, Work
 from scythe_cli.engines.local import LocalEngine, LocalTicket
@@ -45,6 +45,8 @@ def begin(
     storage: Path | str, specs: Sequence[dict[str, Any]] | pa.Table, *, function: str = "trouble:work", **settings: Any
 ) -> Run:
     """Validate, claim, write: a run that nobody has worked on. `settings` are those under `run`."""
+    from scythe_cli import allocate  # here, for a driver that does not need it starts in half the time
+
     values = {"experiment": function, "storage": str(storage), "name": "t"}
     loaded = config.from_values(values | {f"run.{k}": v for k, v in settings.items()}, folder=TROUBLE)
     table = specs if isinstance(specs, pa.Table) else pa.Table.from_pylist(list(specs))
@@ -61,6 +63,8 @@ def first(run: Run) -> Work:
 
 def rest(run: Run, *, sets: Sequence[str] = (), failed: bool = True, missing: bool = True) -> Work:
     """What a resume runs."""
+    from scythe_cli import allocate
+
     loaded = experiment.load(run.experiment_file().experiment, TROUBLE)
     return allocate.resumed_work(run, loaded, allocate.remaining(run, failed=failed, missing=missing), sets=sets)
 
@@ -137,13 +141,23 @@ class Traces:
 
     def processes_of_specs(self) -> list[str]:
         """Those that specs started to stay."""
-        return [found for found in self.processes() if self.tag in found]
+        return [
+            one.name
+            for one in Path("/proc").iterdir()
+            if one.name.isdigit() and self.tag.encode() in _command(one.name)
+        ]
 
     def check(self) -> None:
         """Nothing is left. Processes that were killed may take a moment to be gone."""
         wait_for(lambda: not self.processes(), self.processes, seconds=3.0)
         assert [str(path) for path in self.folder.rglob("*")] == []
         assert set(_shared_memory()) - self.memory == set()
+
+
+def _command(pid: str) -> list[bytes]:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return []
 
 
 def _shared_memory() -> list[str]:
@@ -156,7 +170,7 @@ def wait_for(true: Callable[[], object], state: Callable[[], object] = str, *, s
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, f"after {seconds} s: {state()}"
-        time.sleep(0.01)
+        time.sleep(0.02)
 
 
 @contextlib.contextmanager

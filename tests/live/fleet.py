@@ -26,6 +26,7 @@ from scythe_cli.run import Run
 
 HERE = Path(__file__).parent
 FIELD = HERE / "field"
+NAMES = ("one", "two", "three")
 REAL = bool(os.environ.get("HATCHET_CLIENT_TOKEN"))
 PATIENCE = 150.0 if REAL else 40.0
 T = TypeVar("T")

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from fleet import FIELD, REAL, Fleet, begin, fleet, look, plots, table, until
+from fleet import REAL, Fleet, begin, look, plots, table, until
 
-from scythe_cli import allocate, ledger
+from scythe_cli import allocate
 from scythe_cli.cancel import cancel
 from scythe_cli.engines.hatchet import METADATA, ROOT, HatchetEngine, Stretch, connect
 from scythe_cli.engines.local import LocalEngine
@@ -20,22 +19,6 @@ from scythe_cli.errors import EngineError
 from scythe_cli.gather import gather
 
 OWN = ["experiment_id", "workflow_run_id", "root_workflow_run_id"]
-
-
-@pytest.fixture(scope="module")
-def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    with fleet(tmp_path_factory.mktemp("fleet")) as found:
-        found.launch("one", slots=1)
-        found.launch("two", slots=2)
-        found.wait("one")
-        found.wait("two")
-        yield found
-
-
-@pytest.fixture(autouse=True)
-def connected(workers: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in workers.env.items():
-        monkeypatch.setenv(name, value)
 
 
 def test_the_tables_are_those_of_the_local_engine(workers: Fleet) -> None:
@@ -69,7 +52,7 @@ def test_a_slow_leaf_is_shared_with_lanes_that_idle(workers: Fleet) -> None:
     splits = [entry.key for entry in work.run.store.list("control") if "/split-" in entry.key]
     assert splits, workers.logs()
     parts = [pl.read_parquet(work.run.store.read(e.key)) for e in work.run.store.list("scatter-gather/output")]
-    assert len(set(pl.concat(parts)["_worker"])) == 2
+    assert len(set(pl.concat(parts)["_worker"])) >= 2
 
 
 def test_cancel_reaches_what_runs_and_what_waits(workers: Fleet) -> None:
@@ -157,20 +140,3 @@ def test_an_engine_that_cannot_be_reached_is_told_of(workers: Fleet, monkeypatch
     assert workers.double is not None
     with workers.double.unreachable(), pytest.raises(EngineError, match="does not answer"):
         HatchetEngine()
-
-
-def test_other_code_is_refused_by_name_once_no_other_worker_is_left(tmp_path: Path, workers: Fleet) -> None:
-    (tmp_path / "field.py").write_text((FIELD / "field.py").read_text().replace("1.5", "2.5"))
-    workers.terminate("one")
-    workers.terminate("two")
-    workers.start("drifted", cwd=tmp_path)
-    try:
-        work = begin(workers, plots(3))
-        engine = HatchetEngine()
-        ended = engine.submit(work).wait(lambda _: None)
-        assert ended is not None and ended.reason == "stopped", workers.logs()
-        assert work.experiment.source_hash[:12] in ended.detail
-        assert "--allow-changed-code" in ended.detail
-        assert ledger.read_mark(work.run.store, "ended", 1) is not None
-    finally:
-        workers.terminate("drifted")

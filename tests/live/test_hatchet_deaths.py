@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
-from fleet import REAL, Fleet, begin, fleet, look, plots, table, until
+from fleet import FIELD, NAMES, REAL, Fleet, begin, look, plots, table, until
 
+from scythe_cli import ledger
 from scythe_cli.engines.hatchet import ROOT, HatchetEngine
 from scythe_cli.outcomes import ROW
-
-NAMES = ("a", "b", "c")
-
-
-@pytest.fixture(scope="module")
-def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    with fleet(tmp_path_factory.mktemp("fleet")) as found:
-        for name in NAMES:
-            found.launch(name, slots=1)
-        for name in NAMES:
-            found.wait(name)
-        yield found
-
-
-@pytest.fixture(autouse=True)
-def connected(workers: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in workers.env.items():
-        monkeypatch.setenv(name, value)
 
 
 def diary(path: Path) -> Counter[int]:
@@ -102,10 +84,27 @@ def test_a_spec_that_kills_whole_workers_is_one_lost_row(workers: Fleet) -> None
     assert "its worker died each time" in errors["message"][0]
 
 
+def test_other_code_is_refused_by_name_once_no_other_worker_is_left(tmp_path: Path, workers: Fleet) -> None:
+    (tmp_path / "field.py").write_text((FIELD / "field.py").read_text().replace("1.5", "2.5"))
+    for name in NAMES:
+        workers.kill(name)
+    workers.start("drifted", cwd=tmp_path)
+    try:
+        work = begin(workers, plots(3))
+        engine = HatchetEngine()
+        ended = engine.submit(work).wait(lambda _: None)
+        assert ended is not None and ended.reason == "stopped", workers.logs()
+        assert work.experiment.source_hash[:12] in ended.detail
+        assert "--allow-changed-code" in ended.detail
+        assert ledger.read_mark(work.run.store, "ended", 1) is not None
+    finally:
+        workers.kill("drifted")
+
+
 def _root_of(workers: Fleet, run_id: str) -> str:
     """The worker that follows the run, where the engine tells."""
     if workers.double is None:
-        return "a"
+        return NAMES[0]
     names = {worker.id: worker.name for worker in workers.double.workers}
     task = workers.double.run(run_id).tasks[0]
     assert task.spec.name == ROOT

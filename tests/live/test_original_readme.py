@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
+from ruamel.yaml import YAML
 
 BUILDING_ENERGY = '''
 from pathlib import Path
@@ -210,7 +210,7 @@ def test_frames_carry_the_index_once(told: dict[str, Any]) -> None:
 
 
 def test_manifest_and_artifacts_say_what_the_originals_do(told: dict[str, Any], run_folder: Path) -> None:
-    manifest = yaml.safe_load((run_folder / "manifest.yml").read_text())
+    manifest = YAML(typ="safe").load((run_folder / "manifest.yml").read_text())
     assert manifest["experiment_id"] == told["id"]
     assert manifest["experiment_name"] == "scythe_experiment_simulate_energy"
     assert manifest["workflow_run_id"] == told["workflow_run_id"]
@@ -220,13 +220,13 @@ def test_manifest_and_artifacts_say_what_the_originals_do(told: dict[str, Any], 
         "specs_uri": "specs.pq",
     }.items():
         assert Path(manifest[key]) == run_folder / name
-    files = yaml.safe_load((run_folder / "input_artifacts.yml").read_text())["files"]
+    files = YAML(typ="safe").load((run_folder / "input_artifacts.yml").read_text())["files"]
     assert set(files) == {"weather_file", "design_day_file"}
     assert all(Path(file).is_file() for file in files["weather_file"])
 
 
 def test_the_io_spec_is_the_originals_but_for_what_is_told(run_folder: Path) -> None:
-    ours = yaml.safe_load((run_folder / "experiment_io_spec.yml").read_text())
+    ours = YAML(typ="safe").load((run_folder / "experiment_io_spec.yml").read_text())
     assert ours["description"] == "The input and output schema for the experiment."
     assert ours["required"] == ["input", "output"]
     given = ours["$defs"]["BuildingSimulationInput"]

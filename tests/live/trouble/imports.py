@@ -18,8 +18,6 @@ if diary := os.environ.get("TROUBLE_IMPORTS"):
         file.write(f"{os.getpid()}\n")
 if HOW == "fails":
     raise RuntimeError("only in the lane")
-if HOW == "exits":
-    sys.exit("only in the lane")
 if HOW == "dies":
     print("the last words")
     sys.stdout.flush()
@@ -27,9 +25,8 @@ if HOW == "dies":
 if HOW == "hangs":
     time.sleep(3600)
 if HOW == "slow":
-    time.sleep(1.5)
-if HOW == "prints":
     print("hello" * 100_000)
+    time.sleep(1.5)
 if HOW == "threads":
     threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
 if HOW == "polars":
