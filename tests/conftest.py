@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from fleet import Fleet
 
 pytest_plugins = ["servers"]
 
@@ -43,3 +46,24 @@ def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="session")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Three workers of one engine: the double's, or the real one's where a token is given."""
+    from fleet import NAMES, fleet
+
+    with fleet(tmp_path_factory.mktemp("fleet")) as found:
+        for name in NAMES:
+            found.launch(name, slots=1)
+        for name in NAMES:
+            found.wait(name)
+        yield found
+
+
+@pytest.fixture
+def workers(started: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    """The same, and this process connected to their engine."""
+    for name, value in started.env.items():
+        monkeypatch.setenv(name, value)
+    return started
