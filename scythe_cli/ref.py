@@ -16,7 +16,7 @@ from scythe_cli.events import ignore
 
 if TYPE_CHECKING:
     from scythe_cli.allocate import Allocation
-    from scythe_cli.engines.base import Ticket, Work
+    from scythe_cli.engines.base import Ended, Ticket, Work
     from scythe_cli.events import Event, Listener
 
 WAKE_SECONDS = 0.2
@@ -24,7 +24,11 @@ WAKE_SECONDS = 0.2
 
 
 class Ref:
-    """Wait for a run with `result()` or `await aio_result()`. Leaving the interpreter waits too."""
+    """Wait for a run with `result()` or `await aio_result()`.
+
+    A run on this machine is worked through in the background of the process, and leaving the interpreter waits for it.
+    One that an engine elsewhere works through is followed while somebody waits, and goes on without us.
+    """
 
     def __init__(self, work: Work, ticket: Ticket) -> None:
         self._work = work
@@ -32,14 +36,16 @@ class Ref:
         self._listener: Listener = ignore
         self._future: Future[Allocation] = Future()
         self._asked = False
-        self._thread = threading.Thread(target=self._follow, name="scythe-run")
-        self._thread.start()
-        # Executors shut down before ordinary threads are joined at exit, and the run still needs its own; what is
-        # registered here, later than theirs, runs before it.
-        threading._register_atexit(self._leave)  # type: ignore[attr-defined]  # the hook concurrent.futures uses
+        self._ours = work.file.engine == "local"
+        self._thread = threading.Thread(target=self._follow, name="scythe-run", daemon=not self._ours)
+        if self._ours:
+            self._thread.start()
+            # Executors shut down before ordinary threads are joined at exit, and the run still needs its own; what is
+            # registered here, later than theirs, runs before it.
+            threading._register_atexit(self._leave)  # type: ignore[attr-defined]  # the hook concurrent.futures uses
 
     def __repr__(self) -> str:
-        state = "over" if self._future.done() else "running"
+        state = "over" if self._future.done() else "under way"
         return f"<{type(self).__name__} of {self._work.run.id}, {state}>"
 
     @property
@@ -52,7 +58,7 @@ class Ref:
         self._ticket.stop()
 
     def result(self) -> dict[str, str]:
-        """Wait for the final tables. Ctrl-C stops the run, and what is done is kept.
+        """Wait for the final tables. Ctrl-C stops a run on this machine, and what is done is kept.
 
         Returns:
             The address of each by name: scalars, errors, result_file_refs, and the user's frames.
@@ -62,6 +68,7 @@ class Ref:
             Interrupted: Ctrl-C.
             ScytheError: anything else that stopped it.
         """
+        self._begin()
         if sys.stderr.isatty():
             from scythe_cli.cli.ui import Terminal
 
@@ -76,10 +83,15 @@ class Ref:
 
     async def aio_result(self) -> dict[str, str]:
         """The same, for asyncio; being cancelled here leaves the run alone."""
+        self._begin()
         waiter = asyncio.wrap_future(self._future)
         await asyncio.wait([waiter])
         waiter.exception()  # it is raised below, and asyncio should not tell that nobody looked
         return self._outcome()
+
+    def _begin(self) -> None:
+        if self._thread.ident is None:
+            self._thread.start()
 
     def _follow(self) -> None:
         from scythe_cli.allocate import finish
@@ -118,7 +130,11 @@ class Ref:
         allocation = self._future.result()
         if allocation.ended is not None:
             kind = Interrupted if allocation.ended.reason == "interrupted" else NotFinishedError
-            address = allocation.run.store.locate("")
-            where = f"in {self._work.experiment.folder}: scythe allocate --resume {address}"
-            raise kind(f"{allocation.run.id}: {allocation.ended.detail}", hint=where)
+            raise kind(f"{allocation.run.id}: {allocation.ended.detail}", hint=self._next_step(allocation.ended))
         return dict(allocation.final.tables) if allocation.final is not None else {}
+
+    def _next_step(self, ended: Ended) -> str:
+        address = self._work.run.store.locate("")
+        if not self._ours and ended.reason == "interrupted":
+            return f"scythe status {address} --watch"
+        return f"in {self._work.experiment.folder}: scythe allocate --resume {address}"

@@ -1,10 +1,13 @@
 """The public names: what importing costs, what they take, what they refuse, and what they find in a folder of runs."""
 
 import ast
+import asyncio
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -23,7 +26,9 @@ from scythe_cli import (
     VersionedExperiment,
     entry,
 )
-from scythe_cli.errors import ConfigError, EntryPointError, NotFoundError, TableError
+from scythe_cli.engines.base import Ended
+from scythe_cli.errors import ConfigError, EntryPointError, Interrupted, NotFoundError, TableError
+from scythe_cli.ref import Ref
 
 HEAVY = {"polars", "pyarrow", "pandas", "numpy", "boto3", "obstore", "hatchet_sdk", "typer", "rich"}
 
@@ -178,6 +183,36 @@ def test_nothing_to_be_found(experiment: BaseExperiment) -> None:
         experiment.latest_results  # noqa: B018
     with pytest.raises(NotFoundError, match=r"simulate v2\.0\.0 has no run"):
         VersionedExperiment(base_experiment=experiment, version=SemVer(2)).latest_run  # noqa: B018
+
+
+class Elsewhere:
+    """A ticket of an engine that works without us."""
+
+    workflow_run_id = "abc"
+    link = None
+
+    def __init__(self) -> None:
+        self.waits = 0
+
+    def wait(self, listener: object) -> Ended:
+        self.waits += 1
+        return Ended("interrupted", "no longer followed")
+
+    def stop(self) -> None: ...
+
+
+def test_a_run_elsewhere_is_followed_only_while_somebody_waits() -> None:
+    run = SimpleNamespace(id="e/v1.0.0/t", total=3, store=SimpleNamespace(locate=lambda _key: "s3://b/e/v1.0.0/t"))
+    work: Any = SimpleNamespace(run=run, file=SimpleNamespace(engine="hatchet"), experiment=None)
+    ticket = Elsewhere()
+    ref = Ref(work, ticket)
+    assert (ticket.waits, ref.workflow_run_id, repr(ref)) == (0, "abc", "<Ref of e/v1.0.0/t, under way>")
+    with pytest.raises(Interrupted, match="no longer followed") as caught:
+        ref.result()
+    assert caught.value.hint == "scythe status s3://b/e/v1.0.0/t --watch"
+    with pytest.raises(Interrupted):
+        asyncio.run(ref.aio_result())
+    assert ticket.waits == 1
 
 
 def test_make_multiindex() -> None:
