@@ -6,7 +6,7 @@ those which pydantic made when the table was validated.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -20,7 +20,7 @@ from scythe_cli.schema import arrow_schema, is_json
 from scythe_cli.specs import file_fields, user_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from pydantic import BaseModel
 
@@ -47,7 +47,32 @@ def make_specs(table: pa.Table, model: type[S], const: Mapping[str, Any]) -> lis
     """
     if is_plain(model):
         return _by_hand(table, model, const)
-    return list(_validated(table, model, const))
+    return [make() for make in makers(table, model, const)]
+
+
+def makers(table: pa.Table, model: type[S], const: Mapping[str, Any]) -> Iterator[Callable[[], S]]:
+    """What makes each row's instance, when it is called: it raises when the model refuses the row now.
+
+    For models that are not plain, whose validation is the user's code and belongs under the spec's own clock.
+    """
+    rows = typed_rows(table, model)
+    if GIVEN not in table.column_names:
+        for row in rows:
+            yield partial(model.model_validate, {**const, **row}, strict=False)
+        return
+    parts = anatomy(model).parts
+    made_up = {part.name for part in parts if part.info.default_factory is not None}
+    files = set(file_fields(model))  # were copied into the run since
+    for row, given in zip(rows, table[GIVEN].to_pylist(), strict=True):
+        if given is None:
+            yield partial(carry, model, row, const)
+            continue
+        original = from_json(given) if isinstance(given, str) else as_row(parts, given)
+        newer = {
+            part.key for part in parts if part.name in files or (part.name in made_up and part.key not in original)
+        }
+        now = {key: cell for key, cell in row.items() if key in newer or key in layout.INDEX_HEAD}
+        yield partial(model.model_validate, {**const, **original, **now}, strict=False)
 
 
 def as_input(part: Part, cell: Any) -> Any:
@@ -143,24 +168,3 @@ def _cells(column: pa.ChunkedArray[Any], *, json: bool = False) -> list[Any]:
     days = column.combine_chunks().dictionary_encode()  # making a date of a number costs arrow 2 us, so once for each
     known = days.dictionary.to_pylist()
     return [None if place is None else known[place] for place in days.indices.to_pylist()]
-
-
-def _validated(table: pa.Table, model: type[S], const: Mapping[str, Any]) -> Iterator[S]:
-    rows = typed_rows(table, model)
-    if GIVEN not in table.column_names:
-        for row in rows:
-            yield model.model_validate({**const, **row}, strict=False)
-        return
-    parts = anatomy(model).parts
-    made_up = {part.name for part in parts if part.info.default_factory is not None}
-    files = set(file_fields(model))  # were copied into the run since
-    for row, given in zip(rows, table[GIVEN].to_pylist(), strict=True):
-        if given is None:
-            yield carry(model, row, const)
-            continue
-        original = from_json(given) if isinstance(given, str) else as_row(parts, given)
-        newer = {
-            part.key for part in parts if part.name in files or (part.name in made_up and part.key not in original)
-        }
-        now = {key: cell for key, cell in row.items() if key in newer or key in layout.INDEX_HEAD}
-        yield model.model_validate({**const, **original, **now}, strict=False)

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import feather
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from scythe_cli.errors import TableError
-from scythe_cli.rows import GIVEN, make_specs
+from scythe_cli.rows import GIVEN, make_specs, makers
 from scythe_cli.specs import ExperimentInputSpec, FileReference
 from scythe_cli.table import SpecTable, read_specs, references
 
@@ -303,6 +303,17 @@ def test_a_validator_that_is_not_idempotent_runs_once(tmp_path: Path) -> None:
     assert [spec.x for spec in _again(specs)] == [8]
     assert [spec.x for spec in _again(read_specs([Doubled(x=4)], Doubled))] == [8]
     assert GIVEN not in specs.index
+
+
+def test_a_row_that_the_model_refuses_now_raises_when_it_is_made(tmp_path: Path) -> None:
+    class Later(Doubled):
+        x: int = Field(le=4)
+
+    table = read_specs(write(tmp_path, "x\n1\n7\n2\n"), Doubled).table
+    first, second, third = makers(table, Later, {})
+    assert (first(), third()) == (Later(x=1), Later(x=2, sort_index=2))
+    with pytest.raises(ValidationError):
+        second()
 
 
 def test_a_validator_that_raises_is_told_by_row(tmp_path: Path) -> None:
