@@ -154,9 +154,9 @@ class Traces:
         assert set(_shared_memory()) - self.memory == set()
 
 
-def _command(pid: str) -> list[bytes]:
+def _command(process: Path) -> list[bytes]:
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return (process / "cmdline").read_bytes().split(b"\0")
     return []
 
 
