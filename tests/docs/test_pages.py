@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import servers
 import typer
 from docpages import ROOT, Session, blocks
 
@@ -32,16 +33,8 @@ def _bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if "s3.md" not in request.node.name:
         return
     endpoint = request.getfixturevalue("s3_endpoint")
-    for name, value in {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "testing-key",
-        "AWS_SECRET_ACCESS_KEY": "testing-secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    import boto3
-
-    boto3.client("s3").create_bucket(Bucket="my-bucket")
+    servers.use_s3(monkeypatch, endpoint)
+    servers.make_bucket(endpoint, "my-bucket")
 
 
 @pytest.mark.parametrize("page", RUN)

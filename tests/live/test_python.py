@@ -200,6 +200,48 @@ def test_what_stops_a_run_is_raised_by_result(facts: dict[str, Any]) -> None:
     assert f"in {facts['folder']}: scythe allocate --resume {facts['folder']}" in first[1]
 
 
+def test_a_bucket_named_as_the_original_names_it(
+    tmp_path: Path, s3_storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the environment's variables and by the settings object; files go in and come out, features see their names."""
+    bucket, _, prefix = s3_storage.removeprefix("s3://").partition("/")
+    monkeypatch.setenv("SCYTHE_STORAGE_BUCKET", bucket)
+    monkeypatch.setenv("SCYTHE_STORAGE_BUCKET_PREFIX", prefix)
+    (tmp_path / "miami.epw").write_text("warm")
+    done = script(
+        tmp_path,
+        MODELS,
+        """
+        class Case(ExperimentInputSpec):
+            weather: FileReference
+            @property
+            def computed_features(self) -> dict:
+                return {"city": self.weather.stem}
+        class Report(ExperimentOutputSpec):
+            report: FileReference
+        @ExperimentRegistry.Register()
+        def report(input_spec: Case, tempdir: Path) -> Report:
+            path = tempdir / "out.txt"
+            path.write_text(input_spec.weather.read_text() + input_spec.computed_features["city"])
+            return Report(report=path)
+        if __name__ == "__main__":
+            from scythe_cli import ScytheStorageSettings
+            run, ref = BaseExperiment(experiment=report).allocate([Case(weather=Path("miami.epw"))], workers=1)
+            same = BaseExperiment(experiment=report, storage_settings=ScytheStorageSettings())
+            tables = ref.result()
+            row = run.table("result_file_refs").row(0, named=True)
+            text = Case(weather="x").fetch_uri(row["report"]).read_text()
+            print(json.dumps([tables["scalars"], row["city"], row["weather"], text, same.latest_run.address]))
+        """,
+    )
+    assert done.returncode == 0, done.stderr
+    scalars, city, weather, text, address = json.loads(done.stdout)
+    assert scalars.startswith(f"{s3_storage}/report/v1.0.0/")
+    assert (city, text) == ("miami", "warmmiami")
+    assert weather == f"{address}/artifacts/weather/miami.epw"
+    assert scalars == f"{address}/final/scalars.pq"
+
+
 def test_leaving_the_interpreter_waits_and_tells_what_went_wrong(tmp_path: Path) -> None:
     done = script(
         tmp_path,
