@@ -141,11 +141,7 @@ class Traces:
 
     def processes_of_specs(self) -> list[str]:
         """Those that specs started to stay."""
-        return [
-            one.name
-            for one in Path("/proc").iterdir()
-            if one.name.isdigit() and self.tag.encode() in _command(one.name)
-        ]
+        return [path.name for path in Path("/proc").glob("[0-9]*") if self.tag.encode() in _command(path)]
 
     def check(self) -> None:
         """Nothing is left. Processes that were killed may take a moment to be gone."""
