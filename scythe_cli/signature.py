@@ -18,7 +18,7 @@ from pydantic.errors import PydanticUndefinedAnnotation
 
 from scythe_cli import layout
 from scythe_cli.errors import EntryPointError
-from scythe_cli.specs import ExperimentInputSpec, ExperimentOutputSpec, file_fields
+from scythe_cli.specs import ExperimentInputSpec, ExperimentOutputSpec, file_fields, is_nested
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -153,6 +153,9 @@ def _check_fields(subject: _Subject, input_model: type[BaseModel], output_model:
         for name in model.model_fields:
             if not name.isidentifier():
                 raise subject.error(f"uses a field {name!r} of {model.__name__}, which is no Python name: rename it")
+            if name in files and is_nested(model.model_fields[name].annotation):
+                rule = "holds several files: give each file a field of its own"
+                raise subject.error(f"uses a field {name!r} of {model.__name__}, which {rule}")
             if name in files and not layout.is_safe_name(name):
                 rule = "names a folder and may hold only A-Z, a-z, 0-9 and _"
                 raise subject.error(f"uses a field {name!r} of {model.__name__}, which {rule}: rename it")

@@ -199,19 +199,20 @@ def index_columns(model: type[BaseModel]) -> tuple[str, ...]:
     Lists, sets, dicts and models cannot; they stay in `specs.pq` alone. Computed features come behind these.
     """
     return layout.INDEX_HEAD + tuple(
-        name for name in user_fields(model) if not _is_nested(model.model_fields[name].annotation)
+        name for name in user_fields(model) if not is_nested(model.model_fields[name].annotation)
     )
 
 
-def _is_nested(annotation: Any) -> bool:
+def is_nested(annotation: Any) -> bool:
+    """Whether values of a type hold several values: lists, dicts, models. Such a field is no index level."""
     origin = get_origin(annotation)
     if origin is Annotated or (origin is not None and not isinstance(origin, type)):
-        return any(_is_nested(arg) for arg in get_args(annotation))
+        return any(is_nested(arg) for arg in get_args(annotation))
     kind = origin or annotation
     if isinstance(kind, type):
         if issubclass(kind, BaseModel | list | dict | set | frozenset | tuple):
             return True
-        return any(_is_nested(arg) for arg in get_args(annotation)) if origin else False
+        return any(is_nested(arg) for arg in get_args(annotation)) if origin else False
     return annotation is Any
 
 

@@ -329,6 +329,10 @@ class TestSignatures:
                 "uses a field 'größe' of O, which names a folder and may hold only A-Z, a-z, 0-9 and _: rename it",
             ),
             (
+                "class O(Out):\n    plots: list[FileReference]",
+                "uses a field 'plots' of O, which holds several files: give each file a field of its own",
+            ),
+            (
                 "from pydantic import create_model\nO = create_model('O', __base__=Out, **{'a/b': (int, 1)})",
                 "uses a field 'a/b' of O, which is no Python name: rename it",
             ),
