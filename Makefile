@@ -23,7 +23,7 @@ demo: $(STAMP)  ## simulate an office building in three climates, from experimen
 	@BIN="$(CURDIR)/$(BIN)" sh examples/demo.sh
 
 test: $(STAMP)  ## run every test
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(TESTS)
 
 lint: $(STAMP)  ## format check, lint, types
 	$(BIN)/ruff format --check .
