@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from scythe_cli.stores.base import Store
 
 Role = Literal["fan", "leaf"]
-PREFETCH, LEAST_SLOTS = 3, 16
+PREFETCH, LEAST_SLOTS = 3, 32
 """Hatchet slots a lane, and at least: the engine refills a slot only once a second, so leaves wait here for a lane."""
 DURABLE_SLOTS = 100
 """Roots that one worker may follow."""
