@@ -78,8 +78,7 @@ class FinalTable:
         self._writer = pq.ParquetWriter(
             self.path,
             self.schema,
-            compression="zstd",
-            compression_level=1,
+            compression="snappy",
             use_dictionary=cast("Any", texts),
             column_encoding={layout.WORKFLOW_RUN_ID: "DELTA_BYTE_ARRAY"},
             write_statistics=True,

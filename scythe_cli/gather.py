@@ -234,7 +234,7 @@ class _Gather:
     def _read_specs(self, number: int) -> pa.Table:
         """The index columns of a block's specs."""
         data = pa.BufferReader(self._run.store.read(layout.input_block(number)))
-        return pq.read_table(data, columns=self._index.names, use_threads=False)
+        return pq.ParquetFile(data).read(self._index.names, use_threads=False)
 
     def _read(self, number: int) -> _Block:
         specs = self._readers.submit(self._read_specs, number)
