@@ -137,7 +137,8 @@ def one_round(tmp_path: Path, undisturbed: dict[str, pa.Table], chance: random.R
             with contextlib.suppress(Exception):
                 process.wait(chance.uniform(0, 3.0))
             with contextlib.suppress(psutil.NoSuchProcess):
-                kill(victims(process.pid, what, chance))
+                if process.poll() is None:  # its number is another's once it is reaped
+                    kill(victims(process.pid, what, chance))
             if what in ("allocate", "everything"):
                 process.wait()
             else:
