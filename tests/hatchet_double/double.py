@@ -95,7 +95,7 @@ class HatchetDouble:
 
         return self._ask(entries)
 
-    def wait(self, until: Callable[[], T], what: str, *, timeout: float = 20.0) -> T:
+    def wait(self, until: Callable[[], T], what: str, *, timeout: float = 60.0) -> T:
         """Poll until something truthy comes back, and return it; past the deadline, fail with the state seen."""
         deadline = time.monotonic() + timeout
         while not (found := until()):

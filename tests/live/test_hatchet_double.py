@@ -101,7 +101,7 @@ def tasks(hatchet: Hatchet) -> Tasks:
     return Tasks(hatchet)
 
 
-def finished(engine: HatchetDouble, run_id: str, *, timeout: float = 20.0) -> dict[str, Any]:
+def finished(engine: HatchetDouble, run_id: str, *, timeout: float = 60.0) -> dict[str, Any]:
     """Wait for a run's end; its output."""
     engine.wait(lambda: engine.run(run_id).status.final, f"the end of {run_id}", timeout=timeout)
     task = engine.run(run_id).tasks[0]
