@@ -234,10 +234,12 @@ class _ForkServer:
             if order["order"] == "lane":
                 take, self._fds = self._fds[:3], self._fds[3:]
                 self._start(order["lane"], (take[0], take[1], take[2]))
-            elif order["order"] == "kill":
-                for pid, lane in self._lanes.items():
-                    if lane == order["lane"]:
+            else:
+                for pid in [pid for pid, lane in self._lanes.items() if lane == order["lane"]]:
+                    if order["order"] == "kill":
                         processes.kill_group(pid)
+                    else:
+                        os.kill(pid, WHERE_SIGNAL)
         return True
 
     def _start(self, lane: int, fds: tuple[int, int, int]) -> None:
@@ -275,18 +277,18 @@ class _ForkServer:
         _work(self._record, lane, self._experiment, self._broken, fds)
 
     def _reap(self) -> None:
-        ended = []
-        with contextlib.suppress(ChildProcessError):
-            while (found := os.waitpid(-1, os.WNOHANG)) != (0, 0):
-                ended.append(found)
-        known = [(pid, status) for pid, status in ended if pid in self._lanes]
-        for pid, _ in known:
-            processes.kill_group(pid)
-        lanes = {pid: self._lanes.pop(pid) for pid, _ in known}
-        if known:
+        """Bury what has ended. A lane's group is killed before the lane is reaped: then its number is still its own."""
+        ended: dict[int, int] = {}
+        while (pid := processes.ended_child()) is not None:
+            if pid in self._lanes:
+                processes.kill_group(pid)
+            _, status = os.waitpid(pid, 0)
+            if pid in self._lanes:
+                ended[self._lanes.pop(pid)] = os.waitstatus_to_exitcode(status)
+        if ended:
             processes.kill_children(keep=self._helpers | set(self._lanes))
-        for pid, status in known:
-            self._say(event="exit", lane=lanes[pid], status=os.waitstatus_to_exitcode(status))
+        for lane, code in ended.items():
+            self._say(event="exit", lane=lane, status=code)
 
     def _say(self, **event: Any) -> None:
         self._control.sendall(json.dumps(event).encode() + b"\n")

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from scythe_cli import processes, wire
 from scythe_cli.errors import EngineError
-from scythe_cli.forkserver import RUN_TAG, WHERE_SIGNAL, Record, command, lane_folder
+from scythe_cli.forkserver import RUN_TAG, Record, command, lane_folder
 from scythe_cli.leaf import IDLE, LATE, LATE_AT, MARKER, MARKER_SIZE, STOP_AT
 from scythe_cli.outcomes import LOG_LIMIT, cut_bytes
 
@@ -295,9 +295,7 @@ class Pool:
     def call_time(self, lane: LaneHandle, at: tuple[int, float]) -> None:
         """Have the lane not end a row any more, and write into its log where in the user's code it is."""
         LATE.pack_into(lane.marker, LATE_AT, at[1])
-        if lane.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(lane.pid, WHERE_SIGNAL)
+        self._order(order="where", lane=lane.number)
 
     def wake(self) -> None:
         """Make a `poll` that waits return; safe in a signal handler and from any thread."""

@@ -14,6 +14,10 @@ import socket
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -91,8 +95,20 @@ def kill_children(keep: frozenset[int] | set[int] = frozenset()) -> int:
     return killed
 
 
+def ended_child() -> int | None:
+    """A direct child that has ended and was not reaped: its number is still its own. None where there is none."""
+    try:
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    return None if found is None else found.si_pid
+
+
 def kill_group(pid: int) -> None:
-    """Kill a process group by its leader, and the leader itself should it have left the group."""
+    """Kill a process group by its leader, and the leader itself should it have left the group.
+
+    The leader must be a child of this process that was not reaped, or its number may be another's.
+    """
     for kill in (os.killpg, os.kill):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             kill(pid, signal.SIGKILL)
@@ -106,9 +122,19 @@ def kill_tagged(tag: str, *, keep: int | None = None) -> None:
         found := [pid for pid in _pids() if pid not in (keep, os.getpid()) and wanted in _environment(pid)]
     ):
         for pid in found:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+            _kill_if(pid, lambda pid: wanted in _environment(pid))
         time.sleep(0.002)
+
+
+def _kill_if(pid: int, still: Callable[[int], bool]) -> None:
+    """Kill a process that is nobody's child here, unless its number has become another's since it was looked at."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        handle = os.pidfd_open(pid)
+        try:
+            if still(pid):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        finally:
+            os.close(handle)
 
 
 def _pids() -> list[int]:
