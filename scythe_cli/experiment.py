@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, create_model
 from pydantic.json_schema import GenerateJsonSchema
 
-from scythe_cli import entry, layout, usercode
+from scythe_cli import entry, layout, usercode, workflows
 from scythe_cli.errors import EntryPointError
 from scythe_cli.registry import ExperimentRegistry, Function, Options
 from scythe_cli.signature import DATAFRAMES, read_signature
@@ -95,8 +95,8 @@ def load(target: str, folder: Path | str, *, place: str | None = None) -> Experi
     return _experiment(entry.resolve(target, folder, place=place), target, folder)
 
 
-def of(function: Function) -> Experiment:
-    """The experiment that a function (or an input model) of this process is.
+def of(function: Any) -> Experiment:
+    """The experiment that a function (or an input model, or a workflow) of this process is.
 
     Raises:
         EntryPointError: it is no experiment, or no other process can import it.
@@ -120,7 +120,7 @@ def load_all(modules: Iterable[str], folder: Path | str) -> list[Experiment]:
     found: dict[str, Experiment] = {}
     for where in modules:
         module, _ = entry.import_module(where, Path(folder).absolute(), place=where)
-        mine = [function for function in ExperimentRegistry.functions() if _is_in(function, module)]
+        mine = [found for found in registered() if _is_in(found, module)]
         if not mine:
             raise EntryPointError(f"{where}  registers no experiment", hint="put @ExperimentRegistry.Register() on one")
         for experiment in map(of, mine):
@@ -130,6 +130,11 @@ def load_all(modules: Iterable[str], folder: Path | str) -> list[Experiment]:
                 message = f"{where}  two experiments are called {experiment.name!r}, in {files}"
                 raise EntryPointError(message, hint="give one a name of its own: Register(name=...)")
     return list(found.values())
+
+
+def registered() -> list[Any]:
+    """Every function that was registered and every workflow that was included."""
+    return [*ExperimentRegistry.functions(), *ExperimentRegistry.included()]
 
 
 def io_spec(experiment: Experiment) -> dict[str, Any]:
@@ -155,7 +160,7 @@ class _AnyTypeSchema(GenerateJsonSchema):
 
 def _experiment(found: entry.Entry, target: str, folder: Path) -> Experiment:
     signature = read_signature(found.value, found.name, found.file)
-    options = ExperimentRegistry.options(found.value) if callable(found.value) else Options()
+    options = ExperimentRegistry.options(found.value)
     name = options.name or found.name
     if not layout.is_safe_name(name):
         hint = 'give it another: @ExperimentRegistry.Register(name="...")'
@@ -174,8 +179,10 @@ def _experiment(found: entry.Entry, target: str, folder: Path) -> Experiment:
     )
 
 
-def _importable(function: Function) -> tuple[ModuleType, str, Path]:
+def _importable(function: Any) -> tuple[ModuleType, str, Path]:
     """A function's module, name and file, when another process can import it by these."""
+    if workflows.is_workflow(function):
+        return _home(function)
     if not isinstance(function, type | FunctionType):
         raise EntryPointError(f"{function!r} is neither a function nor an input model with a method `run`")
     name = function.__qualname__
@@ -192,6 +199,14 @@ def _importable(function: Function) -> tuple[ModuleType, str, Path]:
     return module, name, file.absolute()
 
 
+def _home(workflow: Any) -> tuple[ModuleType, str, Path]:
+    home = workflows.home(workflow)
+    if home is None:
+        raise EntryPointError(f"the workflow {workflow.name} is at the top level of no module", hint=_ELSEWHERE)
+    module, name = home
+    return module, name, Path(str(module.__file__)).absolute()
+
+
 def _is_typed_in(function: Function, file: Path) -> bool:
     """Whether a function of `__main__` comes from no file, though `__main__` has one: a debugger, an `exec`."""
     if not isinstance(function, FunctionType) or function.__module__ != "__main__":
@@ -199,6 +214,10 @@ def _is_typed_in(function: Function, file: Path) -> bool:
     return Path(inspect.unwrap(function).__code__.co_filename).name != file.name
 
 
-def _is_in(function: Function, module: ModuleType) -> bool:
-    below = f"{function.__module__}.".startswith(f"{module.__name__}.")
-    return below or vars(module).get(function.__name__) is function
+def _is_in(found: Any, module: ModuleType) -> bool:
+    """Whether a module, or one below it, has a function or a workflow, or imports it by name."""
+    if any(value is found for value in vars(module).values()):
+        return True
+    home = workflows.home(found) if workflows.is_workflow(found) else None
+    where = home[0].__name__ if home else getattr(found, "__module__", "")
+    return f"{where}.".startswith(f"{module.__name__}.")

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
-from scythe_cli import layout
+from scythe_cli import layout, workflows
 from scythe_cli.errors import EntryPointError
 from scythe_cli.quantities import parse_duration
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Function = Callable[..., Any]
 Registrable = TypeVar("Registrable", bound=Function)
+Included = TypeVar("Included")
 FileLocation = Literal["cache", "copied-to-tempdir"]
 
 
@@ -104,20 +105,21 @@ class ExperimentRegistry:
         return register
 
     @classmethod
-    def Include(cls, workflow: Registrable) -> Registrable:  # noqa: N802 - the name that users of the original know
-        """Have workers serve a Hatchet `Workflow` or `Standalone` next to the experiments. It comes back unchanged.
+    def Include(cls, workflow: Included) -> Included:  # noqa: N802 - the name that users of the original know
+        """Make an experiment of a Hatchet `Workflow` or `Standalone`, which comes back unchanged: a spec is one run.
+
+        Workers that import its module serve it. Its input derives from `ExperimentInputSpec`, and so does the output of
+        one of its tasks from `ExperimentOutputSpec`.
 
         Raises:
             EntryPointError: it is neither, or what it takes is no experiment's input.
         """
-        from scythe_cli.specs import ExperimentInputSpec
-
-        if not hasattr(workflow, "to_proto") or not hasattr(workflow, "input_validator"):
+        if not workflows.is_workflow(workflow):
             raise EntryPointError(f"Include({workflow!r})  must be a Hatchet Workflow or Standalone")
-        takes: Any = workflow.input_validator_type  # type: ignore[attr-defined]  # the SDK is not imported here
-        if not (isinstance(takes, type) and issubclass(takes, ExperimentInputSpec)):
+        if workflows.takes(workflow) is None:
             raise EntryPointError(f"Include({workflow!r})  must take a model derived from ExperimentInputSpec")
-        cls._included.append(workflow)
+        if workflow not in cls._included:
+            cls._included.append(workflow)
         return workflow
 
     @classmethod
@@ -136,10 +138,14 @@ class ExperimentRegistry:
         return list(cls._registered)
 
     @classmethod
-    def options(cls, function: Function) -> Options:
-        """What a function was registered with; the defaults when it was not."""
+    def options(cls, function: Any) -> Options:
+        """What a function was registered with; the defaults when it was not. A workflow has its own settings."""
+        if workflows.is_workflow(function):
+            return Options(
+                name=function.name, description=f"the Hatchet workflow {function.name}", auto_fetch_files=False
+            )
         while function not in cls._registered and getattr(function, "__wrapped__", None) is not None:
-            function = function.__wrapped__  # type: ignore[attr-defined]  # the line above found it
+            function = function.__wrapped__
         return cls._registered.get(function, Options())
 
 

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel
 from pydantic.errors import PydanticUndefinedAnnotation
 
-from scythe_cli import layout
+from scythe_cli import layout, workflows
 from scythe_cli.errors import EntryPointError
 from scythe_cli.specs import ExperimentInputSpec, ExperimentOutputSpec, file_fields, is_nested
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -43,7 +43,7 @@ class Signature:
         function: takes (input_spec), or (input_spec, tempdir) when `takes_tempdir`.
     """
 
-    function: FunctionType
+    function: Callable[..., Any]
     input_model: type[ExperimentInputSpec]
     output_model: type[ExperimentOutputSpec]
     takes_tempdir: bool
@@ -53,10 +53,10 @@ class Signature:
 class _Subject:
     """The function under examination, as messages speak of it."""
 
-    function: FunctionType
+    function: Any
     name: str
     place: str
-    hint: str
+    hint: str | None
     model: type[ExperimentInputSpec] | None
 
     def error(self, text: str, *, hint: str | None = None) -> EntryPointError:
@@ -73,6 +73,8 @@ def read_signature(value: object, name: str, file: Path) -> Signature:
     Raises:
         EntryPointError: it is none.
     """
+    if workflows.is_workflow(value):
+        return _workflow(value, name, file)
     subject = _subject(value, name, file)
     if inspect.iscoroutinefunction(subject.function) or inspect.isasyncgenfunction(subject.function):
         raise subject.error("is async: its process runs one spec at a time; write `def`", hint=subject.hint)
@@ -103,6 +105,19 @@ def _subject(value: object, name: str, file: Path) -> _Subject:
         raise EntryPointError(f"{file.name}  the input model {name} has no method `run`", hint=_EXPECTED_RUN)
     line = inspect.unwrap(run).__code__.co_firstlineno
     return _Subject(run, f"{name}.run", f"{file.name}:{line}", _EXPECTED_RUN, value)
+
+
+def _workflow(value: Any, name: str, file: Path) -> Signature:
+    subject = _Subject(None, name, file.name, None, None)
+    input_model, outputs = workflows.takes(value), workflows.returns(value)
+    if input_model is None:
+        raise subject.error(f"must take a model derived from {ExperimentInputSpec.__name__}: input_validator=MyInput")
+    if len(outputs) != 1:
+        found = ", ".join(outputs) or "none"
+        raise subject.error(f"must have one task that returns an {ExperimentOutputSpec.__name__}; it has {found}")
+    [(task, output_model)] = outputs.items()
+    _check_fields(subject, input_model, output_model)
+    return Signature(workflows.WorkflowCall(value, task, output_model), input_model, output_model, takes_tempdir=False)
 
 
 def _parameters(subject: _Subject) -> list[str]:

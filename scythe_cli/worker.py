@@ -24,6 +24,7 @@ from scythe_cli.backends import open_store
 from scythe_cli.engines import embedded
 from scythe_cli.engines.hatchet import CODE, FAN, LANES, Api, connect
 from scythe_cli.engines.hatchet_tasks import Serving, fan_tasks, leaf_task
+from scythe_cli.engines.hatchet_workflows import Record, serving
 from scythe_cli.engines.local import cores
 from scythe_cli.engines.plan import STORAGE, storage_label
 from scythe_cli.errors import ConfigError, EngineError, ExitCode, InputError
@@ -172,7 +173,7 @@ def serve_registered(**settings: Any) -> None:
     labels |= {key: "true" for key, on in flags.items() if on}
     chosen: tuple[Role, ...] = ("fan", "leaf")
     kept = frozenset(role for role in chosen if (role in base.roles if roles[role] is None else roles[role]))
-    experiments = [experiment.of(function) for function in ExperimentRegistry.functions()]
+    experiments = [experiment.of(found) for found in experiment.registered()]
     serve(experiments, replace(base, labels=labels, roles=kept, **lowered))
 
 
@@ -232,6 +233,10 @@ class _Worker:
         for some in lanes.values():
             stack.callback(some.close)
         name = settings.name or machine_name()
+        if "leaf" in settings.roles and (workflows := ExperimentRegistry.included()):
+            targets = [(one.target, str(one.folder)) for one in map(experiment.of, workflows)]
+            labels = {**(settings.labels or {}), LANES: str(self._slots)}
+            stack.enter_context(serving(Record(targets, f"{name}-workflows", self._slots, labels)))
         self._serving = Serving(
             hatchet=hatchet,
             storage=storage,
@@ -246,7 +251,6 @@ class _Worker:
         """Connect and serve. Comes back when the worker has left the engine."""
         serving, hatchet = self._serving, self._hatchet
         tasks = [leaf_task(hatchet, serving, name) for name in serving.lanes]
-        included = ExperimentRegistry.included()
         if "fan" in self._settings.roles:
             tasks += fan_tasks(hatchet, serving)
         serving.gates.update({name: asyncio.Lock() for name in serving.lanes})
@@ -257,7 +261,7 @@ class _Worker:
                 slots=max(LEAST_SLOTS, PREFETCH * self._slots),
                 durable_slots=self._settings.durable_slots,
                 labels=self._labels(),
-                workflows=[*tasks, *included],
+                workflows=tasks,
             )
         self._take_signals()
         threading.Thread(target=self._watch_lanes, daemon=True, name="scythe-watch").start()

@@ -14,7 +14,7 @@ ROOT = Path(scythe_cli.__file__).parent
 GROUPS = {
     "words and numbers": "errors events layout quantities wire processes yamlfile rules usercode entry",
     "the visible tables, which import in their branches": "stores/base backends",
-    "the experiment": "specs registry signature experiment provenance",
+    "the experiment": "specs workflows registry signature experiment provenance",
     "its settings": "experimentfile origins config",
     "its files and table": "anatomy schema rows columns texts csvfile jsonfile cache web files sources "
     "cells hooked report header table",
@@ -25,7 +25,8 @@ GROUPS = {
     "the stores": "stores/disk stores/local stores/bucket stores/s3",
     "the local engine": "engines/local",
     "the Hatchet engine": "engines/plan engines/lost engines/progress engines/embedded engines/hatchet_config "
-    "engines/hatchet lanes engines/hatchet_tasks engines/hatchet_leaf engines/hatchet_root worker",
+    "engines/hatchet lanes engines/hatchet_tasks engines/hatchet_leaf engines/hatchet_root "
+    "engines/hatchet_workflows worker",
     "what uses all of it": "estimate documents schemas starter",
     "the doors": "cli/words cli/ui original ref api "
     "cli/options cli/init cli/allocate cli/status cli/gather cli/download cli/cancel cli/worker cli/app",
