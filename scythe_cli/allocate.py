@@ -16,7 +16,7 @@ from scythe_cli.engines.base import Ended, Engine, Ticket, Work
 from scythe_cli.errors import InputError, ReferenceError, StoreError, TableError
 from scythe_cli.events import RunReady, SpecsValidated, UploadAdvanced, UploadFinished, UploadStarted, ignore
 from scythe_cli.experiment import io_spec
-from scythe_cli.gather import FinalReport, gather
+from scythe_cli.gather import FinalReport, gather, gathered
 from scythe_cli.ledger import read_ledger
 from scythe_cli.outcomes import outcome_schema
 from scythe_cli.run import Bump, Claim, Manifest, Run, SemVer, claim, next_version, spec_id_prefix, write_manifest
@@ -272,7 +272,13 @@ def finish(work: Work, ticket: Ticket, listener: Listener = ignore) -> Allocatio
         raise
     if ended is not None:
         return Allocation(work.run, ended, None)
-    return Allocation(work.run, None, gather(work.run, listener=listener))
+    return Allocation(work.run, None, final_tables(work, listener))
+
+
+def final_tables(work: Work, listener: Listener = ignore) -> FinalReport:
+    """Build the final tables of finished work, where its engine has not."""
+    built = gathered(work.run) if work.file.engine != "local" else None
+    return built or gather(work.run, listener=listener)
 
 
 def first_work(run: Run, prepared: Prepared) -> Work:

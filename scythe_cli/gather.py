@@ -22,7 +22,7 @@ from scythe_cli import frames, layout, outcomes
 from scythe_cli.errors import KeyExists, NotFinishedError
 from scythe_cli.events import Gathered, GatherStarted, ignore
 from scythe_cli.final import FinalTable, error_columns
-from scythe_cli.ledger import read_ledger, set_aside, write_mark
+from scythe_cli.ledger import list_marks, read_ledger, read_mark, set_aside, write_mark
 from scythe_cli.parts import CorruptPart, read_part
 
 if TYPE_CHECKING:
@@ -107,6 +107,21 @@ def gather(run: Run, *, partial: bool = False, listener: Listener = ignore) -> F
     return gather(run, partial=True, listener=listener)
 
 
+def gathered(run: Run) -> FinalReport | None:
+    """What the latest generation's gather left, by its own word; None where there was none."""
+    generation = max(list_marks(run.store).get("generation", [0]))
+    told = read_mark(run.store, "gathered", generation)
+    if told is None or "rows" not in told:
+        return None
+    return FinalReport(
+        tables={name: run.store.locate(layout.final(name)) for name in told["tables"]},
+        rows=told["rows"],
+        succeeded=told["succeeded"],
+        failed=told["failed"],
+        missing=0,
+    )
+
+
 def _incomplete(run: Run, missing: int, corrupt: list[PartName]) -> NotFinishedError:
     because = (
         f"; {len(corrupt)} parts could not be read, the first {run.store.locate(corrupt[0].key)}" if corrupt else ""
@@ -169,6 +184,7 @@ class _Gather:
             return
         note = {
             "tables": list(self._tables),
+            "rows": {name: table.rows for name, table in self._tables.items()},
             "succeeded": self._tables[layout.SCALARS].rows,
             "failed": self._tables[layout.ERRORS].rows,
         }

@@ -20,6 +20,7 @@ from scythe_cli.cli.options import (
     put_json,
     put_next,
     put_tables,
+    running_user_code,
 )
 from scythe_cli.cli.words import brief, counted, duration, shown, size
 from scythe_cli.errors import ConfigError, ExitCode, InputError, Interrupted, NotFinishedError, NotFoundError
@@ -86,13 +87,16 @@ def allocate(
 
     with Terminal() as terminal:
         if resume is not None:
+            if resume.endswith((".yml", ".yaml")) and is_here(file):
+                file = Path(resume)
             run = find_run(resume, storage or _storage_of(file))
             which = {"failed": failed or not missing, "missing": missing or not failed}
-            work = _resumed(terminal, run, file, sets or [], which, allow_changed_code, yes)
+            sets = [*(sets or []), *([f"engine={engine}"] if engine else [])]
+            work = _resumed(terminal, run, file, sets, which, allow_changed_code, yes)
             if work is None:
                 _nothing_to_run(terminal, run, as_json)
             else:
-                _follow(terminal, work, wait, as_json)
+                _follow(terminal, work, file, wait, as_json)
             return
         prepared = _prepare(terminal, file, sets or [], {"engine": engine, "storage": storage}, limit)
         if only is not None:
@@ -100,7 +104,7 @@ def allocate(
         elif dry_run:
             _dry_run(prepared, _wanted(bump, version), as_json)
         elif probe is None or _probe(terminal, prepared, probe, yes, as_json):
-            _allocate(terminal, prepared, _wanted(bump, version), wait, as_json)
+            _allocate(terminal, prepared, file, _wanted(bump, version), wait, as_json)
 
 
 def _check_flags(
@@ -152,7 +156,7 @@ def _prepare(
     from scythe_cli import config, experiment
 
     loaded = config.load(file, sets=sets, flags=flags)
-    with terminal.busy("checking the experiment and its specs"):
+    with terminal.busy("checking the experiment and its specs"), running_user_code():
         found = experiment.load(loaded.file.experiment, loaded.folder, place=loaded.place("experiment"))
         loaded = loaded.with_options(found.options.settings()).with_name(found.name)
         from scythe_cli.allocate import prepare
@@ -160,43 +164,52 @@ def _prepare(
         return prepare(loaded, found, limit=limit)
 
 
-def _allocate(terminal: Terminal, prepared: Prepared, version: Bump | SemVer, wait: bool | None, as_json: bool) -> None:
+def _allocate(
+    terminal: Terminal, prepared: Prepared, file: Path, version: Bump | SemVer, wait: bool | None, as_json: bool
+) -> None:
     from scythe_cli.allocate import begin, first_work
     from scythe_cli.backends import open_engine, open_store
 
     engine = open_engine(prepared.file)
     run = begin(prepared, open_store(prepared.file.storage), version=version, listener=terminal)
-    _follow(terminal, first_work(run, prepared), wait, as_json, engine=engine)
+    _follow(terminal, first_work(run, prepared), file, wait, as_json, engine=engine)
 
 
-def _follow(terminal: Terminal, work: Work, wait: bool | None, as_json: bool, *, engine: Engine | None = None) -> None:
+def _follow(
+    terminal: Terminal, work: Work, file: Path, wait: bool | None, as_json: bool, *, engine: Engine | None = None
+) -> None:
     """Hand the work to the engine, wait where asked, tell how it ended."""
     from scythe_cli.allocate import Allocation, start
     from scythe_cli.backends import open_engine
 
     local = work.file.engine == "local"
-    with _resumable(work.run):
+    with _resumable(work.run, file):
         ticket = start(work, engine or open_engine(work.file), terminal)
         if local and wait is False:
             terminal.say("--no-wait: the local engine lives in this command, which runs to the end")
         if not local and not wait:
-            _tell(terminal, Allocation(work.run, None, None), as_json)
+            _tell(terminal, Allocation(work.run, None, None), file, as_json)
             return
         with _stopping(ticket):
             ended = ticket.wait(terminal)
     if ended is None:
-        _tell(terminal, Allocation(work.run, None, _gather(terminal, work.run)), as_json)
+        _tell(terminal, Allocation(work.run, None, _final(terminal, work)), file, as_json)
     else:
-        _tell(terminal, Allocation(work.run, ended, None), as_json)
+        _tell(terminal, Allocation(work.run, ended, None), file, as_json)
+
+
+def _resume_command(run: Run, file: Path) -> str:
+    """What goes on with a run whose code stands beside a FILE that may be elsewhere."""
+    return again(["allocate", *([] if is_here(file) else [str(file)]), "--resume"], run)
 
 
 @contextmanager
-def _resumable(run: Run) -> Iterator[None]:
+def _resumable(run: Run, file: Path) -> Iterator[None]:
     """Ctrl-C in the moments when nothing runs: the run is real and can be gone on with."""
     try:
         yield
     except KeyboardInterrupt:
-        raise Interrupted("interrupted", hint=again("allocate --resume", run)) from None
+        raise Interrupted("interrupted", hint=_resume_command(run, file)) from None
 
 
 @contextmanager
@@ -211,16 +224,16 @@ def _stopping(ticket: Ticket) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _gather(terminal: Terminal, run: Run) -> FinalReport:
-    from scythe_cli.gather import gather
+def _final(terminal: Terminal, work: Work) -> FinalReport:
+    from scythe_cli.allocate import final_tables
 
     try:
-        return gather(run, listener=terminal)
+        return final_tables(work, terminal)
     except KeyboardInterrupt:
-        raise Interrupted("interrupted; every spec has its outcome", hint=again("gather", run)) from None
+        raise Interrupted("interrupted; every spec has its outcome", hint=again("gather", work.run)) from None
 
 
-def _tell(terminal: Terminal, done: Allocation, as_json: bool) -> None:
+def _tell(terminal: Terminal, done: Allocation, file: Path, as_json: bool) -> None:
     """The summary on stdout, the next command on stderr, and the exit code."""
     terminal.close()
     if as_json:
@@ -229,7 +242,7 @@ def _tell(terminal: Terminal, done: Allocation, as_json: bool) -> None:
 
         put_json(AllocateDocument.of(done, status(done.run)))
     if done.ended is not None:
-        _ended(done, as_json)
+        _ended(done, file, as_json)
     if done.final is None:
         put_next(again("status", done.run))
         return
@@ -257,7 +270,7 @@ def _put_failures(failures: list[FailureGroup]) -> None:
         typer.echo(f"and {counted(len(failures) - MOST_FAILURES, 'other kind')} of failure")
 
 
-def _ended(done: Allocation, as_json: bool) -> None:
+def _ended(done: Allocation, file: Path, as_json: bool) -> None:
     """Say why the run stopped, and raise what gives the exit code."""
     from scythe_cli.status import status
 
@@ -266,7 +279,7 @@ def _ended(done: Allocation, as_json: bool) -> None:
     now = status(done.run, errors=broken and not as_json)
     _put_failures(now.failures)
     kept = f"{now.done:,} of {counted(now.total, 'spec')} are done and kept"
-    resume = again("allocate --resume", done.run)
+    resume = _resume_command(done.run, file)
     if done.ended.reason == "interrupted":
         raise Interrupted(f"interrupted; {kept}", hint=resume)
     hint = f"{again('status', done.run, '--errors')}   then, when it is mended:   {resume}" if broken else resume
@@ -286,10 +299,12 @@ def _resumed(
     from scythe_cli import experiment
     from scythe_cli.allocate import remaining, resumed_work
 
+    _refuse_what_stays(sets)
     rest = remaining(run, **which)
     if not rest.todo:
         return None
-    found = experiment.load(run.experiment_file().experiment, file.absolute().parent)
+    with running_user_code():
+        found = experiment.load(run.experiment_file().experiment, file.absolute().parent)
     work = resumed_work(run, found, rest, sets=sets, allow_changed_code=allow_changed_code)
     n_missing = rest.todo - len(rest.failed)
     why = [f"{n_missing:,} missing"] * bool(n_missing) + [f"{len(rest.failed):,} failed before"] * bool(rest.failed)
@@ -299,16 +314,24 @@ def _resumed(
     return work
 
 
+def _refuse_what_stays(sets: list[str]) -> None:
+    """A run keeps its name, its storage, its experiment and its specs, whatever a resume changes."""
+    for key in (one.partition("=")[0].strip() for one in sets):
+        if key.partition(".")[0] not in {"run", "engine", "tree", "resources"}:
+            raise ConfigError(f"--set {key}  a resume goes on with the run's own {key}", hint="leave it out")
+
+
 def _nothing_to_run(terminal: Terminal, run: Run, as_json: bool) -> None:
     """A resume that finds nothing to do: the tables of a complete run, and exit code 0 whatever failed."""
     from scythe_cli.allocate import Allocation
+    from scythe_cli.gather import gather
     from scythe_cli.status import status
 
     now = status(run)
     terminal.say(f"{run.id}: nothing to run; {now.done:,} of {counted(now.total, 'spec')} have their outcome")
-    final = _gather(terminal, run) if not now.missing else None
+    final = gather(run, listener=terminal) if not now.missing else None
     try:
-        _tell(terminal, Allocation(run, None, final), as_json)
+        _tell(terminal, Allocation(run, None, final), Path(), as_json)
     except typer.Exit:
         return
 

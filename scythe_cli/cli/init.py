@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from scythe_cli.cli.options import running_user_code
 from scythe_cli.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +37,11 @@ def init(
 
     if template and function:
         raise InputError("--template and --from exclude each other", hint="give one of them")
-    made = starter.from_function(function, folder) if function else starter.from_template(template or "minimal", folder)
+    with running_user_code():
+        if function:
+            made = starter.from_function(function, folder)
+        else:
+            made = starter.from_template(template or "minimal", folder)
     for file in made.files:
         typer.echo(f"wrote {file}")
     if made.problem:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import sys
+from contextlib import AbstractContextManager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +14,8 @@ from scythe_cli.cli.words import cut, plain, shown
 from scythe_cli.errors import NotFoundError, ScytheError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from typing import TextIO
 
     from scythe_cli.run import Run
     from scythe_cli.status import FailureGroup
@@ -55,7 +58,13 @@ def _registered_name(file: str) -> str:
     from scythe_cli import config, experiment
 
     loaded = config.load(file)
-    return loaded.file.name or experiment.load(loaded.file.experiment, loaded.folder).name
+    with running_user_code():
+        return loaded.file.name or experiment.load(loaded.file.experiment, loaded.folder).name
+
+
+def running_user_code() -> AbstractContextManager[TextIO]:
+    """While the user's module is imported or her validators run: what they print is no result, and goes to stderr."""
+    return redirect_stdout(sys.stderr)
 
 
 def put_json(document: Any) -> None:
@@ -70,17 +79,18 @@ def put_next(*commands: str) -> None:
     typer.echo("next: " + "   or: ".join(commands), err=True)
 
 
-def again(command: str, run: Run, *flags: str, latest: bool = False) -> str:
+def again(command: str | Sequence[str], run: Run, *flags: str, latest: bool = False) -> str:
     """The command line that goes on with a run from this folder.
 
     Args:
-        command: "status", "allocate --resume".
+        command: "status", "allocate --resume", or its words.
         run: the run.
         flags: what follows.
         latest: write the name alone where this is the run it means.
     """
     short = latest and _is_latest(run)
-    return shlex.join(["scythe", *command.split(), run.name if short else run.id, *flags, *storage_flag(run)])
+    words = command.split() if isinstance(command, str) else command
+    return shlex.join(["scythe", *words, run.name if short else run.id, *flags, *storage_flag(run)])
 
 
 def _root(run: Run) -> str:

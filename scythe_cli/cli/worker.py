@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scythe_cli.cli.options import Storage
+from scythe_cli.cli.options import Storage, running_user_code
 from scythe_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def worker(
         embedded=embedded,
         any_code=allow_changed_code,
     )
-    experiments, where = find_experiments(_targets(targets, settings), Path.cwd())
+    with running_user_code():
+        experiments, where = find_experiments(_targets(targets, settings), Path.cwd())
     serve(experiments, settings, storage=where, listener=_put_json if as_json else _listener())
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -189,6 +191,39 @@ def test_resume_runs_the_failed_again_with_the_frozen_settings(tmp_path: Path) -
     assert "1 spec to run (1 failed before), 1 kept" in done.err
     (run,) = runs(folder)
     assert pl.read_parquet(run / "final" / "scalars.pq")["double"].to_list() == [2.0, 4.0]
+
+
+def test_what_the_users_module_prints_is_no_result(tmp_path: Path) -> None:
+    module = 'print("importing")\n' + MODULE
+    folder = project(tmp_path, "x\n1\n", module=module)
+    done = scythe("allocate", "--json", cwd=folder)
+    assert (done.code, done.json("allocate")["succeeded"]) == (0, 1)
+    assert "importing\n" in done.err
+    done = scythe("allocate", "--only", "0", "--inline", "--json", cwd=folder)
+    assert (done.code, json.loads(done.out)["double"]) == (0, 2.0)
+
+
+def test_the_command_to_go_on_with_finds_the_code_of_a_file_elsewhere(tmp_path: Path) -> None:
+    project(tmp_path / "sub", "x,how\n1,well\n" + "1,badly\n" * 30)
+    stopped = scythe("allocate", "sub/experiment.yml", "--set", "run.max_failures=3", cwd=tmp_path)
+    assert stopped.code == 5
+    command = shlex.split(stopped.err.splitlines()[-1].rpartition("   ")[2])
+    assert command[:4] == ["scythe", "allocate", "sub/experiment.yml", "--resume"]
+    for resume in (command[1:], ["allocate", "--resume", "sub/experiment.yml"]):
+        done = scythe(*resume, "--set", "run.max_failures=all", cwd=tmp_path)
+        assert (done.code, done.out.splitlines()[0][:22]) == (1, "1 succeeded, 30 failed"), done.err
+
+
+def test_a_resume_keeps_what_makes_the_run(tmp_path: Path) -> None:
+    folder = project(tmp_path, "x,how\n1,badly\n")
+    assert scythe("allocate", cwd=folder).code == 1
+    refused = scythe("allocate", "--resume", "doubles", "--set", "name=other", cwd=folder)
+    assert refused.end == (
+        2, "", "error: --set name  a resume goes on with the run's own name\nhint: leave it out\n",
+    )  # fmt: skip
+    away = scythe("allocate", "--resume", "doubles", "--engine", "hatchet", cwd=folder)
+    assert away.code == 4, "the engine that was asked for is the one that is used"
+    assert "HATCHET_CLIENT_TOKEN is not set" in away.err
 
 
 def test_a_run_that_is_stopped_says_why_and_exits_5(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from scythe_cli.cancel import cancel
 from scythe_cli.engines.hatchet import METADATA, ROOT, HatchetEngine, Stretch, connect
 from scythe_cli.engines.local import LocalEngine
 from scythe_cli.errors import EngineError
-from scythe_cli.gather import gather
+from scythe_cli.gather import gather, gathered
 
 OWN = ["experiment_id", "workflow_run_id", "root_workflow_run_id"]
 
@@ -33,6 +33,8 @@ def test_the_tables_are_those_of_the_local_engine(workers: Fleet) -> None:
     for name, changing in (("scalars", OWN), ("errors", [*OWN, "duration", "worker"])):
         assert table(over.run, name).drop(changing).equals(table(here.run, name).drop(changing)), name
     assert table(over.run, "errors").height == 3
+    built = gathered(over.run)
+    assert built == gather(over.run), "whoever waited need not build again what the root has built"
 
 
 def test_a_deep_tree_needs_no_more_than_one_slot(tmp_path: Path, workers: Fleet) -> None:
