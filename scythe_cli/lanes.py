@@ -22,7 +22,8 @@ from scythe_cli.forkserver import Record
 from scythe_cli.parts import PartThreads, PartWriter
 from scythe_cli.pool import Pool
 from scythe_cli.quantities import MaxFailures
-from scythe_cli.supervisor import RunWork, Supervisor
+from scythe_cli.runwork import RunWork
+from scythe_cli.supervisor import Supervisor
 from scythe_cli.tree import Range, within
 
 if TYPE_CHECKING:

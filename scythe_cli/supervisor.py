@@ -7,147 +7,36 @@ than a second of work, is run again without counting.
 
 from __future__ import annotations
 
-import heapq
-import random
 import time
-from collections import Counter, deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from scythe_cli import layout, processes
+from scythe_cli.backlog import STRIKES, Backlog
+from scythe_cli.blame import STOPPED, Witnesses, outcome_of
 from scythe_cli.errors import ScytheError
 from scythe_cli.events import Draining, Progress
-from scythe_cli.outcomes import CRASH, LOST, MEMORY, TIMEOUT, Failure, Outcome, failed_table, split_dump
-from scythe_cli.pool import NO_SERVER, Death, LaneHandle, Message, Pool, Take, describe_status
+from scythe_cli.outcomes import failed_table
+from scythe_cli.pool import Death, LaneHandle, Message, Pool, Take
+from scythe_cli.runwork import CANARY, RunWork
+from scythe_cli.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from concurrent.futures import Future
 
-    from scythe_cli.config import MaxFailures
     from scythe_cli.events import Listener
-    from scythe_cli.leaf import Job
-    from scythe_cli.parts import PartWriter
-    from scythe_cli.stores.base import Store
+    from scythe_cli.runwork import Source
 
-TICK = 0.1
-"""Seconds between two looks at the clocks of the lanes."""
-BACKOFF_SECONDS = 0.5
-BACKOFF_LIMIT = 30.0
 QUEUE_BELOW = 0.25
 """A lane gets its next take ahead of time while a take lasts less than this many seconds."""
 STEAL_ABOVE = 0.05
 """A lane is asked to share when what it has left is worth more than this many seconds."""
-CANARY = 20
-"""When the first so many finished specs all failed alike, the rest would too."""
-RETRIES_IN_A_TAKE = 64
 CANCEL_GRACE = 1.0
 """Running specs get no more than this when the run is cancelled: it stops within five seconds."""
-STRIKES = 3
-"""Lanes that may end with the same rows, none of them at work, before the rows are taken apart; and then for each."""
-WITNESSED = 3
-"""A row that was at work each time the fork server was killed, so many times, is what kills it."""
-STOPPED = "stopped"
 HANG_SECONDS = 0.05
 """A lane that was asked to share and is at the same row for so long shares without a word."""
-CONFIRM_SECONDS = 0.02
-HURRY_SECONDS = 0.01
 PROGRESS_SECONDS = 0.1
-
-
-KEPT_BLOCKS = 8
-
-
-class Source(Protocol):
-    """Where the rows come from."""
-
-    def next(self, cost: float | None, lanes: int) -> tuple[RunWork, int, Sequence[int]] | None:
-        """The next rows for a free lane: their run, block and numbers; None when there are none now.
-
-        Args:
-            cost: seconds a spec is seen to take, None before the first.
-            lanes: lanes that share the work.
-        """
-
-    def exhausted(self) -> bool:
-        """Whether there never will be more."""
-
-
-@dataclass
-class RunWork:
-    """One run as its supervisor sees it.
-
-    Attributes:
-        job: what the lanes are told.
-        store: rooted at the run.
-        writer: takes the outcomes.
-        schema: of the outcome parts.
-        place: where the function is defined, for failures that have no traceback.
-        timeout: seconds one attempt may take.
-        memory: bytes one spec's process tree may hold.
-        left_in_block: by block, the rows that are to run and have no outcome yet; counted by whoever makes the source.
-        name: tells apart several that a supervisor has of one run: leaves. Each lies in one block.
-        over: told once, when every row of a leaf has its outcome in the store or was given up, or what writing failed
-            with. Called from any thread. Such a leaf never stops the supervisor.
-        released: a leaf's rows are given up from here on; what runs may end until this moment, on the monotonic clock.
-    """
-
-    job: Job
-    store: Store
-    writer: PartWriter
-    schema: pa.Schema
-    place: str
-    total: int
-    max_failures: MaxFailures
-    timeout: float | None = None
-    memory: int | None = None
-    done_before: int = 0
-    failed_before: int = 0
-    done: int = 0
-    failed: int = 0
-    canary: bool = False
-    alike: dict[tuple[str, str, str], int] = field(default_factory=dict)
-    cost: float | None = None
-    blocks: dict[int, Future[bytes]] = field(default_factory=dict)
-    sort_indexes: tuple[int, pa.ChunkedArray[Any]] | None = None
-    left_in_block: dict[int, int] = field(default_factory=dict)
-    name: str = ""
-    over: Callable[[BaseException | None], None] | None = None
-    released: float | None = None
-    closed: bool = False
-
-    @property
-    def key(self) -> str:
-        """What its supervisor knows it by."""
-        return self.name or self.job.key
-
-    def close(self, failure: BaseException | None = None) -> None:
-        """A leaf is over: tell it, once."""
-        if not self.closed and self.over is not None:
-            self.closed = True
-            self.over(failure)
-
-    def block(self, number: int) -> Future[bytes]:
-        """The parquet of one block's specs, once it is read; a few are kept. Nobody's clock waits for a store."""
-        if number not in self.blocks:
-            while len(self.blocks) > KEPT_BLOCKS:
-                del self.blocks[next(iter(self.blocks))]
-            key = layout.input_block(number)
-            self.blocks[number] = self.writer.threads.readers.submit(self.store.read, key)
-        return self.blocks[number]
-
-    def sort_index(self, row: int) -> int:
-        """The sort_index of one row."""
-        block = layout.block_of(row)
-        if self.sort_indexes is None or self.sort_indexes[0] != block:
-            file = pq.ParquetFile(pa.BufferReader(self.block(block).result()))
-            self.sort_indexes = (block, file.read(columns=[layout.SORT_INDEX], use_threads=False).column(0))
-        value = self.sort_indexes[1][row - block * layout.BLOCK].as_py()
-        assert isinstance(value, int)  # noqa: S101 - the column's type, for the type checker
-        return value
 
 
 @dataclass
@@ -188,16 +77,13 @@ class Supervisor:
         self._source = source
         self._listener = listener
         self._grace = grace
-        self._ready: deque[Take] = deque()
-        self._delayed: list[tuple[float, int, int, RunWork, int]] = []
-        self._ticket = 0
+        self._backlog = Backlog()
+        self._watch = Watch(pool)
+        self._witnesses = Witnesses()
         self._runs: dict[str, RunWork] = {}
         self._stop: Stop | None = None
         self._deadline: float | None = None
         self._told = 0.0
-        self._suspects: dict[int, tuple[int, float]] = {}
-        self._witnesses: Counter[tuple[str, int]] = Counter()
-        self._hurry = False
         self._allowance = allowance
         self._awaited: Future[bytes] | None = None
         self._orders: deque[tuple[RunWork, int, float | None]] = deque()
@@ -247,8 +133,8 @@ class Supervisor:
                     self._hear(event)
                 else:
                     self._mourn(event)
-            self._watch()
-            self._requeue_due()
+            self._watch.look()
+            self._backlog.wake_due()
             self._obey()
             self._flush()
             self._tell()
@@ -297,12 +183,7 @@ class Supervisor:
     def _release(self, leaf: RunWork, until: float) -> None:
         """No row of a leaf begins any more; the lanes at work on it give back what they have not begun."""
         leaf.released = until
-        waiting = [take for take in self._ready if take.owner is leaf]
-        delayed = [item for item in self._delayed if item[3] is leaf]
-        self._ready = deque(take for take in self._ready if take.owner is not leaf)
-        self._delayed = [item for item in self._delayed if item[3] is not leaf]
-        heapq.heapify(self._delayed)
-        self._forgo(leaf, sum(len(take.rows) for take in waiting) + len(delayed))
+        self._forgo(leaf, self._backlog.drop(leaf))
 
     def _forgo(self, leaf: RunWork, rows: int) -> None:
         """So many rows of a leaf get no outcome here; with the last row, write what there is."""
@@ -317,13 +198,11 @@ class Supervisor:
 
     def _all_done(self) -> bool:
         """Whether no row is left but those that lanes have."""
-        return not self._ready and not self._delayed and self._source.exhausted()
+        return not self._backlog and self._source.exhausted()
 
     def _wait(self) -> float:
-        wait = HURRY_SECONDS if self._hurry else CONFIRM_SECONDS if self._suspects else TICK
-        if self._delayed:
-            wait = min(wait, max(0.0, self._delayed[0][0] - time.monotonic()))
-        return wait
+        due = self._backlog.seconds_to_next()
+        return self._watch.pause if due is None else min(self._watch.pause, due)
 
     # giving
 
@@ -351,7 +230,7 @@ class Supervisor:
         reading = run.block(take.block)
         if reading.done() and reading.exception() is None:
             return reading.result()
-        self._ready.appendleft(take)
+        self._backlog.put_first(take)
         if reading is not self._awaited:
             self._awaited = reading
             reading.add_done_callback(lambda _: self._pool.wake())
@@ -368,8 +247,8 @@ class Supervisor:
         return run.cost * len(lane.takes[0].rows) < QUEUE_BELOW
 
     def _next_take(self) -> Take | None:
-        if self._ready:
-            return self._ready.popleft()
+        if (waiting := self._backlog.pop()) is not None:
+            return waiting
         cost = next((run.cost for run in self._runs.values() if run.cost is not None), None)
         given = self._source.next(cost, self._pool.size)
         if given is None:
@@ -435,34 +314,20 @@ class Supervisor:
         run.cost = seconds if run.cost is None else 0.7 * run.cost + 0.3 * seconds
 
     def _give_back(self, take: Take, rows: list[int], *, strikes: int = 0) -> None:
-        """Rows that were taken and not run: in as many takes as lanes may want, at the end of the queue.
-
-        Args:
-            take: where they were.
-            rows: the rows.
-            strikes: how many lanes ended with them in a row, and none of them at work.
-        """
+        """Rows that were taken and not run: to as many lanes as may want them. `strikes` as `Backlog.add` has it."""
         if take.owner.released is not None:
             self._forgo(take.owner, len(rows))
-            return
-        wanted = 2 if strikes >= STRIKES else self._pool.size if self._stop is None else 1
-        size = -(-len(rows) // max(1, min(len(rows), wanted)))
-        for at in range(0, len(rows), size):
-            some = rows[at : at + size]
-            whole = some[-1] - some[0] + 1 == len(some)
-            attempts = {row: take.attempts[row] for row in some if row in take.attempts}
-            listed: Sequence[int] = range(some[0], some[-1] + 1) if whole else some
-            again = strikes if size > 1 or len(rows) == 1 else min(strikes, STRIKES)
-            self._ready.append(Take(take.job, take.block, listed, attempts, take.owner, again))
+        else:
+            self._backlog.add(take, rows, pieces=self._pool.size if self._stop is None else 1, strikes=strikes)
 
     def _mourn(self, death: Death) -> None:
-        self._suspects.pop(death.lane.number, None)
+        self._watch.forget(death.lane)
         if self._stop is None:
             self._pool.grow()
         for take in death.takes:
             rows = take.open_rows()
             strikes = 0
-            if self._is_to_blame(take, death):
+            if self._witnesses.blame(take, death):
                 assert death.row is not None  # noqa: S101 - just said
                 rows.remove(death.row)
                 self._blame(take, death, death.row)
@@ -473,16 +338,6 @@ class Supervisor:
             if rows:
                 self._give_back(take, rows, strikes=strikes)
 
-    def _is_to_blame(self, take: Take, death: Death) -> bool:
-        """Whether a death counts for the row at work."""
-        if death.row is None or take is not death.takes[0] or death.reason == STOPPED:
-            return False
-        if death.reason != NO_SERVER:
-            return True
-        witness = (take.job.key, death.row)
-        self._witnesses[witness] += 1
-        return self._witnesses[witness] >= WITNESSED
-
     def _blame(self, take: Take, death: Death, row: int) -> None:
         """An attempt of a row came to nothing: another, or its failure."""
         run: RunWork = take.owner
@@ -490,19 +345,8 @@ class Supervisor:
         if attempt < run.job.max_attempts:
             self._delay(run, row, attempt + 1)
             return
-        log, dump, place = split_dump(death.log, self._pool.folder)
-        kind, message = _verdict(death, run)
-        failure = Failure(kind, kind, message, dump, place or run.place)
-        outcome = Outcome(
-            row=row,
-            sort_index=run.sort_index(row),
-            failure=failure,
-            attempts=attempt,
-            start=time.time() - death.seconds,
-            duration=death.seconds,
-            worker=run.job.worker,
-            log=log,
-        )
+        outcome = outcome_of(death, run, row, attempt=attempt, folder=self._pool.folder)
+        failure = outcome.failure
         run.writer.add_table(take.block, failed_table(run.schema, [outcome]))
         self._settle(run, take.block, 1, 1, [(failure.kind, failure.error_type, failure.place)])
 
@@ -536,61 +380,11 @@ class Supervisor:
             run.writer.write(block)
 
     def _delay(self, run: RunWork, row: int, attempt: int) -> None:
-        """Try a row again after a pause that doubles each time; others go on meanwhile."""
-        pause = min(BACKOFF_LIMIT, BACKOFF_SECONDS * 2 ** (attempt - 2)) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
-        self._ticket += 1
+        """Try a row again after a pause; others go on meanwhile."""
         if run.released is not None:
             self._forgo(run, 1)
-            return
-        heapq.heappush(self._delayed, (time.monotonic() + pause, self._ticket, row, run, attempt))
-
-    def _requeue_due(self) -> None:
-        due: dict[tuple[str, int], dict[int, int]] = {}
-        now = time.monotonic()
-        while self._delayed and self._delayed[0][0] <= now:
-            _, _, row, run, attempt = heapq.heappop(self._delayed)
-            due.setdefault((run.key, layout.block_of(row)), {})[row] = attempt
-        for (key, block), attempts in due.items():
-            rows = sorted(attempts)
-            run = self._runs[key]
-            for at in range(0, len(rows), RETRIES_IN_A_TAKE):
-                some = rows[at : at + RETRIES_IN_A_TAKE]
-                self._ready.append(Take(run.job, block, some, {row: attempts[row] for row in some}, run))
-
-    # watching
-
-    def _watch(self) -> None:
-        """Kill lanes whose spec is past its time or memory."""
-        self._hurry = False
-        self._pool.bound_output()
-        for lane in list(self._pool.lanes.values()):
-            at = lane.at_work()
-            if self._suspects.get(lane.number) not in (None, at):
-                del self._suspects[lane.number]
-            if at is not None and lane.takes and lane.ending is None:
-                self._watch_clock(lane, at)
-                self._watch_memory(lane, at)
-
-    def _watch_clock(self, lane: LaneHandle, at: tuple[int, float]) -> None:
-        """A clock counts once it was seen past twice; in between, the lane says where it is."""
-        run: RunWork = lane.takes[0].owner
-        if run.timeout is None or time.monotonic() - at[1] <= run.timeout:
-            return
-        if lane.number in self._suspects:
-            self._pool.kill(lane, TIMEOUT, at)
         else:
-            self._suspects[lane.number] = at
-            self._pool.call_time(lane, at)
-
-    def _watch_memory(self, lane: LaneHandle, at: tuple[int, float]) -> None:
-        """The quick sum counts shared pages often; only where it is too much the exact one is taken."""
-        run: RunWork = lane.takes[0].owner
-        if run.memory is None or lane.pid is None:
-            return
-        held = processes.tree_memory(lane.pid)
-        self._hurry = self._hurry or held > run.memory / 4
-        if held > run.memory and processes.tree_memory(lane.pid, exact=True) > run.memory:
-            self._pool.kill(lane, MEMORY, at)
+            self._backlog.delay(run, row, attempt)
 
     def _tell(self, *, last: bool = False) -> None:
         now = time.monotonic()
@@ -599,16 +393,3 @@ class Supervisor:
         self._told = now
         for run in self._runs.values():
             self._listener(Progress(run.done + run.done_before, run.failed + run.failed_before, run.total))
-
-
-def _verdict(death: Death, run: RunWork) -> tuple[str, str]:
-    """Kind and message of a failure that the lane did not live to tell."""
-    if death.reason == TIMEOUT:
-        return TIMEOUT, f"timeout after {run.timeout:g} s"
-    if death.reason == MEMORY:
-        return MEMORY, f"the spec's processes held more than {(run.memory or 0) / 2**20:,.0f} MiB"
-    if death.out_of_memory:
-        return MEMORY, "the kernel killed the process: the machine, or its share of it, ran out of memory"
-    if death.row is None:
-        return LOST, f"the process ended each time before it told the outcome: {describe_status(death.status)}"
-    return CRASH, f"the process ended with {describe_status(death.status)}"

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from scythe_cli.engines.plan import Plan
     from scythe_cli.engines.progress import Progress
     from scythe_cli.lanes import Lanes, Leaf
-    from scythe_cli.supervisor import RunWork
+    from scythe_cli.runwork import RunWork
 
 PULSE = 0.1
 TURN_SECONDS = 0.05

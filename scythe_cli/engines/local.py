@@ -21,8 +21,9 @@ from scythe_cli.leaf import Job
 from scythe_cli.parts import PartWriter
 from scythe_cli.pool import Pool
 from scythe_cli.processes import host
+from scythe_cli.runwork import RunWork
 from scythe_cli.scratch import scratch
-from scythe_cli.supervisor import RunWork, Supervisor
+from scythe_cli.supervisor import Supervisor
 from scythe_cli.tree import cut_at_blocks
 
 if TYPE_CHECKING:

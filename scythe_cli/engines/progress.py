@@ -12,7 +12,7 @@ from scythe_cli import layout
 from scythe_cli.layout import PartName
 from scythe_cli.outcomes import ERROR_TYPE, KIND, PLACE, ROW
 from scythe_cli.parts import CorruptPart, read_part
-from scythe_cli.supervisor import CANARY
+from scythe_cli.runwork import CANARY
 from scythe_cli.tree import Range, ranges_of, subtract
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ GROUPS = {
     "cells hooked report header table",
     "the run": "tree engines/base run outcomes frames parts spectable winners ledger lease",
     "the lane": "inputs outputs sanity leaf forkserver",
-    "the supervisor": "pool scratch supervisor",
+    "the supervisor": "pool scratch runwork backlog watch blame supervisor",
     "the verbs": "status final gather download cancel underway inline allocate",
     "the stores": "stores/disk stores/local stores/bucket stores/s3",
     "the local engine": "engines/local",
