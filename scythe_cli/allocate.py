@@ -136,7 +136,7 @@ def _check_references(table: SpecTable, local: dict[str, list[Path]], remote: di
 
 
 def begin(prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep", listener: Listener = ignore) -> Run:
-    """Claim a run id, bring everything the leaves need, and write the manifest.
+    """Claim a run id, bring everything the leaves need, and write the manifest. The table's rows are let go.
 
     Raises:
         StoreError: the store does not answer or refuses. Without a manifest there is no run, only a claim.
@@ -166,6 +166,7 @@ def begin(prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep"
     )
     manifest = _manifest(prepared, ours)
     write_manifest(store, manifest)
+    prepared.table.let_go()
     return Run(store, manifest)
 
 

@@ -6,14 +6,20 @@ its own branch.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from scythe_cli.config import ExperimentFile
     from scythe_cli.engines.base import Engine
+    from scythe_cli.engines.hatchet import HatchetEngine
+    from scythe_cli.engines.local import LocalEngine
+    from scythe_cli.experiment import Experiment
     from scythe_cli.stores.base import Store
 
 SCHEMES = ("s3",)
@@ -51,10 +57,31 @@ def open_engine(file: ExperimentFile) -> Engine:
     Raises:
         EngineError: it does not answer or refuses.
     """
-    if file.engine == "hatchet":
-        from scythe_cli.engines.hatchet import HatchetEngine
+    return _open_hatchet(file) if file.engine == "hatchet" else _open_local(file)
 
-        return HatchetEngine(file)
+
+@contextmanager
+def engine_for(experiment: Experiment, file: ExperimentFile) -> Iterator[Engine]:
+    """The same for work on one experiment that is submitted and waited for in the block: it may get ready before.
+
+    Raises:
+        EngineError: it does not answer or refuses.
+    """
+    if file.engine == "hatchet":
+        yield _open_hatchet(file)
+        return
+    engine = _open_local(file)
+    with engine.getting_ready(experiment):
+        yield engine
+
+
+def _open_hatchet(file: ExperimentFile) -> HatchetEngine:
+    from scythe_cli.engines.hatchet import HatchetEngine
+
+    return HatchetEngine(file)
+
+
+def _open_local(file: ExperimentFile) -> LocalEngine:
     from scythe_cli.engines.local import LocalEngine
 
     return LocalEngine(file.run.workers)

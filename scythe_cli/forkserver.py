@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from scythe_cli.experiment import Experiment
 
 CANARY_SECONDS = 3.0
+CONTAINERS = 10_000
+"""New objects after which a lane looks for cycles; outcomes that wait for their hand-over are some, and in none."""
+_USUAL_THRESHOLD = (700, 10, 10)
 RUN_TAG = "SCYTHE_LANE_OF"
 """Environment variable of the fork server and all below it: the scratch folder of the supervisor that started them."""
 WHERE_SIGNAL = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else signal.SIGUSR2
@@ -169,6 +172,8 @@ def _settle_in(record: Record, lane: int, capture: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     faulthandler.enable(capture)
     faulthandler.register(WHERE_SIGNAL, capture, all_threads=False)
+    if gc.get_threshold() == _USUAL_THRESHOLD:
+        gc.set_threshold(CONTAINERS, *_USUAL_THRESHOLD[1:])
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
 

@@ -115,13 +115,14 @@ class Lane:
         self._capture = Capture(capture_fd)
         self._tempdir = TempDir(Path(folder))
         self._job: Job | None = None
-        self._block: tuple[str, pa.Table] | None = None
+        self._block: tuple[int, pa.Table, dict[str, Any]] | None = None
         self._pending = Pending()
         self._handed = time.monotonic()
         self._swap = threading.Lock()
         self._send = threading.Lock()
         self._trouble: BaseException | None = None
         self._pid = os.getpid()
+        self._ids: dict[str, Any] = {}
         self._plain = experiment is not None and is_plain(experiment.input_model)
         self._input_files = file_fields(experiment.input_model) if experiment is not None else ()
         self._uses_tempdir = experiment is not None and (experiment.takes_tempdir or bool(self._input_files))
@@ -159,11 +160,12 @@ class Lane:
     def _take(self, header: dict[str, Any], buffers: list[bytes]) -> bool:
         if buffers:
             block = pq.ParquetFile(pa.BufferReader(buffers[0])).read(use_threads=False)  # read_table imports for 10 ms
-            self._block = (header["block"], block)
+            self._block = (header["block"], *_split_ids(block))
         assert self._block is not None  # noqa: S101 - the supervisor sends a block before it leaves one out
         rows: Sequence[int] = header["listed"] or range(header["rows"][0], header["rows"][1] + 1)
         attempts = {int(row): n for row, n in header["attempts"].items()}
         self._handed = time.monotonic()
+        self._ids = self._block[2]
         done, unfit = self._work(self._block[1], header["block"] * layout.BLOCK, rows, attempts)
         MARKER.pack_into(self._marker, 0, IDLE, 0.0)
         self._hand_over({"done": True, "left": list(rows[done:]), "unfit": unfit})
@@ -187,9 +189,9 @@ class Lane:
                 MARKER.pack_into(self._marker, 0, row, clock)
                 if self._marker[STOP_AT]:  # looked at after the row is told: see LaneHandle.hangs
                     return done, None
-                self._one(row, sort_index, spec, attempts.get(row, 1), clock)
+                seconds = self._one(row, sort_index, spec, attempts.get(row, 1), clock)
                 done += 1
-                unfit = self._sanity.restore()
+                unfit = self._sanity.restore(seconds)
                 if self._uses_tempdir:
                     self._tempdir.tidy()
                 if self._trouble is not None:
@@ -206,10 +208,11 @@ class Lane:
         """The models of a chunk; of a model with code of its user's, the rows, to be made when their clock runs."""
         assert self._experiment is not None  # noqa: S101 - _work holds it
         if self._plain:
-            return make_specs(part, self._experiment.input_model, {})
+            return make_specs(part, self._experiment.input_model, self._ids)
         return (part.slice(at, 1) for at in range(part.num_rows))
 
-    def _one(self, row: int, sort_index: int, spec: Any, attempt: int, clock: float) -> None:
+    def _one(self, row: int, sort_index: int, spec: Any, attempt: int, clock: float) -> float:
+        """Run one spec and keep its outcome; how long it took."""
         experiment, job = self._experiment, self._job
         assert experiment is not None and job is not None  # noqa: S101 - _work holds it
         failure: Failure | None = None
@@ -218,7 +221,7 @@ class Lane:
         begun = time.perf_counter()
         try:
             if not self._plain:
-                spec = make_specs(spec, experiment.input_model, {})[0]
+                spec = make_specs(spec, experiment.input_model, self._ids)[0]
             if self._inputs is not None:
                 self._inputs.resolve(spec, self._input_files, self._tempdir.path)
             output = experiment.call(spec, self._tempdir.path)
@@ -247,6 +250,7 @@ class Lane:
                 pending.add(row, sort_index, None, attempt, start, duration, log)
                 pending.failures[row] = failure
                 pending.weight += len(log) + len(failure.traceback)
+        return duration
 
     @staticmethod
     def _failure(exc: BaseException, experiment: Experiment, job: Job) -> Failure:
@@ -298,6 +302,12 @@ class Lane:
             for header, buffers in before:
                 self._connection.sendall(wire.pack(header, buffers))
             self._connection.sendall(wire.pack({**last[0], **ending}, last[1]))
+
+
+def _split_ids(block: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
+    """A block without the ids that all rows of a run share, and these."""
+    shared = (layout.EXPERIMENT_ID, layout.ROOT_WORKFLOW_RUN_ID)
+    return block.drop_columns(list(shared)), {name: block.column(name)[0].as_py() for name in shared}
 
 
 def _wait_for_the_end() -> None:

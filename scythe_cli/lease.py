@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from scythe_cli import layout, ledger, processes
 from scythe_cli.errors import KeyExists, NotFinishedError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from scythe_cli.stores.base import Store
 
@@ -31,30 +32,40 @@ RELEASE_SECONDS = 5.0
 
 
 class Lease:
-    """A hold on a run, renewed in the background until released."""
+    """A hold on a run, renewed in the background until released, or until it ran out and another process took the run.
 
-    def __init__(self, store: Store, number: int) -> None:
+    Args:
+        store: rooted at the run.
+        number: of the lease, which is written.
+        on_lost: called, from another thread, when the run is another's.
+    """
+
+    def __init__(self, store: Store, number: int, on_lost: Callable[[], None]) -> None:
         self._store = store
         self._number = number
+        self._on_lost = on_lost
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._renew, daemon=True, name="scythe-lease")
         self._thread.start()
 
     def _renew(self) -> None:
         """Write the next number now and then. A store that is away is tried again; a number that is taken is lost."""
-        pause = RENEW_EVERY
+        pause, renewed = RENEW_EVERY, time.time()  # not the monotonic clock, which stands while a laptop sleeps
         while not self._over.wait(pause):
             try:
+                if time.time() - renewed > LASTS and max(_numbers(self._store)) > self._number:
+                    return self._on_lost()
                 ledger.write_mark(self._store, "lease", self._number + 1, _note(LASTS))
-                self._number += 1
+                self._number, renewed = self._number + 1, time.time()
                 if self._number > KEEP:
                     self._store.delete(layout.mark("lease", self._number - KEEP))
             except KeyExists:
-                return
+                return self._on_lost()
             except StoreError:
                 pause = RETRY_EVERY
             else:
                 pause = RENEW_EVERY
+        return None
 
     def release(self) -> None:
         """Give the run free at once; where the store is away, it is free when the lease runs out."""
@@ -65,8 +76,12 @@ class Lease:
 
 
 @contextmanager
-def hold(store: Store) -> Iterator[Lease]:
+def hold(store: Store, on_lost: Callable[[], None] = lambda: None) -> Iterator[Lease]:
     """Hold a run while the block lasts.
+
+    Args:
+        store: rooted at the run.
+        on_lost: called, from another thread, when the hold ran out (a laptop slept, say) and another took the run.
 
     Raises:
         NotFinishedError: another process holds it; the message says who.
@@ -82,7 +97,7 @@ def hold(store: Store) -> Iterator[Lease]:
         raise _taken(ledger.read_mark(store, "lease", newest + 1) or {}) from None
     if max(_numbers(store)) > newest + 1:
         raise _taken(ledger.read_mark(store, "lease", max(_numbers(store))) or {})
-    lease = Lease(store, newest + 1)
+    lease = Lease(store, newest + 1, on_lost)
     try:
         yield lease
     finally:

@@ -35,13 +35,17 @@ SAMPLES = 20
 
 @dataclass
 class Pending:
-    """Outcomes that were not handed over yet, column by column; `None` in `outputs` is a failure."""
+    """Outcomes that were not handed over yet, column by column; `None` in `outputs` is a failure.
 
+    What is added waits as it is and becomes columns at once, in `settle`: that is half of the cost of seven appends.
+    """
+
+    added: list[tuple[int, int, Any, int, float, float, str | None]] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
     sort_indexes: list[int] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
     attempts: list[int] = field(default_factory=list)
-    starts: list[int] = field(default_factory=list)
+    starts: list[float] = field(default_factory=list)
     durations: list[float] = field(default_factory=list)
     logs: list[str | None] = field(default_factory=list)
     failures: dict[int, Failure] = field(default_factory=dict)
@@ -52,19 +56,29 @@ class Pending:
     weight: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.rows or self.retry)
+        return bool(self.added or self.rows or self.retry)
 
     def add(
         self, row: int, sort_index: int, output: Any, attempt: int, start: float, duration: float, log: str | None
     ) -> None:
-        """One more outcome."""
-        self.rows.append(row)
-        self.sort_indexes.append(sort_index)
-        self.outputs.append(output)
-        self.attempts.append(attempt)
-        self.starts.append(int(start * 1e6))
-        self.durations.append(duration)
-        self.logs.append(log)
+        """One more outcome; `start` on the wall clock, `duration` in seconds."""
+        self.added.append((row, sort_index, output, attempt, start, duration, log))
+
+    def settle(self) -> None:
+        """Make columns of what was added."""
+        if self.added:
+            columns = (
+                self.rows,
+                self.sort_indexes,
+                self.outputs,
+                self.attempts,
+                self.starts,
+                self.durations,
+                self.logs,
+            )
+            for column, values in zip(columns, zip(*self.added, strict=True), strict=True):
+                column.extend(values)
+            self.added.clear()
 
     def split_off(self, rows: set[int]) -> Pending:
         """Move some rows to a batch of their own."""
@@ -163,6 +177,7 @@ class Outputs:
 
     def batches(self, pending: Pending) -> list[tuple[dict[str, Any], list[bytes]]]:
         """The hand-over messages: one, unless the frames of some specs have types that do not go with the others'."""
+        pending.settle()
         columns = self._checked(pending)
         united: dict[str, pa.Table] = {}
         for name, tables in pending.frames.items():
@@ -214,7 +229,7 @@ class Outputs:
             *columns,
             *errors,
             pa.array(pending.attempts, type=pa.int64()),
-            pa.array(pending.starts, type=pa.timestamp("us", tz="UTC")),
+            pa.array([int(start * 1e6) for start in pending.starts], type=pa.timestamp("us", tz="UTC")),
             pa.array(pending.durations, type=pa.float64()),
             pa.repeat(pa.scalar(self._worker, pa.string()), n),
             pa.array(pending.logs, type=pa.string()),

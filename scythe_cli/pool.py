@@ -189,6 +189,7 @@ class Pool:
         self.lanes: dict[int, LaneHandle] = {}
         self._record = record
         self.folder = record.folder
+        self.scratch = record.scratch
         self._numbers = 0
         self._stillborn = 0
         self._killed_for_memory = processes.killed_for_memory()

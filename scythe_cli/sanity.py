@@ -7,7 +7,10 @@ or a child that lives on.
 
 from __future__ import annotations
 
+import _thread
+import contextlib
 import ctypes
+import gc
 import importlib
 import io
 import os
@@ -15,7 +18,7 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
+import time
 from pathlib import Path
 
 from scythe_cli import processes
@@ -70,13 +73,18 @@ class Capture:
 
     def take(self) -> str:
         """What was printed since the last call, head and tail of it, and forget it."""
-        for stream in (self.stdout, self.stderr):
-            try:
-                stream.flush()
-            except (ValueError, OSError):  # closed, or detached
-                continue
+        try:
+            self.stdout.flush()
+            self.stderr.flush()
+        except (ValueError, OSError):  # closed, or detached
+            self._flush_each()
         size = os.lseek(self._fd, 0, os.SEEK_END)  # a fifth of fstat's cost; what is written goes to the end anyway
         return "" if size == 0 else self._read(size)
+
+    def _flush_each(self) -> None:
+        for stream in (self.stdout, self.stderr):
+            with contextlib.suppress(ValueError, OSError):
+                stream.flush()
 
     def _read(self, size: int) -> str:
         half = LOG_LIMIT // 2
@@ -115,6 +123,10 @@ class TempDir:
 
 LEFT_OPEN = 100
 """Files that specs may leave open before the process is renewed."""
+NO_PROCESS_BELOW = 50e-6
+"""Seconds in which no process is started: a spec that took less has left none."""
+LEAKS_EVERY = 1e-3
+"""Seconds after which files and memory that specs left are counted again: a slow spec is looked at each time."""
 
 
 class Sanity:
@@ -125,21 +137,23 @@ class Sanity:
         self._folder = os.getcwd()  # noqa: PTH109 - the hot path compares text
         self._environ = os.environ
         self._environment = dict(os.environ._data)  # type: ignore[attr-defined]  # the undecoded mapping: 50x cheaper
-        self._signals = [_getsignal(number) for number in _WATCHED]
-        self._threads = threading.active_count()
+        self._signals = [*map(_getsignal, _WATCHED)]
+        self._threads = _thread._count()
+        self._collects = gc.isenabled()
         self._children = frozenset(processes.children(os.getpid()))
         self._mask = os.umask(0o077)
         os.umask(self._mask)
         self._descriptors = _lowest_free() + LEFT_OPEN
         self._memory: int | None = None
+        self._counted = time.monotonic()
         self._flush_c = ctypes.CDLL(None).fflush if sys.platform != "win32" else None
 
     def limit_growth(self, size: int | None) -> None:
         """From now on, renew the process when specs leave it more than `size` bytes larger than it is now."""
         self._memory = None if size is None else processes.resident() + size
 
-    def restore(self) -> str | None:
-        """Undo what a spec left behind.
+    def restore(self, seconds: float) -> str | None:
+        """Undo what a spec left behind, which took so many seconds.
 
         Returns:
             Why this process cannot go on, or None.
@@ -155,16 +169,22 @@ class Sanity:
             self._restore_environment()
         os.umask(self._mask)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        if [_getsignal(number) for number in _WATCHED] != self._signals:
+        if [*map(_getsignal, _WATCHED)] != self._signals:
             for number, handler in zip(_WATCHED, self._signals, strict=True):
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-        if processes.has_children():
+        if self._collects and not gc.isenabled():
+            gc.enable()
+        if seconds > NO_PROCESS_BELOW and processes.has_children():
             processes.kill_children(self._children)
-        return self._unfit()
-
-    def _unfit(self) -> str | None:
-        if threading.active_count() > self._threads:
+        if _thread._count() > self._threads:
             return "a thread that the spec started lives on"
+        now = time.monotonic()
+        if now - self._counted < LEAKS_EVERY:
+            return None
+        self._counted = now
+        return self._leaks()
+
+    def _leaks(self) -> str | None:
         if _lowest_free() > self._descriptors:
             return "specs left many files open"
         if self._memory is not None and processes.resident() > self._memory:

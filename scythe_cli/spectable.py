@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,10 +96,30 @@ def _with_ids(block: pa.Table, experiment_id: str, root: str, prefix: str) -> pa
     """The four ids in front of the fields."""
     n = block.num_rows
     sort_index = block.column(layout.SORT_INDEX)
-    ids = pa.array([f"{prefix}-{value:012x}" for value in sort_index.to_pylist()], type=pa.string())
+    ids = _spec_ids(sort_index, prefix)
     head: list[Column] = [pa.repeat(pa.scalar(experiment_id), n), sort_index, ids, pa.repeat(pa.scalar(root), n)]
     rest = block.drop_columns([layout.SORT_INDEX])
     return pa.table([*head, *rest.columns], names=[*layout.INDEX_HEAD, *rest.column_names])
+
+
+def _spec_ids(sort_index: Column, prefix: str) -> Column:
+    """Each spec's UUID: the prefix, and the sort_index in hex. Where they count up, the head of many is the same."""
+    values: list[int] = sort_index.to_pylist()
+    pieces: list[Column] = []
+    for first in range(0, len(values), layout.BLOCK):
+        some = values[first : first + layout.BLOCK]
+        high, low = divmod(some[0], layout.BLOCK)
+        if some == list(range(some[0], some[0] + layout.BLOCK - low))[: len(some)]:
+            tails = _hex_tails()[low : low + len(some)]
+            pieces.append(pc.binary_join_element_wise(f"{prefix}-{high:09x}", tails, ""))
+        else:
+            pieces.append(pa.array([f"{prefix}-{value:012x}" for value in some], type=pa.string()))
+    return pa.concat_arrays(pieces)
+
+
+@cache
+def _hex_tails() -> Column:
+    return pa.array([f"{value:03x}" for value in range(layout.BLOCK)], type=pa.string())
 
 
 def _with_addresses(specs: pa.Table, addresses: Mapping[str, Mapping[str, str]]) -> pa.Table:

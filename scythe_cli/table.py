@@ -70,6 +70,11 @@ class SpecTable:
         extra = [f.name for f in self.table.schema if f.metadata == _EXTRA and not pa.types.is_nested(f.type)]
         return (*index_columns(self.model), *extra)
 
+    def let_go(self) -> None:
+        """Forget the rows, which are in the store now: a run's memory is not to grow with its specs."""
+        self.table = self.table.schema.empty_table()
+        pa.default_memory_pool().release_unused()
+
     def where(self, row: int) -> str:
         """The place of a row of `table` in what the user gave, "specs.csv:12"."""
         return self._source.where(row if self._order is None else self._order[row].as_py())

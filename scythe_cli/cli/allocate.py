@@ -168,11 +168,11 @@ def _allocate(
     terminal: Terminal, prepared: Prepared, file: Path, version: Bump | SemVer, wait: bool | None, as_json: bool
 ) -> None:
     from scythe_cli.allocate import begin, first_work
-    from scythe_cli.backends import open_engine, open_store
+    from scythe_cli.backends import engine_for, open_store
 
-    engine = open_engine(prepared.file)
-    run = begin(prepared, open_store(prepared.file.storage), version=version, listener=terminal)
-    _follow(terminal, first_work(run, prepared), file, wait, as_json, engine=engine)
+    with engine_for(prepared.experiment, prepared.file) as engine:
+        run = begin(prepared, open_store(prepared.file.storage), version=version, listener=terminal)
+        _follow(terminal, first_work(run, prepared), file, wait, as_json, engine=engine)
 
 
 def _follow(

@@ -46,7 +46,7 @@ class Ended:
     """Why work ended before its rows did.
 
     Attributes:
-        reason: interrupted, cancelled, max_failures or canary.
+        reason: interrupted, cancelled, taken over, max_failures or canary.
         detail: the sentence for the user.
     """
 

@@ -8,6 +8,7 @@ from collections import deque
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -28,10 +29,10 @@ from scythe_cli.tree import cut_at_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from scythe_cli.engines.base import Work
     from scythe_cli.events import Listener
+    from scythe_cli.experiment import Experiment
     from scythe_cli.tree import Range
 
 TAKE_SECONDS = 0.5
@@ -88,14 +89,41 @@ class GuidedSource:
         return not self._left
 
 
+class ReadyPool:
+    """A pool that may be started ahead of its work: the import of the user's module takes a while."""
+
+    def __init__(self) -> None:
+        self._pool: Pool | None = None
+        self._stack = ExitStack()
+
+    def pool(self, experiment: Experiment) -> Pool:
+        """The pool, started now unless it was; from the thread that will feed it, with which its processes die."""
+        if self._pool is None:
+            folder = self._stack.enter_context(scratch())
+            self._pool = Pool(Record(experiment.target, str(experiment.folder), str(folder)), size=1)
+            self._stack.callback(self._pool.close)
+        return self._pool
+
+    def close(self) -> None:
+        """End its processes and remove its folder; once is enough."""
+        self._stack.close()
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 class LocalTicket:
     """Work on this machine. It is done in the thread that waits."""
 
-    def __init__(self, work: Work, lanes: int) -> None:
+    def __init__(self, work: Work, lanes: int, ready: ReadyPool | None = None) -> None:
         self._work = work
         self._lanes = lanes
+        self._ready = ready or ReadyPool()
         self._supervisor: Supervisor | None = None
-        self._stops = 0
+        self._stops: list[tuple[str, str]] = []
         self.link: str | None = None
 
     @property
@@ -105,29 +133,34 @@ class LocalTicket:
 
     def stop(self) -> None:
         """Ask for the end; the second time, at once."""
-        self._stops += 1
+        self._ask_to_stop("interrupted", "interrupted")
+
+    def _taken_over(self) -> None:
+        self._ask_to_stop("taken over", "another process has taken this run over while its lease had run out")
+
+    def _ask_to_stop(self, reason: str, detail: str) -> None:
+        self._stops.append((reason, detail))
         supervisor = self._supervisor
         if supervisor is not None:
-            supervisor.stop("interrupted", "interrupted")
+            supervisor.stop(reason, detail)
 
     def wait(self, listener: Listener) -> Ended | None:
         """Work through the rows; see `Ticket`."""
         work = self._work
-        with ExitStack() as stack:
-            stack.enter_context(lease.hold(work.run.store))
+        with self._ready, ExitStack() as stack:
+            stack.enter_context(lease.hold(work.run.store, self._taken_over))
             _begin(work, self._lanes)
-            folder = stack.enter_context(scratch())
             writer = PartWriter(work.run.store, generation=work.generation, flush=work.file.run.flush)
             stack.callback(writer.close)
-            run = run_work(work, writer, folder)
-            record = Record(work.experiment.target, str(work.experiment.folder), str(folder))
-            pool = Pool(record, min(self._lanes, max(1, work.todo)))
-            stack.callback(pool.close)
+            pool = self._ready.pool(work.experiment)
+            stack.callback(self._ready.close)
+            pool.size = min(self._lanes, max(1, work.todo))
+            run = run_work(work, writer, Path(pool.scratch))
             source = GuidedSource(run, work.ranges, leaf_size=work.file.run.leaf_size)
             self._supervisor = Supervisor(pool, source, listener=listener, grace=work.file.run.grace)
             stack.callback(self._forget)
-            for _ in range(self._stops):
-                self._supervisor.stop("interrupted", "interrupted")
+            for reason, detail in self._stops:
+                self._supervisor.stop(reason, detail)
             with _watching_for_cancel(work, self._supervisor):
                 stop = self._supervisor.run()
             ended = None if stop is None else Ended(stop.reason, stop.detail)
@@ -231,10 +264,20 @@ class LocalEngine:
 
     def __init__(self, lanes: int | None = None) -> None:
         self.lanes = lanes or cores()
+        self._ready: ReadyPool | None = None
 
     def submit(self, work: Work) -> LocalTicket:
         """Take on work; it is done when the ticket is waited for."""
-        return LocalTicket(work, self.lanes)
+        ready, self._ready = self._ready, None
+        return LocalTicket(work, self.lanes, ready)
+
+    @contextmanager
+    def getting_ready(self, experiment: Experiment) -> Iterator[None]:
+        """While the block lasts, the user's module is imported for the work that is to be submitted and waited for."""
+        self._ready = ready = ReadyPool()
+        with ready:
+            ready.pool(experiment)
+            yield
 
 
 def cores() -> int:

@@ -277,6 +277,26 @@ def test_who_holds(changes: dict[str, Any], seconds_ago: int, held: bool) -> Non
     assert lease.is_held(lease._note(30.0) | {"written": written.isoformat()} | changes) is held
 
 
+@pytest.mark.parametrize("removed", [False, True], ids=["the next number is taken", "the next was taken long ago"])
+def test_who_lost_the_run_to_another_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, traces: faults.Traces, removed: bool
+) -> None:
+    monkeypatch.setattr(lease, "RENEW_EVERY", 1.0)
+    if removed:
+        monkeypatch.setattr(lease, "LASTS", 0.1)
+    run = begin(tmp_path, 10, 0.0, hangs=0, tag=traces.tag, grace=0)
+    ticket = faults.submit(faults.first(run))
+
+    def take() -> None:
+        note = lease._note(30.0) | ELSEWHERE
+        ledger.write_mark(run.store, "lease", 90 if removed else max(lease._numbers(run.store)) + 1, note)
+
+    with faults.later(traces.processes_of_specs, take):
+        ended = ticket.wait(ignore)
+    assert ended is not None
+    assert ended.reason == "taken over"
+
+
 def test_a_lease_is_renewed_through_an_outage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "RENEW_EVERY", 0.02)
     monkeypatch.setattr(lease, "RETRY_EVERY", 0.02)
