@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli import config, files, layout, parts, processes, provenance, yamlfile
+from scythe_cli.changes import refuse_other_models
 from scythe_cli.engines.base import Ended, Engine, Ticket, Work
 from scythe_cli.errors import InputError, ReferenceError, StoreError, TableError
 from scythe_cli.events import RunReady, SpecsValidated, UploadAdvanced, UploadFinished, UploadStarted, ignore
@@ -335,9 +336,13 @@ def resumed_work(
     """The work of a resume: the frozen settings rule, but for `sets`.
 
     Raises:
-        InputError: the experiment's source is not what the run was allocated with, and that was not allowed.
+        InputError: the experiment's source is not what the run was allocated with, and that was not allowed; or its
+            models have changed.
     """
-    if experiment.source_hash != run.manifest.source_hash and not allow_changed_code:
+    changed = experiment.source_hash != run.manifest.source_hash
+    if changed and allow_changed_code:
+        refuse_other_models(run, experiment)
+    elif changed:
         raise InputError(
             f"the code of {run.manifest.entry_point} has changed since {run.id} was allocated: its hash was "
             f"{run.manifest.source_hash[:12]} and is {experiment.source_hash[:12]}",

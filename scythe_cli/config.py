@@ -142,6 +142,11 @@ def parse(text: str, *, place: str = DEFAULT_FILE, sets: Iterable[str] = ()) -> 
     return _build(origins.from_document(yamlfile.read(text, place), place) | origins.from_flags(sets, {}), place)
 
 
+def check_sets(sets: Iterable[str]) -> None:
+    """Hold that every `--set` names a setting, and one value that it may have. Raises `ConfigError`."""
+    _build({("experiment",): Given("any:one", "")} | origins.from_flags(sets, {}), "--set")
+
+
 def dump(file: ExperimentFile) -> str:
     """The text that holds every setting, defaults too, and that `parse` reads as an equal object."""
     return yamlfile.write(file.model_dump(mode="json"))

@@ -11,15 +11,31 @@ import pyarrow.compute as pc
 
 from scythe_cli import files, layout
 from scythe_cli.errors import NotFoundError
+from scythe_cli.outcomes import from_exception
+from scythe_cli.outputs import Outputs, Pending
 from scythe_cli.rows import make_specs
 from scythe_cli.specs import file_fields
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scythe_cli.allocate import Prepared
+    from scythe_cli.experiment import Experiment
+    from scythe_cli.outcomes import Failure
 
 
-def run_inline(prepared: Prepared, sort_index: int) -> Any:
-    """Call the experiment's function with one spec and give back what it returns. What it raises passes through.
+def run_inline(
+    prepared: Prepared, sort_index: int, *, debug: Callable[[BaseException], None]
+) -> tuple[Any, Failure | None]:
+    """Call the experiment's function with one spec, and judge what it returns as a lane does.
+
+    Args:
+        prepared: the checked experiment and table.
+        sort_index: the spec's.
+        debug: called with what the function raises, while the spec's temporary folder is still there.
+
+    Returns:
+        What the function returned, None where it raised; and its failure, None where all is well.
 
     Raises:
         NotFoundError: no spec has this sort_index.
@@ -39,4 +55,21 @@ def run_inline(prepared: Prepared, sort_index: int) -> Any:
                     copied = experiment.options.local_file_location == "copied-to-tempdir"
                     spec.__dict__[name] = files.copy_to(path, Path(folder)) if copied else path
         os.chdir(experiment.folder)
-        return experiment.call(spec, Path(folder))
+        try:
+            output = experiment.call(spec, Path(folder))
+        except (Exception, SystemExit) as exc:  # noqa: BLE001 - around the user's function
+            debug(exc)
+            return None, from_exception(exc, folder=str(experiment.folder))
+        return output, _judge(experiment, spec, output, Path(folder))
+
+
+def _judge(experiment: Experiment, spec: Any, output: Any, folder: Path) -> Failure | None:
+    """What a lane would say of an output. Its files are moved."""
+    outbox = folder / "outbox"
+    outbox.mkdir(exist_ok=True)
+    outputs = Outputs(experiment.output_model, experiment.input_model, worker="", outbox=str(outbox), root="")
+    pending = Pending()
+    if (failure := outputs.accept(pending, 0, spec, output, folder)) is None:
+        pending.add(0, spec.sort_index, output, 1, 0.0, 0.0, None)
+        outputs.batches(pending)
+    return failure or pending.failures.get(0)

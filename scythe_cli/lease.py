@@ -1,7 +1,8 @@
 """Who holds a run: one process at a time works on it, and a dead one's hold ends by itself.
 
 A lease is a numbered object that names host, boot, process and its start. On the same host a dead holder's lease is
-void at once; elsewhere it lasts 30 seconds unless renewed by the next number.
+void at once; elsewhere, also in another container of the same host, it lasts 30 seconds unless renewed by the next
+number.
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ def hold(store: Store, on_lost: Callable[[], None] = lambda: None) -> Iterator[L
 
 def is_held(note: dict[str, Any]) -> bool:
     """Whether the holder that a lease names may still be at work."""
-    here = note["host"] == processes.host() and note["boot_id"] == processes.boot_id()
+    own = (processes.host(), processes.boot_id(), processes.namespace())
+    here = (note["host"], note["boot_id"], note.get("namespace", own[2])) == own
     if here and note["pid"] != os.getpid():
         return bool(note["lasts"]) and processes.is_alive(note["pid"], note["started"])
     until = datetime.fromisoformat(str(note["written"])) + timedelta(seconds=note["lasts"])
@@ -126,6 +128,7 @@ def _note(lasts: float) -> dict[str, Any]:
     return {
         "host": processes.host(),
         "boot_id": processes.boot_id(),
+        "namespace": processes.namespace(),
         "pid": os.getpid(),
         "started": processes.start_time(os.getpid()),
         "written": datetime.now(UTC).isoformat(),

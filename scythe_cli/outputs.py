@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 SUFFIX_BYTES = 100
+COLUMNS = ("rows", "sort_indexes", "outputs", "attempts", "starts", "durations", "logs")
+"""Of `Pending`, in the order in which an outcome is added."""
 SAMPLES = 20
 """Failures of a batch that its header describes."""
 
@@ -67,17 +69,8 @@ class Pending:
     def settle(self) -> None:
         """Make columns of what was added."""
         if self.added:
-            columns = (
-                self.rows,
-                self.sort_indexes,
-                self.outputs,
-                self.attempts,
-                self.starts,
-                self.durations,
-                self.logs,
-            )
-            for column, values in zip(columns, zip(*self.added, strict=True), strict=True):
-                column.extend(values)
+            for name, values in zip(COLUMNS, zip(*self.added, strict=True), strict=True):
+                getattr(self, name).extend(values)
             self.added.clear()
 
     def split_off(self, rows: set[int]) -> Pending:
@@ -85,7 +78,7 @@ class Pending:
         apart = Pending()
         keep = [at for at, row in enumerate(self.rows) if row not in rows]
         move = [at for at, row in enumerate(self.rows) if row in rows]
-        for name in ("rows", "sort_indexes", "outputs", "attempts", "starts", "durations", "logs"):
+        for name in COLUMNS:
             column = getattr(self, name)
             setattr(apart, name, [column[at] for at in move])
             setattr(self, name, [column[at] for at in keep])

@@ -209,6 +209,13 @@ def boot_id() -> str:
     return str(int(psutil.boot_time()))
 
 
+def namespace() -> str:
+    """Which processes this one's numbers are about: containers of one host count their own."""
+    with contextlib.suppress(OSError):
+        return str(Path("/proc/self/ns/pid").readlink())
+    return ""
+
+
 def start_time(pid: int) -> float | None:
     """When a process started, in the kernel's own measure; None when it is gone. With the pid it names a process."""
     import psutil

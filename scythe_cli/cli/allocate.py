@@ -23,7 +23,7 @@ from scythe_cli.cli.options import (
     running_user_code,
 )
 from scythe_cli.cli.words import brief, counted, duration, shown, size
-from scythe_cli.errors import ConfigError, ExitCode, InputError, Interrupted, NotFinishedError, NotFoundError
+from scythe_cli.errors import ConfigError, ExitCode, Interrupted, NotFinishedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -296,10 +296,11 @@ def _resumed(
     yes: bool,
 ) -> Work | None:
     """What is left of a run, None when nothing is. The frozen file rules; the code comes from FILE's folder."""
-    from scythe_cli import experiment
+    from scythe_cli import config, experiment
     from scythe_cli.allocate import remaining, resumed_work
 
     _refuse_what_stays(sets)
+    config.check_sets(sets)
     rest = remaining(run, **which)
     if not rest.todo:
         return None
@@ -308,6 +309,9 @@ def _resumed(
     work = resumed_work(run, found, rest, sets=sets, allow_changed_code=allow_changed_code)
     n_missing = rest.todo - len(rest.failed)
     why = [f"{n_missing:,} missing"] * bool(n_missing) + [f"{len(rest.failed):,} failed before"] * bool(rest.failed)
+    if found.source_hash != run.manifest.source_hash:
+        was, now = run.manifest.source_hash[:12], found.source_hash[:12]
+        terminal.say(f"the code has changed since {run.id} was allocated: its hash was {was} and is {now}")
     terminal.say(f"resuming {run.id}: {counted(rest.todo, 'spec')} to run ({', '.join(why)}), {rest.kept:,} kept")
     if rest.cancelled and not _agreed(f"{run.id} was cancelled. Go on with it?", yes):
         raise NotFinishedError(f"{run.id} was cancelled", hint="add --yes to go on with it")
@@ -324,12 +328,14 @@ def _refuse_what_stays(sets: list[str]) -> None:
 def _nothing_to_run(terminal: Terminal, run: Run, as_json: bool) -> None:
     """A resume that finds nothing to do: the tables of a complete run, and exit code 0 whatever failed."""
     from scythe_cli.allocate import Allocation
-    from scythe_cli.gather import gather
+    from scythe_cli.gather import gather, gathered
     from scythe_cli.status import status
 
     now = status(run)
     terminal.say(f"{run.id}: nothing to run; {now.done:,} of {counted(now.total, 'spec')} have their outcome")
-    final = gather(run, listener=terminal) if not now.missing else None
+    final = gathered(run) if not now.missing else None
+    if not now.missing and (final is None or set(final.tables) - set(now.final)):
+        final = gather(run, listener=terminal)
     try:
         _tell(terminal, Allocation(run, None, final), Path(), as_json)
     except typer.Exit:
@@ -344,20 +350,19 @@ def _agreed(question: str, yes: bool) -> bool:
 
 def _inline(prepared: Prepared, only: int, terminal: Terminal, as_json: bool) -> None:
     from scythe_cli.inline import run_inline
+    from scythe_cli.outcomes import INVALID_OUTPUT
 
     terminal.close()
-    try:
-        with redirect_stdout(sys.stderr) if as_json else nullcontext():
-            output = run_inline(prepared, only)
-    except (InputError, NotFoundError):
-        raise
-    except Exception as exc:  # noqa: BLE001 - the user's function, under the debugger
-        _debug(exc)
-        raise typer.Exit(ExitCode.FAILED_SPECS) from None
-    typer.echo(output.model_dump_json(indent=2) if hasattr(output, "model_dump_json") else repr(output))
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        output, failure = run_inline(prepared, only, debug=_debug)
+    if failure is not None:
+        if failure.kind == INVALID_OUTPUT:
+            typer.echo(f"{failure.kind}: {failure.message}", err=True)
+        raise typer.Exit(ExitCode.FAILED_SPECS)
+    typer.echo(output.model_dump_json(indent=2))
 
 
-def _debug(exc: Exception) -> None:
+def _debug(exc: BaseException) -> None:
     """The traceback from the user's function on, and its frame in the debugger where somebody sits."""
     import pdb
     import traceback

@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli import layout, yamlfile
+from scythe_cli.changes import refuse_other_models
 from scythe_cli.engines.base import Work
 from scythe_cli.engines.hatchet_tasks import HandedBack
 from scythe_cli.engines.local import run_work
@@ -67,7 +68,10 @@ async def run_leaf(serving: Serving, name: str, payload: Stretch, ctx: Any) -> d
 
 async def _check_code(serving: Serving, plan: Plan, lanes: Lanes) -> None:
     mine = lanes.experiment.source_hash
-    if plan.source_hash == mine or serving.any_code:
+    if plan.source_hash == mine:
+        return
+    if serving.any_code:
+        await asyncio.to_thread(refuse_other_models, plan.run, lanes.experiment)
         return
     message = (
         f"worker {serving.name} has other code of {lanes.experiment.name} than the run: its hash is {mine[:12]}, the "

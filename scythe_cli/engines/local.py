@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from scythe_cli import layout, lease, ledger
 from scythe_cli.engines.base import Ended
-from scythe_cli.errors import KeyExists, NotFinishedError, StoreError
+from scythe_cli.errors import EngineError, KeyExists, NotFinishedError, StoreError
 from scythe_cli.forkserver import Record
 from scythe_cli.leaf import Job
 from scythe_cli.parts import PartWriter
@@ -97,10 +97,17 @@ class ReadyPool:
         self._stack = ExitStack()
 
     def pool(self, experiment: Experiment) -> Pool:
-        """The pool, started now unless it was; from the thread that will feed it, with which its processes die."""
+        """The pool, started now unless it was; from the thread that will feed it, with which its processes die.
+
+        Raises:
+            EngineError: the system refuses its folder or its process.
+        """
         if self._pool is None:
-            folder = self._stack.enter_context(scratch())
-            self._pool = Pool(Record(experiment.target, str(experiment.folder), str(folder)), size=1)
+            try:
+                folder = self._stack.enter_context(scratch())
+                self._pool = Pool(Record(experiment.target, str(experiment.folder), str(folder)), size=1)
+            except OSError as exc:
+                raise EngineError(f"cannot start the process that specs run in: {exc}") from exc
             self._stack.callback(self._pool.close)
         return self._pool
 
@@ -276,7 +283,8 @@ class LocalEngine:
         """While the block lasts, the user's module is imported for the work that is to be submitted and waited for."""
         self._ready = ready = ReadyPool()
         with ready:
-            ready.pool(experiment)
+            with suppress(EngineError):  # it fails again when the work is waited for, and is told there
+                ready.pool(experiment)
             yield
 
 

@@ -214,6 +214,71 @@ def test_the_command_to_go_on_with_finds_the_code_of_a_file_elsewhere(tmp_path: 
         assert (done.code, done.out.splitlines()[0][:22]) == (1, "1 succeeded, 30 failed"), done.err
 
 
+def test_one_spec_alone_is_judged_as_in_a_run(tmp_path: Path) -> None:
+    ending = {"a wrong output": "return None", "an exit": "raise SystemExit(3)"}
+    for at, (name, line) in enumerate(ending.items()):
+        folder = project(tmp_path / name, "x\n1\n", module=MODULE.replace("return Out(double=2 * input_spec.x)", line))
+        done = scythe("allocate", "--only", "0", "--inline", cwd=folder)
+        told = ["invalid_output: the function returned None, not Out", "SystemExit: 3"][at]
+        assert (done.code, told in done.err) == (1, True), done
+
+
+def test_a_resume_with_other_models_is_refused(tmp_path: Path) -> None:
+    folder = project(tmp_path, "x,how\n1,well\n2,badly\n")
+    assert scythe("allocate", cwd=folder).code == 1
+    before = tree(folder / "scythe-runs")
+    module = MODULE.replace("double: float", "double: str").replace("    how: Lit", "    more: int\n    how: Lit")
+    (folder / "doubles.py").write_text(module.replace("=2 * input_spec.x", '=""'))
+    refused = scythe("allocate", "--resume", "doubles", "--allow-changed-code", cwd=folder)
+    assert refused.code == 2
+    assert "Out.double was double and is string; In.more is new and has no default\nhint: allocate a new" in refused.err
+    assert tree(folder / "scythe-runs") == before
+    (folder / "doubles.py").write_text(
+        MODULE.replace('== "badly"', '== "never"').replace("x: float", "more: int = 1\n    x: float")
+    )
+    done = scythe("allocate", "--resume", "doubles", "--allow-changed-code", cwd=folder)
+    assert (done.code, done.out.splitlines()[0][:21]) == (0, "2 succeeded, 0 failed"), done.err
+    assert re.search(
+        r"the code has changed since doubles/\S+ was allocated: its hash was \w{12} and is \w{12}\n", done.err
+    )
+
+
+def test_a_resume_of_a_complete_run_writes_nothing(tmp_path: Path) -> None:
+    folder = project(tmp_path, "x\n1\n2\n")
+    assert scythe("allocate", cwd=folder).code == 0
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("scythe-runs/**/*")}
+    done = scythe("allocate", "--resume", "doubles", cwd=folder)
+    assert (done.code, done.out.splitlines()[0][:21]) == (0, "2 succeeded, 0 failed")
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("scythe-runs/**/*")} == before
+    typo = scythe("allocate", "--resume", "doubles", "--set", "run.timout=3", cwd=folder)
+    assert (typo.code, "Did you mean 'timeout'?" in typo.err) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["allocate", "gather"])
+def test_a_termination_outside_of_specs_is_told_and_leaves_nothing(tmp_path: Path, command: str) -> None:
+    folder = project(tmp_path / "home", "x\n1\n")
+    (tmp_path / "temp").mkdir()
+    if command == "gather":
+        assert scythe("allocate", cwd=folder).code == 0
+    waits = tmp_path / "sitecustomize.py"
+    waits.write_text(
+        "import time, scythe_cli.gather as g\nfrom pathlib import Path\n"
+        "def wait(self):\n    Path(r'%s').touch()\n    time.sleep(60)\ng._Gather.build = wait\n" % (tmp_path / "there")
+    )
+    env = environment(PYTHONPATH=str(tmp_path), TMPDIR=str(tmp_path / "temp"))
+    process = subprocess.Popen(
+        [SCYTHE, command, *["doubles"][: command == "gather"]], cwd=folder, env=env, text=True, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "there").exists():
+        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.terminate()
+    said = process.communicate(timeout=60)[1]
+    assert (process.returncode, "interrupted" in said) == (130, True), said
+    assert list((tmp_path / "temp").rglob("*")) == []
+
+
 def test_a_resume_keeps_what_makes_the_run(tmp_path: Path) -> None:
     folder = project(tmp_path, "x,how\n1,badly\n")
     assert scythe("allocate", cwd=folder).code == 1

@@ -269,6 +269,8 @@ ELSEWHERE = {"host": "elsewhere", "boot_id": "another"}
         ({"pid": os.getppid(), "started": 1.0}, 1, False),
         ({"pid": 2**22 + 1}, 1, False),
         ({"pid": 1, "boot_id": "before"}, 1, True),
+        ({"pid": 2**22 + 1, "namespace": "pid:[1]"}, 1, True),
+        ({"pid": 2**22 + 1, "namespace": "pid:[1]"}, 31, False),
         ({}, 31, False),
     ],
 )
