@@ -6,10 +6,14 @@ import json
 import os
 import shutil
 import subprocess
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from command import FILE, MODULE, SCYTHE, Done, check, environment, installed, project, runs, scythe, together, tree
+
+from scythe_cli import layout
 
 SOME_FAIL = "x,how\n1,well\n2,badly\n3,well\n"
 
@@ -20,6 +24,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = project(tmp_path_factory.mktemp("home"), SOME_FAIL)
     for version in ("1.0.0", "2.0.0", "1.1.0"):
         assert scythe("allocate", "--version", version, cwd=folder).code == 1
+        began = max(run.name for run in runs(folder))
+        while datetime.now(UTC).strftime(layout.TIME_FORMAT) <= began:  # which is the latest is told to the second
+            time.sleep(0.01)
     return folder
 
 
