@@ -67,7 +67,7 @@ def write_specs(
                 pending.append(pool.submit(_write_block, store, first // layout.BLOCK, block))
                 writer = writer or _writer(path, block.schema)
                 writer.write_table(block)
-                if len(pending) > 4 * WRITERS:
+                if len(pending) > WRITERS + 4:
                     pending.pop(0).result()
             for future in pending:
                 future.result()

@@ -129,6 +129,7 @@ def read_specs(
     if order is not None:
         table = table.take(order)
     table = _addressed(table, model, [folder for folder in (opened.folder, folder) if folder is not None])
+    pa.default_memory_pool().release_unused()
     return SpecTable(table, model, opened.label, opened, order)
 
 
