@@ -257,16 +257,15 @@ def _grouped(store: Store, part: PartName, rows: list[int] | None) -> dict[_Alik
 def _example(run: Run, alike: _Alike, group: _Group) -> FailureGroup:
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     from scythe_cli.outcomes import ATTEMPTS, LOG, MESSAGE, ROW
-    from scythe_cli.parts import read_part
+    from scythe_cli.parts import read_block, read_part
 
     table = read_part(run.store, group.part.key, [ROW, layout.SORT_INDEX, MESSAGE, ATTEMPTS, LOG])
     row = table.filter(pc.equal(table.column(ROW), pa.scalar(group.row))).to_pylist()[0]
     block = layout.block_of(group.row)
     fields = [name for name in run.manifest.index if name not in layout.INDEX_HEAD]
-    specs = pq.read_table(pa.BufferReader(run.store.read(layout.input_block(block))), columns=fields)
+    specs = read_block(run.store, block, fields)
     inputs = specs.slice(group.row - block * layout.BLOCK, 1).to_pylist()
     kind, error_type, place = alike
     return FailureGroup(

@@ -145,6 +145,18 @@ def test_libraries_stay_at_home(library: str) -> None:
     assert at <= HOMES[library]
 
 
+def test_no_module_reads_tables_with_threads_that_outlive_it() -> None:
+    """The pool of `pq.read_table` can abort the interpreter while it ends."""
+    named = {
+        module
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute | ast.Name | ast.alias)
+        and "read_table" in (getattr(node, "attr", ""), getattr(node, "id", ""), getattr(node, "name", ""))
+    }
+    assert not named
+
+
 def test_stores_and_engines_are_reached_through_the_visible_tables() -> None:
     """Nothing but `backends` names a store or an engine, apart from those themselves and who serves them."""
     own = {"stores/local", "stores/s3", "engines/local", "engines/hatchet"}
