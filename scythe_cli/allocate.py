@@ -97,8 +97,14 @@ def prepare(
         TableError: rows are wrong, all in one report.
         ReferenceError: files are missing.
     """
-    source = loaded.specs() if specs is None else specs
-    table = read_specs(source, experiment.input_model, base=loaded.folder, limit=limit, renumber=overwrite_sort_index)
+    table = read_specs(
+        loaded.specs() if specs is None else specs,
+        experiment.input_model,
+        base=loaded.folder,
+        limit=limit,
+        renumber=overwrite_sort_index,
+        place=loaded.place("specs") if specs is None else None,
+    )
     if not table.rows:
         raise TableError(f"{table.name}: no specs; give at least one row")
     local: dict[str, list[Path]] = {}

@@ -33,7 +33,11 @@ REQUESTS = 32
 MAX_NAME = 200
 """Bytes of a file's name; longer ones are shortened. Stores and disks allow 255."""
 
+READ = "a local path, s3:// or https://"
+"""What a file's address may be."""
+
 _WEB = ("https://", "http://")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _HASHED = re.compile(r"(?P<stem>.*)-(?P<hash>[0-9a-f]{8})(?P<suffixes>(\.[^.]*)*)", re.DOTALL)
 _STATUS = re.compile(r"[1-5]\d\d\b")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f%\udc80-\udcff]|^\.(?=partial-)")
@@ -85,6 +89,11 @@ class UploadPlan:
 def is_remote(address: str) -> bool:
     """Whether an address needs a network: `s3://`, `https://`, `http://`."""
     return address.startswith(("s3://", *_WEB))
+
+
+def has_foreign_scheme(address: str) -> bool:
+    """Whether an address is neither a path nor anywhere that can be read: `gs://`, `ftp://`, `file://`."""
+    return bool(_SCHEME.match(address)) and not is_remote(address)
 
 
 def probe(addresses: Iterable[str]) -> dict[str, Problem | Remote]:

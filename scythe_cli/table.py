@@ -95,6 +95,7 @@ def read_specs(
     base: Path | None = None,
     limit: int | None = None,
     renumber: bool = False,
+    place: str | None = None,
 ) -> SpecTable:
     """Read and check specs.
 
@@ -105,6 +106,7 @@ def read_specs(
         base: the experiment file's folder; relative paths start from the specs file's folder, else from this.
         limit: take the first so many specs.
         renumber: number the specs by their place, whatever `sort_index` they bring.
+        place: where the settings give the source, for messages.
 
     Raises:
         TableError: everything that is wrong, in one report.
@@ -112,7 +114,7 @@ def read_specs(
     """
     folder = (base or Path()).absolute()
     _refuse_other_models(source, model)
-    opened = open_source(source, folder)
+    opened = open_source(source, folder, place=place)
     report = Report(opened)
     names = match_columns(opened, model, report)
     if renumber:

@@ -65,7 +65,26 @@ CASES = {
     ),
     "an import that fails": Bad(["No module named 'nowhere'", "doubles.py"], module="import nowhere\n"),
     "a syntax error": Bad(["doubles.py", "line 1", "SyntaxError"], module="def double(:\n"),
-    "no specs file": Bad(["specs.csv", "does not exist"], specs=None),
+    "no specs file": Bad(["experiment.yml:2  specs: specs.csv does not exist in {folder}"], specs=None),
+    "no specs file in a flag": Bad(
+        ["--set specs=spec.csv  specs: {folder}/spec.csv does not exist. Did you mean 'specs.csv'?"],
+        flags=["--set", "specs=spec.csv"],
+    ),
+    "a scheme that is not read": Bad(
+        ["experiment.yml:2  specs: gs://a/b.csv cannot be read: it must be a local path, s3:// or https://"],
+        file=FILE.replace("specs.csv", "gs://a/b.csv"),
+    ),
+    "a folder for specs": Bad(
+        ["experiment.yml:2  specs: . is a folder ({folder})"], file=FILE.replace("specs.csv", ".")
+    ),
+    "the code for the file": Bad(
+        ["doubles.py  is no YAML. FILE is the experiment file (experiment.yml); ", "`experiment: doubles.py:function`"],
+        flags=["doubles.py"],
+    ),
+    "the table for the file": Bad(
+        ["specs.csv  is no YAML. FILE is the experiment file (experiment.yml); ", "`specs: specs.csv`"],
+        flags=["specs.csv"],
+    ),
     "an empty specs file": Bad(["specs.csv", "empty"], specs=""),
     "specs without rows": Bad(["specs.csv has no specs; give at least one row"], specs="x\n"),
     "an unknown suffix": Bad(

@@ -16,7 +16,7 @@ import pytest
 from pyarrow import feather
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from scythe_cli.errors import TableError
+from scythe_cli.errors import ReferenceError, TableError
 from scythe_cli.rows import GIVEN, make_specs, makers
 from scythe_cli.specs import ExperimentInputSpec, FileReference
 from scythe_cli.table import SpecTable, read_specs, references
@@ -239,7 +239,16 @@ def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
     (line,) = refused(write(tmp_path, "x", "specs.xlsx"))
     assert "specs.xlsx is of a kind that scythe does not read: give .csv, .parquet" in line
     (tmp_path / "folder.csv").mkdir()
-    assert refused("folder.csv", base=tmp_path) == ["folder.csv is a folder, not a file of specs"]
+    for folder in ("folder.csv", "."):
+        (line,) = refused(folder, base=tmp_path)
+        assert line == f"{folder} is a folder ({tmp_path / folder}), not a file of specs"
+
+
+def test_a_place_stands_in_front_of_what_is_wrong_with_the_address(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match=r"^e.yml:2  specs: spec.csv does not exist in "):
+        read_specs("spec.csv", House, base=tmp_path, place="e.yml:2")
+    with pytest.raises(ReferenceError, match=r"^e.yml:2  specs: http://127.0.0.1:9/a.csv: "):
+        read_specs("http://127.0.0.1:9/a.csv", House, place="e.yml:2")
 
 
 def test_typed_rows_count_from_zero() -> None:
