@@ -10,7 +10,7 @@ import datetime as dt
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, HttpUrl
 from pydantic_core import CoreSchema, core_schema
@@ -18,6 +18,8 @@ from pydantic_core import CoreSchema, core_schema
 from scythe_cli import layout
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pandas as pd
     from pydantic.fields import FieldInfo
 
@@ -216,11 +218,49 @@ def is_nested(annotation: Any) -> bool:
     return annotation is Any
 
 
+def hidden_file(annotation: Any, above: frozenset[type] = frozenset()) -> str | None:
+    """Where a model, dataclass or typed dict inside a field's type has a file, "Layer.drawing"; None where none has."""
+    for part in _parts(annotation):
+        if isinstance(part, type) and part not in above:
+            for name, (is_marked, inner) in _inner_fields(part).items():
+                if is_marked:
+                    return f"{part.__name__}.{name}"
+                if found := hidden_file(inner, above | {part}):
+                    return found
+        elif part is not annotation and (found := hidden_file(part, above)):
+            return found
+    return None
+
+
+def _inner_fields(kind: type) -> dict[str, tuple[bool, Any]]:
+    """The fields of a structured type: whether each is a file, and its type."""
+    if issubclass(kind, BaseModel):
+        return {name: (is_file(info), info.annotation) for name, info in kind.model_fields.items()}
+    if not any(hasattr(kind, mark) for mark in ("__dataclass_fields__", "__total__", "_fields")):
+        return {}
+    try:
+        hints = get_type_hints(kind, include_extras=True)
+    except (NameError, AttributeError, TypeError):  # names that pydantic found where the class was defined
+        return {}
+    return {name: (_holds_mark(inner), inner) for name, inner in hints.items()}
+
+
 def _holds_mark(annotation: Any) -> bool:
     if get_origin(annotation) is Annotated:
         _, *marks = get_args(annotation)
         return any(isinstance(mark, FileMark) for mark in marks)
-    return any(_holds_mark(arg) for arg in get_args(annotation))
+    return any(part is not annotation and _holds_mark(part) for part in _parts(annotation))
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    """A type, and what stands in its brackets or behind its alias."""
+    yield annotation
+    yield from get_args(annotation)
+    for alias in ("__value__", "__supertype__"):  # type X = ..., NewType
+        if hasattr(annotation, alias):
+            yield getattr(annotation, alias)
+    if origin := get_origin(annotation):
+        yield origin
 
 
 def plain(value: Any) -> Any:
