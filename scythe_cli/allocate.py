@@ -21,7 +21,7 @@ from scythe_cli.gather import FinalReport, gather, gathered
 from scythe_cli.ledger import read_ledger
 from scythe_cli.outcomes import outcome_schema
 from scythe_cli.run import Bump, Claim, Manifest, Run, SemVer, claim, next_version, spec_id_prefix, write_manifest
-from scythe_cli.specs import file_fields, scalar_fields
+from scythe_cli.specs import file_fields, scalar_fields, user_fields
 from scythe_cli.spectable import compute_features, write_specs
 from scythe_cli.table import read_specs, references
 from scythe_cli.tree import Range, ranges_of
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from scythe_cli.events import Listener
     from scythe_cli.experiment import Experiment
     from scythe_cli.files import UploadPlan
+    from scythe_cli.specs import ExperimentOutputSpec
     from scythe_cli.stores.base import Store
     from scythe_cli.table import SpecTable
 
@@ -114,12 +115,32 @@ def prepare(
         local[field] = [Path(address) for address in addresses if not files.is_remote(address)]
     _check_references(table, local, remote)
     features = compute_features(table)
+    _check_names(table, features, experiment.output_model)
     copies = None
     if loaded.file.artifacts.copy_remote:
         copies = files.fetch_all(address for addresses in remote.values() for address in addresses)
         for field, addresses in remote.items():
             local[field] += [copies[address] for address in addresses]
     return Prepared(loaded, experiment, table, files.plan_uploads(local), remote, features, copies)
+
+
+def _check_names(table: SpecTable, features: pa.Table | None, output_model: type[ExperimentOutputSpec]) -> None:
+    """Refuse a column of the index that has the name of an output: the final tables have room for one.
+
+    Fields of the two models are compared when they are loaded; here it is what the models do not name.
+    """
+    outputs = user_fields(output_model)
+    computed = features.column_names if features is not None else []
+    for name in table.extra:
+        if name == layout.SORT_SUBINDEX:
+            raise TableError(f"{table.name}  column {name!r} has a name of scythe's own: rename it")
+        if name in outputs:
+            told = f"{table.name}  column {name!r} is called as a field of the output {output_model.__name__}"
+            raise TableError(f"{told}: rename one of them")
+    for name in computed:
+        if name in outputs:
+            told = f"computed_features gives {name!r}, which is a field of the output {output_model.__name__}"
+            raise TableError(f"{told}: choose another name")
 
 
 def _check_references(table: SpecTable, local: dict[str, list[Path]], remote: dict[str, list[str]]) -> None:

@@ -67,8 +67,12 @@ class SpecTable:
     @property
     def index(self) -> tuple[str, ...]:
         """The index columns: ids, fields that can be index levels, and extra columns that can; no computed features."""
-        extra = [f.name for f in self.table.schema if f.metadata == _EXTRA and not pa.types.is_nested(f.type)]
-        return (*index_columns(self.model), *extra)
+        return (*index_columns(self.model), *self.extra)
+
+    @property
+    def extra(self) -> tuple[str, ...]:
+        """The index columns that the model takes beside its fields."""
+        return tuple(f.name for f in self.table.schema if f.metadata == _EXTRA and not pa.types.is_nested(f.type))
 
     def let_go(self) -> None:
         """Forget the rows, which are in the store now: a run's memory is not to grow with its specs."""

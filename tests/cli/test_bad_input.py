@@ -114,6 +114,22 @@ CASES = {
         module=WITH_FILE,
         specs="epw\nhere.epw\nnowhere.epw\n",
     ),
+    "a column beside the fields that is called as an output": Bad(
+        ["specs.csv  column 'note' is called as a field of the output Out: rename one of them"],
+        module=MODULE.replace("class In(ExperimentInputSpec)", 'class In(ExperimentInputSpec, extra="allow")'),
+        specs="x,note\n1,a\n",
+    ),
+    "a column beside the fields with a name of ours": Bad(
+        ["specs.csv  column 'sort_subindex' has a name of scythe's own: rename it"],
+        module=MODULE.replace("class In(ExperimentInputSpec)", 'class In(ExperimentInputSpec, extra="allow")'),
+        specs="x,sort_subindex\n1,2\n",
+    ),
+    "a computed feature that is called as an output": Bad(
+        ["computed_features gives 'double', which is a field of the output Out: choose another name"],
+        module=MODULE.replace(
+            "class Out(", "    @property\n    def computed_features(self):\n        return {'double': 1}\n\nclass Out("
+        ),
+    ),
     "the parquet is cut": Bad(["specs.pq", "parquet"], file=FILE.replace("specs.csv", "specs.pq")),
 }
 
