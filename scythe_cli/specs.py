@@ -12,16 +12,18 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, HttpUrl
-from pydantic_core import CoreSchema, core_schema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, HttpUrl, ValidationError
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from scythe_cli import layout
+from scythe_cli.errors import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pandas as pd
     from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
 
 
 class S3Url(str):
@@ -89,6 +91,19 @@ class ExperimentInputSpec(BaseModel):
     sort_index: int = Field(default=0, ge=0, description="The place of the spec in its table, from 0.")
     workflow_run_id: str | None = Field(default=None, description="The UUID of the spec, the same on every attempt.")
     root_workflow_run_id: str | None = Field(default=None, description="The UUID of the run.")
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, **data: Any) -> None:
+            __tracebackhide__ = True
+            try:
+                super().__init__(**data)
+            except ValidationError as exc:
+                if not any(map(_is_unknown, exc.errors(include_url=False))):
+                    raise
+                raise _with_nearest(exc, type(self)) from None
+
+        __init__.__pydantic_base_init__ = True  # adds nothing that validation without it would lack
 
     @property
     def computed_features(self) -> dict[str, Any]:
@@ -167,6 +182,31 @@ class ExperimentOutputSpec(BaseModel):
         default_factory=dict, exclude=True, repr=False, description="Tables of this case."
     )
 
+
+def _with_nearest(exc: ValidationError, model: type[BaseModel]) -> ValidationError:
+    """The same error, in which each argument that is no field names the nearest one."""
+    names = [info.alias or name for name, info in model.model_fields.items()]
+    lines: list[InitErrorDetails] = []
+    for error in exc.errors(include_url=False):
+        line = InitErrorDetails(type=error["type"], loc=error["loc"], input=error["input"], ctx=error.get("ctx", {}))
+        if _is_unknown(error):
+            name = str(error["loc"][0])
+            message = f"{name} is not a field of {model.__name__}.{did_you_mean(name, names)}"
+            line["type"] = PydanticCustomError("extra_forbidden", "{message}", {"message": message})
+        elif error["type"] not in _PYDANTIC:
+            line["type"] = PydanticCustomError(error["type"], "{message}", {"message": error["msg"]})
+        lines.append(line)
+    hidden = bool(model.model_config.get("hide_input_in_errors"))
+    return ValidationError.from_exception_data(exc.title, lines, hide_input=hidden)
+
+
+def _is_unknown(error: ErrorDetails) -> bool:
+    """Whether an error is about an argument that is no field of the model itself."""
+    return error["type"] == "extra_forbidden" and len(error["loc"]) == 1
+
+
+_PYDANTIC = frozenset(get_args(core_schema.ErrorType))
+"""The kinds of pydantic's own errors; others are those of the user's validators."""
 
 _KEPT = (bool, int, float, dt.date, dt.time, dt.timedelta)
 

@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import feather
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
+from scythe_cli.anatomy import is_plain
 from scythe_cli.errors import ReferenceError, TableError
 from scythe_cli.rows import GIVEN, make_specs, makers
 from scythe_cli.specs import ExperimentInputSpec, FileReference
@@ -49,6 +51,10 @@ class Doubled(ExperimentInputSpec):
     @classmethod
     def _double(cls, value: int) -> int:
         return 2 * value
+
+
+class Plain(ExperimentInputSpec):
+    x: int
 
 
 HEADER = "zip_code,setpoint,wall\n"
@@ -434,3 +440,28 @@ def test_computed_features_are_known() -> None:
 
 def test_integers_beyond_64_bits_are_told(tmp_path: Path) -> None:
     assert refused(write(tmp_path, f"x\n{2**70}\n"), Doubled)[0].endswith("does not fit 64 bits")
+
+
+def test_an_argument_that_is_no_field_names_the_nearest() -> None:
+    class Checked(House):
+        @field_validator("zip_code")
+        @classmethod
+        def _never(cls, value: str) -> str:
+            raise PydanticCustomError("own", "not {this}", {"this": value})
+
+    given: dict[str, Any] = {"setpont": 20, "zip_code": "{x}", "wall": "wool"}
+    with pytest.raises(ValidationError) as caught:
+        Checked(**given)
+    said = [(error["type"], error["loc"], error["msg"]) for error in caught.value.errors()]
+    assert caught.value.title == "Checked"
+    assert said == [
+        ("own", ("zip_code",), "not {x}"),
+        ("missing", ("setpoint",), "Field required"),
+        ("enum", ("wall",), "Input should be 'brick' or 'wood'"),
+        ("extra_forbidden", ("setpont",), "setpont is not a field of Checked. Did you mean 'setpoint'?"),
+    ]
+
+
+def test_a_constructor_of_ours_is_not_in_the_way_of_quick_rows() -> None:
+    assert is_plain(Plain)
+    assert not Plain.__pydantic_custom_init__
