@@ -5,15 +5,17 @@ Takes problems as they are found; leaves a `TableError` that gives the first in 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scythe_cli import layout
 from scythe_cli.errors import TableError
 
 if TYPE_CHECKING:
+    from scythe_cli.rules import Problem
     from scythe_cli.sources import Source
 
+MISSING = "is missing"
 SHOWN = 20
 """Errors that a report gives in full."""
 
@@ -38,10 +40,11 @@ class Report:
         if len(self._shown) < SHOWN:
             self._shown.append((self._source.where(row), str(problem)))
 
-    def add_column(self, message: str) -> None:
-        """A problem of the columns."""
+    def add_column(self, message: str, name: str | None = None) -> None:
+        """A problem of the columns, or of the one that is there under a name."""
         self._total += 1
-        self._head.append(message)
+        place = self._source.heads.get(name, self._source.label) if name is not None else self._source.label
+        self._head.append(f"{place}  {message}")
 
     def add_faults(self, rows: int | None) -> None:
         """What the source itself found to be no row."""
@@ -60,7 +63,7 @@ class Report:
             return
         shown = sorted(self._shown, key=lambda one: _number(one[0]))
         lines = [
-            *(f"{self._source.label}  {text}" for text in self._head),
+            *self._head,
             *(f"{place}  {text}" for place, text in shown),
         ]
         more = self._total - len(lines[:SHOWN])
@@ -79,6 +82,20 @@ class Twin:
 
     def __str__(self) -> str:
         return f"{layout.SORT_INDEX} = {self.index}: must be unique, and {self.source.where(self.earlier)} has it too"
+
+
+@dataclass(frozen=True)
+class Empty:
+    """A cell without a value; whether it is there at all is found out only if it is shown."""
+
+    problem: Problem
+    source: Source
+    row: int
+    column: str
+
+    def __str__(self) -> str:
+        missing = self.source.lacks(self.row, self.column)
+        return str(replace(self.problem, rule=MISSING) if missing else self.problem)
 
 
 def _number(place: str) -> int:

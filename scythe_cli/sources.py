@@ -6,7 +6,7 @@ finds it. Nothing here knows types of fields.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +57,8 @@ class Source:
         empty_is_null: whether text without a character is an empty cell.
         explicit: whether None was written by someone, and stands for itself.
         faults: once the chunks are read, places that are no rows, and why; of the first so many rows.
+        heads: where a column first stands, by name, where that is no header's business.
+        lacks: whether a row does not have a column at all, where rows are mappings.
     """
 
     label: str
@@ -68,6 +70,8 @@ class Source:
     empty_is_null: bool = False
     explicit: bool = False
     faults: Callable[[int], Iterable[tuple[str, str]]] = field(default=lambda _: ())
+    heads: Mapping[str, str] = field(default_factory=dict)
+    lacks: Callable[[int, str], bool] = field(default=lambda _row, _column: False)
 
 
 def open_source(given: Any, base: Path, *, place: str | None = None) -> Source:
@@ -203,7 +207,16 @@ def _open_ndjson(path: Path, label: str) -> Source:
     def faults(_: int) -> Iterator[tuple[str, str]]:
         return ((f"{label}:{line}", why) for line, why in file.faults)
 
-    return Source(label, JSON_LINES, file.columns, chunks, lambda row: f"{label}:{file.line(row)}", faults=faults)
+    return Source(
+        label,
+        JSON_LINES,
+        list(file.columns),
+        chunks,
+        lambda row: f"{label}:{file.line(row)}",
+        faults=faults,
+        heads={key: f"{label}:{line}" for key, line in file.columns.items()},
+        lacks=file.lacks,
+    )
 
 
 def _from_table(table: Any) -> Source:
@@ -229,7 +242,10 @@ def _from_dicts(rows: Sequence[dict[str, Any]]) -> Source:
         for at in range(0, len(rows), CHUNK):
             yield _columns_of(rows[at : at + CHUNK], columns)
 
-    return Source("specs", ROWS, list(columns), chunks, lambda row: f"specs row {row}")
+    def lacks(row: int, column: str) -> bool:
+        return column not in rows[row]
+
+    return Source("specs", ROWS, list(columns), chunks, lambda row: f"specs row {row}", lacks=lacks)
 
 
 def _from_models(models: Sequence[BaseModel]) -> Source:

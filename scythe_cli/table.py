@@ -16,13 +16,13 @@ from pydantic import BaseModel
 
 from scythe_cli import layout
 from scythe_cli.anatomy import anatomy
-from scythe_cli.cells import Cells, Settled
+from scythe_cli.cells import EMPTY, Cells, Settled
 from scythe_cli.columns import pc
 from scythe_cli.errors import TableError
 from scythe_cli.files import is_remote
 from scythe_cli.header import match_columns
 from scythe_cli.hooked import by_model, by_row
-from scythe_cli.report import Report, Twin
+from scythe_cli.report import Empty, Report, Twin
 from scythe_cli.rows import GIVEN
 from scythe_cli.schema import arrow_schema, to_plain
 from scythe_cli.sources import Source, open_source
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scythe_cli.columns import Column
+    from scythe_cli.rules import Problem
     from scythe_cli.sources import Chunk
 
 _EXTRA = {b"scythe": b"extra"}
@@ -176,7 +177,7 @@ class _Reading:
         settled = self._settle(known, n)
         for row, problem in sorted(settled.problems, key=lambda one: one[0]):
             if problem.field not in self._missing:
-                self._report.add(first + row, problem)
+                self._report.add(first + row, self._worded(first + row, problem))
         if layout.SORT_INDEX in settled.columns:
             self._indexes.append(settled.columns.pop(layout.SORT_INDEX))
         extra = {name: cells for name, cells in known.items() if name not in self._parts and name != layout.SORT_INDEX}
@@ -184,6 +185,12 @@ class _Reading:
             self._pieces.append({**settled.columns, **{name: _as_column(cells) for name, cells in extra.items()}})
         else:
             self._pieces.clear()
+
+    def _worded(self, row: int, problem: Problem) -> Problem | Empty:
+        if problem.rule != EMPTY:
+            return problem
+        found = {name: column for column, name in self._names.items()}
+        return Empty(problem, self._source, row, found.get(problem.field, problem.field))
 
     def _settle(self, chunk: Chunk, n: int) -> Settled:
         if not self._hooked:

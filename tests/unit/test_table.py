@@ -212,16 +212,31 @@ def test_pandas_columns_of_paths_are_read() -> None:
 
 
 def test_ndjson_reports_every_bad_line(tmp_path: Path) -> None:
-    rows = ['{"zip_code": "1", "setpoint": 20, "wall": "wood"}', "", "{", "[1]", '{"zip_code": 1, "setpoint": 5}']
+    rows = ['{"zip_code": "1", "setpoint": 20, "wall": "wood"}', "", " {", "[1]", '{"zip_code": 1, "setpoint": 5}']
+    rows += ['{"zip_code": "1", "setpoint": null, "wall": "wood"}']
     lines = refused(write(tmp_path, "\n".join(rows), "specs.jsonl"))
-    assert lines[0].startswith("specs.jsonl:3  is not JSON")
-    assert lines[1:-1] == [
+    assert lines[:-1] == [
+        "specs.jsonl:3  is not JSON: EOF while parsing an object at column 2",
         "specs.jsonl:4  is not a JSON object: each line is one, {...}",
         "specs.jsonl:5  zip_code = 1: must be text",
         "specs.jsonl:5  setpoint = 5: must be >= 12",
-        "specs.jsonl:5  wall: is empty, and needs a value",
+        "specs.jsonl:5  wall: is missing",
+        "specs.jsonl:6  setpoint: is empty, and needs a value",
     ]
-    assert lines[-1] == "5 errors (rows are lines of the file, from 1)"
+    assert lines[-1] == "6 errors (rows are lines of the file, from 1)"
+    assert refused([{"x": 1}, {"x": None}, {}], Plain)[:-1] == [
+        "specs row 1  x: is empty, and needs a value",
+        "specs row 2  x: is missing",
+    ]
+
+
+def test_an_unknown_key_has_the_line_where_it_first_stands(tmp_path: Path) -> None:
+    rows = ['{"zip_code": "1", "setpoint": 20, "wall": "wood"}', "", '{"zip_code": "1", "setpont": 20, "wall": "wood"}']
+    lines = refused(write(tmp_path, "\n".join(rows), "specs.jsonl"))
+    assert lines[:-1] == [
+        "specs.jsonl:3  column 'setpont' is not a field of House.",
+        "specs.jsonl:3  setpoint: is missing",
+    ]
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "feather"])
