@@ -480,3 +480,23 @@ def test_an_argument_that_is_no_field_names_the_nearest() -> None:
 def test_a_constructor_of_ours_is_not_in_the_way_of_quick_rows() -> None:
     assert is_plain(Plain)
     assert not Plain.__pydantic_custom_init__
+
+
+def test_a_default_with_a_time_zone_is_refused_as_a_value_is(tmp_path: Path) -> None:
+    class Timed(ExperimentInputSpec):
+        x: int
+        start: dt.datetime = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+    class Hooked(Timed):
+        @model_validator(mode="after")
+        def _nothing(self) -> Hooked:
+            return self
+
+    rule = "has a time zone, which the field does not keep: make it an AwareDatetime"
+    (line,) = refused(write(tmp_path, "x\n1\n"), Timed)
+    assert line == f"Timed: the default of start = {dt.datetime(2026, 1, 1, tzinfo=dt.UTC)!r}: {rule}"
+    for model in (Timed, Hooked):
+        (line, _) = refused(write(tmp_path, "x,start\n1,2026-01-01T00:00:00Z\n"), model)
+        assert line.startswith("specs.csv:2  start = ")
+        assert line.endswith(rule)
+    assert rule in refused(write(tmp_path, "x\n1\n"), Hooked)[0]
