@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from scythe_cli import config, files, layout, parts, processes, provenance, yamlfile
 from scythe_cli.changes import refuse_other_models
 from scythe_cli.engines.base import Ended, Engine, Ticket, Work
-from scythe_cli.errors import InputError, ReferenceError, StoreError, TableError
+from scythe_cli.errors import InputError, StoreError, TableError
 from scythe_cli.events import RunReady, SpecsValidated, UploadAdvanced, UploadFinished, UploadStarted, ignore
 from scythe_cli.experiment import io_spec
 from scythe_cli.gather import FinalReport, gather, gathered
@@ -23,7 +23,7 @@ from scythe_cli.outcomes import outcome_schema
 from scythe_cli.run import Bump, Claim, Manifest, Run, SemVer, claim, next_version, spec_id_prefix, write_manifest
 from scythe_cli.specs import file_fields, scalar_fields, user_fields
 from scythe_cli.spectable import compute_features, write_specs
-from scythe_cli.table import read_specs, references
+from scythe_cli.table import read_specs
 from scythe_cli.tree import Range, ranges_of
 
 if TYPE_CHECKING:
@@ -105,15 +105,15 @@ def prepare(
         limit=limit,
         renumber=overwrite_sort_index,
         place=loaded.place("specs") if specs is None else None,
+        check_files=True,
     )
     if not table.rows:
         raise TableError(f"{table.name}: no specs; give at least one row")
     local: dict[str, list[Path]] = {}
     remote: dict[str, list[str]] = {}
-    for field, addresses in references(table).items():
+    for field, addresses in table.references.items():
         remote[field] = [address for address in addresses if files.is_remote(address)]
         local[field] = [Path(address) for address in addresses if not files.is_remote(address)]
-    _check_references(table, local, remote)
     features = compute_features(table)
     _check_names(table, features, experiment.output_model)
     copies = None
@@ -141,26 +141,6 @@ def _check_names(table: SpecTable, features: pa.Table | None, output_model: type
         if name in outputs:
             told = f"computed_features gives {name!r}, which is a field of the output {output_model.__name__}"
             raise TableError(f"{told}: choose another name")
-
-
-def _check_references(table: SpecTable, local: dict[str, list[Path]], remote: dict[str, list[str]]) -> None:
-    """One report of every file that cannot be had, by row and field."""
-    wanted = {str(path) for paths in local.values() for path in paths} | {a for some in remote.values() for a in some}
-    found = files.probe(wanted)
-    problems = []
-    for field, paths in local.items():
-        for address in [*map(str, paths), *remote[field]]:
-            problem = found[address]
-            if isinstance(problem, files.Problem):
-                rows = table.rows_of(field, address)
-                text = f"{table.where(rows[0])}  {field} = {address!r}: {problem.message}"
-                problems.append((rows[0], text, len(rows)))
-    if problems:
-        more = {1: "", 2: " (and 1 more row)"}
-        shown = sorted(problems)[:20]
-        lines = [text + more.get(n, f" (and {n - 1:,} more rows)") for _, text, n in shown]
-        total = f"{len(problems):,} files cannot be read" if len(problems) > 1 else "1 file cannot be read"
-        raise ReferenceError("\n".join([*lines, total]))
 
 
 def begin(prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep", listener: Listener = ignore) -> Run:

@@ -1,6 +1,7 @@
 """One report of everything that is wrong with a table.
 
-Takes problems as they are found; leaves a `TableError` that gives the first in full, by place, and then their number.
+Takes problems as they are found; leaves a `TableError` (a `ReferenceError` where it is files alone) that gives the
+first in full, by place, and then their number.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scythe_cli import layout
-from scythe_cli.errors import TableError
+from scythe_cli.errors import ReferenceError, TableError
 
 if TYPE_CHECKING:
     from scythe_cli.rules import Problem
@@ -28,6 +29,7 @@ class Report:
         self._head: list[str] = []
         self._shown: list[tuple[str, str]] = []
         self._total = 0
+        self._files = 0
 
     @property
     def clean(self) -> bool:
@@ -38,6 +40,13 @@ class Report:
         """A problem of one row; rows come in order."""
         self._total += 1
         if len(self._shown) < SHOWN:
+            self._shown.append((self._source.where(row), str(problem)))
+
+    def add_file(self, row: int, problem: object) -> None:
+        """A file that cannot be had, of the first row that names it; rows come in order."""
+        self._files += 1
+        self._total += 1
+        if self._files <= SHOWN:
             self._shown.append((self._source.where(row), str(problem)))
 
     def add_column(self, message: str, name: str | None = None) -> None:
@@ -58,6 +67,7 @@ class Report:
 
         Raises:
             TableError: something is wrong.
+            ReferenceError: nothing but files that cannot be had.
         """
         if not self._total:
             return
@@ -66,10 +76,13 @@ class Report:
             *self._head,
             *(f"{place}  {text}" for place, text in shown),
         ]
+        alone = self._files == self._total
+        what = "file{} cannot be read" if alone else "error{}"
+        count = f"{self._total:,} {what.format('s' * (self._total != 1))}"
         more = self._total - len(lines[:SHOWN])
-        count = f"{self._total:,} error{'s' * (self._total != 1)}"
         tail = f"... and {more:,} more, {count} in all" if more else count
-        raise TableError("\n".join([*lines[:SHOWN], f"{tail} ({self._source.counting})"]))
+        kind = ReferenceError if alone else TableError
+        raise kind("\n".join([*lines[:SHOWN], f"{tail} ({self._source.counting})"]))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from scythe_cli.columns import pc
 from scythe_cli.csvfile import CsvFile
 from scythe_cli.errors import ReferenceError, TableError, did_you_mean
 from scythe_cli.jsonfile import JsonFile
+from scythe_cli.specs import ADDRESS_RULE, has_foreign_scheme
 
 if TYPE_CHECKING:
     from scythe_cli.columns import Column
@@ -104,8 +105,8 @@ def open_source(given: Any, base: Path, *, place: str | None = None) -> Source:
 
 def _open_file(address: str, base: Path, place: str) -> Source:
     told = f"{place}{address}"
-    if files.has_foreign_scheme(address):
-        raise TableError(f"{told} cannot be read: it must be {files.READ}")
+    if has_foreign_scheme(address):
+        raise TableError(f"{told} cannot be read: it must be {ADDRESS_RULE}")
     remote = files.is_remote(address)
     path = _fetched(address, place) if remote else base / Path(address).expanduser()
     name = unquote(urlsplit(address).path) if remote else path.name

@@ -7,12 +7,22 @@ fields are files and which columns their rows are indexed by.
 from __future__ import annotations
 
 import datetime as dt
+import re
 import sys
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, HttpUrl, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    HttpUrl,
+    ValidationError,
+)
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from scythe_cli import layout
@@ -54,6 +64,17 @@ class S3Url(str):
         )
 
 
+ADDRESS_RULE = "a local path, s3:// or https://"
+"""What a file's address may be."""
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+def has_foreign_scheme(address: str) -> bool:
+    """Whether an address is neither a path nor anywhere that can be read: `gs://`, `ftp://`, `file://`."""
+    found = _SCHEME.match(address)
+    return found is not None and found[1] != "s3" and found[1].lower() not in {"http", "https"}
+
+
 class FileMark:
     """Marks a field's annotation as a file."""
 
@@ -64,11 +85,20 @@ def _named(path: Path) -> Path:
     return path
 
 
+def _readable(value: Any) -> Any:
+    if isinstance(value, str) and has_foreign_scheme(value):
+        raise ValueError(f"must be {ADDRESS_RULE}")
+    return value
+
+
 if TYPE_CHECKING:
     FileReference = Path
 else:
     FileReference = Annotated[
-        S3Url | HttpUrl | Annotated[Path, AfterValidator(_named)], Field(union_mode="left_to_right"), FileMark()
+        S3Url | HttpUrl | Annotated[Path, AfterValidator(_named)],
+        Field(union_mode="left_to_right"),
+        BeforeValidator(_readable),
+        FileMark(),
     ]
 """A file. In a table: a local path, an `s3://` or an `https://` address. When the function runs: a local `Path`."""
 

@@ -110,7 +110,7 @@ CASES = {
         ["specs.csv:2", "specs.csv:21", "30 "], specs="x\n" + "".join(f"{-n}\n" for n in range(1, 31))
     ),
     "a file that is missing": Bad(
-        ["specs.csv:3", "epw", "nowhere.epw", "does not exist", "1 file cannot be read"],
+        ["specs.csv:3", "epw", "nowhere.epw", "does not exist", "1 file cannot be read (rows are lines of the file"],
         module=WITH_FILE,
         specs="epw\nhere.epw\nnowhere.epw\n",
     ),

@@ -17,11 +17,12 @@ from pyarrow import feather
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from scythe_cli import sources
 from scythe_cli.anatomy import is_plain
 from scythe_cli.errors import ReferenceError, TableError
 from scythe_cli.rows import GIVEN, make_specs, makers
 from scythe_cli.specs import ExperimentInputSpec, FileReference
-from scythe_cli.table import SpecTable, read_specs, references
+from scythe_cli.table import SpecTable, read_specs
 
 
 class Wall(StrEnum):
@@ -67,10 +68,12 @@ def write(folder: Path, text: str | bytes, name: str = "specs.csv") -> Path:
     return path
 
 
-def refused(source: Any, model: type[ExperimentInputSpec] = House, base: Path | None = None) -> list[str]:
+def refused(
+    source: Any, model: type[ExperimentInputSpec] = House, base: Path | None = None, *, check_files: bool = False
+) -> list[str]:
     """The lines of the report."""
     with pytest.raises(TableError) as caught:
-        read_specs(source, model, base=base)
+        read_specs(source, model, base=base, check_files=check_files)
     assert caught.value.exit_code == 2
     return caught.value.message.splitlines()
 
@@ -298,8 +301,7 @@ def test_paths_start_from_the_specs_file_then_from_the_experiment(tmp_path: Path
     ]
     text = "x,weather_file\n" + "".join(f"{at},{cell}\n" for at, cell in enumerate(cells))
     specs = read_specs(write(tmp_path / "data", text), Weather, base=tmp_path)
-    found = references(specs)
-    assert found == {
+    assert specs.references == {
         "weather_file": [
             f"{tmp_path}/data/both.epw",
             f"{tmp_path}/here.epw",
@@ -310,7 +312,7 @@ def test_paths_start_from_the_specs_file_then_from_the_experiment(tmp_path: Path
         ],
         "other": [],
     }
-    assert specs.rows_of("weather_file", f"{tmp_path}/data/both.epw") == [0, 6]
+    assert specs.table["weather_file"].to_pylist()[6] == f"{tmp_path}/data/both.epw"
     assert specs.where(6) == "specs.csv:8"
 
 
@@ -500,3 +502,59 @@ def test_a_default_with_a_time_zone_is_refused_as_a_value_is(tmp_path: Path) -> 
         assert line.startswith("specs.csv:2  start = ")
         assert line.endswith(rule)
     assert rule in refused(write(tmp_path, "x\n1\n"), Hooked)[0]
+
+
+def checked(source: Any, model: type[ExperimentInputSpec] = Weather) -> list[str]:
+    """The lines of the report about files alone."""
+    with pytest.raises(ReferenceError) as caught:
+        read_specs(source, model, check_files=True)
+    return caught.value.message.splitlines()
+
+
+def test_wrong_values_and_missing_files_are_one_report(tmp_path: Path) -> None:
+    write(tmp_path, "", "here.epw")
+    text = "x,weather_file,other\n1,here.epw,\n2,her.epw,gone.epw\n,ftp://x/y,her.epw\nno,her.epw,\n5,./her.epw,{}\n"
+    lines = refused(write(tmp_path, text.format(tmp_path)), Weather, check_files=True)
+    assert lines == [
+        f"specs.csv:3  weather_file = '{tmp_path}/her.epw': does not exist (and 2 more rows). Did you mean 'here.epw'?",
+        f"specs.csv:3  other = '{tmp_path}/gone.epw': does not exist",
+        "specs.csv:4  x: is empty, and needs a value",
+        "specs.csv:4  weather_file = 'ftp://x/y': must be a local path, s3:// or https://",
+        f"specs.csv:4  other = '{tmp_path}/her.epw': does not exist. Did you mean 'here.epw'?",
+        "specs.csv:5  x = 'no': must be a whole number",
+        f"specs.csv:6  other = '{tmp_path}': is a folder, not a file",
+        "7 errors (rows are lines of the file, the header is line 1)",
+    ]
+
+
+def test_files_of_rows_before_the_first_error_are_in_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "CHUNK", 2)
+    text = "x,sort_index,weather_file\n" + "".join(f"{at},{at},{at % 3}.epw\n" for at in range(7))
+    lines = refused(write(tmp_path, text + "7,2,3.epw\n"), Weather, check_files=True)
+    assert lines == [
+        f"specs.csv:2  weather_file = '{tmp_path}/0.epw': does not exist (and 2 more rows)",
+        f"specs.csv:3  weather_file = '{tmp_path}/1.epw': does not exist (and 1 more row)",
+        f"specs.csv:4  weather_file = '{tmp_path}/2.epw': does not exist (and 1 more row)",
+        "specs.csv:9  sort_index = 2: must be unique, and specs.csv:4 has it too",
+        f"specs.csv:9  weather_file = '{tmp_path}/3.epw': does not exist",
+        "5 errors (rows are lines of the file, the header is line 1)",
+    ]
+
+
+def test_missing_files_alone_say_how_rows_are_counted(tmp_path: Path) -> None:
+    text = "x,sort_index,weather_file\n" + "".join(f"{at},{40 - at},{at % 30}.epw\n" for at in range(40))
+    lines = checked(write(tmp_path, text))
+    assert len(lines) == 21
+    assert lines[0] == f"specs.csv:2  weather_file = '{tmp_path}/0.epw': does not exist (and 1 more row)"
+    assert lines[19] == f"specs.csv:21  weather_file = '{tmp_path}/19.epw': does not exist"
+    counted = "(rows are lines of the file, the header is line 1)"
+    assert lines[20] == f"... and 10 more, 30 files cannot be read in all {counted}"
+    assert checked([Weather(x=1, weather_file=tmp_path / "a")])[1] == "1 file cannot be read (rows are counted from 0)"
+
+
+@pytest.mark.parametrize("address", ["ftp://x/y", "file:///x", "gs://a/b", "S3://a/b"])
+def test_an_address_of_another_scheme_is_no_path(address: str) -> None:
+    with pytest.raises(ValidationError, match="must be a local path, s3:// or https://"):
+        Weather(x=1, weather_file=address)
