@@ -101,7 +101,7 @@ class Failure:
         error_type: the exception's class, or the kind.
         message: at most 8 KiB.
         traceback: at most 32 KiB.
-        place: where in the user's code: `function (file.py:line)`.
+        place: where in the user's code, `function (file.py:line)`; of an invalid output the part concerned, `Out.heat`.
     """
 
     kind: str

@@ -133,11 +133,14 @@ def put_tables(tables: Mapping[str, str | Path], rows: Mapping[str, int] | None 
 
 def failure_line(group: FailureGroup) -> str:
     """`3x ValueError: too hot in simulate (model.py:48), spec 17`."""
+    from scythe_cli.outcomes import INVALID_OUTPUT
+
     message = cut(plain(group.message), MESSAGE_WIDTH)
     what = (
         message if group.kind == group.error_type else f"{group.error_type}: {message}" if message else group.error_type
     )
-    where = f" in {group.place}" if group.place else ""
+    told = group.kind == INVALID_OUTPUT and not group.place.endswith(")")  # the message names the part of the output
+    where = f" in {group.place}" if group.place and not told else ""
     return f"{group.count:,}x {what}{where}, spec {group.sort_index}"
 
 
