@@ -182,7 +182,9 @@ def _place(tb: TracebackType | None, folder: str) -> str:
 
 
 _PACKAGE = str(Path(__file__).parent)
-_DUMPS = ("Fatal Python error: ", "Stack (most recent call first)")
+CALLS_BEGIN_LAST = "most recent call first"
+"""In the stack of a process that was ended, which has the order of a traceback turned round."""
+_DUMPS = ("Fatal Python error: ", f"Stack ({CALLS_BEGIN_LAST})")
 _DUMPED = re.compile(r'  File "(.+)", line (\d+) in (\S+)')
 
 
