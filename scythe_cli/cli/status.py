@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import shutil
 import sys
 import time
@@ -39,6 +40,7 @@ WATCH_WINDOW = 150.0
 LOG_LINES = 8
 TRACE_LINES = 6
 LINE_WIDTH = 160
+_YAML = (".yml", ".yaml")
 
 
 def status(
@@ -163,16 +165,24 @@ def _show(now: RunStatus) -> None:
 
 def _alone(run: Run, text: str | None) -> str:
     """The command that runs one spec of a run in this terminal, but for which."""
+    from scythe_cli.config import DEFAULT_FILE
+
+    here = sorted(path for path in Path().iterdir() if path.suffix in _YAML)
+    files = [Path(text)] if text and text.endswith(_YAML) else [Path(DEFAULT_FILE), *here]
+    file = next((file for file in files if _is_about(file, run)), None)
+    if file is None:
+        return "in the experiment's folder: scythe allocate"
+    return "scythe allocate" if is_here(file) else shlex.join(["scythe", "allocate", shown(file)])
+
+
+def _is_about(file: Path, run: Run) -> bool:
+    """Whether an experiment file names the function of a run."""
     from scythe_cli import config
 
     try:
-        file = Path(text) if text and text.endswith((".yml", ".yaml")) else Path(config.DEFAULT_FILE)
-        known = config.load(file).file.experiment == run.manifest.entry_point
-    except ScytheError:
-        known = False
-    if not known:
-        return "in the experiment's folder: scythe allocate"
-    return "scythe allocate" if is_here(file) else f"scythe allocate {shown(file)}"
+        return config.load(file).file.experiment == run.manifest.entry_point
+    except ScytheError:  # other files may have the suffix too
+        return False
 
 
 def _show_group(group: FailureGroup, alone: str) -> None:

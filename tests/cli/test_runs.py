@@ -135,6 +135,10 @@ def test_the_command_that_runs_one_spec_fits_the_folder(home: Path, tmp_path: Pa
     assert f"  alone    scythe allocate {home}/experiment.yml --only 1 --inline\n" in done.out
     done = scythe("status", "doubles", "--errors", "--storage", home / "scythe-runs", cwd=tmp_path)
     assert "  alone    in the experiment's folder: scythe allocate --only 1 --inline\n" in done.out
+    (tmp_path / "a.yml").write_text("no: experiment")
+    (tmp_path / "my own.yaml").write_text(FILE)
+    done = scythe("status", "doubles", "--errors", "--storage", home / "scythe-runs", cwd=tmp_path)
+    assert "  alone    scythe allocate 'my own.yaml' --only 1 --inline\n" in done.out
 
 
 def test_the_latest_runs(home: Path, ids: list[str]) -> None:
