@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from contextlib import AbstractContextManager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,7 @@ from scythe_cli.cli.words import cut, plain, shown
 from scythe_cli.errors import NotFoundError, ScytheError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import TextIO
 
     from scythe_cli.run import Run
@@ -91,6 +91,18 @@ def again(command: str | Sequence[str], run: Run, *flags: str, latest: bool = Fa
     short = latest and _is_latest(run)
     words = command.split() if isinstance(command, str) else command
     return shlex.join(["scythe", *words, run.name if short else run.id, *flags, *storage_flag(run)])
+
+
+@contextmanager
+def hints_from_here(run: Run) -> Iterator[None]:
+    """The core's hints call a run by its id or its address; from this folder an id may need `--storage`."""
+    try:
+        yield
+    except ScytheError as exc:
+        if exc.hint:
+            name = shlex.join([run.id, *storage_flag(run)])
+            exc.hint = exc.hint.replace(run.store.address, run.id).replace(run.id, name)
+        raise
 
 
 def _root(run: Run) -> str:

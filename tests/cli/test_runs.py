@@ -229,6 +229,9 @@ def cut(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, dict[str, 
     ended["status"] = scythe("status", "doubles", cwd=folder)
     ended["gather"] = scythe("gather", cwd=folder)
     ended["download"] = scythe("download", cwd=folder)
+    (elsewhere := folder / "elsewhere").mkdir()
+    for command in ("gather", "download"):
+        ended[f"{command} from elsewhere"] = scythe(command, "doubles", "--storage", "../scythe-runs", cwd=elsewhere)
     ended["partial"] = scythe("gather", "--partial", cwd=folder)
     ended["resume"] = scythe("allocate", "--resume", "doubles", cwd=folder)
     (run,) = runs(folder)
@@ -260,10 +263,15 @@ def test_a_cancelled_run(cut: tuple[Path, str, dict[str, Done]]) -> None:
 
 
 def test_an_incomplete_run(cut: tuple[Path, str, dict[str, Done]]) -> None:
-    _, run, ended = cut
+    folder, run, ended = cut
     assert (ended["gather"].code, ended["gather"].out) == (5, "")
     assert ended["gather"].err.startswith(f"error: {run}: 2 of 3 specs have no outcome yet\nhint: scythe allocate --r")
     assert (ended["download"].code, ended["download"].out) == (5, "")
+    assert ended["download"].err.endswith(f"hint: scythe gather {run}\n")
+    there = f"{run} --storage {folder}/scythe-runs"
+    partial = f"{there}   or, for what there is:   scythe gather {there} --partial"
+    assert ended["gather from elsewhere"].err.endswith(f"\nhint: scythe allocate --resume {partial}\n")
+    assert ended["download from elsewhere"].err.endswith(f"\nhint: scythe gather {there}\n")
     assert ended["partial"].out.startswith(f"{run}   1 succeeded, 0 failed, 2 missing: the tables are partial\n")
     assert ended["partial"].err == f"next: scythe allocate --resume {run}\n"
     assert (ended["resume"].code, ended["resume"].err.splitlines()[-1]) == (5, "hint: add --yes to go on with it")
