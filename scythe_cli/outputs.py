@@ -163,7 +163,9 @@ class Outputs:
             return {}
         if not isinstance(given, dict):
             raise Unfit(DATAFRAMES, f"{DATAFRAMES} is {_named(given)}, not a dict of tables by name")
-        index = {name: getattr(spec, name) for name in self._index} | spec.computed_features
+        index = {name: getattr(spec, name) for name in self._index}
+        index |= {name: value for name, value in (spec.model_extra or {}).items() if not isinstance(value, list | dict)}
+        index |= spec.computed_features
         tables = {}
         part = DATAFRAMES  # a name that cannot be may be another one for each spec
         try:
