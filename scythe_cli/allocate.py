@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 from scythe_cli import config, files, layout, parts, processes, provenance, yamlfile
 from scythe_cli.changes import refuse_other_models
 from scythe_cli.engines.base import Ended, Engine, Ticket, Work
-from scythe_cli.errors import InputError, ReferenceError, StoreError, TableError
+from scythe_cli.errors import InputError, StoreError, TableError
 from scythe_cli.events import RunReady, SpecsValidated, UploadAdvanced, UploadFinished, UploadStarted, ignore
 from scythe_cli.experiment import io_spec
 from scythe_cli.gather import FinalReport, gather, gathered
 from scythe_cli.ledger import read_ledger
 from scythe_cli.outcomes import outcome_schema
 from scythe_cli.run import Bump, Claim, Manifest, Run, SemVer, claim, next_version, spec_id_prefix, write_manifest
-from scythe_cli.specs import file_fields, scalar_fields
+from scythe_cli.specs import file_fields, scalar_fields, user_fields
 from scythe_cli.spectable import compute_features, write_specs
-from scythe_cli.table import read_specs, references
+from scythe_cli.table import read_specs
 from scythe_cli.tree import Range, ranges_of
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from scythe_cli.events import Listener
     from scythe_cli.experiment import Experiment
     from scythe_cli.files import UploadPlan
+    from scythe_cli.specs import ExperimentOutputSpec
     from scythe_cli.stores.base import Store
     from scythe_cli.table import SpecTable
 
@@ -97,17 +98,24 @@ def prepare(
         TableError: rows are wrong, all in one report.
         ReferenceError: files are missing.
     """
-    source = loaded.specs() if specs is None else specs
-    table = read_specs(source, experiment.input_model, base=loaded.folder, limit=limit, renumber=overwrite_sort_index)
+    table = read_specs(
+        loaded.specs() if specs is None else specs,
+        experiment.input_model,
+        base=loaded.folder,
+        limit=limit,
+        renumber=overwrite_sort_index,
+        place=loaded.place("specs") if specs is None else None,
+        check_files=True,
+    )
     if not table.rows:
         raise TableError(f"{table.name}: no specs; give at least one row")
     local: dict[str, list[Path]] = {}
     remote: dict[str, list[str]] = {}
-    for field, addresses in references(table).items():
+    for field, addresses in table.references.items():
         remote[field] = [address for address in addresses if files.is_remote(address)]
         local[field] = [Path(address) for address in addresses if not files.is_remote(address)]
-    _check_references(table, local, remote)
     features = compute_features(table)
+    _check_names(table, features, experiment.output_model)
     copies = None
     if loaded.file.artifacts.copy_remote:
         copies = files.fetch_all(address for addresses in remote.values() for address in addresses)
@@ -116,24 +124,23 @@ def prepare(
     return Prepared(loaded, experiment, table, files.plan_uploads(local), remote, features, copies)
 
 
-def _check_references(table: SpecTable, local: dict[str, list[Path]], remote: dict[str, list[str]]) -> None:
-    """One report of every file that cannot be had, by row and field."""
-    wanted = {str(path) for paths in local.values() for path in paths} | {a for some in remote.values() for a in some}
-    found = files.probe(wanted)
-    problems = []
-    for field, paths in local.items():
-        for address in [*map(str, paths), *remote[field]]:
-            problem = found[address]
-            if isinstance(problem, files.Problem):
-                rows = table.rows_of(field, address)
-                text = f"{table.where(rows[0])}  {field} = {address!r}: {problem.message}"
-                problems.append((rows[0], text, len(rows)))
-    if problems:
-        more = {1: "", 2: " (and 1 more row)"}
-        shown = sorted(problems)[:20]
-        lines = [text + more.get(n, f" (and {n - 1:,} more rows)") for _, text, n in shown]
-        total = f"{len(problems):,} files cannot be read" if len(problems) > 1 else "1 file cannot be read"
-        raise ReferenceError("\n".join([*lines, total]))
+def _check_names(table: SpecTable, features: pa.Table | None, output_model: type[ExperimentOutputSpec]) -> None:
+    """Refuse a column of the index that has the name of an output: the final tables have room for one.
+
+    Fields of the two models are compared when they are loaded; here it is what the models do not name.
+    """
+    outputs = user_fields(output_model)
+    computed = features.column_names if features is not None else []
+    for name in table.extra:
+        if name == layout.SORT_SUBINDEX:
+            raise TableError(f"{table.name}  column {name!r} has a name of scythe's own: rename it")
+        if name in outputs:
+            told = f"{table.name}  column {name!r} is called as a field of the output {output_model.__name__}"
+            raise TableError(f"{told}: rename one of them")
+    for name in computed:
+        if name in outputs:
+            told = f"computed_features gives {name!r}, which is a field of the output {output_model.__name__}"
+            raise TableError(f"{told}: choose another name")
 
 
 def begin(prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep", listener: Listener = ignore) -> Run:

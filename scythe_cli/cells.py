@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from scythe_cli.sources import Chunk
 
 EMPTY = "is empty, and needs a value"
+ZONE = "has a time zone, which the field does not keep: make it an AwareDatetime"
 _REMEMBERED = 50_000
 """Distinct texts of a column whose values are kept for the next chunk."""
 _NAIVE = (pa.timestamp("us"), pa.time64("us"))
@@ -139,6 +140,10 @@ class Cells:
     def typed(self, part: Part, values: list[Any], wrong: dict[int, Problem]) -> Column:
         """Values as a column; what does not fit it becomes a problem."""
         wanted = self._field(part.name).with_nullable(True)
+        if wanted.type in _NAIVE:
+            aware = {at: Problem(part.name, value, ZONE) for at, value in enumerate(values) if _is_aware(value)}
+            wrong.update(aware)
+            values = [None if at in aware else value for at, value in enumerate(values)]
         try:
             return to_column(values, wanted)
         except ColumnError:
@@ -175,12 +180,8 @@ class Cells:
                 rule += "; in a cell of text, write it as JSON"
             inner = problems[0].field != part.name
             return Problem(problems[0].field, problems[0].value if inner else cell, rule)
-        if (
-            isinstance(value, dt.datetime | dt.time)
-            and value.tzinfo is not None
-            and self._field(part.name).type in _NAIVE
-        ):
-            return Problem(part.name, cell, "has a time zone, which the field does not keep: make it an AwareDatetime")
+        if _is_aware(value) and self._field(part.name).type in _NAIVE:
+            return Problem(part.name, cell, ZONE)
         return value
 
     def _fill(self, part: Part, column: Column, empty: Column, settled: Settled) -> Column:
@@ -216,6 +217,10 @@ class Cells:
 
     def _field(self, name: str) -> pa.Field[Any]:
         return _SORT_INDEX if name == _SORT_INDEX.name else self._schema.field(name)
+
+
+def _is_aware(value: object) -> bool:
+    return isinstance(value, dt.datetime | dt.time) and value.tzinfo is not None
 
 
 def _as_array(cells: Column | list[Any]) -> Column:

@@ -80,7 +80,7 @@ def download(
     """
     tables = [entry for entry in run.list(layout.FINAL) if entry.key.endswith(".pq")]
     if not tables:
-        raise NotFinishedError(f"{run.address} has no final tables yet", hint="build them with `scythe gather RUN`")
+        raise NotFinishedError(f"{run.address} has no final tables yet", hint=f"scythe gather {run.address}")
     entries = tables + (list(_results(run, only_field)) if files or only_field else [])
     dest = dest.expanduser().absolute()
     record = _Record(dest)

@@ -13,14 +13,16 @@ import shutil
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from scythe_cli import layout, web
 from scythe_cli.cache import Remote, of_machine
-from scythe_cli.errors import KeyMissing, ReferenceError, StoreError
+from scythe_cli.errors import ConfigError, KeyMissing, ReferenceError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 REQUESTS = 32
 """How many requests go out at a time."""
+LOOKED_AT = 10_000
+"""Names of a folder that one which is not there is compared with."""
 MAX_NAME = 200
 """Bytes of a file's name; longer ones are shortened. Stores and disks allow 255."""
 
@@ -85,6 +89,21 @@ class UploadPlan:
 def is_remote(address: str) -> bool:
     """Whether an address needs a network: `s3://`, `https://`, `http://`."""
     return address.startswith(("s3://", *_WEB))
+
+
+def nearest(path: Path) -> str:
+    """ " Did you mean 'a.epw'?" for a file that is not there, or ""."""
+    try:
+        if path.exists():
+            return ""
+        with os.scandir(path.parent) as entries:
+            names = [Path(entry.name) for entry in islice(entries, LOOKED_AT)]
+    except OSError:
+        return ""
+    names.sort(key=lambda name: name.suffix == path.suffix)
+    stems = {name.stem.casefold(): name.name for name in names}  # a suffix that all share makes nothing alike
+    near = get_close_matches(path.stem.casefold(), stems, n=1)
+    return f" Did you mean {stems[near[0]]!r}?" if near else ""
 
 
 def probe(addresses: Iterable[str]) -> dict[str, Problem | Remote]:
@@ -277,6 +296,8 @@ def _probe(address: str) -> Problem | Remote:
         return _probe_local(Path(address).expanduser())
     try:
         return _head(address, patient=False)
+    except ConfigError as exc:
+        return Problem(str(exc))
     except KeyMissing:
         return Problem("404 Not Found, there is no such object", 404)
     except StoreError as exc:

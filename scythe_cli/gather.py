@@ -23,7 +23,7 @@ from scythe_cli.errors import KeyExists, NotFinishedError
 from scythe_cli.events import Gathered, GatherStarted, ignore
 from scythe_cli.final import FinalTable, error_columns
 from scythe_cli.ledger import list_marks, read_ledger, read_mark, set_aside, write_mark
-from scythe_cli.parts import CorruptPart, read_part
+from scythe_cli.parts import CorruptPart, read_block, read_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -247,13 +247,8 @@ class _Gather:
         table = read_part(store, part.key)
         return table, [(name, read_part(store, part.frame_key(name))) for name in _frames_of(table)]
 
-    def _read_specs(self, number: int) -> pa.Table:
-        """The index columns of a block's specs."""
-        data = pa.BufferReader(self._run.store.read(layout.input_block(number)))
-        return pq.ParquetFile(data).read(self._index.names, use_threads=False)
-
     def _read(self, number: int) -> _Block:
-        specs = self._readers.submit(self._read_specs, number)
+        specs = self._readers.submit(read_block, self._run.store, number, self._index.names)
         by_part = self._ledger.blocks[number].by_part
         read = [self._readers.submit(self._read_part, part) for part in by_part]
         rows, held = [], []

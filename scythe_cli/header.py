@@ -41,7 +41,7 @@ def match_columns(source: Source, model: type[BaseModel], report: Report) -> dic
         else:
             near = _nearest(name, [field for field in fields if field not in source.columns])
             suggested.add(fields.get(near, ""))
-            report.add_column(_stranger(name, near, model, fields))
+            report.add_column(_stranger(name, near, model, fields), name)
     for part in body.parts:
         if part.required and part.name not in matched.values() and part.name not in suggested:
             report.add_column(f"column {part.key!r} is missing")

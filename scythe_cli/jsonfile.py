@@ -5,7 +5,9 @@ Takes a path; leaves dicts, some at a time, and the lines that are none.
 
 from __future__ import annotations
 
+import re
 from array import array
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,8 @@ from pydantic_core import from_json
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_ITS_LINE = re.compile(r"(?<= at )line 1 (?=column \d+$)")
+"""The parser sees one line at a time, and which is told already."""
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -21,7 +25,7 @@ class JsonFile:
     """One ndjson file.
 
     Attributes:
-        columns: the keys of all objects, in the order they first stand in the file.
+        columns: the keys of all objects, in the order they first stand in the file, each with that line.
         empty: whether the file has nothing but blank lines.
         faults: once `rows` is read, the lines that are no objects, and why.
     """
@@ -30,10 +34,11 @@ class JsonFile:
         self._path = path
         self._lines = array("q")
         self.faults: list[tuple[int, str]] = []
-        columns: dict[str, None] = {}
+        self.columns: dict[str, int] = {}
         for row in self._read():
-            columns.update(dict.fromkeys(row))
-        self.columns = list(columns)
+            for key in row:
+                if key not in self.columns:
+                    self.columns[key] = self._lines[-1]
         self.empty = not self._lines and not self.faults
 
     def rows(self, n: int) -> Iterator[list[dict[str, Any]]]:
@@ -51,17 +56,23 @@ class JsonFile:
         """The line of row number `row`, from 1."""
         return self._lines[row]
 
+    def lacks(self, row: int, key: str) -> bool:
+        """Whether a row does not have a key at all; reads the file once more."""
+        with self._path.open("rb") as file:
+            line = next(islice(file, self._lines[row] - 1, None))
+        return key not in from_json(line.removeprefix(_BOM))
+
     def _read(self) -> Iterator[dict[str, Any]]:
         del self._lines[:], self.faults[:]
         with self._path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                text = (line.removeprefix(_BOM) if number == 1 else line).strip()
-                if not text:
+                text = (line.removeprefix(_BOM) if number == 1 else line).rstrip()
+                if not text.strip():
                     continue
                 try:
                     row = from_json(text)
                 except ValueError as exc:
-                    self.faults.append((number, f"is not JSON: {exc}"))
+                    self.faults.append((number, f"is not JSON: {_ITS_LINE.sub('', str(exc))}"))
                     continue
                 if isinstance(row, dict):
                     self._lines.append(number)

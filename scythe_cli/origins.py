@@ -35,8 +35,20 @@ Layer = dict[yamlfile.Path, Given]
 """What one source gives, by the key's path."""
 
 
+_NO_YAML = {
+    **dict.fromkeys([".py", ".ipynb"], "the code is named in it, `experiment: {}:function`"),
+    **dict.fromkeys(
+        [".csv", ".parquet", ".pq", ".feather", ".arrow", ".ipc", ".ndjson", ".jsonl"],
+        "the table is named in it, `specs: {}`",
+    ),
+}
+
+
 def read_text(path: Path) -> str:
     """An experiment file's text. Raises `ConfigError` when there is none."""
+    if instead := _NO_YAML.get(path.suffix.lower()):
+        told = f"FILE is the experiment file ({DEFAULT_FILE}); {instead.format(path.name)}"
+        raise ConfigError(f"{path}  is no YAML. {told}", hint="`scythe init` writes a starter")
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:

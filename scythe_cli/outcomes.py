@@ -101,7 +101,7 @@ class Failure:
         error_type: the exception's class, or the kind.
         message: at most 8 KiB.
         traceback: at most 32 KiB.
-        place: where in the user's code: `function (file.py:line)`.
+        place: where in the user's code, `function (file.py:line)`; of an invalid output the part concerned, `Out.heat`.
     """
 
     kind: str
@@ -182,7 +182,9 @@ def _place(tb: TracebackType | None, folder: str) -> str:
 
 
 _PACKAGE = str(Path(__file__).parent)
-_DUMPS = ("Fatal Python error: ", "Stack (most recent call first)")
+CALLS_BEGIN_LAST = "most recent call first"
+"""In the stack of a process that was ended, which has the order of a traceback turned round."""
+_DUMPS = ("Fatal Python error: ", f"Stack ({CALLS_BEGIN_LAST})")
 _DUMPED = re.compile(r'  File "(.+)", line (\d+) in (\S+)')
 
 

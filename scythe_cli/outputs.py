@@ -6,6 +6,7 @@ are found column-wise, and only those are put to the model again.
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from scythe_cli.columns import check_bounds
 from scythe_cli.outcomes import INVALID_OUTPUT, MESSAGE_LIMIT, Failure, cut, outcome_schema, scalar_schema
 from scythe_cli.rules import model_errors
 from scythe_cli.schema import to_column
+from scythe_cli.signature import DATAFRAMES
 from scythe_cli.specs import file_fields, index_columns
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ COLUMNS = ("rows", "sort_indexes", "outputs", "attempts", "starts", "durations",
 """Of `Pending`, in the order in which an outcome is added."""
 SAMPLES = 20
 """Failures of a batch that its header describes."""
+_NAME = re.compile(r"\w+")
 
 
 @dataclass
@@ -92,8 +95,16 @@ class Pending:
         return apart
 
 
-class BadFile(ValueError):
-    """A file field that names no file."""
+class Unfit(ValueError):
+    """A part of an output that cannot be taken over.
+
+    Attributes:
+        part: a field, or `dataframes['name']`.
+    """
+
+    def __init__(self, part: str, message: str) -> None:
+        super().__init__(message)
+        self.part = part
 
 
 class Outputs:
@@ -122,15 +133,18 @@ class Outputs:
     def accept(self, pending: Pending, row: int, spec: Any, output: Any, tempdir: Path) -> Failure | None:
         """Take over an output's files and frames; say what is wrong with it, if anything."""
         if not isinstance(output, self._model):
-            return invalid(f"the function returned {_named(output)}, not {self._model.__name__}")
-        frames_of = output.__dict__.get("dataframes")
+            given = _named(output)
+            return invalid(f"the function returned {given}, not {self._model.__name__}", f"return {given}")
+        frames_of = output.__dict__.get(DATAFRAMES)
         if not self._files and not frames_of:
             return None
         try:
             tables = self._tables(spec, frames_of)
             files = self._take_files(row, spec, output, tempdir)
-        except (frames.BadFrame, OSError, BadFile) as exc:
-            return invalid(str(exc))
+        except Unfit as exc:
+            return invalid(str(exc), self._place(exc.part))
+        except OSError as exc:
+            return invalid(str(exc), self._model.__name__)
         for name, table in tables.items():
             pending.frames.setdefault(name, {})[row] = table
             pending.weight += table.nbytes
@@ -140,13 +154,28 @@ class Outputs:
                 pending.uploads.setdefault(row, []).append((local, key))
         return None
 
+    def _place(self, part: str) -> str:
+        """What tells the failures of one part of an output from those of another: "Out.heat"."""
+        return f"{self._model.__name__}.{part}"
+
     def _tables(self, spec: Any, given: Any) -> dict[str, pa.Table]:
         if not given:
             return {}
         if not isinstance(given, dict):
-            raise frames.BadFrame(f"dataframes is {_named(given)}, not a dict of tables by name")
-        index = {name: getattr(spec, name) for name in self._index} | spec.computed_features
-        return {frames.check_name(name): frames.to_arrow(name, frame, index) for name, frame in given.items()}
+            raise Unfit(DATAFRAMES, f"{DATAFRAMES} is {_named(given)}, not a dict of tables by name")
+        index = {name: getattr(spec, name) for name in self._index}
+        index |= {name: value for name, value in (spec.model_extra or {}).items() if not isinstance(value, list | dict)}
+        index |= spec.computed_features
+        tables = {}
+        part = DATAFRAMES  # a name that cannot be may be another one for each spec
+        try:
+            for name in map(frames.check_name, given):
+                part = f"{DATAFRAMES}[{name!r}]"
+                tables[name] = frames.to_arrow(name, given[name], index)
+                part = DATAFRAMES
+        except frames.BadFrame as exc:
+            raise Unfit(part, str(exc)) from exc
+        return tables
 
     def _take_files(self, row: int, spec: Any, output: Any, tempdir: Path) -> dict[str, tuple[str, str]]:
         given = {name: output.__dict__[name] for name in self._files if output.__dict__.get(name) is not None}
@@ -154,17 +183,20 @@ class Outputs:
         for name, path in paths.items():
             if not path.is_file():
                 what = "is a folder" if path.is_dir() else "does not exist"
-                raise BadFile(f"{name} = {str(path)!r} {what}; the function must write the file before it returns")
+                raise Unfit(name, f"{name} = {str(path)!r} {what}; the function must write the file before it returns")
         taken = {name: ("", str(value)) for name, value in given.items() if name not in paths}
         again = [path.resolve() for path in paths.values()]
         for name, path in paths.items():
             again.pop(0)
             local = self._outbox / f"{row}-{name}-{time.monotonic_ns()}"
             own = not path.is_symlink() and path.resolve().is_relative_to(tempdir.resolve())
-            if own and path.resolve() not in again:
-                path.rename(local)
-            else:
-                shutil.copyfile(path, local)
+            try:
+                if own and path.resolve() not in again:
+                    path.rename(local)
+                else:
+                    shutil.copyfile(path, local)
+            except OSError as exc:
+                raise Unfit(name, str(exc)) from exc
             taken[name] = (str(local), layout.result(name, spec.workflow_run_id, _suffixes(path)))
         return taken
 
@@ -257,21 +289,27 @@ class Outputs:
             if output is None:
                 continue
             try:
-                sound = self._model.model_validate({**output.__dict__, "dataframes": {}})
+                sound = self._model.model_validate({**output.__dict__, DATAFRAMES: {}})
                 for f in self._scalars:
                     to_column([sound.__dict__[f.name]], f)
             except ValidationError as exc:
-                self._refuse(pending, at, "; ".join(map(str, model_errors(exc))))
+                problems = model_errors(exc)
+                name = _NAME.match(problems[0].field)
+                known = name is not None and name[0] in self._model.model_fields
+                place = self._place(name[0]) if name and known else self._model.__name__
+                self._refuse(pending, at, "; ".join(map(str, problems)), place)
             except Exception as exc:  # noqa: BLE001 - the model's validators are the user's code
-                self._refuse(pending, at, f"{type(exc).__name__}: {exc}")
+                self._refuse(
+                    pending, at, f"{type(exc).__name__}: {exc}", f"{self._model.__name__}, {type(exc).__name__}"
+                )
             else:
                 pending.outputs[at] = sound
 
     @staticmethod
-    def _refuse(pending: Pending, at: int, message: str) -> None:
+    def _refuse(pending: Pending, at: int, message: str, place: str) -> None:
         row = pending.rows[at]
         pending.outputs[at] = None
-        pending.failures[row] = invalid(message)
+        pending.failures[row] = invalid(message, place)
         pending.files.pop(row, None)
         pending.uploads.pop(row, None)
         for tables in pending.frames.values():
@@ -284,9 +322,9 @@ def _suffixes(path: Path) -> str:
     return suffixes if len(suffixes.encode()) <= SUFFIX_BYTES else path.suffix[-SUFFIX_BYTES // 4 :]
 
 
-def invalid(message: str) -> Failure:
-    """The failure of an output that is not what its model says."""
-    return Failure(INVALID_OUTPUT, "InvalidOutput", cut(message, MESSAGE_LIMIT), "", "")
+def invalid(message: str, place: str) -> Failure:
+    """The failure of an output that is not what its model says; its place is the part of the output concerned."""
+    return Failure(INVALID_OUTPUT, "InvalidOutput", cut(message, MESSAGE_LIMIT), "", cut(place, MESSAGE_LIMIT))
 
 
 def _stack(tables: dict[int, pa.Table]) -> tuple[pa.Table, set[int]]:

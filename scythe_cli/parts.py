@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scythe_cli import frames
+from scythe_cli import frames, layout
 from scythe_cli.errors import KeyMissing, NotFinishedError
 from scythe_cli.layout import PartName
 from scythe_cli.outcomes import FRAMES_KEY, KIND, ROW
@@ -212,6 +212,12 @@ def encode(table: pa.Table) -> bytes:
         write_page_checksum=True,
     )
     return sink.getvalue().to_pybytes()
+
+
+def read_block(store: Store, number: int, columns: list[str]) -> pa.Table:
+    """Columns of one block's specs, read without the pool of threads that pyarrow may not outlive."""
+    data = pa.BufferReader(store.read(layout.input_block(number)))
+    return pq.ParquetFile(data).read(columns, use_threads=False)
 
 
 def _worth_a_dictionary(schema: pa.Schema) -> list[str]:

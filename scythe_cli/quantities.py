@@ -104,6 +104,13 @@ class MaxFailures:
             return failed > self.count
         return self.percent is not None and finished >= COUNT_AFTER and failed * 100 > self.percent * finished
 
+    def told(self, failed: int, finished: int) -> str:
+        """The sentence about a run that has exceeded it."""
+        what = f"{failed:,} specs" if failed != 1 else "1 spec"
+        if self.percent is not None:
+            what = f"{failed:,} of {finished:,} finished specs"
+        return f"{what} failed, more than max_failures ({self}) allows"
+
     @classmethod
     def parse(cls, value: object) -> MaxFailures:
         """From 12, "5%", "all", "none" or None. Raises ValueError."""

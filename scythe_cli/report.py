@@ -1,19 +1,22 @@
 """One report of everything that is wrong with a table.
 
-Takes problems as they are found; leaves a `TableError` that gives the first in full, by place, and then their number.
+Takes problems as they are found; leaves a `TableError` (a `ReferenceError` where it is files alone) that gives the
+first in full, by place, and then their number.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scythe_cli import layout
-from scythe_cli.errors import TableError
+from scythe_cli.errors import ReferenceError, TableError
 
 if TYPE_CHECKING:
+    from scythe_cli.rules import Problem
     from scythe_cli.sources import Source
 
+MISSING = "is missing"
 SHOWN = 20
 """Errors that a report gives in full."""
 
@@ -26,6 +29,7 @@ class Report:
         self._head: list[str] = []
         self._shown: list[tuple[str, str]] = []
         self._total = 0
+        self._files = 0
 
     @property
     def clean(self) -> bool:
@@ -38,10 +42,18 @@ class Report:
         if len(self._shown) < SHOWN:
             self._shown.append((self._source.where(row), str(problem)))
 
-    def add_column(self, message: str) -> None:
-        """A problem of the columns."""
+    def add_file(self, row: int, problem: object) -> None:
+        """A file that cannot be had, of the first row that names it; rows come in order."""
+        self._files += 1
         self._total += 1
-        self._head.append(message)
+        if self._files <= SHOWN:
+            self._shown.append((self._source.where(row), str(problem)))
+
+    def add_column(self, message: str, name: str | None = None) -> None:
+        """A problem of the columns, or of the one that is there under a name."""
+        self._total += 1
+        place = self._source.heads.get(name, self._source.label) if name is not None else self._source.label
+        self._head.append(f"{place}  {message}")
 
     def add_faults(self, rows: int | None) -> None:
         """What the source itself found to be no row."""
@@ -55,18 +67,22 @@ class Report:
 
         Raises:
             TableError: something is wrong.
+            ReferenceError: nothing but files that cannot be had.
         """
         if not self._total:
             return
         shown = sorted(self._shown, key=lambda one: _number(one[0]))
         lines = [
-            *(f"{self._source.label}  {text}" for text in self._head),
+            *self._head,
             *(f"{place}  {text}" for place, text in shown),
         ]
+        alone = self._files == self._total
+        what = "file{} cannot be read" if alone else "error{}"
+        count = f"{self._total:,} {what.format('s' * (self._total != 1))}"
         more = self._total - len(lines[:SHOWN])
-        count = f"{self._total:,} error{'s' * (self._total != 1)}"
         tail = f"... and {more:,} more, {count} in all" if more else count
-        raise TableError("\n".join([*lines[:SHOWN], f"{tail} ({self._source.counting})"]))
+        kind = ReferenceError if alone else TableError
+        raise kind("\n".join([*lines[:SHOWN], f"{tail} ({self._source.counting})"]))
 
 
 @dataclass(frozen=True)
@@ -79,6 +95,20 @@ class Twin:
 
     def __str__(self) -> str:
         return f"{layout.SORT_INDEX} = {self.index}: must be unique, and {self.source.where(self.earlier)} has it too"
+
+
+@dataclass(frozen=True)
+class Empty:
+    """A cell without a value; whether it is there at all is found out only if it is shown."""
+
+    problem: Problem
+    source: Source
+    row: int
+    column: str
+
+    def __str__(self) -> str:
+        missing = self.source.lacks(self.row, self.column)
+        return str(replace(self.problem, rule=MISSING) if missing else self.problem)
 
 
 def _number(place: str) -> int:

@@ -18,7 +18,7 @@ from pydantic.errors import PydanticUndefinedAnnotation
 
 from scythe_cli import layout, workflows
 from scythe_cli.errors import EntryPointError
-from scythe_cli.specs import ExperimentInputSpec, ExperimentOutputSpec, file_fields, is_nested
+from scythe_cli.specs import ExperimentInputSpec, ExperimentOutputSpec, file_fields, hidden_file, is_nested
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -164,13 +164,21 @@ def _check_fields(subject: _Subject, input_model: type[BaseModel], output_model:
     for name in {layout.SORT_SUBINDEX, DATAFRAMES} & set(input_model.model_fields):
         raise subject.error(f"takes a field {name!r}, which is a name of scythe's own: rename it")
     for model in (input_model, output_model):
-        files = file_fields(model)
         for name in model.model_fields:
-            if not name.isidentifier():
-                raise subject.error(f"uses a field {name!r} of {model.__name__}, which is no Python name: rename it")
-            if name in files and is_nested(model.model_fields[name].annotation):
-                rule = "holds several files: give each file a field of its own"
+            if rule := _broken_rule(model, name):
                 raise subject.error(f"uses a field {name!r} of {model.__name__}, which {rule}")
-            if name in files and not layout.is_safe_name(name):
-                rule = "names a folder and may hold only A-Z, a-z, 0-9 and _"
-                raise subject.error(f"uses a field {name!r} of {model.__name__}, which {rule}: rename it")
+
+
+def _broken_rule(model: type[BaseModel], name: str) -> str | None:
+    """What is wrong with a field, if anything."""
+    annotation = model.model_fields[name].annotation
+    if not name.isidentifier():
+        return "is no Python name: rename it"
+    if name in file_fields(model):
+        if is_nested(annotation):
+            return "holds several files: give each file a field of its own"
+        if not layout.is_safe_name(name):
+            return "names a folder and may hold only A-Z, a-z, 0-9 and _: rename it"
+    elif inside := hidden_file(annotation):
+        return f"holds a file inside, {inside}, which would not be found there: give it a field of {model.__name__}"
+    return None

@@ -6,7 +6,7 @@ finds it. Nothing here knows types of fields.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,9 @@ from pydantic import BaseModel
 from scythe_cli import files
 from scythe_cli.columns import pc
 from scythe_cli.csvfile import CsvFile
-from scythe_cli.errors import TableError, did_you_mean
+from scythe_cli.errors import ReferenceError, TableError, did_you_mean
 from scythe_cli.jsonfile import JsonFile
+from scythe_cli.specs import ADDRESS_RULE, has_foreign_scheme
 
 if TYPE_CHECKING:
     from scythe_cli.columns import Column
@@ -57,6 +58,8 @@ class Source:
         empty_is_null: whether text without a character is an empty cell.
         explicit: whether None was written by someone, and stands for itself.
         faults: once the chunks are read, places that are no rows, and why; of the first so many rows.
+        heads: where a column first stands, by name, where that is no header's business.
+        lacks: whether a row does not have a column at all, where rows are mappings.
     """
 
     label: str
@@ -68,21 +71,25 @@ class Source:
     empty_is_null: bool = False
     explicit: bool = False
     faults: Callable[[int], Iterable[tuple[str, str]]] = field(default=lambda _: ())
+    heads: Mapping[str, str] = field(default_factory=dict)
+    lacks: Callable[[int, str], bool] = field(default=lambda _row, _column: False)
 
 
-def open_source(given: Any, base: Path) -> Source:
+def open_source(given: Any, base: Path, *, place: str | None = None) -> Source:
     """Open specs, whatever they are.
 
     Args:
         given: a path or an address of a csv, parquet, feather or ndjson file; a polars, pandas or arrow table; a list
             of models or dicts.
         base: what a relative path starts from.
+        place: where the settings give the path, for messages; None where they do not.
 
     Raises:
         TableError: it does not exist, cannot be read, is empty, or is not what its name says.
+        ReferenceError: a remote file cannot be had.
     """
     if isinstance(given, str | Path):
-        return _open_file(str(given), base)
+        return _open_file(str(given), base, f"{place}  specs: " if place else "")
     if hasattr(given, "__arrow_c_stream__"):
         return _from_table(given)
     if isinstance(given, list | tuple) and not given:
@@ -96,42 +103,56 @@ def open_source(given: Any, base: Path) -> Source:
     )
 
 
-def _open_file(address: str, base: Path) -> Source:
+def _open_file(address: str, base: Path, place: str) -> Source:
+    told = f"{place}{address}"
+    if has_foreign_scheme(address):
+        raise TableError(f"{told} cannot be read: it must be {ADDRESS_RULE}")
     remote = files.is_remote(address)
-    path = files.fetch(address) if remote else base / Path(address).expanduser()
+    path = _fetched(address, place) if remote else base / Path(address).expanduser()
     name = unquote(urlsplit(address).path) if remote else path.name
     label = name.rpartition("/")[2]
     opener = _KINDS.get(Path(name).suffix.lower())
+    if path.is_dir():
+        raise TableError(f"{told} is a folder ({path.absolute()}), not a file of specs")
     if opener is None:
         raise TableError(
-            f"{address} is of a kind that scythe does not read: give .csv, .parquet (.pq), .feather (.arrow, .ipc) "
+            f"{told} is of a kind that scythe does not read: give .csv, .parquet (.pq), .feather (.arrow, .ipc) "
             "or .ndjson (.jsonl)"
         )
+    if not path.exists():
+        raise TableError(f"{told} does not exist{_nearest(path, address)}")
     try:
-        _refuse_what_is_no_file(path, address)
+        _refuse_what_is_no_table(path, told)
         source = opener(path, label)
     except OSError as exc:
-        raise TableError(f"{address} cannot be read: {exc.strerror or exc}") from exc
+        raise TableError(f"{told} cannot be read: {exc.strerror or exc}") from exc
     source.folder = None if remote else path.parent
     return source
 
 
-def _refuse_what_is_no_file(path: Path, address: str) -> None:
-    if path.is_dir():
-        raise TableError(f"{address} is a folder, not a file of specs")
-    if not path.exists():
-        folder = path.parent
-        names = [other.name for other in folder.iterdir()] if folder.is_dir() else []
-        where = "" if Path(address).is_absolute() else f" in {folder}"
-        raise TableError(f"{address} does not exist{where}.{did_you_mean(path.name, names)}")
+def _fetched(address: str, place: str) -> Path:
+    try:
+        return files.fetch(address)
+    except ReferenceError as exc:
+        raise ReferenceError(f"{place}{exc}") from exc
+
+
+def _nearest(path: Path, address: str) -> str:
+    folder = path.parent
+    names = [other.name for other in folder.iterdir()] if folder.is_dir() else []
+    where = "" if Path(address).is_absolute() else f" in {folder}"
+    return f"{where}.{did_you_mean(path.name, names)}"
+
+
+def _refuse_what_is_no_table(path: Path, told: str) -> None:
     with path.open("rb") as file:
         head = file.read(8)
     if not head:
-        raise TableError(f"{address} is empty")
+        raise TableError(f"{told} is empty")
     suffix = path.suffix.lower()
     for magic, what in _MAGIC.items():
         if head.startswith(magic) and _OWN_MAGIC.get(suffix) != magic:
-            raise TableError(f"{address} is {what}, and its name says {suffix}")
+            raise TableError(f"{told} is {what}, and its name says {suffix}")
 
 
 def _open_csv(path: Path, label: str) -> Source:
@@ -187,7 +208,16 @@ def _open_ndjson(path: Path, label: str) -> Source:
     def faults(_: int) -> Iterator[tuple[str, str]]:
         return ((f"{label}:{line}", why) for line, why in file.faults)
 
-    return Source(label, JSON_LINES, file.columns, chunks, lambda row: f"{label}:{file.line(row)}", faults=faults)
+    return Source(
+        label,
+        JSON_LINES,
+        list(file.columns),
+        chunks,
+        lambda row: f"{label}:{file.line(row)}",
+        faults=faults,
+        heads={key: f"{label}:{line}" for key, line in file.columns.items()},
+        lacks=file.lacks,
+    )
 
 
 def _from_table(table: Any) -> Source:
@@ -213,7 +243,10 @@ def _from_dicts(rows: Sequence[dict[str, Any]]) -> Source:
         for at in range(0, len(rows), CHUNK):
             yield _columns_of(rows[at : at + CHUNK], columns)
 
-    return Source("specs", ROWS, list(columns), chunks, lambda row: f"specs row {row}")
+    def lacks(row: int, column: str) -> bool:
+        return column not in rows[row]
+
+    return Source("specs", ROWS, list(columns), chunks, lambda row: f"specs row {row}", lacks=lacks)
 
 
 def _from_models(models: Sequence[BaseModel]) -> Source:

@@ -7,19 +7,33 @@ fields are files and which columns their rows are indexed by.
 from __future__ import annotations
 
 import datetime as dt
+import re
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, HttpUrl
-from pydantic_core import CoreSchema, core_schema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    HttpUrl,
+    ValidationError,
+)
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from scythe_cli import layout
+from scythe_cli.errors import did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pandas as pd
     from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
 
 
 class S3Url(str):
@@ -50,6 +64,17 @@ class S3Url(str):
         )
 
 
+ADDRESS_RULE = "a local path, s3:// or https://"
+"""What a file's address may be."""
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+def has_foreign_scheme(address: str) -> bool:
+    """Whether an address is neither a path nor anywhere that can be read: `gs://`, `ftp://`, `file://`."""
+    found = _SCHEME.match(address)
+    return found is not None and found[1] != "s3" and found[1].lower() not in {"http", "https"}
+
+
 class FileMark:
     """Marks a field's annotation as a file."""
 
@@ -60,11 +85,20 @@ def _named(path: Path) -> Path:
     return path
 
 
+def _readable(value: Any) -> Any:
+    if isinstance(value, str) and has_foreign_scheme(value):
+        raise ValueError(f"must be {ADDRESS_RULE}")
+    return value
+
+
 if TYPE_CHECKING:
     FileReference = Path
 else:
     FileReference = Annotated[
-        S3Url | HttpUrl | Annotated[Path, AfterValidator(_named)], Field(union_mode="left_to_right"), FileMark()
+        S3Url | HttpUrl | Annotated[Path, AfterValidator(_named)],
+        Field(union_mode="left_to_right"),
+        BeforeValidator(_readable),
+        FileMark(),
     ]
 """A file. In a table: a local path, an `s3://` or an `https://` address. When the function runs: a local `Path`."""
 
@@ -87,6 +121,19 @@ class ExperimentInputSpec(BaseModel):
     sort_index: int = Field(default=0, ge=0, description="The place of the spec in its table, from 0.")
     workflow_run_id: str | None = Field(default=None, description="The UUID of the spec, the same on every attempt.")
     root_workflow_run_id: str | None = Field(default=None, description="The UUID of the run.")
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, **data: Any) -> None:
+            __tracebackhide__ = True
+            try:
+                super().__init__(**data)
+            except ValidationError as exc:
+                if not any(map(_is_unknown, exc.errors(include_url=False))):
+                    raise
+                raise _with_nearest(exc, type(self)) from None
+
+        __init__.__pydantic_base_init__ = True  # adds nothing that validation without it would lack
 
     @property
     def computed_features(self) -> dict[str, Any]:
@@ -166,6 +213,31 @@ class ExperimentOutputSpec(BaseModel):
     )
 
 
+def _with_nearest(exc: ValidationError, model: type[BaseModel]) -> ValidationError:
+    """The same error, in which each argument that is no field names the nearest one."""
+    names = [info.alias or name for name, info in model.model_fields.items()]
+    lines: list[InitErrorDetails] = []
+    for error in exc.errors(include_url=False):
+        line = InitErrorDetails(type=error["type"], loc=error["loc"], input=error["input"], ctx=error.get("ctx", {}))
+        if _is_unknown(error):
+            name = str(error["loc"][0])
+            message = f"{name} is not a field of {model.__name__}.{did_you_mean(name, names)}"
+            line["type"] = PydanticCustomError("extra_forbidden", "{message}", {"message": message})
+        elif error["type"] not in _PYDANTIC:
+            line["type"] = PydanticCustomError(error["type"], "{message}", {"message": error["msg"]})
+        lines.append(line)
+    hidden = bool(model.model_config.get("hide_input_in_errors"))
+    return ValidationError.from_exception_data(exc.title, lines, hide_input=hidden)
+
+
+def _is_unknown(error: ErrorDetails) -> bool:
+    """Whether an error is about an argument that is no field of the model itself."""
+    return error["type"] == "extra_forbidden" and len(error["loc"]) == 1
+
+
+_PYDANTIC = frozenset(get_args(core_schema.ErrorType))
+"""The kinds of pydantic's own errors; others are those of the user's validators."""
+
 _KEPT = (bool, int, float, dt.date, dt.time, dt.timedelta)
 
 SPEC_FIELDS = frozenset(ExperimentInputSpec.model_fields)
@@ -216,11 +288,49 @@ def is_nested(annotation: Any) -> bool:
     return annotation is Any
 
 
+def hidden_file(annotation: Any, above: frozenset[type] = frozenset()) -> str | None:
+    """Where a model, dataclass or typed dict inside a field's type has a file, "Layer.drawing"; None where none has."""
+    for part in _parts(annotation):
+        if isinstance(part, type) and part not in above:
+            for name, (is_marked, inner) in _inner_fields(part).items():
+                if is_marked:
+                    return f"{part.__name__}.{name}"
+                if found := hidden_file(inner, above | {part}):
+                    return found
+        elif part is not annotation and (found := hidden_file(part, above)):
+            return found
+    return None
+
+
+def _inner_fields(kind: type) -> dict[str, tuple[bool, Any]]:
+    """The fields of a structured type: whether each is a file, and its type."""
+    if issubclass(kind, BaseModel):
+        return {name: (is_file(info), info.annotation) for name, info in kind.model_fields.items()}
+    if not any(hasattr(kind, mark) for mark in ("__dataclass_fields__", "__total__", "_fields")):
+        return {}
+    try:
+        hints = get_type_hints(kind, include_extras=True)
+    except (NameError, AttributeError, TypeError):  # names that pydantic found where the class was defined
+        return {}
+    return {name: (_holds_mark(inner), inner) for name, inner in hints.items()}
+
+
 def _holds_mark(annotation: Any) -> bool:
     if get_origin(annotation) is Annotated:
         _, *marks = get_args(annotation)
         return any(isinstance(mark, FileMark) for mark in marks)
-    return any(_holds_mark(arg) for arg in get_args(annotation))
+    return any(part is not annotation and _holds_mark(part) for part in _parts(annotation))
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    """A type, and what stands in its brackets or behind its alias."""
+    yield annotation
+    yield from get_args(annotation)
+    for alias in ("__value__", "__supertype__"):  # type X = ..., NewType
+        if hasattr(annotation, alias):
+            yield getattr(annotation, alias)
+    if origin := get_origin(annotation):
+        yield origin
 
 
 def plain(value: Any) -> Any:

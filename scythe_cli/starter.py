@@ -48,7 +48,7 @@ class Starter:
     """What was written.
 
     Attributes:
-        files: in the order a reader opens them.
+        files: in the order a reader opens them; then files and folders that the template's own script made.
         problem: why the template's data could not be prepared, or "".
         has_specs: whether the table has at least one row.
     """
@@ -83,7 +83,9 @@ def from_template(template: str, folder: Path) -> Starter:
         if item.is_file() and item.name.endswith((".py", ".yml", ".csv"))
     }
     written = _write(folder, texts)
-    return Starter(folder, written, _prepare(folder) if _PREPARE in texts else "")
+    before = set(folder.iterdir())
+    problem = _prepare(folder) if _PREPARE in texts else ""
+    return Starter(folder, (*written, *sorted(set(folder.iterdir()) - before)), problem)
 
 
 def from_function(target: str, folder: Path) -> Starter:
@@ -156,6 +158,7 @@ def _write(folder: Path, texts: Mapping[str, str]) -> tuple[Path, ...]:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}  is not a folder", hint="name another: scythe init DIR")
     contents = {**texts, schemas.file_name("experiment"): schemas.text("experiment")}
+    contents = {name: text for name, text in contents.items() if not _is_same_schema(folder / name, text)}
     taken = [name for name in contents if (folder / name).exists()]
     if taken:
         message = f"{folder}  already has {', '.join(taken)}; nothing was written"
@@ -168,6 +171,13 @@ def _write(folder: Path, texts: Mapping[str, str]) -> tuple[Path, ...]:
     except OSError as exc:
         raise StoreError(f"{folder}  cannot be written: {exc.strerror}") from exc
     return tuple(folder / name for name in contents)
+
+
+def _is_same_schema(path: Path, text: str) -> bool:
+    """Whether an editor's schema is there already, as it would be written."""
+    if path.name != schemas.file_name("experiment") or not path.is_file():
+        return False
+    return path.read_bytes() == text.encode()
 
 
 def _prepare(folder: Path) -> str:

@@ -27,6 +27,7 @@ _Alike: TypeAlias = tuple[str, str, str]
 
 State = Literal["running", "complete", "gathered", "cancelled", "stopped", "incomplete", "pending"]
 EXAMPLE_LOG = 2 << 10
+"""Characters of an example's log and of its traceback."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,14 @@ class FailureGroup:
     Attributes:
         kind: exception, crash, timeout, memory, invalid_output or lost.
         error_type: the exception's class, or the kind.
-        place: where in the user's code.
+        place: where in the user's code; of an invalid output, the part of it that is wrong.
         count: how many specs.
         sort_index: one of them, the lowest.
         message: its message.
         attempts: its attempts.
         inputs: its input fields.
         log: the tail of what it printed.
+        traceback: the tail of its traceback, without the message; of a process that died, the head of its stack.
     """
 
     kind: str
@@ -54,6 +56,7 @@ class FailureGroup:
     attempts: int
     inputs: dict[str, Any]
     log: str
+    traceback: str
 
 
 @dataclass(frozen=True)
@@ -247,7 +250,7 @@ def _grouped(store: Store, part: PartName, rows: list[int] | None) -> dict[_Alik
     table = table.filter(pc.is_valid(table.column(KIND)))
     if rows is not None:
         table = table.filter(pc.is_in(table.column(ROW), value_set=pa.array(rows, pa.int64())))
-    counted = table.group_by([KIND, ERROR_TYPE, PLACE]).aggregate([(ROW, "count"), (ROW, "min")])
+    counted = table.group_by([KIND, ERROR_TYPE, PLACE], use_threads=False).aggregate([(ROW, "count"), (ROW, "min")])
     return {
         (one[KIND], one[ERROR_TYPE], one[PLACE] or ""): _Group(one[f"{ROW}_count"], one[f"{ROW}_min"], part)
         for one in counted.to_pylist()
@@ -257,16 +260,15 @@ def _grouped(store: Store, part: PartName, rows: list[int] | None) -> dict[_Alik
 def _example(run: Run, alike: _Alike, group: _Group) -> FailureGroup:
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    from scythe_cli.outcomes import ATTEMPTS, LOG, MESSAGE, ROW
-    from scythe_cli.parts import read_part
+    from scythe_cli.outcomes import ATTEMPTS, LOG, MESSAGE, ROW, TRACEBACK
+    from scythe_cli.parts import read_block, read_part
 
-    table = read_part(run.store, group.part.key, [ROW, layout.SORT_INDEX, MESSAGE, ATTEMPTS, LOG])
+    table = read_part(run.store, group.part.key, [ROW, layout.SORT_INDEX, MESSAGE, TRACEBACK, ATTEMPTS, LOG])
     row = table.filter(pc.equal(table.column(ROW), pa.scalar(group.row))).to_pylist()[0]
     block = layout.block_of(group.row)
     fields = [name for name in run.manifest.index if name not in layout.INDEX_HEAD]
-    specs = pq.read_table(pa.BufferReader(run.store.read(layout.input_block(block))), columns=fields)
+    specs = read_block(run.store, block, fields)
     inputs = specs.slice(group.row - block * layout.BLOCK, 1).to_pylist()
     kind, error_type, place = alike
     return FailureGroup(
@@ -279,4 +281,14 @@ def _example(run: Run, alike: _Alike, group: _Group) -> FailureGroup:
         attempts=row[ATTEMPTS],
         inputs=inputs[0] if inputs else {},
         log=(row[LOG] or "")[-EXAMPLE_LOG:],
+        traceback=_telling(row[TRACEBACK] or "", f"{error_type}: {row[MESSAGE]}"),
     )
+
+
+def _telling(traceback: str, message: str) -> str:
+    """The part of a traceback where the last call stands: its end without the message, or the head of a dump."""
+    from scythe_cli.outcomes import CALLS_BEGIN_LAST
+
+    if CALLS_BEGIN_LAST in traceback:
+        return traceback[:EXAMPLE_LOG]
+    return traceback.rstrip().removesuffix(message.rstrip())[-EXAMPLE_LOG:].rstrip()

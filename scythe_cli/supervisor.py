@@ -368,9 +368,9 @@ class Supervisor:
                     where = f" in {place}" if place else ""
                     detail = f"the first {run.done} specs all failed alike: {error_type} ({kind}){where}"
                     self._past_saving(run, block, "canary", detail)
-        if run.max_failures.exceeded(run.failed + run.failed_before, run.done + run.done_before, run.total):
-            detail = f"{run.failed + run.failed_before} specs failed, more than max_failures allows"
-            self._past_saving(run, block, "max_failures", detail)
+        all_failed, finished = run.failed + run.failed_before, run.done + run.done_before
+        if run.max_failures.exceeded(all_failed, finished, run.total):
+            self._past_saving(run, block, "max_failures", run.max_failures.told(all_failed, finished))
 
     def _past_saving(self, run: RunWork, block: int, reason: str, detail: str) -> None:
         """Stop; or, for a leaf, let whoever follows the whole run see at once what there is."""

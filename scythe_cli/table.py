@@ -7,6 +7,8 @@ pydantic makes of each row, sorted by `sort_index`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +16,15 @@ import polars as pl
 import pyarrow as pa
 from pydantic import BaseModel
 
-from scythe_cli import layout
+from scythe_cli import files, layout
+from scythe_cli.addresses import Addresses, absolute
 from scythe_cli.anatomy import anatomy
-from scythe_cli.cells import Cells, Settled
+from scythe_cli.cells import EMPTY, Cells, Settled
 from scythe_cli.columns import pc
 from scythe_cli.errors import TableError
-from scythe_cli.files import is_remote
 from scythe_cli.header import match_columns
 from scythe_cli.hooked import by_model, by_row
-from scythe_cli.report import Report, Twin
+from scythe_cli.report import Empty, Report, Twin
 from scythe_cli.rows import GIVEN
 from scythe_cli.schema import arrow_schema, to_plain
 from scythe_cli.sources import Source, open_source
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scythe_cli.columns import Column
+    from scythe_cli.rules import Problem
     from scythe_cli.sources import Chunk
 
 _EXTRA = {b"scythe": b"extra"}
@@ -67,25 +70,50 @@ class SpecTable:
     @property
     def index(self) -> tuple[str, ...]:
         """The index columns: ids, fields that can be index levels, and extra columns that can; no computed features."""
-        extra = [f.name for f in self.table.schema if f.metadata == _EXTRA and not pa.types.is_nested(f.type)]
-        return (*index_columns(self.model), *extra)
+        return (*index_columns(self.model), *self.extra)
+
+    @property
+    def extra(self) -> tuple[str, ...]:
+        """The index columns that the model takes beside its fields."""
+        return tuple(f.name for f in self.table.schema if f.metadata == _EXTRA and not pa.types.is_nested(f.type))
 
     def let_go(self) -> None:
         """Forget the rows, which are in the store now: a run's memory is not to grow with its specs."""
         self.table = self.table.schema.empty_table()
+        self.__dict__.pop("references", None)
         pa.default_memory_pool().release_unused()
 
     def where(self, row: int) -> str:
         """The place of a row of `table` in what the user gave, "specs.csv:12"."""
         return self._source.where(row if self._order is None else self._order[row].as_py())
 
-    def rows_of(self, field: str, address: str) -> list[int]:
-        """The rows whose file field holds an address."""
-        column: Column = self.table[field]
-        if pa.types.is_list(column.type):
-            return [row for row, cell in enumerate(column.to_pylist()) if cell and address in cell]
-        found: list[int] = pc.indices_nonzero(pc.equal(column, address)).to_pylist()
+    @cached_property
+    def references(self) -> dict[str, list[str]]:
+        """By file field, the addresses in the table, each once, in order; local ones are absolute paths."""
+        found = {}
+        for name in file_fields(self.model):
+            column: Column = self.table[name].combine_chunks()
+            if pa.types.is_list(column.type):
+                column = column.flatten()
+            found[name] = [address for address in pc.unique(column).to_pylist() if address is not None]
         return found
+
+    def check_files(self) -> None:
+        """Look whether the files are there that the table names.
+
+        Raises:
+            ReferenceError: some are not, all in one report.
+        """
+        found = files.probe(chain.from_iterable(self.references.values()))
+        if not any(isinstance(one, files.Problem) for one in found.values()):
+            return
+        named = Addresses([Path()])
+        for name in file_fields(self.model):
+            column: Column = self.table[name].combine_chunks()
+            named.add(name, column if self._order is None else column.take(pc.array_sort_indices(self._order)))
+        report = Report(self._source)
+        named.check(report, found)
+        report.finish()
 
 
 def read_specs(
@@ -95,6 +123,8 @@ def read_specs(
     base: Path | None = None,
     limit: int | None = None,
     renumber: bool = False,
+    place: str | None = None,
+    check_files: bool = False,
 ) -> SpecTable:
     """Read and check specs.
 
@@ -105,50 +135,54 @@ def read_specs(
         base: the experiment file's folder; relative paths start from the specs file's folder, else from this.
         limit: take the first so many specs.
         renumber: number the specs by their place, whatever `sort_index` they bring.
+        place: where the settings give the source, for messages.
+        check_files: look too whether the files are there that the rows name.
 
     Raises:
         TableError: everything that is wrong, in one report.
-        ReferenceError: a remote specs file cannot be had.
+        ReferenceError: a remote specs file cannot be had, or nothing is wrong but files that the rows name.
     """
     folder = (base or Path()).absolute()
     _refuse_other_models(source, model)
-    opened = open_source(source, folder)
+    opened = open_source(source, folder, place=place)
     report = Report(opened)
     names = match_columns(opened, model, report)
     if renumber:
         names = {found: name for found, name in names.items() if name != layout.SORT_INDEX}
-    reading = _Reading(opened, model, names, report)
+    folders = [folder for folder in (opened.folder, folder) if folder is not None]
+    reading = _Reading(opened, model, names, report, Addresses(folders))
     for chunk, n in _limited(opened.chunks(), limit):
         reading.add(chunk, n)
     report.add_faults(reading.n_rows if limit is not None else None)
     order = reading.order()
-    report.finish()
+    reading.finish(check_files=check_files)
     if reading.n_rows == 0:
         raise TableError(f"{opened.label} has no specs; give at least one row")
     table = reading.table()
     if order is not None:
         table = table.take(order)
-    table = _addressed(table, model, [folder for folder in (opened.folder, folder) if folder is not None])
+    table = _addressed(table, model, folders)
     pa.default_memory_pool().release_unused()
-    return SpecTable(table, model, opened.label, opened, order)
-
-
-def references(specs: SpecTable) -> dict[str, list[str]]:
-    """By file field, the addresses that the table holds, each once, in order; local ones are absolute paths."""
-    found = {}
-    for name in file_fields(specs.model):
-        column: Column = specs.table[name].combine_chunks()
-        if pa.types.is_list(column.type):
-            column = column.flatten()
-        found[name] = [address for address in pc.unique(column).to_pylist() if address is not None]
-    return found
+    specs = SpecTable(table, model, opened.label, opened, order)
+    if check_files:
+        specs.check_files()
+    return specs
 
 
 class _Reading:
-    """Gathers settled chunks."""
+    """Gathers settled chunks; from the first error on, of each of them only which files it names."""
 
-    def __init__(self, source: Source, model: type[ExperimentInputSpec], names: dict[str, str], report: Report) -> None:
+    def __init__(
+        self,
+        source: Source,
+        model: type[ExperimentInputSpec],
+        names: dict[str, str],
+        report: Report,
+        named: Addresses,
+    ) -> None:
         self.n_rows = 0
+        self._files = named
+        self._file_fields = file_fields(model)
         self._source = source
         self._names = names
         self._report = report
@@ -171,14 +205,36 @@ class _Reading:
         settled = self._settle(known, n)
         for row, problem in sorted(settled.problems, key=lambda one: one[0]):
             if problem.field not in self._missing:
-                self._report.add(first + row, problem)
+                self._report.add(first + row, self._worded(first + row, problem))
         if layout.SORT_INDEX in settled.columns:
             self._indexes.append(settled.columns.pop(layout.SORT_INDEX))
         extra = {name: cells for name, cells in known.items() if name not in self._parts and name != layout.SORT_INDEX}
-        if self._report.clean:
-            self._pieces.append({**settled.columns, **{name: _as_column(cells) for name, cells in extra.items()}})
-        else:
-            self._pieces.clear()
+        self._pieces.append({**settled.columns, **{name: _as_column(cells) for name, cells in extra.items()}})
+        if not self._report.clean:
+            self._keep_files()
+
+    def finish(self, *, check_files: bool) -> None:
+        """Raise what was found, with the files that rows name in vain."""
+        if check_files and not self._report.clean:
+            self._keep_files()
+            self._files.check(self._report)
+        self._report.finish()
+
+    def _keep_files(self) -> None:
+        """Of the rows that are there, only the files they name: the table will not be made."""
+        first = self.n_rows - sum(len(next(iter(piece.values()))) for piece in self._pieces if piece)
+        for piece in self._pieces:
+            for name in self._file_fields:
+                if name in piece:
+                    self._files.add(name, piece[name], first)
+            first += len(next(iter(piece.values()))) if piece else 0
+        self._pieces.clear()
+
+    def _worded(self, row: int, problem: Problem) -> Problem | Empty:
+        if problem.rule != EMPTY:
+            return problem
+        found = {name: column for column, name in self._names.items()}
+        return Empty(problem, self._source, row, found.get(problem.field, problem.field))
 
     def _settle(self, chunk: Chunk, n: int) -> Settled:
         if not self._hooked:
@@ -272,20 +328,11 @@ def _addressed(table: pa.Table, model: type[ExperimentInputSpec], folders: list[
         place = table.column_names.index(name)
         column: Column = table[name].combine_chunks()
         if pa.types.is_list(column.type):
-            cells = [None if cell is None else [_absolute(one, folders) for one in cell] for cell in column.to_pylist()]
+            cells = [None if cell is None else [absolute(one, folders) for one in cell] for cell in column.to_pylist()]
             found: Column = pa.array(cells, column.type)
         else:
             coded = column.dictionary_encode()
-            known = [_absolute(address, folders) for address in coded.dictionary.to_pylist()]
+            known = [absolute(address, folders) for address in coded.dictionary.to_pylist()]
             found = pa.array(known, pa.string()).take(coded.indices)
         table = table.set_column(place, table.schema.field(name), found)
     return table
-
-
-def _absolute(address: str, folders: list[Path]) -> str:
-    """A local path made absolute: from the first folder where it exists, else from the first."""
-    if is_remote(address):
-        return address
-    path = Path(address).expanduser()
-    tried = [folder / path for folder in folders]
-    return str(next((one for one in tried if one.exists()), tried[0]).absolute())

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from scythe_cli.cli.options import Json, Storage, find_run, put_json, put_tables
+from scythe_cli.cli.options import Json, Storage, find_run, hints_from_here, put_json, put_tables
 
 
 def download(
@@ -34,7 +34,7 @@ def download(
     from scythe_cli.download import download as fetch
 
     found = find_run(run, storage)
-    with Terminal() as terminal:
+    with Terminal() as terminal, hints_from_here(found):
         report = fetch(
             found.store,
             dest or Path(f"{found.name}-{found.version}"),

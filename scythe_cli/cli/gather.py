@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from scythe_cli.cli.options import Json, RunName, Storage, again, find_run, put_json, put_next, put_tables
+from scythe_cli.cli.options import (
+    Json,
+    RunName,
+    Storage,
+    again,
+    find_run,
+    hints_from_here,
+    put_json,
+    put_next,
+    put_tables,
+)
 
 
 def gather(
@@ -21,7 +31,7 @@ def gather(
     from scythe_cli.gather import gather as build
 
     found = find_run(run, storage)
-    with Terminal() as terminal:
+    with Terminal() as terminal, hints_from_here(found):
         report = build(found, partial=partial, listener=terminal)
     if as_json:
         put_json(report)

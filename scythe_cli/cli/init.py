@@ -43,7 +43,7 @@ def init(
         else:
             made = starter.from_template(template or "minimal", folder)
     for file in made.files:
-        typer.echo(f"wrote {file}")
+        typer.echo(f"wrote {file}{'/' if file.is_dir() else ''}")
     if made.problem:
         typer.echo(made.problem, err=True)
     typer.echo(f"next: {_next(made)}", err=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from contextlib import AbstractContextManager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,7 @@ from scythe_cli.cli.words import cut, plain, shown
 from scythe_cli.errors import NotFoundError, ScytheError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import TextIO
 
     from scythe_cli.run import Run
@@ -93,6 +93,18 @@ def again(command: str | Sequence[str], run: Run, *flags: str, latest: bool = Fa
     return shlex.join(["scythe", *words, run.name if short else run.id, *flags, *storage_flag(run)])
 
 
+@contextmanager
+def hints_from_here(run: Run) -> Iterator[None]:
+    """The core's hints call a run by its id or its address; from this folder an id may need `--storage`."""
+    try:
+        yield
+    except ScytheError as exc:
+        if exc.hint:
+            name = shlex.join([run.id, *storage_flag(run)])
+            exc.hint = exc.hint.replace(run.store.address, run.id).replace(run.id, name)
+        raise
+
+
 def _root(run: Run) -> str:
     return run.store.address.removesuffix(f"/{run.id}")
 
@@ -133,11 +145,14 @@ def put_tables(tables: Mapping[str, str | Path], rows: Mapping[str, int] | None 
 
 def failure_line(group: FailureGroup) -> str:
     """`3x ValueError: too hot in simulate (model.py:48), spec 17`."""
+    from scythe_cli.outcomes import INVALID_OUTPUT
+
     message = cut(plain(group.message), MESSAGE_WIDTH)
     what = (
         message if group.kind == group.error_type else f"{group.error_type}: {message}" if message else group.error_type
     )
-    where = f" in {group.place}" if group.place else ""
+    told = group.kind == INVALID_OUTPUT and not group.place.endswith(")")  # the message names the part of the output
+    where = f" in {group.place}" if group.place and not told else ""
     return f"{group.count:,}x {what}{where}, spec {group.sort_index}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import shutil
 import sys
 import time
@@ -24,7 +25,7 @@ from scythe_cli.cli.options import (
     put_next,
     put_tables,
 )
-from scythe_cli.cli.words import counted, duration, plain, rate, shown
+from scythe_cli.cli.words import counted, duration, plain, rate, shortened, shown
 from scythe_cli.errors import Interrupted, ScytheError
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ WATCH_SECONDS = 2.0
 WATCH_WINDOW = 150.0
 """Seconds over which the rate is taken: outcomes reach the store in bunches, every `run.flush` seconds."""
 LOG_LINES = 8
+TRACE_LINES = 6
+LINE_WIDTH = 160
+_YAML = (".yml", ".yaml")
 
 
 def status(
@@ -63,8 +67,9 @@ def status(
     _show(now)
     if now.active is not None:
         _show_active(now.active)
+    alone = _alone(found, run) if now.failures else ""
     for group in now.failures:
-        _show_group(group, _alone(found, run))
+        _show_group(group, alone)
     _next(found, now, errors=errors)
 
 
@@ -160,16 +165,24 @@ def _show(now: RunStatus) -> None:
 
 def _alone(run: Run, text: str | None) -> str:
     """The command that runs one spec of a run in this terminal, but for which."""
+    from scythe_cli.config import DEFAULT_FILE
+
+    here = sorted(path for path in Path().iterdir() if path.suffix in _YAML)
+    files = [Path(text)] if text and text.endswith(_YAML) else [Path(DEFAULT_FILE), *here]
+    file = next((file for file in files if _is_about(file, run)), None)
+    if file is None:
+        return "in the experiment's folder: scythe allocate"
+    return "scythe allocate" if is_here(file) else shlex.join(["scythe", "allocate", shown(file)])
+
+
+def _is_about(file: Path, run: Run) -> bool:
+    """Whether an experiment file names the function of a run."""
     from scythe_cli import config
 
     try:
-        file = Path(text) if text and text.endswith((".yml", ".yaml")) else Path(config.DEFAULT_FILE)
-        known = config.load(file).file.experiment == run.manifest.entry_point
-    except ScytheError:
-        known = False
-    if not known:
-        return "in the experiment's folder: scythe allocate"
-    return "scythe allocate" if is_here(file) else f"scythe allocate {shown(file)}"
+        return config.load(file).file.experiment == run.manifest.entry_point
+    except ScytheError:  # other files may have the suffix too
+        return False
 
 
 def _show_group(group: FailureGroup, alone: str) -> None:
@@ -178,6 +191,7 @@ def _show_group(group: FailureGroup, alone: str) -> None:
         "kind": [f"{group.kind}, {counted(group.attempts, 'attempt')}"],
         "inputs": [plain(inputs)] if inputs else [],
         "message": plain(group.message).strip().splitlines()[1 : 1 + LOG_LINES],
+        "trace": _last_calls(group),
         "log": plain(group.log).rstrip().splitlines()[-LOG_LINES:],
         "alone": [f"{alone} --only {group.sort_index} --inline"],
     }
@@ -185,18 +199,25 @@ def _show_group(group: FailureGroup, alone: str) -> None:
     typer.echo(failure_line(group))
     for name, told in lines.items():
         for at, line in enumerate(told):
-            typer.echo(f"  {'' if at else name:<7}  {line}")
+            typer.echo(f"  {'' if at else name:<7}  {line if name == 'alone' else shortened(line, LINE_WIDTH)}")
+
+
+def _last_calls(group: FailureGroup) -> list[str]:
+    """The calls that were made last, without the marks under their code."""
+    from scythe_cli.outcomes import CALLS_BEGIN_LAST
+
+    lines = [line[2:] for line in plain(group.traceback).splitlines() if line.startswith("  ") and line.strip(" ^~")]
+    return lines[:TRACE_LINES] if CALLS_BEGIN_LAST in group.traceback else lines[-TRACE_LINES:]
 
 
 def _next(run: Run, now: RunStatus, *, errors: bool) -> None:
-    if now.failed and not errors and now.state != "running":
-        command = again("status", run, "--errors")
-    elif now.state == "complete":
-        command = again("gather", run)
-    elif now.state == "gathered":
-        command = again("download", run)
-    elif now.state == "running":
-        command = again("status", run, "--watch")
+    resume = again("allocate --resume", run)
+    after = {"complete": again("gather", run), "gathered": again("download", run)}.get(now.state)
+    if now.state == "running":
+        put_next(again("status", run, "--watch"))
+    elif now.failed and not errors:
+        put_next(again("status", run, "--errors"))
+    elif after is None:
+        put_next(resume)
     else:
-        command = again("allocate --resume", run)
-    put_next(command)
+        put_next(*[resume] * bool(now.failed), after)

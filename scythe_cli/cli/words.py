@@ -69,5 +69,9 @@ def plain(text: str) -> str:
 
 def cut(text: str, limit: int) -> str:
     """The first line, no longer than `limit` characters."""
-    line = text.strip().partition("\n")[0].rstrip()
+    return shortened(text.strip().partition("\n")[0].rstrip(), limit)
+
+
+def shortened(line: str, limit: int) -> str:
+    """A line, no longer than `limit` characters."""
     return line if len(line) <= limit else line[: limit - 3].rstrip() + "..."

@@ -123,9 +123,9 @@ class _Root:
         plan = self.plan
         if f"cancel-{plan.generation}" in look.marks:
             return "cancelled", await asyncio.to_thread(_cancelled, plan)
-        failed = look.failed + plan.failed
-        if plan.file.run.max_failures.exceeded(failed, look.done + plan.done, plan.run.total):
-            return "max_failures", f"{failed} specs failed, more than max_failures allows"
+        limit, failed, finished = plan.file.run.max_failures, look.failed + plan.failed, look.done + plan.done
+        if limit.exceeded(failed, finished, plan.run.total):
+            return "max_failures", limit.told(failed, finished)
         if self.canary and look.done >= 20:
             self.canary = False
             if why := await asyncio.to_thread(self.progress.canary, look):

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from scythe_cli import layout, processes
 from scythe_cli.outcomes import LOST, Failure, Outcome, failed_table
-from scythe_cli.parts import PartWriter
+from scythe_cli.parts import PartWriter, read_block
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +27,7 @@ def write_lost(plan: Plan, ranges: Iterable[Range], *, attempts: int, why: str) 
     failure = Failure(LOST, LOST, why, "", plan.run.manifest.place)
     for one in ranges:
         block = layout.block_of(one.first)
-        specs = pq.read_table(pa.BufferReader(store.read(layout.input_block(block))), columns=[layout.SORT_INDEX])
+        specs = read_block(store, block, [layout.SORT_INDEX])
         indexes = specs.column(0).slice(one.first - block * layout.BLOCK, len(one)).to_numpy()
         outcomes = [
             Outcome(row, int(index), failure, attempts, time.time(), 0.0, processes.host(), "")

@@ -65,7 +65,26 @@ CASES = {
     ),
     "an import that fails": Bad(["No module named 'nowhere'", "doubles.py"], module="import nowhere\n"),
     "a syntax error": Bad(["doubles.py", "line 1", "SyntaxError"], module="def double(:\n"),
-    "no specs file": Bad(["specs.csv", "does not exist"], specs=None),
+    "no specs file": Bad(["experiment.yml:2  specs: specs.csv does not exist in {folder}"], specs=None),
+    "no specs file in a flag": Bad(
+        ["--set specs=spec.csv  specs: {folder}/spec.csv does not exist. Did you mean 'specs.csv'?"],
+        flags=["--set", "specs=spec.csv"],
+    ),
+    "a scheme that is not read": Bad(
+        ["experiment.yml:2  specs: gs://a/b.csv cannot be read: it must be a local path, s3:// or https://"],
+        file=FILE.replace("specs.csv", "gs://a/b.csv"),
+    ),
+    "a folder for specs": Bad(
+        ["experiment.yml:2  specs: . is a folder ({folder})"], file=FILE.replace("specs.csv", ".")
+    ),
+    "the code for the file": Bad(
+        ["doubles.py  is no YAML. FILE is the experiment file (experiment.yml); ", "`experiment: doubles.py:function`"],
+        flags=["doubles.py"],
+    ),
+    "the table for the file": Bad(
+        ["specs.csv  is no YAML. FILE is the experiment file (experiment.yml); ", "`specs: specs.csv`"],
+        flags=["specs.csv"],
+    ),
     "an empty specs file": Bad(["specs.csv", "empty"], specs=""),
     "specs without rows": Bad(["specs.csv has no specs; give at least one row"], specs="x\n"),
     "an unknown suffix": Bad(
@@ -91,9 +110,25 @@ CASES = {
         ["specs.csv:2", "specs.csv:21", "30 "], specs="x\n" + "".join(f"{-n}\n" for n in range(1, 31))
     ),
     "a file that is missing": Bad(
-        ["specs.csv:3", "epw", "nowhere.epw", "does not exist", "1 file cannot be read"],
+        ["specs.csv:3", "epw", "nowhere.epw", "does not exist", "1 file cannot be read (rows are lines of the file"],
         module=WITH_FILE,
         specs="epw\nhere.epw\nnowhere.epw\n",
+    ),
+    "a column beside the fields that is called as an output": Bad(
+        ["specs.csv  column 'note' is called as a field of the output Out: rename one of them"],
+        module=MODULE.replace("class In(ExperimentInputSpec)", 'class In(ExperimentInputSpec, extra="allow")'),
+        specs="x,note\n1,a\n",
+    ),
+    "a column beside the fields with a name of ours": Bad(
+        ["specs.csv  column 'sort_subindex' has a name of scythe's own: rename it"],
+        module=MODULE.replace("class In(ExperimentInputSpec)", 'class In(ExperimentInputSpec, extra="allow")'),
+        specs="x,sort_subindex\n1,2\n",
+    ),
+    "a computed feature that is called as an output": Bad(
+        ["computed_features gives 'double', which is a field of the output Out: choose another name"],
+        module=MODULE.replace(
+            "class Out(", "    @property\n    def computed_features(self):\n        return {'double': 1}\n\nclass Out("
+        ),
     ),
     "the parquet is cut": Bad(["specs.pq", "parquet"], file=FILE.replace("specs.csv", "specs.pq")),
 }

@@ -82,6 +82,7 @@ def test_the_energy_template_prepares_its_weather(tmp_path: Path) -> None:
         files = {row["weather_file"] for row in csv.DictReader(table)}
     assert files
     assert all((tmp_path / file).is_file() for file in files)
+    assert done.stdout.endswith("wrote experiment.schema.json\nwrote weather/\n")
 
 
 def test_a_template_that_cannot_be_prepared_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,6 +103,17 @@ def test_it_overwrites_nothing(tmp_path: Path, arguments: list[str]) -> None:
     )
     assert names(tmp_path) == ["exp.py", "specs.csv"]
     assert (tmp_path / "specs.csv").read_text() == "mine\n"
+
+
+def test_the_same_schema_is_no_obstacle(tmp_path: Path) -> None:
+    schema = tmp_path / "experiment.schema.json"
+    schema.write_text(schemas.text("experiment"))
+    done = scythe("init", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "wrote epidemic.py\nwrote experiment.yml\nwrote specs.csv\n")
+    schema.write_text("mine")
+    (tmp_path / "inner").mkdir()
+    shutil.copy(schema, tmp_path / "inner")
+    assert "inner  already has experiment.schema.json" in scythe("init", "inner", cwd=tmp_path).stderr
 
 
 def test_from_a_function_it_writes_what_allocate_needs(tmp_path: Path) -> None:

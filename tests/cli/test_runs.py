@@ -114,12 +114,15 @@ def test_the_errors_of_one(home: Path, ids: list[str]) -> None:
         "  kind     exception, 1 attempt",
         "  inputs   x=2.0, how='badly'",
         "  message  neither now nor later",
+        f'  trace    File "{home}/doubles.py", line 23, in double',
+        """             raise ValueError(f"cannot double {input_spec.x}\\nneither now nor later")""",
         "  log      doubling 2.0",
         "  alone    scythe allocate --only 1 --inline",
     ]
-    assert done.err == f"next: scythe download {ids[0]}\n"
+    assert done.err == f"next: scythe allocate --resume {ids[0]}   or: scythe download {ids[0]}\n"
     (group,) = scythe("status", "--errors", "--json", cwd=home).json("status")["failures"]
     assert (group["count"], group["sort_index"], group["inputs"]) == (1, 1, {"x": 2.0, "how": "badly"})
+    assert group["traceback"].endswith('neither now nor later")')
     alone = scythe("allocate", "--only", "1", "--inline", cwd=home)
     assert (alone.code, alone.err.splitlines()[-2:]) == (
         1,
@@ -132,6 +135,10 @@ def test_the_command_that_runs_one_spec_fits_the_folder(home: Path, tmp_path: Pa
     assert f"  alone    scythe allocate {home}/experiment.yml --only 1 --inline\n" in done.out
     done = scythe("status", "doubles", "--errors", "--storage", home / "scythe-runs", cwd=tmp_path)
     assert "  alone    in the experiment's folder: scythe allocate --only 1 --inline\n" in done.out
+    (tmp_path / "a.yml").write_text("no: experiment")
+    (tmp_path / "my own.yaml").write_text(FILE)
+    done = scythe("status", "doubles", "--errors", "--storage", home / "scythe-runs", cwd=tmp_path)
+    assert "  alone    scythe allocate 'my own.yaml' --only 1 --inline\n" in done.out
 
 
 def test_the_latest_runs(home: Path, ids: list[str]) -> None:
@@ -222,6 +229,9 @@ def cut(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, dict[str, 
     ended["status"] = scythe("status", "doubles", cwd=folder)
     ended["gather"] = scythe("gather", cwd=folder)
     ended["download"] = scythe("download", cwd=folder)
+    (elsewhere := folder / "elsewhere").mkdir()
+    for command in ("gather", "download"):
+        ended[f"{command} from elsewhere"] = scythe(command, "doubles", "--storage", "../scythe-runs", cwd=elsewhere)
     ended["partial"] = scythe("gather", "--partial", cwd=folder)
     ended["resume"] = scythe("allocate", "--resume", "doubles", cwd=folder)
     (run,) = runs(folder)
@@ -253,10 +263,15 @@ def test_a_cancelled_run(cut: tuple[Path, str, dict[str, Done]]) -> None:
 
 
 def test_an_incomplete_run(cut: tuple[Path, str, dict[str, Done]]) -> None:
-    _, run, ended = cut
+    folder, run, ended = cut
     assert (ended["gather"].code, ended["gather"].out) == (5, "")
     assert ended["gather"].err.startswith(f"error: {run}: 2 of 3 specs have no outcome yet\nhint: scythe allocate --r")
     assert (ended["download"].code, ended["download"].out) == (5, "")
+    assert ended["download"].err.endswith(f"hint: scythe gather {run}\n")
+    there = f"{run} --storage {folder}/scythe-runs"
+    partial = f"{there}   or, for what there is:   scythe gather {there} --partial"
+    assert ended["gather from elsewhere"].err.endswith(f"\nhint: scythe allocate --resume {partial}\n")
+    assert ended["download from elsewhere"].err.endswith(f"\nhint: scythe gather {there}\n")
     assert ended["partial"].out.startswith(f"{run}   1 succeeded, 0 failed, 2 missing: the tables are partial\n")
     assert ended["partial"].err == f"next: scythe allocate --resume {run}\n"
     assert (ended["resume"].code, ended["resume"].err.splitlines()[-1]) == (5, "hint: add --yes to go on with it")
@@ -278,6 +293,26 @@ def test_a_log_that_paints_the_terminal_is_told_plainly(tmp_path: Path) -> None:
     done = scythe("allocate", cwd=folder)
     assert "1x ValueError: gone in double (doubles.py:23), spec 0\n" in done.out
     assert "  log      red :bug: [bold]\n" in scythe("status", "doubles", "--errors", cwd=folder).out
+
+
+def test_a_message_and_a_stack_without_end_are_told_in_some_lines(tmp_path: Path) -> None:
+    module = MODULE.replace(
+        'f"cannot double {input_spec.x}\\nneither now nor later"',
+        r'"\n".join(["m" * 3000] * 99)',
+    )
+    module = module.replace("class In(", "def deep(n):\n    return 1 / 0 if n == 0 else deep(n - 1)\n\nclass In(")
+    module = module.replace("while input_spec.how", "deep(200) if input_spec.x == 3 else 0\n    while input_spec.how")
+    folder = project(tmp_path, "x,how\n1,badly\n3,well\n", module=module)
+    assert scythe("allocate", cwd=folder).code == 1
+    lines = scythe("status", "doubles", "--errors", cwd=folder).out.splitlines()
+    assert max(map(len, lines)) < 200
+    assert len(lines) < 45
+    deepest = lines.index("1x ZeroDivisionError: division by zero in deep (doubles.py:10), spec 1")
+    shown = [line[11:] for line in lines[deepest + 1 :] if line.startswith(("  trace  ", "           "))]
+    assert len(shown) == 6
+    assert shown[-1].strip().startswith("[Previous line repeated ")
+    groups = scythe("status", "doubles", "--errors", "--json", cwd=folder).json("status")["failures"]
+    assert {len(group["traceback"]) <= 2048 for group in groups} == {True}
 
 
 def test_a_reader_that_leaves(home: Path) -> None:

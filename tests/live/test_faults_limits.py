@@ -80,6 +80,7 @@ def test_max_failures_stops_the_run(tmp_path: Path, limit: Any, most: int) -> No
     ended = faults.drive(faults.first(run))
     assert ended is not None
     assert ended.reason == "max_failures"
+    assert ended.detail.endswith(f"specs failed, more than max_failures ({limit}) allows")
     tables = faults.tables(run, partial=True)
     assert (3 if limit == 3 else 4) < len(tables.bad) <= most
     assert len(tables.good) + len(tables.bad) < 200

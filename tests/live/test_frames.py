@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scythe_cli import BaseExperiment, experiment
+from scythe_cli import BaseExperiment, ExperimentInputSpec, ExperimentOutputSpec, experiment
+from scythe_cli.outputs import Outputs, Pending
 
 MODULE = """
 import datetime as dt
@@ -252,3 +253,21 @@ def test_what_is_no_frame_fails_its_spec(run: Gathered, case: str, said: str) ->
 
 def test_nothing_else_failed(run: Gathered) -> None:
     assert {case for case in run.errors if not case.startswith("bad_")} == {"clash1", "huge1"}
+
+
+class Loose(ExperimentInputSpec, extra="allow"):
+    x: int
+
+
+@pytest.mark.parametrize(("colour", "failure"), [("red", None), ("blue", "column 'colour' is called as an index col")])
+def test_a_column_beside_the_fields_is_an_index_column_too(tmp_path: Path, colour: str, failure: str | None) -> None:
+    spec = Loose.model_validate({"x": 1, "colour": "red", "tags": [1]})
+    output = ExperimentOutputSpec(dataframes={"t": pl.DataFrame({"v": [1], "colour": [colour], "tags": ["own"]})})
+    outputs, pending = Outputs(ExperimentOutputSpec, Loose, worker="", outbox="", root=""), Pending()
+    found = outputs.accept(pending, 0, spec, output, tmp_path)
+    if failure is None:
+        assert found is None
+        assert pending.frames["t"][0].column_names == ["v", "tags"]
+    else:
+        assert found is not None
+        assert failure in found.message

@@ -111,6 +111,7 @@ class Made:
     scalars: dict[str, dict[str, Any]]
     files: dict[str, dict[str, Any]]
     errors: dict[str, dict[str, Any]]
+    groups: dict[str, int]
 
     def file(self, case: str, field: str = "table") -> Path:
         """An output file, where result_file_refs says it is."""
@@ -136,8 +137,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     ref.result()
     tables = [run.scalars(), run.table("result_file_refs"), run.errors()]
     assert tables[0]["sort_index"].equals(tables[1]["sort_index"])
-    by_case = [{row["case"]: row for row in table.rows(named=True)} for table in tables]
-    yield Made(Path(run.address), outside, *by_case)
+    scalars, files, errors = [{row["case"]: row for row in table.rows(named=True)} for table in tables]
+    groups = {group.place: group.count for group in run.status(errors=True).failures}
+    yield Made(Path(run.address), outside, scalars, files, errors, groups)
     sys.path[:] = path
     del sys.modules["filemaker"]
 
@@ -212,3 +214,7 @@ def test_scalars_have_the_models_types(made: Made) -> None:
 )
 def test_what_is_no_output_fails_its_spec(made: Made, case: str, said: str) -> None:
     assert said in made.errors[case]["message"]
+
+
+def test_failures_are_told_apart_by_the_part_of_the_output(made: Made) -> None:
+    assert made.groups == {"Out.table": 5, "Out.n": 2, "return filemaker.In": 1, "return None": 1}

@@ -225,9 +225,9 @@ def test_a_missing_file_names_where_it_was_looked_for_and_the_nearest(load: Load
 
 def test_what_is_no_text_file_is_told(load: Load) -> None:
     load()
-    Path("specs.parquet").write_bytes(b"PAR1\xff\xfe")
-    with pytest.raises(ConfigError, match=r"specs.parquet  is not UTF-8 text \(byte 4\); an experiment file is YAML"):
-        config.load("specs.parquet")
+    Path("specs.bin").write_bytes(b"PAR1\xff\xfe")
+    with pytest.raises(ConfigError, match=r"specs.bin  is not UTF-8 text \(byte 4\); an experiment file is YAML"):
+        config.load("specs.bin")
     Path("folder").mkdir()
     with pytest.raises(ConfigError, match=r"folder  is a folder; name the file, such as folder/experiment.yml"):
         config.load("folder")

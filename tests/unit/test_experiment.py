@@ -12,6 +12,7 @@ import pytest
 from scythe_cli import ExperimentInputSpec, experiment
 from scythe_cli.errors import EntryPointError, ExitCode
 from scythe_cli.experiment import Experiment, ExperimentRegistry
+from scythe_cli.specs import file_fields
 
 MODELS = """
 from enum import Enum
@@ -342,6 +343,54 @@ class TestSignatures:
     def test_fields_that_cannot_be(self, write: Write, code: str, problem: str) -> None:
         error = told("exp:f", simple(write, f"{code}\ndef f(x: In) -> O: ..."))
         assert error.message == f"exp.py:5  f {problem}"
+
+    @pytest.mark.parametrize("model", ["In", "Out"])
+    @pytest.mark.parametrize(
+        ("kind", "place"),
+        [
+            ("Layer", "Layer.drawing"),
+            ("list[Layer] | None", "Layer.drawing"),
+            ("dict[str, Floor]", "Layer.drawing"),
+            ("Box", "Box.file"),
+            ("tuple[Named, ...]", "Named.file"),
+            ("Typed", "Typed.file"),
+        ],
+    )
+    def test_a_file_inside_a_field_is_refused(self, write: Write, model: str, kind: str, place: str) -> None:
+        code = f"""
+from dataclasses import dataclass
+from typing import NamedTuple, Optional
+from typing_extensions import TypedDict
+from pydantic import BaseModel
+class Layer(BaseModel):
+    drawing: Optional[FileReference] = None
+    below: "Optional[Layer]" = None
+class Floor(BaseModel):
+    layers: list[Layer]
+@dataclass
+class Box:
+    file: FileReference
+class Named(NamedTuple):
+    file: FileReference
+class Typed(TypedDict):
+    file: FileReference
+class M({model}):
+    inner: {kind}
+def f(x: {"M" if model == "In" else "In"}) -> {"M" if model == "Out" else "Out"}: ...
+"""
+        error = told("exp:f", write(models=MODELS, exp="from models import *\n" + code))
+        rule = f"holds a file inside, {place}, which would not be found there: give it a field of M"
+        assert error.message.endswith(f"f uses a field 'inner' of M, which {rule}")
+
+    def test_a_file_behind_an_alias_is_a_file(self, write: Write) -> None:
+        code = """
+            from typing_extensions import TypeAliasType
+            Epw = TypeAliasType("Epw", FileReference)
+            class M(In):
+                epw: Epw
+            def f(x: M) -> Out: ...
+        """
+        assert file_fields(experiment.load("exp:f", simple(write, code)).input_model) == ("weather", "epw")
 
     @pytest.mark.parametrize("name", ["sort_subindex", "dataframes"])
     def test_input_fields_that_are_scythes(self, write: Write, name: str) -> None:

@@ -17,7 +17,7 @@ GROUPS = {
     "the experiment": "specs workflows registry signature experiment provenance",
     "its settings": "experimentfile origins config",
     "its files and table": "anatomy schema rows columns texts csvfile jsonfile cache web files sources "
-    "cells hooked report header table",
+    "cells hooked report addresses header table",
     "the run": "tree engines/base run outcomes frames parts spectable changes winners ledger lease",
     "the lane": "inputs outputs sanity leaf forkserver",
     "the supervisor": "pool scratch runwork backlog watch blame supervisor",
@@ -143,6 +143,18 @@ def test_no_exception_is_left_over() -> None:
 def test_libraries_stay_at_home(library: str) -> None:
     at = {one.module for one in IMPORTS if one.target == library}
     assert at <= HOMES[library]
+
+
+def test_no_module_reads_tables_with_threads_that_outlive_it() -> None:
+    """The pool of `pq.read_table` can abort the interpreter while it ends."""
+    named = {
+        module
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute | ast.Name | ast.alias)
+        and "read_table" in (getattr(node, "attr", ""), getattr(node, "id", ""), getattr(node, "name", ""))
+    }
+    assert not named
 
 
 def test_stores_and_engines_are_reached_through_the_visible_tables() -> None:

@@ -113,3 +113,15 @@ def test_percentages_go_round(percent: float) -> None:
 )
 def test_a_limit_stops_a_run(written: object, failed: int, finished: int, exceeded: bool) -> None:
     assert MaxFailures.parse(written).exceeded(failed, finished, total=100) is exceeded
+
+
+@pytest.mark.parametrize(
+    ("written", "failed", "finished", "told"),
+    [
+        (3, 28, 40, "28 specs failed, more than max_failures (3) allows"),
+        (0, 1, 1, "1 spec failed, more than max_failures (0) allows"),
+        ("0.5%", 1200, 9000, "1,200 of 9,000 finished specs failed, more than max_failures (0.5%) allows"),
+    ],
+)
+def test_what_is_exceeded_is_told_with_the_limit(written: object, failed: int, finished: int, told: str) -> None:
+    assert MaxFailures.parse(written).told(failed, finished) == told

@@ -15,11 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import feather
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
-from scythe_cli.errors import TableError
+from scythe_cli import sources
+from scythe_cli.anatomy import is_plain
+from scythe_cli.errors import ReferenceError, TableError
 from scythe_cli.rows import GIVEN, make_specs, makers
 from scythe_cli.specs import ExperimentInputSpec, FileReference
-from scythe_cli.table import SpecTable, read_specs, references
+from scythe_cli.table import SpecTable, read_specs
 
 
 class Wall(StrEnum):
@@ -51,6 +54,10 @@ class Doubled(ExperimentInputSpec):
         return 2 * value
 
 
+class Plain(ExperimentInputSpec):
+    x: int
+
+
 HEADER = "zip_code,setpoint,wall\n"
 GOOD = HEADER + "01234,20,brick\n"
 
@@ -61,10 +68,12 @@ def write(folder: Path, text: str | bytes, name: str = "specs.csv") -> Path:
     return path
 
 
-def refused(source: Any, model: type[ExperimentInputSpec] = House, base: Path | None = None) -> list[str]:
+def refused(
+    source: Any, model: type[ExperimentInputSpec] = House, base: Path | None = None, *, check_files: bool = False
+) -> list[str]:
     """The lines of the report."""
     with pytest.raises(TableError) as caught:
-        read_specs(source, model, base=base)
+        read_specs(source, model, base=base, check_files=check_files)
     assert caught.value.exit_code == 2
     return caught.value.message.splitlines()
 
@@ -206,16 +215,31 @@ def test_pandas_columns_of_paths_are_read() -> None:
 
 
 def test_ndjson_reports_every_bad_line(tmp_path: Path) -> None:
-    rows = ['{"zip_code": "1", "setpoint": 20, "wall": "wood"}', "", "{", "[1]", '{"zip_code": 1, "setpoint": 5}']
+    rows = ['{"zip_code": "1", "setpoint": 20, "wall": "wood"}', "", " {", "[1]", '{"zip_code": 1, "setpoint": 5}']
+    rows += ['{"zip_code": "1", "setpoint": null, "wall": "wood"}']
     lines = refused(write(tmp_path, "\n".join(rows), "specs.jsonl"))
-    assert lines[0].startswith("specs.jsonl:3  is not JSON")
-    assert lines[1:-1] == [
+    assert lines[:-1] == [
+        "specs.jsonl:3  is not JSON: EOF while parsing an object at column 2",
         "specs.jsonl:4  is not a JSON object: each line is one, {...}",
         "specs.jsonl:5  zip_code = 1: must be text",
         "specs.jsonl:5  setpoint = 5: must be >= 12",
-        "specs.jsonl:5  wall: is empty, and needs a value",
+        "specs.jsonl:5  wall: is missing",
+        "specs.jsonl:6  setpoint: is empty, and needs a value",
     ]
-    assert lines[-1] == "5 errors (rows are lines of the file, from 1)"
+    assert lines[-1] == "6 errors (rows are lines of the file, from 1)"
+    assert refused([{"x": 1}, {"x": None}, {}], Plain)[:-1] == [
+        "specs row 1  x: is empty, and needs a value",
+        "specs row 2  x: is missing",
+    ]
+
+
+def test_an_unknown_key_has_the_line_where_it_first_stands(tmp_path: Path) -> None:
+    rows = ['{"zip_code": "1", "setpoint": 20, "wall": "wood"}', "", '{"zip_code": "1", "setpont": 20, "wall": "wood"}']
+    lines = refused(write(tmp_path, "\n".join(rows), "specs.jsonl"))
+    assert lines[:-1] == [
+        "specs.jsonl:3  column 'setpont' is not a field of House.",
+        "specs.jsonl:3  setpoint: is missing",
+    ]
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "feather"])
@@ -239,7 +263,16 @@ def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
     (line,) = refused(write(tmp_path, "x", "specs.xlsx"))
     assert "specs.xlsx is of a kind that scythe does not read: give .csv, .parquet" in line
     (tmp_path / "folder.csv").mkdir()
-    assert refused("folder.csv", base=tmp_path) == ["folder.csv is a folder, not a file of specs"]
+    for folder in ("folder.csv", "."):
+        (line,) = refused(folder, base=tmp_path)
+        assert line == f"{folder} is a folder ({tmp_path / folder}), not a file of specs"
+
+
+def test_a_place_stands_in_front_of_what_is_wrong_with_the_address(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match=r"^e.yml:2  specs: spec.csv does not exist in "):
+        read_specs("spec.csv", House, base=tmp_path, place="e.yml:2")
+    with pytest.raises(ReferenceError, match=r"^e.yml:2  specs: http://127.0.0.1:9/a.csv: "):
+        read_specs("http://127.0.0.1:9/a.csv", House, place="e.yml:2")
 
 
 def test_typed_rows_count_from_zero() -> None:
@@ -268,8 +301,7 @@ def test_paths_start_from_the_specs_file_then_from_the_experiment(tmp_path: Path
     ]
     text = "x,weather_file\n" + "".join(f"{at},{cell}\n" for at, cell in enumerate(cells))
     specs = read_specs(write(tmp_path / "data", text), Weather, base=tmp_path)
-    found = references(specs)
-    assert found == {
+    assert specs.references == {
         "weather_file": [
             f"{tmp_path}/data/both.epw",
             f"{tmp_path}/here.epw",
@@ -280,7 +312,7 @@ def test_paths_start_from_the_specs_file_then_from_the_experiment(tmp_path: Path
         ],
         "other": [],
     }
-    assert specs.rows_of("weather_file", f"{tmp_path}/data/both.epw") == [0, 6]
+    assert specs.table["weather_file"].to_pylist()[6] == f"{tmp_path}/data/both.epw"
     assert specs.where(6) == "specs.csv:8"
 
 
@@ -425,3 +457,104 @@ def test_computed_features_are_known() -> None:
 
 def test_integers_beyond_64_bits_are_told(tmp_path: Path) -> None:
     assert refused(write(tmp_path, f"x\n{2**70}\n"), Doubled)[0].endswith("does not fit 64 bits")
+
+
+def test_an_argument_that_is_no_field_names_the_nearest() -> None:
+    class Checked(House):
+        @field_validator("zip_code")
+        @classmethod
+        def _never(cls, value: str) -> str:
+            raise PydanticCustomError("own", "not {this}", {"this": value})
+
+    given: dict[str, Any] = {"setpont": 20, "zip_code": "{x}", "wall": "wool"}
+    with pytest.raises(ValidationError) as caught:
+        Checked(**given)
+    said = [(error["type"], error["loc"], error["msg"]) for error in caught.value.errors()]
+    assert caught.value.title == "Checked"
+    assert said == [
+        ("own", ("zip_code",), "not {x}"),
+        ("missing", ("setpoint",), "Field required"),
+        ("enum", ("wall",), "Input should be 'brick' or 'wood'"),
+        ("extra_forbidden", ("setpont",), "setpont is not a field of Checked. Did you mean 'setpoint'?"),
+    ]
+
+
+def test_a_constructor_of_ours_is_not_in_the_way_of_quick_rows() -> None:
+    assert is_plain(Plain)
+    assert not Plain.__pydantic_custom_init__
+
+
+def test_a_default_with_a_time_zone_is_refused_as_a_value_is(tmp_path: Path) -> None:
+    class Timed(ExperimentInputSpec):
+        x: int
+        start: dt.datetime = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+    class Hooked(Timed):
+        @model_validator(mode="after")
+        def _nothing(self) -> Hooked:
+            return self
+
+    rule = "has a time zone, which the field does not keep: make it an AwareDatetime"
+    (line,) = refused(write(tmp_path, "x\n1\n"), Timed)
+    assert line == f"Timed: the default of start = {dt.datetime(2026, 1, 1, tzinfo=dt.UTC)!r}: {rule}"
+    for model in (Timed, Hooked):
+        (line, _) = refused(write(tmp_path, "x,start\n1,2026-01-01T00:00:00Z\n"), model)
+        assert line.startswith("specs.csv:2  start = ")
+        assert line.endswith(rule)
+    assert rule in refused(write(tmp_path, "x\n1\n"), Hooked)[0]
+
+
+def checked(source: Any, model: type[ExperimentInputSpec] = Weather) -> list[str]:
+    """The lines of the report about files alone."""
+    with pytest.raises(ReferenceError) as caught:
+        read_specs(source, model, check_files=True)
+    return caught.value.message.splitlines()
+
+
+def test_wrong_values_and_missing_files_are_one_report(tmp_path: Path) -> None:
+    write(tmp_path, "", "here.epw")
+    text = "x,weather_file,other\n1,here.epw,\n2,her.epw,gone.epw\n,ftp://x/y,her.epw\nno,her.epw,\n5,./her.epw,{}\n"
+    lines = refused(write(tmp_path, text.format(tmp_path)), Weather, check_files=True)
+    assert lines == [
+        f"specs.csv:3  weather_file = '{tmp_path}/her.epw': does not exist (and 2 more rows). Did you mean 'here.epw'?",
+        f"specs.csv:3  other = '{tmp_path}/gone.epw': does not exist",
+        "specs.csv:4  x: is empty, and needs a value",
+        "specs.csv:4  weather_file = 'ftp://x/y': must be a local path, s3:// or https://",
+        f"specs.csv:4  other = '{tmp_path}/her.epw': does not exist. Did you mean 'here.epw'?",
+        "specs.csv:5  x = 'no': must be a whole number",
+        f"specs.csv:6  other = '{tmp_path}': is a folder, not a file",
+        "7 errors (rows are lines of the file, the header is line 1)",
+    ]
+
+
+def test_files_of_rows_before_the_first_error_are_in_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "CHUNK", 2)
+    text = "x,sort_index,weather_file\n" + "".join(f"{at},{at},{at % 3}.epw\n" for at in range(7))
+    lines = refused(write(tmp_path, text + "7,2,3.epw\n"), Weather, check_files=True)
+    assert lines == [
+        f"specs.csv:2  weather_file = '{tmp_path}/0.epw': does not exist (and 2 more rows)",
+        f"specs.csv:3  weather_file = '{tmp_path}/1.epw': does not exist (and 1 more row)",
+        f"specs.csv:4  weather_file = '{tmp_path}/2.epw': does not exist (and 1 more row)",
+        "specs.csv:9  sort_index = 2: must be unique, and specs.csv:4 has it too",
+        f"specs.csv:9  weather_file = '{tmp_path}/3.epw': does not exist",
+        "5 errors (rows are lines of the file, the header is line 1)",
+    ]
+
+
+def test_missing_files_alone_say_how_rows_are_counted(tmp_path: Path) -> None:
+    text = "x,sort_index,weather_file\n" + "".join(f"{at},{40 - at},{at % 30}.epw\n" for at in range(40))
+    lines = checked(write(tmp_path, text))
+    assert len(lines) == 21
+    assert lines[0] == f"specs.csv:2  weather_file = '{tmp_path}/0.epw': does not exist (and 1 more row)"
+    assert lines[19] == f"specs.csv:21  weather_file = '{tmp_path}/19.epw': does not exist"
+    counted = "(rows are lines of the file, the header is line 1)"
+    assert lines[20] == f"... and 10 more, 30 files cannot be read in all {counted}"
+    assert checked([Weather(x=1, weather_file=tmp_path / "a")])[1] == "1 file cannot be read (rows are counted from 0)"
+
+
+@pytest.mark.parametrize("address", ["ftp://x/y", "file:///x", "gs://a/b", "S3://a/b"])
+def test_an_address_of_another_scheme_is_no_path(address: str) -> None:
+    with pytest.raises(ValidationError, match="must be a local path, s3:// or https://"):
+        Weather(x=1, weather_file=address)
