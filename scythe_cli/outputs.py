@@ -273,8 +273,9 @@ class Outputs:
         return columns
 
     def _columns(self, pending: Pending) -> list[pa.Array[Any]]:
-        values = [None if output is None else output.__dict__ for output in pending.outputs]
-        return [to_column([None if v is None else v.get(f.name) for v in values], f) for f in self._scalars]
+        none: dict[str, Any] = {}
+        values = [none if output is None else output.__dict__ for output in pending.outputs]
+        return [to_column([v.get(name) for v in values], f) for f in self._scalars for name in (f.name,)]
 
     def _doubtful(self, pending: Pending, columns: list[pa.Array[Any]]) -> list[int]:
         if not columns:
