@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from scythe_cli.stores.base import Store
     from scythe_cli.table import SpecTable
 
+RELAX_EVERY = 64
 WRITERS = 16
 """Blocks that are on their way to the store at a time."""
 
@@ -69,6 +70,8 @@ def write_specs(
                 writer.write_table(block)
                 if len(pending) > WRITERS + 4:
                     pending.pop(0).result()
+                if first // layout.BLOCK % RELAX_EVERY == 0:
+                    table.relax()
             for future in pending:
                 future.result()
         assert writer is not None  # noqa: S101 - a table has at least one row

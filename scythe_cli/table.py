@@ -21,7 +21,7 @@ from scythe_cli.addresses import Addresses, absolute
 from scythe_cli.anatomy import anatomy
 from scythe_cli.cells import EMPTY, Cells, Settled
 from scythe_cli.columns import pc
-from scythe_cli.errors import TableError
+from scythe_cli.errors import StoreError, TableError
 from scythe_cli.header import match_columns
 from scythe_cli.hooked import by_model, by_row
 from scythe_cli.report import Empty, Report, Twin
@@ -29,6 +29,7 @@ from scythe_cli.rows import GIVEN
 from scythe_cli.schema import arrow_schema, to_plain
 from scythe_cli.sources import Source, open_source
 from scythe_cli.specs import ExperimentInputSpec, file_fields, index_columns
+from scythe_cli.spill import Spill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from scythe_cli.sources import Chunk
 
 _EXTRA = {b"scythe": b"extra"}
+SPILL_BYTES = 64 << 20
+"""What checked rows may weigh in memory; of a larger table they wait on the disk."""
 
 
 @dataclass
@@ -56,6 +59,7 @@ class SpecTable:
     name: str
     _source: Source = field(repr=False)
     _order: Column | None = field(default=None, repr=False)
+    _spill: Spill | None = field(default=None, repr=False)
 
     @property
     def rows(self) -> int:
@@ -79,9 +83,14 @@ class SpecTable:
 
     def let_go(self) -> None:
         """Forget the rows, which are in the store now: a run's memory is not to grow with its specs."""
-        self.table = self.table.schema.empty_table()
+        self.table, self._spill = self.table.schema.empty_table(), None
         self.__dict__.pop("references", None)
         pa.default_memory_pool().release_unused()
+
+    def relax(self) -> None:
+        """Give back the memory of rows that were looked at and wait on the disk."""
+        if self._spill is not None:
+            self._spill.relax()
 
     def where(self, row: int) -> str:
         """The place of a row of `table` in what the user gave, "specs.csv:12"."""
@@ -163,7 +172,7 @@ def read_specs(
         table = table.take(order)
     table = _addressed(table, model, folders)
     pa.default_memory_pool().release_unused()
-    specs = SpecTable(table, model, opened.label, opened, order)
+    specs = SpecTable(table, model, opened.label, opened, order, reading.spill)
     if check_files:
         specs.check_files()
     return specs
@@ -193,7 +202,10 @@ class _Reading:
         ]
         self._hooked = anatomy(model).hooked
         self._schema = arrow_schema(model)
+        self._extends = bool(set(names.values()) - set(self._parts) - {layout.SORT_INDEX})
+        self.spill: Spill | None = None
         self._pieces: list[dict[str, Column]] = []
+        self._weight = 0
         self._indexes: list[Column] = []
 
     def add(self, chunk: Chunk, n: int) -> None:
@@ -212,6 +224,24 @@ class _Reading:
         self._pieces.append({**settled.columns, **{name: _as_column(cells) for name, cells in extra.items()}})
         if not self._report.clean:
             self._keep_files()
+        elif not self._hooked and not self._extends:
+            self._weight += sum(column.nbytes for column in self._pieces[-1].values())
+            if self._weight > SPILL_BYTES:
+                self._spill_pieces()
+
+    def _spill_pieces(self) -> None:
+        """Put the rows that are there on the disk, and remember only which files they name."""
+        pieces = list(self._pieces)
+        try:
+            self.spill = self.spill or Spill(self._schema)
+            for piece in pieces:
+                self.spill.add(piece)
+        except OSError as exc:
+            raise StoreError(
+                f"cannot keep {self._source.label} in the temporary folder: {exc.strerror or exc}",
+                hint="free some space there, or set TMPDIR to a folder with more",
+            ) from exc
+        self._keep_files()
 
     def finish(self, *, check_files: bool) -> None:
         """Raise what was found, with the files that rows name in vain."""
@@ -221,7 +251,7 @@ class _Reading:
         self._report.finish()
 
     def _keep_files(self) -> None:
-        """Of the rows that are there, only the files they name: the table will not be made."""
+        """Of the rows that are there, only the files they name: they are on the disk, or the table will not be made."""
         first = self.n_rows - sum(len(next(iter(piece.values()))) for piece in self._pieces if piece)
         for piece in self._pieces:
             for name in self._file_fields:
@@ -261,6 +291,11 @@ class _Reading:
     def table(self) -> pa.Table:
         """The checked rows, in the source's order."""
         index = self._indexes[0] if self._indexes else _counted(self.n_rows)
+        if self.spill is not None:
+            self._spill_pieces()
+            spilled = self.spill.table()
+            fields = [pa.field(layout.SORT_INDEX, pa.int64(), nullable=False), *self._schema]
+            return pa.table([index, *spilled.columns], schema=pa.schema(fields))
         columns: dict[str, Column] = {}
         for name in list(self._pieces[0]):
             columns[name] = _joined([piece.pop(name) for piece in self._pieces])

@@ -17,7 +17,7 @@ GROUPS = {
     "the experiment": "specs workflows registry signature experiment provenance",
     "its settings": "experimentfile origins config",
     "its files and table": "anatomy schema rows columns texts csvfile jsonfile cache web files sources "
-    "cells hooked report addresses header table",
+    "spill cells hooked report addresses header table",
     "the run": "tree engines/base run outcomes frames parts spectable changes winners ledger lease",
     "the lane": "inputs outputs sanity leaf forkserver",
     "the supervisor": "pool scratch runwork backlog watch blame supervisor",

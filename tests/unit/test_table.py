@@ -17,7 +17,7 @@ from pyarrow import feather
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from scythe_cli import sources
+from scythe_cli import sources, table
 from scythe_cli.anatomy import is_plain
 from scythe_cli.errors import ReferenceError, TableError
 from scythe_cli.rows import GIVEN, make_specs, makers
@@ -322,6 +322,35 @@ def test_an_empty_path_is_no_path(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("indexes", ["none", "counting", "shuffled"])
+def test_a_large_table_waits_on_the_disk_and_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, indexes: str
+) -> None:
+    (tmp_path / "a.epw").touch()
+    n = 3 * sources.CHUNK + 5
+    index = {"none": None, "counting": lambda at: 7 * at, "shuffled": lambda at: (7 * at) % n}[indexes]
+    head = "x,weather_file,other" + (",sort_index" if index else "")
+    lines = [f"{at},a.epw,{'' if at < 2 * n // 3 else 'a.epw'}" + (f",{index(at)}" if index else "") for at in range(n)]
+    source = write(tmp_path, "\n".join([head, *lines, ""]))
+    held = read_specs(source, Weather)
+    monkeypatch.setattr(table, "SPILL_BYTES", 1)
+    spilled = read_specs(source, Weather, check_files=True)
+    assert (held._spill, spilled._spill is None) == (None, False)
+    spilled.relax()
+    assert spilled.table.equals(held.table)
+    assert spilled.references == held.references
+    assert spilled.where(n - 1) == held.where(n - 1)
+
+
+def test_files_of_rows_on_the_disk_are_in_the_one_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "SPILL_BYTES", 1)
+    lines = ["x,weather_file", "1,/nowhere.epw", *["1,/dev/null"] * 2 * sources.CHUNK, "one,/dev/null", ""]
+    assert refused(write(tmp_path, "\n".join(lines)), Weather, check_files=True)[:2] == [
+        "specs.csv:2  weather_file = '/nowhere.epw': does not exist",
+        f"specs.csv:{2 * sources.CHUNK + 3}  x = 'one': must be a whole number",
+    ]
+
+
 def _again(specs: SpecTable) -> list[Any]:
     """What a lane makes of a table that went through parquet."""
     sink = pa.BufferOutputStream()
@@ -341,8 +370,8 @@ def test_a_row_that_the_model_refuses_now_raises_when_it_is_made(tmp_path: Path)
     class Later(Doubled):
         x: int = Field(le=4)
 
-    table = read_specs(write(tmp_path, "x\n1\n7\n2\n"), Doubled).table
-    first, second, third = makers(table, Later, {})
+    doubled = read_specs(write(tmp_path, "x\n1\n7\n2\n"), Doubled).table
+    first, second, third = makers(doubled, Later, {})
     assert (first(), third()) == (Later(x=1), Later(x=2, sort_index=2))
     with pytest.raises(ValidationError):
         second()
