@@ -36,6 +36,7 @@ COLUMNS = ("rows", "sort_indexes", "outputs", "attempts", "starts", "durations",
 SAMPLES = 20
 """Failures of a batch that its header describes."""
 _NAME = re.compile(r"\w+")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
 @dataclass
@@ -184,7 +185,7 @@ class Outputs:
             if not path.is_file():
                 what = "is a folder" if path.is_dir() else "does not exist"
                 raise Unfit(name, f"{name} = {str(path)!r} {what}; the function must write the file before it returns")
-        taken = {name: ("", str(value)) for name, value in given.items() if name not in paths}
+        taken = {name: ("", _address(name, value)) for name, value in given.items() if name not in paths}
         again = [path.resolve() for path in paths.values()]
         for name, path in paths.items():
             again.pop(0)
@@ -317,10 +318,23 @@ class Outputs:
             tables.pop(row, None)
 
 
+def _address(name: str, value: object) -> str:
+    """An address as a column holds it."""
+    try:
+        return str(value).encode().decode()
+    except UnicodeEncodeError as exc:
+        raise Unfit(name, f"{name} = {value!r} is no address: {exc}") from exc
+
+
 def _suffixes(path: Path) -> str:
-    """All of a name's suffixes, ".csv.gz"; the last alone where they are longer than any name should be."""
-    suffixes = "".join(path.suffixes)
-    return suffixes if len(suffixes.encode()) <= SUFFIX_BYTES else path.suffix[-SUFFIX_BYTES // 4 :]
+    """All of a name's suffixes, ".csv.gz", without what a key or another system's file name may not hold.
+
+    The last alone where they are longer than any name should be.
+    """
+    cleaned = [_UNSAFE.sub("", suffix) for suffix in path.suffixes]
+    kept = [suffix for suffix in cleaned if suffix != "."]
+    suffixes = "".join(kept)
+    return suffixes if len(suffixes) <= SUFFIX_BYTES else kept[-1][: SUFFIX_BYTES // 4]
 
 
 def invalid(message: str, place: str) -> Failure:

@@ -50,6 +50,12 @@ def make(input_spec: In, tempdir: Path) -> Out:
             return Out(table=file.rename(tempdir / ".csv"))
         case "unicode":
             return Out(table=file.rename(tempdir / "Zürich größe.csv"))
+        case "control":
+            return Out(table=file.rename(tempdir / "r.t\\nx\\x01t.\\t"))
+        case "not_unicode":
+            return Out(table=file.rename(tempdir / "r.\\udcff.g?z"))
+        case "bad_address":
+            return Out.model_construct(table="s3://bucket/\\ud800")
         case "long":
             return Out(table=file.rename(tempdir / ("x" + ".y" * 100)))
         case "folder_below":
@@ -96,9 +102,32 @@ def make(input_spec: In, tempdir: Path) -> Out:
             return None
 """
 CASES = [
-    *("plain", "suffixes", "no_suffix", "hidden", "unicode", "long", "folder_below", "two_fields", "optional"),
+    *(
+        "plain",
+        "suffixes",
+        "no_suffix",
+        "hidden",
+        "unicode",
+        "long",
+        "control",
+        "not_unicode",
+        "folder_below",
+        "two_fields",
+        "optional",
+    ),
     *("link", "outside", "outside_again", "relative", "remote", "numpy"),
-    *("missing", "folder", "dead_link", "none", "number", "out_of_bounds", "wrong_type", "other_model", "nothing"),
+    *(
+        "missing",
+        "bad_address",
+        "folder",
+        "dead_link",
+        "none",
+        "number",
+        "out_of_bounds",
+        "wrong_type",
+        "other_model",
+        "nothing",
+    ),
 ]
 
 
@@ -153,7 +182,15 @@ def test_every_case_has_its_outcome(made: Made) -> None:
 
 @pytest.mark.parametrize(
     ("case", "suffixes"),
-    [("plain", ".csv"), ("suffixes", ".b.csv.gz"), ("no_suffix", ""), ("unicode", ".csv"), ("folder_below", ".csv")],
+    [
+        ("plain", ".csv"),
+        ("suffixes", ".b.csv.gz"),
+        ("no_suffix", ""),
+        ("unicode", ".csv"),
+        ("folder_below", ".csv"),
+        ("control", ".txt"),
+        ("not_unicode", ".gz"),
+    ],
 )
 def test_files_are_named_by_their_spec_with_all_suffixes(made: Made, case: str, suffixes: str) -> None:
     file = made.file(case)
@@ -203,6 +240,7 @@ def test_scalars_have_the_models_types(made: Made) -> None:
     [
         ("missing", "never.csv' does not exist; the function must write the file before it returns"),
         ("folder", "is a folder"),
+        ("bad_address", "is no address"),
         ("dead_link", "does not exist"),
         ("none", "table"),
         ("number", "table = 3"),
@@ -217,4 +255,4 @@ def test_what_is_no_output_fails_its_spec(made: Made, case: str, said: str) -> N
 
 
 def test_failures_are_told_apart_by_the_part_of_the_output(made: Made) -> None:
-    assert made.groups == {"Out.table": 5, "Out.n": 2, "return filemaker.In": 1, "return None": 1}
+    assert made.groups == {"Out.table": 6, "Out.n": 2, "return filemaker.In": 1, "return None": 1}
