@@ -133,7 +133,7 @@ class FinalTable:
                 for other in waiting:
                     frames.fit(other, pa.schema([*wider, *tail]))
                 self._rewrite(pa.schema([*wider, *list(self.schema)[len(self.own) :]]))
-        except pa.ArrowInvalid:
+        except frames.NO_FIT:
             return _clash(head, own)
         return fitted
 
@@ -145,7 +145,7 @@ class FinalTable:
         )
 
     def _rewrite(self, schema: pa.Schema) -> None:
-        """Start the file again with wider columns. Raises `pa.ArrowInvalid` when a value would change."""
+        """Start the file again with wider columns. Raises one of `frames.NO_FIT` when a value would change."""
         held = [frames.fit(table, schema) for table in self._held]
         self._settle()
         self._writer.close()
@@ -155,7 +155,7 @@ class FinalTable:
         try:
             for batch in pq.ParquetFile(narrow).iter_batches(GROUP_ROWS):
                 self._writer.write_table(frames.fit(pa.Table.from_batches([batch]), self.schema))
-        except pa.ArrowInvalid:
+        except frames.NO_FIT:
             self._writer.close()
             self._open(old)
             for batch in pq.ParquetFile(narrow).iter_batches(GROUP_ROWS):

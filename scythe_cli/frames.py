@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from scythe_cli import layout
+from scythe_cli import kinds, layout
 from scythe_cli.specs import plain
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 ROW = "_row"
 """The row number of the spec a frame's row belongs to."""
+NO_FIT = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, kinds.NoKind)
+"""What a cast raises that would change a value, or that nobody has written."""
+
+_EXTENSION = b"ARROW:extension:name"
 
 
 class BadFrame(ValueError):
@@ -46,11 +50,9 @@ def to_arrow(name: str, frame: Any, index: Mapping[str, Any]) -> pa.Table:
         BadFrame: it is no table, has unusable columns, or has another value under an index column's name.
     """
     table = _read(name, frame)
-    names = [str(column) for column in table.column_names]
-    if len(set(names)) < len(names):
-        twice = sorted({column for column in names if names.count(column) > 1})
-        raise BadFrame(f"dataframes[{name!r}]: column {twice[0]!r} stands twice")
-    table = pa.table([_plain_column(name, table.column(at)) for at in range(len(names))], names=names)
+    names = _column_names(name, table)
+    columns = [_plain_column(name, names[at], table.field(at), table.column(at)) for at in range(len(names))]
+    table = pa.table(columns, names=names)
     for column in names:
         if column == layout.SORT_SUBINDEX:
             table = table.drop_columns([column])
@@ -63,13 +65,26 @@ def to_arrow(name: str, frame: Any, index: Mapping[str, Any]) -> pa.Table:
     return table
 
 
+def _column_names(name: str, table: pa.Table) -> list[str]:
+    try:
+        names = [str(column) for column in table.column_names]
+    except UnicodeDecodeError as exc:
+        raise BadFrame(f"dataframes[{name!r}]: a column's name is not text: {exc}") from exc
+    if len(set(names)) < len(names):
+        twice = sorted({column for column in names if names.count(column) > 1})
+        raise BadFrame(f"dataframes[{name!r}]: column {twice[0]!r} stands twice")
+    if ROW in names:
+        raise BadFrame(f"dataframes[{name!r}]: the column name {ROW!r} belongs to scythe; rename it")
+    return names
+
+
 def _read(name: str, frame: Any) -> pa.Table:
     kind = type(frame).__module__.partition(".")[0]
     try:
         if kind == "pandas" and hasattr(frame, "columns"):
             return _from_pandas(frame)
         if hasattr(frame, "__arrow_c_stream__") and not isinstance(frame, pa.ChunkedArray):
-            return pa.table(frame)
+            return _from_stream(frame, kind)
     except (pa.ArrowException, TypeError, ValueError) as exc:
         raise BadFrame(f"dataframes[{name!r}]: {exc}") from exc
     raise BadFrame(
@@ -84,35 +99,50 @@ def _from_pandas(frame: Any) -> pa.Table:
     return table.rename_columns(names)
 
 
-def _plain_column(name: str, column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
+def _from_stream(frame: Any, library: str) -> pa.Table:
+    table = pa.table(frame)
+    for field in table.schema:
+        # polars has no binary of fixed size: what comes as one is a column of python objects, their addresses in it
+        if library == "polars" and pa.types.is_fixed_size_binary(field.type):
+            raise kinds.NoKind(f"column {field.name!r} is of polars' type Object; give its values in a plain type")
+    return table
+
+
+def _plain_column(name: str, label: str, field: pa.Field[Any], column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
+    where = f"dataframes[{name!r}]: column {label!r}"
     try:
-        return _plain(column)
-    except pa.ArrowException as exc:
-        raise BadFrame(f"dataframes[{name!r}]: {exc}") from exc
+        if stranger := (field.metadata or {}).get(_EXTENSION):
+            kinds.stored(stranger.decode(errors="replace"))
+        plain = _plain(column)
+        plain.validate(full=True)  # text that is not UTF-8 would be found by whoever reads the final table
+    except kinds.NoKind as exc:
+        raise BadFrame(f"{where} {exc}") from None
+    except (pa.ArrowException, UnicodeDecodeError) as exc:
+        raise BadFrame(f"{where} of type {column.type}: {exc}") from exc
+    return plain
 
 
 def _plain(column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
-    wanted = plain_type(column.type)
+    wanted = kinds.plain(column.type)
     if wanted == column.type:
         return column
+    chunks: list[Any] = column.chunks
     if pa.types.is_dictionary(column.type):  # polars' values are views, which arrow cannot take by index
-        chunks: list[Any] = column.chunks
         parts = [chunk.dictionary.cast(wanted).take(chunk.indices) for chunk in chunks]
-        return pa.chunked_array(parts, cast("Any", wanted))
-    return column.cast(wanted)
+    elif pa.types.is_run_end_encoded(column.type):
+        parts = [pc.run_end_decode(chunk).cast(wanted) for chunk in chunks]  # type: ignore[attr-defined]  # not in the stubs
+    elif kinds.is_view_of_lists(column.type):
+        parts = [_lists(chunk).cast(wanted) for chunk in chunks]
+    else:
+        return column.cast(wanted)
+    return pa.chunked_array(parts, cast("Any", wanted))
 
 
-def plain_type(kind: pa.DataType) -> pa.DataType:
-    """The type a column is kept as: text of any encoding is string, categories are their values, views are lists."""
-    if pa.types.is_dictionary(kind):
-        return plain_type(kind.value_type)
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return pa.string()
-    if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
-        return pa.binary()
-    if pa.types.is_large_list(kind) or pa.types.is_list(kind):
-        return pa.list_(plain_type(kind.value_type))
-    return kind
+def _lists(views: Any) -> Any:
+    """A view of lists as lists. Arrow's own cast leaves one offset out, and with it what the last list holds."""
+    ends: Any = pc.cumulative_sum(pc.fill_null(pc.list_value_length(views), 0).cast(pa.int64()))
+    offsets = pa.concat_arrays([pa.array([0], pa.int64()), ends])
+    return pa.LargeListArray.from_arrays(offsets, views.flatten(), mask=views.is_null())
 
 
 def _repeats(column: pa.ChunkedArray[Any], value: Any) -> bool:
@@ -150,7 +180,7 @@ def unite(tables: list[pa.Table]) -> tuple[pa.Table, list[int]]:
             continue
         try:
             fitted.append(fit(table, schema))
-        except pa.ArrowInvalid:
+        except NO_FIT:
             if not fitted:
                 return unite([tables[0]])[0], list(range(1, len(tables)))
             apart.append(at)
@@ -160,13 +190,15 @@ def unite(tables: list[pa.Table]) -> tuple[pa.Table, list[int]]:
 def widen(one: pa.Schema, other: pa.Schema) -> pa.Schema | None:
     """The narrowest schema that holds both, or None when a column's types have nothing in common."""
     try:
-        return pa.unify_schemas([one, other], promote_options="permissive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        wider = pa.unify_schemas([one, other], promote_options="permissive")
+        # two decimals may meet in one of more digits than polars reads; where its own are enough, that is a fit
+        return pa.schema([f.with_type(kinds.plain(f.type)) if pa.types.is_decimal256(f.type) else f for f in wider])
+    except NO_FIT:
         return None
 
 
 def fit(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The table with a wider schema's columns. Raises `pa.ArrowInvalid` when a value would change."""
+    """The table with a wider schema's columns. Raises one of `NO_FIT` when a value would change."""
     if table.schema.equals(schema):
         return table
     columns = [

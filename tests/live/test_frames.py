@@ -17,6 +17,7 @@ from scythe_cli.outputs import Outputs, Pending
 
 MODULE = """
 import datetime as dt
+from decimal import Decimal
 from enum import Enum
 import numpy as np
 import pandas as pd
@@ -90,6 +91,19 @@ def frames(spec):
     yield "bad_index", {"other": pd.DataFrame({"x": [9.0]})}
     yield "bad_kind", {"series": [1, 2, 3]}
     yield "bad_dict", [pd.DataFrame({"v": [1]})]
+    runs = pa.RunEndEncodedArray.from_arrays(pa.array([2], pa.int32()), pa.array([5]))
+    yield "encoded", {"encoded": pa.table({"runs": runs, "views": pa.array([[1], None], pa.list_view(pa.int64()))})}
+    yield "half", {"half": pa.table({"v": pa.array([0.5], pa.float16())})}
+    yield "half_clash", {"half": pa.table({"v": pa.array([Decimal("0.25")])})}
+    yield "bad_dicts", {"dicts": pd.DataFrame({"a": [{}, {}]})}
+    yield "bad_struct", {"struct": pl.DataFrame({"a": [{}]})}
+    yield "bad_interval", {"interval": pa.table({"a": pa.array([None], pa.month_day_nano_interval())})}
+    union = pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1]), pa.array(["x"])])
+    yield "bad_union", {"union": pa.table({"a": union})}
+    yield "bad_row", {"row": pa.table({"_row": [1], "v": [2]})}
+    yield "bad_polars_objects", {"objects": pl.DataFrame({"a": [object()]})}
+    yield "bad_utf8", {"utf8": pa.table({"a": pa.array([b"\\xff"]).view(pa.string())})}
+    yield "bad_period", {"period": pd.DataFrame({"a": pd.period_range("2026-01", periods=2, freq="M")})}
     yield "bad_objects", {"objects": pd.DataFrame({"v": [1, "a"]})}
 
 CASES = [case for case, _ in frames(In(case=""))]
@@ -216,6 +230,8 @@ def test_types_that_clash_fail_the_later_spec_and_name_both(run: Gathered) -> No
     assert run.frame("beside")["v"].to_list() == [1, 3], "a failed spec leaves no frame behind"
     assert run.frame("huge")["v"].to_list() == [2**53 + 1]
     assert "dataframes['huge']" in run.errors["huge1"]
+    assert run.frame("half")["v"].to_list() == [0.5]
+    assert "dataframes['half']: column 'v' is decimal128(2, 2), not halffloat" in run.errors["half_clash"]
 
 
 def test_nested_and_temporal_columns(run: Gathered) -> None:
@@ -223,6 +239,10 @@ def test_nested_and_temporal_columns(run: Gathered) -> None:
     assert nested["l"].to_list() == [[1, 2]]
     assert nested["s"].to_list() == [{"k": 1}]
     assert nested["t"].to_list()[0].days == 1
+
+
+def test_encodings_are_their_values(run: Gathered) -> None:
+    assert rows(run.frame("encoded"), "runs", "views") == [(5, [1]), (5, None)]
 
 
 def test_a_million_rows_from_one_spec(run: Gathered) -> None:
@@ -245,6 +265,14 @@ def test_a_million_rows_from_one_spec(run: Gathered) -> None:
         ("bad_kind", "dataframes['series'] is builtins.list, not a table"),
         ("bad_dict", "dataframes is builtins.list, not a dict of tables by name"),
         ("bad_objects", "dataframes['objects']: "),
+        ("bad_dicts", "dataframes['dicts']: column 'a' has the type struct<>"),
+        ("bad_struct", "dataframes['struct']: column 'a' has the type struct<>"),
+        ("bad_interval", "dataframes['interval']: column 'a' has the type month_day_nano_interval"),
+        ("bad_union", "dataframes['union']: column 'a' has the type sparse_union<"),
+        ("bad_row", "dataframes['row']: the column name '_row' belongs to scythe; rename it"),
+        ("bad_polars_objects", "dataframes['objects']: column 'a' is of polars' type Object"),
+        ("bad_utf8", "dataframes['utf8']: column 'a' of type string: "),
+        ("bad_period", "dataframes['period']: column 'a' is of the extension type pandas.period"),
     ],
 )
 def test_what_is_no_frame_fails_its_spec(run: Gathered, case: str, said: str) -> None:
@@ -252,7 +280,7 @@ def test_what_is_no_frame_fails_its_spec(run: Gathered, case: str, said: str) ->
 
 
 def test_nothing_else_failed(run: Gathered) -> None:
-    assert {case for case in run.errors if not case.startswith("bad_")} == {"clash1", "huge1"}
+    assert {case for case in run.errors if not case.startswith("bad_")} == {"clash1", "huge1", "half_clash"}
 
 
 class Loose(ExperimentInputSpec, extra="allow"):

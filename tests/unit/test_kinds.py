@@ -1,0 +1,115 @@
+"""The types of frames: what they are kept as is written, handed over and read by everybody; the rest is refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from scythe_cli import frames, kinds
+from scythe_cli.outputs import _stream
+from scythe_cli.parts import _decode, encode
+
+ROWS: dict[str, Any] = {
+    "null": pa.nulls(1),
+    "half": pa.array([1.5], pa.float16()),
+    "uint64": pa.array([2**64 - 1], pa.uint64()),
+    "decimal32": pa.array([Decimal("1.5")], pa.decimal32(5, 2)),
+    "decimal of 76 digits": pa.array([Decimal("1e30")], pa.decimal256(76, 2)),
+    "decimal of a negative scale": pa.array([Decimal(100)], pa.decimal128(5, -2)),
+    "date64": pa.array([dt.date(2026, 1, 1)], pa.date64()),
+    "time": pa.array([dt.time(1)], pa.time32("s")),
+    "timestamp": pa.array([dt.datetime(2026, 1, 1)], pa.timestamp("s", "UTC")),
+    "duration": pa.array([1], pa.duration("s")),
+    "text": pa.array(["x"], pa.large_string()),
+    "view": pa.array([b"x"], pa.binary_view()),
+    "bytes of no length": pa.array([b""], pa.binary(0)),
+    "list": pa.array([["x"]], pa.large_list(pa.string_view())),
+    "list view": pa.array([[{"a": "x"}]], pa.list_view(pa.struct([("a", pa.string_view())]))),
+    "list of a size": pa.array([["x", "y"]], pa.list_(pa.string_view(), 2)),
+    "list of no size": pa.array([[]], pa.list_(pa.int64(), 0)),
+    "struct": pa.array([{"a": 1}], pa.struct([pa.field("a", pa.int64(), nullable=False)])),
+    "map": pa.array([[("k", ["x"])]], pa.map_(pa.large_string(), pa.large_list(pa.string()))),
+    "category": pa.DictionaryArray.from_arrays(pa.array([0], pa.int8()), pa.array(["x"], pa.string_view())),
+    "category of lists": pa.DictionaryArray.from_arrays(pa.array([0], pa.int8()), pa.array([[1]])),
+    "runs": pa.RunEndEncodedArray.from_arrays(pa.array([1], pa.int32()), pa.array(["x"], pa.large_string())),
+    "json": pa.array(['{"a":1}'], pa.json_()),
+    "uuid": pa.array([bytes(16)], pa.uuid()),
+    "bool8": pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1], pa.int8())),
+}
+
+
+def deep(levels: int) -> Any:
+    array: Any = pa.array([1])
+    for _ in range(levels):
+        array = pa.ListArray.from_arrays(pa.array([0, 1], pa.int32()), array)
+    return array
+
+
+@pytest.mark.parametrize("array", [*ROWS.values(), deep(kinds.DEEPEST)], ids=[*ROWS, "deep"])
+def test_a_kept_type_is_read_alike_by_all(array: Any) -> None:
+    table = frames.to_arrow("t", pa.table({"a": array}), {})
+    assert _decode(_stream(table)).equals(table)
+    data = encode(table)
+    read = pl.read_parquet(io.BytesIO(data)), pd.read_parquet(io.BytesIO(data))
+    assert [len(one) for one in read] == [1, 1]
+    assert table.column(0).null_count == array.null_count
+    assert kinds.plain(table.schema.field(0).type) == table.schema.field(0).type
+
+
+@pytest.mark.parametrize("array", [*ROWS.values(), deep(kinds.DEEPEST)], ids=[*ROWS, "deep"])
+def test_a_column_that_is_absent_is_null_in_any_type(array: Any) -> None:
+    one = frames.to_arrow("t", pa.table({"a": array}), {})
+    united, apart = frames.unite([one, pa.table({"b": [1]}), pa.table({"a": pa.nulls(1)})])
+    assert (united.num_rows, apart) == (3, [])
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        pa.array([{}], pa.struct([])),
+        pa.array([[{}]], pa.list_(pa.struct([]))),
+        pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], names=["x", "x"]),
+        pa.array([None], pa.month_day_nano_interval()),
+        pa.array([[None]], pa.list_(pa.month_day_nano_interval())),
+        pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])]),
+        pa.array([[[1]]], pa.list_(pa.list_view(pa.int64()))),
+        pa.array([Decimal("1e70")], pa.decimal256(76, 2)),
+        pa.array([1]).view(pa.date64()),
+        pa.array([b"\xff"]).view(pa.string()),
+        pa.ListArray.from_arrays(pa.array([0, 1], pa.int32()), pa.array([b"\xff"]).view(pa.string())),
+        pa.FixedShapeTensorArray.from_storage(
+            pa.fixed_shape_tensor(pa.int64(), [2]), pa.array([[1, 2]], pa.list_(pa.int64(), 2))
+        ),
+        deep(kinds.DEEPEST + 1),
+    ],
+    ids=lambda array: str(array.type)[:40],
+)
+def test_what_cannot_be_kept_is_refused_by_its_column(array: Any) -> None:
+    with pytest.raises(frames.BadFrame, match=r"^dataframes\['t'\]: column 'a' "):
+        frames.to_arrow("t", pa.table({"a": array}), {})
+
+
+def test_views_of_lists_keep_every_value() -> None:
+    make: Any = pa.ListViewArray.from_arrays
+    views = make([2, 0, 0, 1], [2, 1, 0, 3], pa.array([1, 2, 3, 4]), mask=pa.array([False, False, True, False]))
+    lists = frames.to_arrow("t", pa.table([pa.chunked_array([views, views[1:3]])], names=["a"]), {}).column("a")
+    assert lists.to_pylist() == [[3, 4], [1], None, [2, 3, 4], [1], None]
+
+
+def test_an_extension_type_that_nobody_registered() -> None:
+    field = pa.field("a", pa.int64(), metadata={"ARROW:extension:name": "company.angle"})
+    with pytest.raises(frames.BadFrame, match=r"column 'a' is of the extension type company\.angle"):
+        frames.to_arrow("t", pa.table([pa.array([1])], schema=pa.schema([field])), {})
+
+
+def test_decimals_that_meet_in_too_many_digits() -> None:
+    wide, fine = (pa.array([Decimal("1.5")], pa.decimal128(38, scale)) for scale in (2, 10))
+    united, apart = frames.unite([pa.table({"a": wide}), pa.table({"a": fine})])
+    assert (united.schema.field("a").type, apart) == (pa.decimal128(38, 10), [])
