@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from scythe_cli import frames, layout, outcomes
 from scythe_cli.errors import KeyExists, NotFinishedError
 from scythe_cli.events import Gathered, GatherStarted, ignore
 from scythe_cli.final import FinalTable, error_columns
 from scythe_cli.ledger import list_marks, read_ledger, read_mark, set_aside, write_mark
-from scythe_cli.parts import CorruptPart, read_block, read_part
+from scythe_cli.parts import CorruptPart, read_block, read_part, read_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,9 +144,8 @@ class _Gather:
         self._ledger = ledger
         self._folder = folder
         self._listener = listener
-        self._schema = pq.read_schema(pa.BufferReader(run.store.read(layout.OUTCOME_SCHEMA)))
-        self._index = pq.read_schema(pa.BufferReader(run.store.read(layout.input_block(0))))
-        self._index = pa.schema([self._index.field(name) for name in run.manifest.index])
+        self._schema = read_schema(run.store)
+        self._index = read_block(run.store, 0, run.manifest.index).schema.remove_metadata()
         self._tables: dict[str, FinalTable] = {}
         self._first_spec: dict[str, int] = {}
 

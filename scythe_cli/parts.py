@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from scythe_cli import frames, layout
-from scythe_cli.errors import KeyMissing, NotFinishedError
+from scythe_cli import frames, layout, seals
+from scythe_cli.errors import KeyMissing, NotFinishedError, StoreError
 from scythe_cli.layout import PartName
 from scythe_cli.outcomes import FRAMES_KEY, KIND, ROW
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scythe_cli.stores.base import Store
+
+_T = TypeVar("_T")
 
 PART_BYTES = 32 << 20
 """A block's outcomes are written when they weigh this much, however young they are."""
@@ -202,22 +205,18 @@ def _decode(buffer: bytes) -> pa.Table:
 
 
 def encode(table: pa.Table) -> bytes:
-    """One table as the bytes of a small parquet file."""
+    """One table as the bytes of a small parquet file, sealed."""
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        table,
+    with pq.ParquetWriter(
         sink,
+        table.schema,
         compression="lz4",
         use_dictionary=_worth_a_dictionary(table.schema),  # type: ignore[arg-type]  # the stubs know only bool
         write_page_checksum=True,
-    )
-    return sink.getvalue().to_pybytes()
-
-
-def read_block(store: Store, number: int, columns: list[str]) -> pa.Table:
-    """Columns of one block's specs, read without the pool of threads that pyarrow may not outlive."""
-    data = pa.BufferReader(store.read(layout.input_block(number)))
-    return pq.ParquetFile(data).read(columns, use_threads=False)
+    ) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({seals.KEY: seals.ROOM})  # type: ignore[dict-item]  # bytes are fine
+    return seals.seal(memoryview(sink.getvalue()))
 
 
 def _worth_a_dictionary(schema: pa.Schema) -> list[str]:
@@ -227,16 +226,74 @@ def _worth_a_dictionary(schema: pa.Schema) -> list[str]:
 def read_part(store: Store, key: str, columns: list[str] | None = None) -> pa.Table:
     """One part of outcomes or of a frame. Raises `CorruptPart` when its bytes are not what was written."""
     try:
-        data = pa.BufferReader(store.read(key))
-        table = pq.ParquetFile(data, page_checksum_verification=True).read(columns, use_threads=False)
+        table = _decoded(store.read(key), columns)
     except KeyMissing as exc:
         raise CorruptPart(f"{store.locate(key)} is gone") from exc
-    except (pa.ArrowException, OSError) as exc:
+    except _GARBAGE as exc:
         raise CorruptPart(f"{store.locate(key)} cannot be read: {exc}") from exc
     name = PartName.parse(key)
-    if name is not None and name.rows != table.num_rows:
-        raise CorruptPart(f"{store.locate(key)} has {table.num_rows} rows, not {name.rows}")
+    if problem := _disagrees(table, name, columns):
+        raise CorruptPart(f"{store.locate(key)} {problem}")
     return table
+
+
+_GARBAGE = (pa.ArrowException, OSError, ValueError, TypeError, LookupError, OverflowError)
+"""What reading bytes raises that are not what was written: some of them are taken for names, lengths, types."""
+
+
+def _decoded(data: bytes, columns: list[str] | None) -> pa.Table:
+    sealed = seals.check(data)
+    file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=not sealed)
+    table = file.read(columns, use_threads=False)  # without the pool of threads that pyarrow may not outlive
+    return table if columns is None else table.select(columns)
+
+
+def _disagrees(table: pa.Table, name: PartName | None, columns: list[str] | None) -> str | None:
+    """What a part holds that its name does not say; None when all is as it should be."""
+    if columns is None and ROW not in table.column_names:
+        return f"has no column {ROW!r}"
+    if name is None:
+        return None
+    if name.rows != table.num_rows:
+        return f"has {table.num_rows} rows, not {name.rows}"
+    if ROW in table.column_names:
+        edges: Any = pc.min_max(table.column(ROW)).as_py()
+        if (edges["min"], edges["max"]) != (name.first, name.last):
+            return f"has the rows {edges['min']} to {edges['max']}, not {name.first} to {name.last}"
+    if KIND in table.column_names and name.failed != name.rows - table.column(KIND).null_count:
+        return f"has {name.rows - table.column(KIND).null_count} failures, not {name.failed}"
+    return None
+
+
+def read_block(store: Store, number: int, columns: list[str]) -> pa.Table:
+    """Columns of one block's specs. Raises `StoreError` when its bytes are not what was written."""
+    return _own(store, layout.input_block(number), lambda data: _decoded(data, columns))
+
+
+def block_bytes(store: Store, number: int) -> bytes:
+    """The parquet of one block's specs, as lanes take it. Raises as `read_block`."""
+
+    def check(data: bytes) -> bytes:
+        if not seals.check(data):
+            _decoded(data, None)
+        return data
+
+    return _own(store, layout.input_block(number), check)
+
+
+def read_schema(store: Store) -> pa.Schema:
+    """The columns of the run's outcomes. Raises as `read_block`."""
+    return _own(store, layout.OUTCOME_SCHEMA, lambda data: _decoded(data, None).schema.remove_metadata())
+
+
+def _own(store: Store, key: str, read: Callable[[bytes], _T]) -> _T:
+    """Read what the run needs and cannot make anew."""
+    try:
+        return read(store.read(key))
+    except _GARBAGE as exc:
+        raise StoreError(
+            f"{store.locate(key)} cannot be read: {exc}", hint="put a copy of it back; without it the run cannot go on"
+        ) from exc
 
 
 class CorruptPart(NotFinishedError):

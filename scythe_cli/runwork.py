@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scythe_cli import layout
+from scythe_cli.parts import block_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -101,8 +102,7 @@ class RunWork:
         if number not in self.blocks:
             while len(self.blocks) > KEPT_BLOCKS:
                 del self.blocks[next(iter(self.blocks))]
-            key = layout.input_block(number)
-            self.blocks[number] = self.writer.threads.readers.submit(self.store.read, key)
+            self.blocks[number] = self.writer.threads.readers.submit(block_bytes, self.store, number)
         return self.blocks[number]
 
     def sort_index(self, row: int) -> int:

@@ -11,15 +11,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from scythe_cli import layout, lease, ledger
 from scythe_cli.engines.base import Ended
 from scythe_cli.errors import EngineError, KeyExists, NotFinishedError, StoreError
 from scythe_cli.forkserver import Record
 from scythe_cli.leaf import Job
-from scythe_cli.parts import PartWriter
+from scythe_cli.parts import PartWriter, read_schema
 from scythe_cli.pool import Pool
 from scythe_cli.processes import host
 from scythe_cli.runwork import RunWork
@@ -196,7 +193,7 @@ def run_work(work: Work, writer: PartWriter, folder: Path, *, worker: str | None
         job=job,
         store=work.run.store,
         writer=writer,
-        schema=pq.read_schema(pa.BufferReader(work.run.store.read(layout.OUTCOME_SCHEMA))),
+        schema=read_schema(work.run.store),
         place=work.run.manifest.place,
         total=work.run.total,
         max_failures=settings.max_failures,

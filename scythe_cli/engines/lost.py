@@ -5,12 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from scythe_cli import layout, processes
 from scythe_cli.outcomes import LOST, Failure, Outcome, failed_table
-from scythe_cli.parts import PartWriter, read_block
+from scythe_cli.parts import PartWriter, read_block, read_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +19,7 @@ if TYPE_CHECKING:
 def write_lost(plan: Plan, ranges: Iterable[Range], *, attempts: int, why: str) -> None:
     """Give every row of the ranges, which lie in one block each, the outcome `lost`."""
     store = plan.run.store
-    schema = pq.read_schema(pa.BufferReader(store.read(layout.OUTCOME_SCHEMA)))
+    schema = read_schema(store)
     writer = PartWriter(store, generation=plan.generation, flush=0.0, series=int(time.time()))
     failure = Failure(LOST, LOST, why, "", plan.run.manifest.place)
     for one in ranges:

@@ -332,6 +332,9 @@ def break_part(path: Path, how: str) -> None:
         path.write_bytes(b"")
     elif how == "flipped":
         path.write_bytes(data[:60] + bytes([data[60] ^ 255]) + data[61:])
+    elif how == "footer":  # the name of a column, as the footer has it
+        at = data.rindex(b"sort_index", 0, data.rindex(b"ARROW:schema"))
+        path.write_bytes(data[:at] + b"S" + data[at + 1 :])
     elif how == "gone":
         path.unlink()
     else:
@@ -355,7 +358,7 @@ def copy_of(run: Run, tmp_path: Path) -> Run:
     return open_run(open_store(str(tmp_path / "runs")), run.id)
 
 
-@pytest.mark.parametrize("how", ["truncated", "empty", "flipped", "frame gone", "frame truncated"])
+@pytest.mark.parametrize("how", ["truncated", "empty", "flipped", "footer", "frame gone", "frame truncated"])
 def test_a_broken_part_is_set_aside(tmp_path: Path, whole: Run, how: str) -> None:
     run = copy_of(whole, tmp_path)
     part = next(part for part in list_parts(run.store) if part.rows > 3)

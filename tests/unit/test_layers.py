@@ -18,7 +18,7 @@ GROUPS = {
     "its settings": "experimentfile origins config",
     "its files and table": "anatomy schema rows columns texts csvfile jsonfile cache web files sources "
     "spill cells hooked report addresses header table",
-    "the run": "tree engines/base run outcomes kinds frames parts spectable changes winners ledger lease",
+    "the run": "tree engines/base run outcomes kinds frames seals parts spectable changes winners ledger lease",
     "the lane": "inputs outputs sanity leaf forkserver",
     "the supervisor": "pool scratch runwork backlog watch blame supervisor",
     "the verbs": "status final gather download cancel underway inline allocate",
