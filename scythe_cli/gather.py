@@ -165,6 +165,7 @@ class _Gather:
                 self._listener(Gathered(seen))
         with ThreadPoolExecutor(UPLOADERS) as pool:
             list(pool.map(self._upload, self._tables))
+        self._remove_others()
         self._mark_gathered(missing)
         return FinalReport(
             tables={name: self._run.store.locate(layout.final(name)) for name in self._tables},
@@ -176,6 +177,13 @@ class _Gather:
 
     def _upload(self, name: str) -> None:
         self._run.store.upload(layout.final(name), self._tables[name].path, consume=True)
+
+    def _remove_others(self) -> None:
+        """A frame that an earlier gather had and this one has not is no table of the run any more."""
+        ours = {layout.final(name) for name in self._tables}
+        for entry in list(self._run.store.list(layout.FINAL)):
+            if entry.key.endswith(".pq") and entry.key not in ours:
+                self._run.store.delete(entry.key)
 
     def _mark_gathered(self, missing: int) -> None:
         if missing:

@@ -395,6 +395,19 @@ def test_partial_with_a_broken_part_goes_on_without_it(tmp_path: Path, whole: Ru
     assert gather(run, partial=True).missing == part.rows
 
 
+def test_a_table_that_no_part_has_any_more_goes(tmp_path: Path, whole: Run) -> None:
+    run = copy_of(whole, tmp_path)
+    assert "monthly" in gather(run).tables
+    for part in list_parts(run.store):
+        Path(run.store.locate(part.frame_key("monthly"))).unlink(missing_ok=True)
+    own = Path(run.store.locate("final/notes.txt"))
+    own.touch()
+    report = gather(run, partial=True)
+    assert report.missing
+    assert set(report.tables) == set(status(run).final) == {"scalars", "errors", "result_file_refs"}
+    assert own.exists()
+
+
 def test_a_resume_that_meets_a_broken_part_of_failures(tmp_path: Path) -> None:
     run = faults.begin(tmp_path / "runs", [{"trouble": "raises"}] * 5, retries=0)
     assert faults.drive(faults.first(run)) is None
