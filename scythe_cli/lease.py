@@ -116,12 +116,7 @@ def is_held(note: dict[str, Any]) -> bool:
 
 
 def _numbers(store: Store) -> list[int]:
-    prefix = f"{layout.CONTROL}/lease-"
-    return [
-        int(entry.key.removeprefix(prefix).removesuffix(".yml"))
-        for entry in store.list(layout.CONTROL)
-        if entry.key.startswith(prefix)
-    ]
+    return ledger.list_marks(store).get("lease", [])
 
 
 def _note(lasts: float) -> dict[str, Any]:

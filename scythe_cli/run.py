@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from scythe_cli import config, layout, processes, yamlfile
-from scythe_cli.errors import ConfigError, KeyExists, KeyMissing, NotFoundError, did_you_mean
+from scythe_cli.errors import ConfigError, KeyExists, KeyMissing, NotFoundError, StoreError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -208,13 +208,24 @@ def write_manifest(store: Store, manifest: Manifest) -> None:
 
 
 def open_run(storage: Store, run_id: str) -> Run:
-    """The run with this id. Raises `NotFoundError` when there is none or it never got its manifest."""
+    """The run with this id.
+
+    Raises:
+        NotFoundError: there is none, or it never got its manifest.
+        StoreError: its manifest is not what was written.
+    """
     store = storage.within(run_id)
     try:
         data = store.read(layout.MANIFEST)
     except KeyMissing:
         raise NotFoundError(f"{store.locate('')} is no run: it has no {layout.MANIFEST}") from None
-    return Run(store, Manifest.model_validate(yamlfile.read(data.decode(), layout.MANIFEST).data))
+    try:
+        return Run(store, Manifest.model_validate(yamlfile.read(data.decode(), layout.MANIFEST).data))
+    except (ConfigError, ValueError) as exc:
+        raise StoreError(
+            f"{store.locate(layout.MANIFEST)} is empty, cut or changed, or of another version of scythe",
+            hint="put a copy of it back, or remove the run's folder",
+        ) from exc
 
 
 def names(storage: Store) -> list[str]:

@@ -23,7 +23,7 @@ from scythe_cli.cli.options import (
     running_user_code,
 )
 from scythe_cli.cli.words import brief, counted, duration, shown, size
-from scythe_cli.errors import ConfigError, ExitCode, Interrupted, NotFinishedError
+from scythe_cli.errors import ConfigError, ExitCode, Interrupted, NotFinishedError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -205,11 +205,14 @@ def _resume_command(run: Run, file: Path) -> str:
 
 @contextmanager
 def _resumable(run: Run, file: Path) -> Iterator[None]:
-    """Ctrl-C in the moments when nothing runs: the run is real and can be gone on with."""
+    """Ctrl-C in the moments when nothing runs, or a store that fails: the run is real and can be gone on with."""
     try:
         yield
     except KeyboardInterrupt:
         raise Interrupted("interrupted", hint=_resume_command(run, file)) from None
+    except StoreError as exc:
+        exc.hint = exc.hint or f"what is done is kept; then: {_resume_command(run, file)}"
+        raise
 
 
 @contextmanager
@@ -231,6 +234,9 @@ def _final(terminal: Terminal, work: Work) -> FinalReport:
         return final_tables(work, terminal)
     except KeyboardInterrupt:
         raise Interrupted("interrupted; every spec has its outcome", hint=again("gather", work.run)) from None
+    except StoreError as exc:
+        exc.hint = exc.hint or f"every spec has its outcome; then: {again('gather', work.run)}"
+        raise
 
 
 def _tell(terminal: Terminal, done: Allocation, file: Path, as_json: bool) -> None:

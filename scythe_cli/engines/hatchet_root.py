@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -220,7 +221,7 @@ class _Root:
     def _repaired(self, marks: Iterable[str]) -> tuple[list[list[Range]], int]:
         """The rows of every repair so far, and the number of the next."""
         first = self.plan.generation * 10_000
-        numbers = sorted(int(mark[7:]) for mark in marks if mark.startswith("repair-"))
+        numbers = sorted(int(mark[7:]) for mark in marks if re.fullmatch(r"repair-\d+", mark))
         mine = [number for number in numbers if first <= number < first + 10_000]
         notes = [ledger.read_mark(self.plan.run.store, "repair", number) or {} for number in mine]
         return [read_ranges(note.get("rows", "")) for note in notes], max(mine, default=first - 1) + 1

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -322,3 +323,65 @@ def test_a_reader_that_leaves(home: Path) -> None:
         for stream in ({"stdout": gone, "stderr": subprocess.PIPE}, {"stdout": subprocess.PIPE, "stderr": gone}):
             done = subprocess.run([SCYTHE, "status"], cwd=home, env=environment(), check=False, text=True, **stream)  # type: ignore[call-overload]  # two streams
             assert (done.returncode, done.stderr or "") == (141, "")
+
+
+BROKEN = {
+    "manifest": (b"experiment_id: doub", "manifest.yml is empty, cut or changed, or of another version of scythe"),
+    "lease": (b"", "control/lease-9.yml is empty, cut or changed"),
+    "cut lease": (b"host: a\nboot_id", "control/lease-9.yml is empty, cut or changed"),
+    "specs": (None, "scatter-gather/input/0.pq cannot be read: "),
+    "columns": (None, "control/outcomes.pq cannot be read: "),
+}
+
+
+@pytest.mark.parametrize("which", BROKEN)
+def test_an_object_that_is_cut_is_named(home: Path, ids: list[str], tmp_path: Path, which: str) -> None:
+    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
+    run = tmp_path / "scythe-runs" / ids[0]
+    data, said = BROKEN[which]
+    path = run / said.split()[0]
+    path.write_bytes(path.read_bytes()[:-100] if data is None else data)
+    arguments = {"specs": ["gather", ids[0]], "columns": ["gather", ids[0]]}.get(
+        which, ["allocate", "--resume", ids[0]]
+    )
+    done = scythe(*arguments, cwd=tmp_path)
+    assert done.code == 4, done.err
+    lines = [line for line in done.err.splitlines() if not line.startswith("resuming")]
+    assert lines[-2].startswith(f"error: {run}/{said}")
+    assert lines[-1].startswith("hint: ")
+
+
+def test_specs_that_are_cut_end_a_resume(home: Path, ids: list[str], tmp_path: Path) -> None:
+    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
+    block = tmp_path / "scythe-runs" / ids[0] / "scatter-gather/input/0.pq"
+    block.write_bytes(block.read_bytes()[:-100])
+    done = scythe("allocate", "--resume", ids[0], cwd=tmp_path)
+    assert (done.code, f"error: {block} cannot be read: " in done.err) == (4, True), done.err
+
+
+def test_stray_files_beside_a_runs_own_are_passed_over(home: Path, ids: list[str], tmp_path: Path) -> None:
+    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
+    run = tmp_path / "scythe-runs" / ids[0]
+    for name in ("control/lease-5.yml.swp", "control/lease-x.yml", "control/.DS_Store", "final/x.txt", "manifest.yml~"):
+        (run / name).write_bytes(b"\xff")
+    for arguments in (["status", ids[0]], ["gather", ids[0]], ["allocate", "--resume", ids[0]]):
+        done = scythe(*arguments, cwd=tmp_path)
+        assert done.code in (0, 1), done.err
+
+
+def test_a_store_that_fails_in_a_run_leaves_a_way_on(tmp_path: Path) -> None:
+    module = MODULE.replace("print(", "Path(__file__).with_name('began').touch(); print(")
+    folder = project(tmp_path, "x,how\n1,slowly\n2,slowly\n3,well\n", module=module)
+    with ThreadPoolExecutor(1) as pool:
+        ending = pool.submit(scythe, "allocate", cwd=folder)
+        while not (folder / "began").exists():
+            time.sleep(0.01)
+        (run,) = runs(folder)
+        (run / "scatter-gather" / "output").write_text("a file where a folder should be")
+        (folder / "go").touch()
+        done = ending.result()
+    assert done.code == 4
+    run_id = run.relative_to(folder / "scythe-runs")
+    assert done.err.endswith(f"\nhint: what is done is kept; then: scythe allocate --resume {run_id}\n"), done.err
+    (run / "scatter-gather" / "output").unlink()
+    assert scythe("allocate", "--resume", str(run_id), cwd=folder).code == 0
