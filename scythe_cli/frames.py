@@ -187,6 +187,20 @@ def unite(tables: list[pa.Table]) -> tuple[pa.Table, list[int]]:
     return pa.concat_tables(fitted), sorted(apart)
 
 
+def is_sorted(rows: pa.ChunkedArray[Any]) -> bool:
+    """Whether row numbers do not fall."""
+    least = pc.min(pc.pairwise_diff(rows.combine_chunks())).as_py()
+    return least is None or bool(least >= 0)
+
+
+def without_guesses(table: pa.Table) -> pa.Table:
+    """One spec's rows out of a stack: a column that has no value has its type from other specs, and loses it."""
+    for at, field in enumerate(table.schema):
+        if table.num_rows and table.column(at).null_count == table.num_rows:
+            table = table.set_column(at, pa.field(field.name, pa.null()), pa.nulls(table.num_rows))
+    return table
+
+
 def widen(one: pa.Schema, other: pa.Schema) -> pa.Schema | None:
     """The narrowest schema that holds both, or None when a column's types have nothing in common."""
     try:

@@ -286,16 +286,27 @@ class _Gather:
         for name, frame in sorted(block.frames, key=_by_name_and_row):
             if name not in self._tables:
                 self._open_frame(name, frame, block.specs, offset)
-            fitted = self._tables[name].fit(frame, fitting.get(name, ()))
-            if isinstance(fitted, pa.Table):
-                fitting.setdefault(name, []).append(fitted)
-                continue
-            for row in _rows_of(frame):
+            for row, fitted in self._fit(name, frame, fitting.setdefault(name, [])):
                 spec, first = _sort_index(block.specs, row - offset), self._first_spec[name]
                 misfits[row] = f"dataframes[{name!r}]: {fitted} in spec {spec}, unlike in spec {first}"
         for name, held in fitting.items():
+            if not held:
+                continue
             self._append_frame(name, [self._tables[name].refit(frame) for frame in held], block.specs, offset, misfits)
         return _with_misfits(table, misfits) if misfits else table
+
+    def _fit(self, name: str, frame: pa.Table, fitting: list[pa.Table]) -> Iterator[tuple[int, str]]:
+        """Put a frame with those that fit; where it does not, spec by spec. Tell of the specs that do not fit."""
+        rows = _rows_of(frame)
+        fitted = self._tables[name].fit(frame, fitting)
+        if isinstance(fitted, pa.Table):
+            fitting.append(fitted)
+        elif len(rows) == 1:
+            yield rows[0], fitted
+        else:
+            for row in rows:
+                alone = frame.filter(pc.equal(frame.column(frames.ROW), pa.scalar(row)))
+                yield from self._fit(name, frames.without_guesses(alone), fitting)
 
     def _open_frame(self, name: str, frame: pa.Table, specs: pa.Table, offset: int) -> None:
         rows = frame.column(frames.ROW)
@@ -310,7 +321,7 @@ class _Gather:
         if misfits:
             out = pc.is_in(united.column(frames.ROW), value_set=pa.array(list(misfits), type=pa.int64()))
             united = united.filter(pc.invert(out))
-        if not _is_sorted(united.column(frames.ROW)):
+        if not frames.is_sorted(united.column(frames.ROW)):
             united = united.sort_by([(frames.ROW, "ascending"), (layout.SORT_SUBINDEX, "ascending")])
         if united.num_rows:
             index = _take(specs, united.column(frames.ROW), offset)
@@ -330,11 +341,6 @@ def _rows_of(frame: pa.Table) -> list[int]:
 def _by_name_and_row(named: tuple[str, pa.Table]) -> tuple[str, int]:
     name, frame = named
     return name, frame.column(frames.ROW)[0].as_py() if frame.num_rows else -1
-
-
-def _is_sorted(rows: pa.ChunkedArray[Any]) -> bool:
-    steps = pc.pairwise_diff(rows.combine_chunks())
-    return pc.min(steps).as_py() is None or pc.min(steps).as_py() >= 0
 
 
 def _frames_of(table: pa.Table) -> list[str]:

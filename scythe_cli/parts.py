@@ -158,7 +158,8 @@ class PartWriter:
             callback()
 
     def _write_part(self, block: int, outcomes: pa.Table, frames_of: dict[str, pa.Table]) -> None:
-        outcomes = outcomes.sort_by(ROW)
+        if not frames.is_sorted(outcomes.column(ROW)):
+            outcomes = outcomes.sort_by(ROW)
         rows = outcomes.column(ROW)
         first, last = rows[0].as_py(), rows[-1].as_py()
         failed = outcomes.num_rows - outcomes.column(KIND).null_count
