@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
-import sys
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from scythe_cli.cli.alone import run_alone
+from scythe_cli.cli.forecast import MOST_FAILURES, dry_run_of, probe_of
 from scythe_cli.cli.options import (
     Json,
     Storage,
@@ -22,7 +23,8 @@ from scythe_cli.cli.options import (
     put_tables,
     running_user_code,
 )
-from scythe_cli.cli.words import brief, counted, duration, shown, size
+from scythe_cli.cli.resume import left_of
+from scythe_cli.cli.words import counted, duration
 from scythe_cli.errors import ConfigError, ExitCode, Interrupted, NotFinishedError, StoreError
 
 if TYPE_CHECKING:
@@ -31,12 +33,10 @@ if TYPE_CHECKING:
     from scythe_cli.allocate import Allocation, Prepared
     from scythe_cli.cli.ui import Terminal
     from scythe_cli.engines.base import Engine, Ticket, Work
-    from scythe_cli.estimate import Estimate, Plan
     from scythe_cli.gather import FinalReport
     from scythe_cli.run import Bump, Run, SemVer
     from scythe_cli.status import FailureGroup
 
-MOST_FAILURES = 5
 Bumps = Literal["major", "minor", "patch", "keep"]
 
 
@@ -92,7 +92,7 @@ def allocate(
             run = find_run(resume, storage or _storage_of(file))
             which = {"failed": failed or not missing, "missing": missing or not failed}
             sets = [*(sets or []), *([f"engine={engine}"] if engine else [])]
-            work = _resumed(terminal, run, file, sets, which, allow_changed_code, yes)
+            work = left_of(terminal, run, file, sets, which, allow_changed_code, yes)
             if work is None:
                 _nothing_to_run(terminal, run, as_json)
             else:
@@ -100,10 +100,10 @@ def allocate(
             return
         prepared = _prepare(terminal, file, sets or [], {"engine": engine, "storage": storage}, limit)
         if only is not None:
-            _inline(prepared, only, terminal, as_json)
+            run_alone(prepared, only, terminal, as_json)
         elif dry_run:
-            _dry_run(prepared, _wanted(bump, version), as_json)
-        elif probe is None or _probe(terminal, prepared, probe, yes, as_json):
+            dry_run_of(prepared, _wanted(bump, version), as_json)
+        elif probe is None or probe_of(terminal, prepared, probe, yes, as_json):
             _allocate(terminal, prepared, file, _wanted(bump, version), wait, as_json)
 
 
@@ -292,45 +292,6 @@ def _ended(done: Allocation, file: Path, as_json: bool) -> None:
     raise NotFinishedError(f"{done.ended.detail}; {kept}", hint=hint)
 
 
-def _resumed(
-    terminal: Terminal,
-    run: Run,
-    file: Path,
-    sets: list[str],
-    which: dict[str, bool],
-    allow_changed_code: bool,
-    yes: bool,
-) -> Work | None:
-    """What is left of a run, None when nothing is. The frozen file rules; the code comes from FILE's folder."""
-    from scythe_cli import config, experiment
-    from scythe_cli.allocate import remaining, resumed_work
-
-    _refuse_what_stays(sets)
-    config.check_sets(sets)
-    rest = remaining(run, **which)
-    if not rest.todo:
-        return None
-    with running_user_code():
-        found = experiment.load(run.experiment_file().experiment, file.absolute().parent)
-    work = resumed_work(run, found, rest, sets=sets, allow_changed_code=allow_changed_code)
-    n_missing = rest.todo - len(rest.failed)
-    why = [f"{n_missing:,} missing"] * bool(n_missing) + [f"{len(rest.failed):,} failed before"] * bool(rest.failed)
-    if found.source_hash != run.manifest.source_hash:
-        was, now = run.manifest.source_hash[:12], found.source_hash[:12]
-        terminal.say(f"the code has changed since {run.id} was allocated: its hash was {was} and is {now}")
-    terminal.say(f"resuming {run.id}: {counted(rest.todo, 'spec')} to run ({', '.join(why)}), {rest.kept:,} kept")
-    if rest.cancelled and not _agreed(f"{run.id} was cancelled. Go on with it?", yes):
-        raise NotFinishedError(f"{run.id} was cancelled", hint="add --yes to go on with it")
-    return work
-
-
-def _refuse_what_stays(sets: list[str]) -> None:
-    """A run keeps its name, its storage, its experiment and its specs, whatever a resume changes."""
-    for key in (one.partition("=")[0].strip() for one in sets):
-        if key.partition(".")[0] not in {"run", "engine", "tree", "resources"}:
-            raise ConfigError(f"--set {key}  a resume goes on with the run's own {key}", hint="leave it out")
-
-
 def _nothing_to_run(terminal: Terminal, run: Run, as_json: bool) -> None:
     """A resume that finds nothing to do: the tables of a complete run, and exit code 0 whatever failed."""
     from scythe_cli.allocate import Allocation
@@ -346,89 +307,3 @@ def _nothing_to_run(terminal: Terminal, run: Run, as_json: bool) -> None:
         _tell(terminal, Allocation(run, None, final), Path(), as_json)
     except typer.Exit:
         return
-
-
-def _agreed(question: str, yes: bool) -> bool:
-    if yes:
-        return True
-    return sys.stdin.isatty() and typer.confirm(question, err=True)
-
-
-def _inline(prepared: Prepared, only: int, terminal: Terminal, as_json: bool) -> None:
-    from scythe_cli.inline import run_inline
-    from scythe_cli.outcomes import INVALID_OUTPUT
-
-    terminal.close()
-    with redirect_stdout(sys.stderr) if as_json else nullcontext():
-        output, failure = run_inline(prepared, only, debug=_debug)
-    if failure is not None:
-        if failure.kind == INVALID_OUTPUT:
-            typer.echo(f"{failure.kind}: {failure.message}", err=True)
-        raise typer.Exit(ExitCode.FAILED_SPECS)
-    typer.echo(output.model_dump_json(indent=2))
-
-
-def _debug(exc: BaseException) -> None:
-    """The traceback from the user's function on, and its frame in the debugger where somebody sits."""
-    import pdb
-    import traceback
-
-    own = Path(__file__).parents[1]
-    tb = exc.__traceback__
-    while tb is not None and tb.tb_next is not None and Path(tb.tb_frame.f_code.co_filename).is_relative_to(own):
-        tb = tb.tb_next
-    traceback.print_exception(exc.with_traceback(tb))
-    if sys.stdin.isatty():
-        pdb.post_mortem(tb)
-
-
-def _dry_run(prepared: Prepared, version: Bump | SemVer, as_json: bool) -> None:
-    from scythe_cli.backends import open_store
-    from scythe_cli.estimate import plan
-
-    found = plan(prepared, open_store(prepared.file.storage), version)
-    if as_json:
-        put_json(found)
-    else:
-        _show_plan(found, prepared.name)
-
-
-def _show_plan(found: Plan, name: str) -> None:
-    typer.echo(f"{name}: {counted(found.n_specs, 'spec')} valid; a dry run, nothing was written")
-    typer.echo(f"  run      {shown(found.address)}/<time>")
-    weight = f" ({size(found.n_bytes)})" if found.n_files else ""
-    remote = f", {found.n_remote:,} remote left where they are" if found.n_remote else ""
-    typer.echo(f"  files    {counted(found.n_files, 'input file')} to upload{weight}{remote}")
-    cut = f"{found.leaves:,} of" if found.leaves is not None else "sized by what a spec is seen to cost,"
-    typer.echo(f"  leaves   {cut} at most {counted(found.largest_leaf, 'spec')}, in {counted(found.blocks, 'block')}")
-    typer.echo(f"  objects  {found.objects:,} or more")
-
-
-def _probe(terminal: Terminal, prepared: Prepared, k: int, yes: bool, as_json: bool) -> bool:
-    """Run a few specs, print the estimate, and ask whether to go on."""
-    from scythe_cli.estimate import probe
-
-    with terminal.busy(f"probing {counted(min(k, prepared.table.rows), 'spec')}"):
-        found = probe(prepared, k)
-    if as_json and not yes:
-        put_json(found)
-        return False
-    _show_estimate(found, prepared.name, to_stderr=as_json)
-    if yes or _agreed(f"Run all {counted(found.n_specs, 'spec')}?", yes):
-        return True
-    put_next("the same with --yes runs them all")
-    return False
-
-
-def _show_estimate(found: Estimate, name: str, *, to_stderr: bool) -> None:
-    def say(text: str) -> None:
-        typer.echo(text, err=to_stderr)
-
-    cpu = f"{found.cpu_hours:,.1f} CPU hours" if found.cpu_hours >= 1 else f"{brief(found.cpu_hours * 3600)} of CPU"
-    say(f"{name}: {counted(found.probed, 'spec')} probed, {found.failed:,} failed")
-    say(f"  a spec   {brief(found.seconds)} on average, {brief(found.slowest)} at most")
-    say(f"  all      {cpu} for {counted(found.n_specs, 'spec')}")
-    say(f"  here     {brief(found.wall_hours * 3600)} on {counted(found.lanes, 'lane')}")
-    say(f"  objects  {found.objects:,} or more")
-    for group in found.failures[:MOST_FAILURES]:
-        say(failure_line(group))

@@ -67,6 +67,11 @@ def running_user_code() -> AbstractContextManager[TextIO]:
     return redirect_stdout(sys.stderr)
 
 
+def agreed(question: str, yes: bool) -> bool:
+    """Ask, unless `--yes` said so; where nobody can answer, nothing is agreed."""
+    return yes or (sys.stdin.isatty() and typer.confirm(question, err=True))
+
+
 def put_json(document: Any) -> None:
     """One JSON document on stdout."""
     from pydantic import TypeAdapter

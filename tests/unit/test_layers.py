@@ -29,7 +29,8 @@ GROUPS = {
     "engines/hatchet_workflows worker",
     "what uses all of it": "estimate documents schemas starter",
     "the doors": "cli/words cli/ui original ref api "
-    "cli/options cli/init cli/allocate cli/status cli/gather cli/download cli/cancel cli/worker cli/app",
+    "cli/options cli/alone cli/forecast cli/resume "
+    "cli/init cli/allocate cli/status cli/gather cli/download cli/cancel cli/worker cli/app",
 }
 """The one list, in the order of imports; CONTRIBUTING.md says what each module is."""
 

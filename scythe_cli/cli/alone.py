@@ -1,0 +1,44 @@
+"""`scythe allocate --only N --inline`: one spec in this terminal, under the debugger when it raises."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from scythe_cli.errors import ExitCode
+
+if TYPE_CHECKING:
+    from scythe_cli.allocate import Prepared
+    from scythe_cli.cli.ui import Terminal
+
+
+def run_alone(prepared: Prepared, only: int, terminal: Terminal, as_json: bool) -> None:
+    from scythe_cli.inline import run_inline
+    from scythe_cli.outcomes import INVALID_OUTPUT
+
+    terminal.close()
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        output, failure = run_inline(prepared, only, debug=_debug)
+    if failure is not None:
+        if failure.kind == INVALID_OUTPUT:
+            typer.echo(f"{failure.kind}: {failure.message}", err=True)
+        raise typer.Exit(ExitCode.FAILED_SPECS)
+    typer.echo(output.model_dump_json(indent=2))
+
+
+def _debug(exc: BaseException) -> None:
+    """The traceback from the user's function on, and its frame in the debugger where somebody sits."""
+    import pdb
+    import traceback
+
+    own = Path(__file__).parents[1]
+    tb = exc.__traceback__
+    while tb is not None and tb.tb_next is not None and Path(tb.tb_frame.f_code.co_filename).is_relative_to(own):
+        tb = tb.tb_next
+    traceback.print_exception(exc.with_traceback(tb))
+    if sys.stdin.isatty():
+        pdb.post_mortem(tb)

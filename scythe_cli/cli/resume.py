@@ -1,0 +1,55 @@
+"""`scythe allocate --resume`: what is left of a run, said before it runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scythe_cli.cli.options import agreed, running_user_code
+from scythe_cli.cli.words import counted
+from scythe_cli.errors import ConfigError, NotFinishedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scythe_cli.cli.ui import Terminal
+    from scythe_cli.engines.base import Work
+    from scythe_cli.run import Run
+
+
+def left_of(
+    terminal: Terminal,
+    run: Run,
+    file: Path,
+    sets: list[str],
+    which: dict[str, bool],
+    allow_changed_code: bool,
+    yes: bool,
+) -> Work | None:
+    """What is left of a run, None when nothing is. The frozen file rules; the code comes from FILE's folder."""
+    from scythe_cli import config, experiment
+    from scythe_cli.allocate import remaining, resumed_work
+
+    _refuse_what_stays(sets)
+    config.check_sets(sets)
+    rest = remaining(run, **which)
+    if not rest.todo:
+        return None
+    with running_user_code():
+        found = experiment.load(run.experiment_file().experiment, file.absolute().parent)
+    work = resumed_work(run, found, rest, sets=sets, allow_changed_code=allow_changed_code)
+    n_missing = rest.todo - len(rest.failed)
+    why = [f"{n_missing:,} missing"] * bool(n_missing) + [f"{len(rest.failed):,} failed before"] * bool(rest.failed)
+    if found.source_hash != run.manifest.source_hash:
+        was, now = run.manifest.source_hash[:12], found.source_hash[:12]
+        terminal.say(f"the code has changed since {run.id} was allocated: its hash was {was} and is {now}")
+    terminal.say(f"resuming {run.id}: {counted(rest.todo, 'spec')} to run ({', '.join(why)}), {rest.kept:,} kept")
+    if rest.cancelled and not agreed(f"{run.id} was cancelled. Go on with it?", yes):
+        raise NotFinishedError(f"{run.id} was cancelled", hint="add --yes to go on with it")
+    return work
+
+
+def _refuse_what_stays(sets: list[str]) -> None:
+    """A run keeps its name, its storage, its experiment and its specs, whatever a resume changes."""
+    for key in (one.partition("=")[0].strip() for one in sets):
+        if key.partition(".")[0] not in {"run", "engine", "tree", "resources"}:
+            raise ConfigError(f"--set {key}  a resume goes on with the run's own {key}", hint="leave it out")
