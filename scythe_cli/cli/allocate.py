@@ -87,16 +87,9 @@ def allocate(
 
     with Terminal() as terminal:
         if resume is not None:
-            if resume.endswith((".yml", ".yaml")) and is_here(file):
-                file = Path(resume)
-            run = find_run(resume, storage or _storage_of(file))
             which = {"failed": failed or not missing, "missing": missing or not failed}
             sets = [*(sets or []), *([f"engine={engine}"] if engine else [])]
-            work = left_of(terminal, run, file, sets, which, allow_changed_code, yes)
-            if work is None:
-                _nothing_to_run(terminal, run, as_json)
-            else:
-                _follow(terminal, work, file, wait, as_json)
+            _go_on(terminal, resume, file, storage, sets, which, allow_changed_code, yes, wait, as_json)
             return
         prepared = _prepare(terminal, file, sets or [], {"engine": engine, "storage": storage}, limit)
         if only is not None:
@@ -135,6 +128,29 @@ def _check_flags(
     modes = [flag for flag in given if flag in {"--dry-run", "--probe", "--only"}]
     if len(modes) > 1:
         raise ConfigError(f"{modes[0]} and {modes[1]} exclude each other", hint="give one of them")
+
+
+def _go_on(
+    terminal: Terminal,
+    resume: str,
+    file: Path,
+    storage: str | None,
+    sets: list[str],
+    which: dict[str, bool],
+    allow_changed_code: bool,
+    yes: bool,
+    wait: bool | None,
+    as_json: bool,
+) -> None:
+    """Run what is left of a run. Its code stands beside FILE, which may also be what RUN is called by."""
+    if resume.endswith((".yml", ".yaml")) and is_here(file):
+        file = Path(resume)
+    run = find_run(resume, storage or _storage_of(file))
+    work = left_of(terminal, run, file, sets, which, allow_changed_code, yes)
+    if work is None:
+        _nothing_to_run(terminal, run, as_json)
+    else:
+        _follow(terminal, work, file, wait, as_json)
 
 
 def _wanted(bump: Bumps | None, version: str | None) -> Bump | SemVer:
