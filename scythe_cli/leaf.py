@@ -254,10 +254,12 @@ class Lane:
 
     @staticmethod
     def _failure(exc: BaseException, experiment: Experiment, job: Job) -> Failure:
+        """What was raised, as a failure; by its type alone, for its attributes may be the user's code."""
         kind = EXCEPTION
-        if isinstance(exc, ValidationError) and exc.title == experiment.output_model.__name__:
-            kind = INVALID_OUTPUT
-        elif isinstance(exc, MemoryError) and job.memory is not None:
+        if issubclass(type(exc), ValidationError):
+            if exc.title == experiment.output_model.__pydantic_validator__.title:  # type: ignore[attr-defined]
+                kind = INVALID_OUTPUT
+        elif issubclass(type(exc), MemoryError) and job.memory is not None:
             kind = MEMORY
         return from_exception(exc, folder=str(experiment.folder), kind=kind)
 

@@ -76,6 +76,7 @@ def test_nothing_is_left(tables: faults.Tables, traces: faults.Traces) -> None:
 
 def test_texts_are_bounded_and_keep_head_and_tail(tables: faults.Tables) -> None:
     for failure in tables.bad.values():
+        assert len(failure["error_type"].encode()) <= 255
         assert len(failure["message"].encode()) <= 8 << 10
         assert len(failure["traceback"].encode()) <= 32 << 10
         assert len((failure["log"] or "").encode()) <= 64 << 10

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry, FileReference
 
@@ -43,6 +43,8 @@ class Input(ExperimentInputSpec):
 
 class Output(ExperimentOutputSpec):
     """What a spec gives."""
+
+    model_config = ConfigDict(title="What a spec gives")
 
     value: float = Field(ge=0, le=1e6, allow_inf_nan=False)
     free: float = 0.0
@@ -160,6 +162,60 @@ class NoPickle(Exception):
 @fails("exception")
 def raises_unpicklable(spec: Input, tempdir: Path) -> Any:
     raise NoPickle(threading.Lock())
+
+
+@fails("exception")
+def raises_of_a_class_with_a_long_name(spec: Input, tempdir: Path) -> Any:
+    raise type("X" * 10_000_000, (Exception,), {})("on purpose")
+
+
+class Text(str):
+    """Cannot be written."""
+
+    __slots__ = ()
+
+    def encode(self, *_: object) -> bytes:
+        raise RuntimeError("no bytes")
+
+
+class WithText(Exception):
+    """Its text is of a class of its own."""
+
+    def __str__(self) -> str:
+        return Text("on purpose")
+
+
+@fails("exception")
+def raises_with_text_of_its_own(spec: Input, tempdir: Path) -> Any:
+    raise WithText
+
+
+class NoName(type):
+    """Classes that will not say what they are called."""
+
+    @property
+    def __name__(cls) -> str:  # type: ignore[override]  # the trouble
+        raise RuntimeError("no name")
+
+
+class Nameless(Exception, metaclass=NoName):
+    """Nor what it is, nor where it was raised."""
+
+    def __str__(self) -> Any:
+        return 3  # noqa: PLE0307 - the trouble
+
+    @property  # type: ignore[misc]  # the trouble
+    def __class__(self) -> Any:
+        raise RuntimeError("no class")
+
+    @property
+    def __traceback__(self) -> Any:  # type: ignore[override]  # the trouble
+        raise RuntimeError("no traceback")
+
+
+@fails("exception")
+def raises_what_will_not_be_described(spec: Input, tempdir: Path) -> Any:
+    raise Nameless
 
 
 @fails("exception")
