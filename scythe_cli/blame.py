@@ -5,10 +5,10 @@ Takes deaths; leaves outcomes of specs whose lane did not live to tell.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from scythe_cli.clocks import Clock
 from scythe_cli.outcomes import CRASH, LOST, MEMORY, TIMEOUT, Failure, Outcome, split_dump
 from scythe_cli.pool import NO_SERVER, describe_status
 
@@ -56,7 +56,7 @@ def outcome_of(death: Death, run: RunWork, row: int, *, attempt: int, folder: st
         sort_index=run.sort_index(row),
         failure=Failure(kind, kind, message, dump, place or run.place),
         attempts=attempt,
-        start=time.time() - death.seconds,
+        start=Clock.time() - death.seconds,
         duration=death.seconds,
         worker=run.job.worker,
         log=log,

@@ -11,7 +11,6 @@ import mmap
 import os
 import struct
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 from scythe_cli import layout, wire
 from scythe_cli.anatomy import is_plain
 from scythe_cli.backends import open_store
+from scythe_cli.clocks import Clock
 from scythe_cli.inputs import Inputs
 from scythe_cli.outcomes import (
     EXCEPTION,
@@ -117,7 +117,7 @@ class Lane:
         self._job: Job | None = None
         self._block: tuple[int, pa.Table, dict[str, Any]] | None = None
         self._pending = Pending()
-        self._handed = time.monotonic()
+        self._handed = Clock.monotonic()
         self._swap = threading.Lock()
         self._send = threading.Lock()
         self._trouble: BaseException | None = None
@@ -164,7 +164,7 @@ class Lane:
         assert self._block is not None  # noqa: S101 - the supervisor sends a block before it leaves one out
         rows: Sequence[int] = header["listed"] or range(header["rows"][0], header["rows"][1] + 1)
         attempts = {int(row): n for row, n in header["attempts"].items()}
-        self._handed = time.monotonic()
+        self._handed = Clock.monotonic()
         self._ids = self._block[2]
         done, unfit = self._work(self._block[1], header["block"] * layout.BLOCK, rows, attempts)
         MARKER.pack_into(self._marker, 0, IDLE, 0.0)
@@ -185,7 +185,7 @@ class Lane:
             part = block.slice(chunk[0] - offset, len(chunk)) if whole else block.take([r - offset for r in chunk])
             sort_indexes: list[Any] = part.column(layout.SORT_INDEX).to_pylist()
             for row, sort_index, spec in zip(chunk, sort_indexes, self._specs(part), strict=True):
-                clock = time.monotonic()
+                clock = Clock.monotonic()
                 MARKER.pack_into(self._marker, 0, row, clock)
                 if self._marker[STOP_AT]:  # looked at after the row is told: see LaneHandle.hangs
                     return done, None
@@ -199,7 +199,7 @@ class Lane:
                     raise self._trouble
                 if unfit:
                     return done, unfit
-                if self._pending.weight > BATCH_BYTES or time.monotonic() - self._handed > HAND_OVER_SECONDS:
+                if self._pending.weight > BATCH_BYTES or Clock.monotonic() - self._handed > HAND_OVER_SECONDS:
                     MARKER.pack_into(self._marker, 0, IDLE, 0.0)
                     self._hand_over({})
         return done, None
@@ -217,8 +217,8 @@ class Lane:
         assert experiment is not None and job is not None  # noqa: S101 - _work holds it
         failure: Failure | None = None
         output = None
-        start = time.time()
-        begun = time.perf_counter()
+        start = Clock.time()
+        begun = Clock.perf_counter()
         try:
             if not self._plain:
                 spec = make_specs(spec, experiment.input_model, self._ids)[0]
@@ -231,7 +231,7 @@ class Lane:
             os._exit(0)
         if LATE.unpack_from(self._marker, LATE_AT)[0] == clock:
             _wait_for_the_end()
-        duration = time.perf_counter() - begun
+        duration = Clock.perf_counter() - begun
         self._sanity.flush_c()
         log = self._capture.take()
         with self._swap:
@@ -273,7 +273,7 @@ class Lane:
         sort_indexes: list[Any] = block.column(layout.SORT_INDEX).to_pylist()
         with self._swap:
             for row in rows:
-                self._pending.add(row, sort_indexes[row - offset], None, 1, time.time(), 0.0, None)
+                self._pending.add(row, sort_indexes[row - offset], None, 1, Clock.time(), 0.0, None)
                 self._pending.failures[row] = failure
 
     def _hand_over_what_waits(self) -> None:
@@ -284,8 +284,8 @@ class Lane:
         """
         try:
             while True:
-                time.sleep(HAND_OVER_SECONDS / 2)
-                if self._pending and time.monotonic() - self._handed > HAND_OVER_SECONDS:
+                Clock.sleep(HAND_OVER_SECONDS / 2)
+                if self._pending and Clock.monotonic() - self._handed > HAND_OVER_SECONDS:
                     self._hand_over({})
         except OSError:
             os._exit(1)
@@ -297,7 +297,7 @@ class Lane:
         with self._send:
             with self._swap:
                 pending, self._pending = self._pending, Pending()
-                self._handed = time.monotonic()
+                self._handed = Clock.monotonic()
             if not pending and not ending:
                 return
             *before, last = self._outputs.batches(pending)
@@ -315,4 +315,4 @@ def _split_ids(block: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
 def _wait_for_the_end() -> None:
     """The supervisor's word has ended what the user's code was at, which is not to pass for its result."""
     while True:
-        time.sleep(1)
+        Clock.sleep(1)

@@ -16,13 +16,13 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections import deque
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli import processes, wire
+from scythe_cli.clocks import Clock
 from scythe_cli.errors import EngineError
 from scythe_cli.forkserver import RUN_TAG, Record, command, lane_folder
 from scythe_cli.leaf import IDLE, LATE, LATE_AT, MARKER, MARKER_SIZE, STOP_AT
@@ -160,7 +160,7 @@ class LaneHandle:
         """Have the lane give back what it has not begun."""
         if not self.asked_to_stop:
             self.marker[STOP_AT] = 1
-            self.asked = (time.monotonic(), self.at_work())
+            self.asked = (Clock.monotonic(), self.at_work())
 
     def hangs(self, seconds: float) -> bool:
         """Whether it was asked so long ago and is at the same row still: then it will begin no other before it answers.
@@ -172,7 +172,7 @@ class LaneHandle:
             and self.asked is not None
             and self.asked[1] is not None
             and self.asked[1] == self.at_work()
-            and time.monotonic() - self.asked[0] > seconds
+            and Clock.monotonic() - self.asked[0] > seconds
         )
 
 
@@ -421,7 +421,7 @@ class Pool:
         seconds = 0.0
         guilty = lane.condemned is None or lane.condemned == at
         if guilty and at is not None and lane.takes and at[0] in lane.takes[0].open_rows():
-            row, seconds = at[0], time.monotonic() - at[1]
+            row, seconds = at[0], Clock.monotonic() - at[1]
         del self.lanes[lane.number]
         self._let_go(lane)
         shutil.rmtree(lane_folder(self._record.scratch, lane.number), ignore_errors=True)

@@ -5,10 +5,10 @@ Takes the lanes of a pool; leaves deaths that the pool tells of.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from scythe_cli import processes
+from scythe_cli.clocks import Clock
 from scythe_cli.outcomes import MEMORY, TIMEOUT
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Watch:
     def _watch_clock(self, lane: LaneHandle, at: tuple[int, float]) -> None:
         """A clock counts once it was seen past twice; in between, the lane says where it is."""
         run: RunWork = lane.takes[0].owner
-        if run.timeout is None or time.monotonic() - at[1] <= run.timeout:
+        if run.timeout is None or Clock.monotonic() - at[1] <= run.timeout:
             return
         if lane.number in self._suspects:
             self._pool.kill(lane, TIMEOUT, at)

@@ -6,10 +6,13 @@ What they start in the background can be told by `tag` in its command line.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import ctypes
+import faulthandler
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing import Process
 from pathlib import Path
 from typing import Any, cast
@@ -116,9 +120,33 @@ def check_sanity(tempdir: Path) -> None:
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, "a signal handler changed"
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0, "an alarm is set"
     assert sys.stdin.read() == "", "stdin is no empty file"
+    check_settings()
     assert [thread.name for thread in threading.enumerate()] == ["MainThread", "scythe-hand-over"]
     assert oct(os.umask(0o22)) == oct(0o22), "the umask changed"
     print("a line of a spec that starts sane")
+
+
+_CLOCKS = (time.monotonic, time.perf_counter, time.time, time.sleep)
+_LIMITS = (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE)
+_USUAL = [*map(resource.getrlimit, _LIMITS)]
+_PATH = [*sys.path]
+_HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGQUIT, signal.SIGXFSZ, signal.SIGSEGV)}
+
+
+def check_settings() -> None:
+    """The same of what Python and the kernel keep for it."""
+    assert (time.monotonic, time.perf_counter, time.time, time.sleep) == _CLOCKS, "the clocks were replaced"
+    assert time.tzname[0] != "TRB", "it is somewhere else"
+    assert sys.gettrace() is None, "it is traced"
+    assert sys.getprofile() is None, "it is profiled"
+    assert sys.getrecursionlimit() >= 1000, "nothing may call anything"
+    assert set(_PATH) <= set(sys.path), "modules cannot be found"
+    assert signal.getitimer(signal.ITIMER_VIRTUAL)[0] == signal.getitimer(signal.ITIMER_PROF)[0] == 0, "an alarm is set"
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()), "signals are blocked"
+    assert {number: signal.getsignal(number) for number in _HANDLERS} == _HANDLERS, "a signal handler changed"
+    assert [*map(resource.getrlimit, _LIMITS)] == _USUAL, "there are limits"
+    assert os.getpriority(os.PRIO_PROCESS, 0) == os.getpriority(os.PRIO_PROCESS, os.getppid()), "others go first"
+    assert Path(tempfile.gettempdir()).is_dir(), "there is nowhere for temporary files"
 
 
 # what fails
@@ -620,7 +648,83 @@ def returns_a_table(spec: Input, tempdir: Path) -> Any:
 
 @lives
 def lowers_its_limits(spec: Input, tempdir: Path) -> Any:
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    used = int(time.process_time()) + 1
+    for number, limit in zip(_LIMITS, (4 << 30, used, 0, 64), strict=True):
+        resource.setrlimit(number, (limit, resource.getrlimit(number)[1]))
+
+
+@lives
+def gives_way_to_others(spec: Input, tempdir: Path) -> Any:
+    os.nice(5)
+
+
+@lives
+def blocks_signals(spec: Input, tempdir: Path) -> Any:
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+
+
+@lives
+def replaces_rare_handlers(spec: Input, tempdir: Path) -> Any:
+    for number in _HANDLERS:
+        signal.signal(number, lambda *_: None)
+
+
+@lives
+def sets_alarms_of_other_clocks(spec: Input, tempdir: Path) -> Any:
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0.05)
+    signal.setitimer(signal.ITIMER_PROF, 0.05)
+
+
+@lives
+def has_the_process_end_later(spec: Input, tempdir: Path) -> Any:
+    faulthandler.dump_traceback_later(0.2, exit=True)
+
+
+@lives
+def freezes_time(spec: Input, tempdir: Path) -> Any:
+    """As freezegun does: in every module."""
+    frozen = {id(clock): value for clock, value in zip(_CLOCKS, (5.0, 5.0, float("nan"), None), strict=True)}
+    for module in [module for module in sys.modules.values() if module.__name__ != __name__]:
+        for name, value in list(vars(module).items()):
+            if id(value) in frozen:
+                setattr(module, name, partial(_say, frozen[id(value)]))
+
+
+def _say(value: Any, *_: Any) -> Any:
+    return value
+
+
+@lives
+def lives_elsewhere(spec: Input, tempdir: Path) -> Any:
+    os.environ["TZ"] = "TRB-3"
+    time.tzset()
+    del os.environ["TZ"]
+
+
+@lives
+def is_traced(spec: Input, tempdir: Path) -> Any:
+    sys.settrace(lambda *_: None)
+    sys.setprofile(lambda *_: None)
+
+
+@lives
+def allows_few_calls(spec: Input, tempdir: Path) -> Any:
+    sys.setrecursionlimit(100)
+
+
+@lives
+def hides_all_modules(spec: Input, tempdir: Path) -> Any:
+    sys.path = []
+
+
+@lives
+def has_no_temporary_files(spec: Input, tempdir: Path) -> Any:
+    tempfile.tempdir = "/nowhere"
+
+
+@lives
+def leaves_a_raw_thread(spec: Input, tempdir: Path) -> Any:
+    _thread.start_new_thread(lambda: (_CLOCKS[-1](0.2), os._exit(7)), ())
 
 
 def start_tree(spec: Input) -> None:
@@ -628,6 +732,15 @@ def start_tree(spec: Input) -> None:
     script = f"setsid sleep {spec.tag} & exec sleep {spec.tag}"
     subprocess.Popen(["sh", "-c", script], start_new_session=True)
     time.sleep(0.1)
+
+
+@ExperimentRegistry.Register()
+def without_tempdir(spec: Input) -> Output:
+    """Leave no place for temporary files, as the spec says; find it again."""
+    tempfile.TemporaryFile().close()
+    if spec.trouble != "none":
+        shutil.rmtree(tempfile.gettempdir())
+    return fine(spec)
 
 
 @ExperimentRegistry.Register()
