@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from scythe_cli.experiment import Experiment
 
 MARKER = struct.Struct("<qd")
-"""Shared memory, first: the row at work (-1: none) and its start on the monotonic clock. The lane writes it."""
+"""Shared memory, first: the row at work and its start on the monotonic clock. The lane writes it. Or `IDLE`, and since
+when: 0 before the first row."""
 LATE = struct.Struct("<d")
 """Shared memory, second: the start of a row whose time is over; it may no longer end. The supervisor writes it."""
 LATE_AT = MARKER.size
@@ -167,7 +168,7 @@ class Lane:
         self._handed = Clock.monotonic()
         self._ids = self._block[2]
         done, unfit = self._work(self._block[1], header["block"] * layout.BLOCK, rows, attempts)
-        MARKER.pack_into(self._marker, 0, IDLE, 0.0)
+        self._rest()
         self._hand_over({"done": True, "left": list(rows[done:]), "unfit": unfit})
         return unfit is not None
 
@@ -195,14 +196,18 @@ class Lane:
                 if self._uses_tempdir:
                     self._tempdir.tidy()
                 if self._trouble is not None:
-                    MARKER.pack_into(self._marker, 0, IDLE, 0.0)
+                    self._rest()
                     raise self._trouble
                 if unfit:
                     return done, unfit
                 if self._pending.weight > BATCH_BYTES or Clock.monotonic() - self._handed > HAND_OVER_SECONDS:
-                    MARKER.pack_into(self._marker, 0, IDLE, 0.0)
+                    self._rest()
                     self._hand_over({})
         return done, None
+
+    def _rest(self) -> None:
+        """No row is at work, and at least one was."""
+        MARKER.pack_into(self._marker, 0, IDLE, Clock.monotonic())
 
     def _specs(self, part: pa.Table) -> Iterable[Any]:
         """The models of a chunk; of a model with code of its user's, the rows, to be made when their clock runs."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.backlog import STRIKES, Backlog
-from scythe_cli.blame import STOPPED, Witnesses, outcome_of
+from scythe_cli.blame import STOPPED, UNTOLD, Witnesses, outcome_of
 from scythe_cli.clocks import Clock
 from scythe_cli.errors import ScytheError
 from scythe_cli.events import Draining, Progress
@@ -114,6 +114,7 @@ class Supervisor:
             self._stop = Stop(reason, detail)
         elif reason == "interrupted":
             self._deadline = 0.0
+            self._pool.hurry()
         self._pool.wake()
 
     def run(self) -> Stop | None:
@@ -331,7 +332,7 @@ class Supervisor:
                 assert death.row is not None  # noqa: S101 - just said
                 rows.remove(death.row)
                 self._blame(take, death, death.row)
-            elif take is death.takes[0] and death.row is None and death.reason is None:
+            elif take is death.takes[0] and death.row is None and death.reason in UNTOLD:
                 strikes = take.strikes + 1
                 if len(rows) == 1 and strikes > 2 * STRIKES:
                     self._blame(take, death, rows.pop())

@@ -14,6 +14,7 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,7 @@ from typing import Any, cast
 import pyarrow as pa
 from pydantic import ConfigDict, Field, field_validator
 
-from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry, FileReference
+from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry, FileReference, wire
 
 FAILS: dict[str, str] = {}
 LIVES: set[str] = set()
@@ -312,7 +313,12 @@ def kills_its_parent(spec: Input, tempdir: Path) -> Any:
     time.sleep(FOREVER)
 
 
-_ACTS["kills_its_parent"] = kills_its_parent
+def stops_its_parent(spec: Input, tempdir: Path) -> Any:
+    os.kill(os.getppid(), signal.SIGSTOP)
+    time.sleep(FOREVER)
+
+
+_ACTS |= {"kills_its_parent": kills_its_parent, "stops_its_parent": stops_its_parent}
 
 
 @fails("crash")
@@ -323,6 +329,53 @@ def aborts(spec: Input, tempdir: Path) -> Any:
 @fails("crash")
 def closes_every_descriptor(spec: Input, tempdir: Path) -> Any:
     os.closerange(0, 4096)
+
+
+def sockets() -> list[int]:
+    """The descriptors of this process that are sockets."""
+    return [number for number in range(256) if Path(f"/proc/self/fd/{number}").is_socket()]
+
+
+@fails("crash")
+def writes_to_every_descriptor(spec: Input, tempdir: Path) -> Any:
+    for number in sockets():
+        os.write(number, b"garbage" * 100)
+    return fine(spec)
+
+
+@fails("crash")
+def writes_what_looks_like_a_message(spec: Input, tempdir: Path) -> Any:
+    for number in sockets():
+        os.write(number, wire.pack({"rows": None, "listed": [spec.sort_index]}))
+    return fine(spec)
+
+
+@fails("crash")
+def writes_half_a_message(spec: Input, tempdir: Path) -> Any:
+    for number in sockets():
+        os.write(number, wire.pack({"rows": None, "listed": []})[:-1])
+    return fine(spec)
+
+
+@fails("crash")
+def closes_its_connection_and_lives_on(spec: Input, tempdir: Path) -> Any:
+    for number in sockets():
+        os.close(number)
+    time.sleep(FOREVER)
+
+
+@fails("lost")
+def closes_its_connection(spec: Input, tempdir: Path) -> Any:
+    for number in sockets():
+        os.close(number)
+    return fine(spec)
+
+
+@lives
+def will_not_hear_any_more(spec: Input, tempdir: Path) -> Any:
+    for number in sockets():
+        socket.socket(fileno=os.dup(number)).shutdown(socket.SHUT_RD)
+    return fine(spec)
 
 
 @fails("crash")
