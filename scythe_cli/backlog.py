@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import heapq
 import random
-import time
 from collections import deque
 from typing import TYPE_CHECKING
 
 from scythe_cli import layout
+from scythe_cli.clocks import Clock
 from scythe_cli.pool import Take
 
 if TYPE_CHECKING:
@@ -68,16 +68,16 @@ class Backlog:
         """A row is to be tried again after a pause."""
         pause = min(BACKOFF_LIMIT, BACKOFF_SECONDS * 2 ** (attempt - 2)) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
         self._tickets += 1
-        heapq.heappush(self._delayed, (time.monotonic() + pause, self._tickets, row, run, attempt))
+        heapq.heappush(self._delayed, (Clock.monotonic() + pause, self._tickets, row, run, attempt))
 
     def seconds_to_next(self) -> float | None:
         """Until the first pause is over; None where nothing pauses."""
-        return max(0.0, self._delayed[0][0] - time.monotonic()) if self._delayed else None
+        return max(0.0, self._delayed[0][0] - Clock.monotonic()) if self._delayed else None
 
     def wake_due(self) -> None:
         """Make takes of the rows whose pause is over."""
         due: dict[tuple[str, int], list[tuple[int, int, RunWork]]] = {}
-        now = time.monotonic()
+        now = Clock.monotonic()
         while self._delayed and self._delayed[0][0] <= now:
             _, _, row, run, attempt = heapq.heappop(self._delayed)
             due.setdefault((run.key, layout.block_of(row)), []).append((row, attempt, run))

@@ -5,12 +5,12 @@ Takes deaths; leaves outcomes of specs whose lane did not live to tell.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from scythe_cli.clocks import Clock
 from scythe_cli.outcomes import CRASH, LOST, MEMORY, TIMEOUT, Failure, Outcome, split_dump
-from scythe_cli.pool import NO_SERVER, describe_status
+from scythe_cli.pool import GARBLED, NO_SERVER, SILENT, describe_status
 
 if TYPE_CHECKING:
     from scythe_cli.pool import Death, Take
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 STOPPED = "stopped"
 """Why a lane ends that the end of its run, or of a leaf, came upon."""
+UNTOLD = (None, GARBLED, SILENT)
+"""Why a lane ends without its outcomes, when none of its rows is known to be the cause."""
 WITNESSED = 3
 """A row that was at work each time the fork server was killed, so many times, is what kills it."""
 
@@ -56,7 +58,7 @@ def outcome_of(death: Death, run: RunWork, row: int, *, attempt: int, folder: st
         sort_index=run.sort_index(row),
         failure=Failure(kind, kind, message, dump, place or run.place),
         attempts=attempt,
-        start=time.time() - death.seconds,
+        start=Clock.time() - death.seconds,
         duration=death.seconds,
         worker=run.job.worker,
         log=log,
@@ -71,6 +73,8 @@ def _verdict(death: Death, run: RunWork) -> tuple[str, str]:
         return MEMORY, f"the spec's processes held more than {(run.memory or 0) / 2**20:,.0f} MiB"
     if death.out_of_memory:
         return MEMORY, "the kernel killed the process: the machine, or its share of it, ran out of memory"
+    if death.reason == GARBLED and death.row is not None:
+        return CRASH, "the process wrote into its connection to the supervisor, or closed it"
     if death.row is None:
         return LOST, f"the process ended each time before it told the outcome: {describe_status(death.status)}"
     return CRASH, f"the process ended with {describe_status(death.status)}"

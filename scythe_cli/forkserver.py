@@ -9,7 +9,6 @@ beyond the import, never uses polars, and has one thread.
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import gc
 import importlib
 import json
@@ -21,15 +20,16 @@ import socket
 import sys
 import tempfile
 import threading
-import time
 import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from scythe_cli import processes
+from scythe_cli.clocks import Clock
 from scythe_cli.errors import EntryPointError
 from scythe_cli.experiment import load
+from scythe_cli.kernelstate import WHERE_SIGNAL, trace_crashes
 from scythe_cli.leaf import Lane
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ CONTAINERS = 10_000
 _USUAL_THRESHOLD = (700, 10, 10)
 RUN_TAG = "SCYTHE_LANE_OF"
 """Environment variable of the fork server and all below it: the scratch folder of the supervisor that started them."""
-WHERE_SIGNAL = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else signal.SIGUSR2
-"""Has a lane write where in the user's code it is; sent before a lane is killed for being late."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +130,8 @@ def _can_fork() -> bool:
             polars.DataFrame({"a": [1, 2]}).group_by("a").len()
             os._exit(0)
         os._exit(1)
-    deadline = time.monotonic() + CANARY_SECONDS
-    while time.monotonic() < deadline:
+    deadline = Clock.monotonic() + CANARY_SECONDS
+    while Clock.monotonic() < deadline:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
             return status == 0
@@ -170,8 +168,7 @@ def _settle_in(record: Record, lane: int, capture: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    faulthandler.enable(capture)
-    faulthandler.register(WHERE_SIGNAL, capture, all_threads=False)
+    trace_crashes(capture)
     if gc.get_threshold() == _USUAL_THRESHOLD:
         gc.set_threshold(CONTAINERS, *_USUAL_THRESHOLD[1:])
     if "numpy" in sys.modules:

@@ -11,7 +11,6 @@ import mmap
 import os
 import struct
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 from scythe_cli import layout, wire
 from scythe_cli.anatomy import is_plain
 from scythe_cli.backends import open_store
+from scythe_cli.clocks import Clock
 from scythe_cli.inputs import Inputs
 from scythe_cli.outcomes import (
     EXCEPTION,
@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from scythe_cli.experiment import Experiment
 
 MARKER = struct.Struct("<qd")
-"""Shared memory, first: the row at work (-1: none) and its start on the monotonic clock. The lane writes it."""
+"""Shared memory, first: the row at work and its start on the monotonic clock. The lane writes it. Or `IDLE`, and since
+when: 0 before the first row."""
 LATE = struct.Struct("<d")
 """Shared memory, second: the start of a row whose time is over; it may no longer end. The supervisor writes it."""
 LATE_AT = MARKER.size
@@ -117,7 +118,7 @@ class Lane:
         self._job: Job | None = None
         self._block: tuple[int, pa.Table, dict[str, Any]] | None = None
         self._pending = Pending()
-        self._handed = time.monotonic()
+        self._handed = Clock.monotonic()
         self._swap = threading.Lock()
         self._send = threading.Lock()
         self._trouble: BaseException | None = None
@@ -164,10 +165,10 @@ class Lane:
         assert self._block is not None  # noqa: S101 - the supervisor sends a block before it leaves one out
         rows: Sequence[int] = header["listed"] or range(header["rows"][0], header["rows"][1] + 1)
         attempts = {int(row): n for row, n in header["attempts"].items()}
-        self._handed = time.monotonic()
+        self._handed = Clock.monotonic()
         self._ids = self._block[2]
         done, unfit = self._work(self._block[1], header["block"] * layout.BLOCK, rows, attempts)
-        MARKER.pack_into(self._marker, 0, IDLE, 0.0)
+        self._rest()
         self._hand_over({"done": True, "left": list(rows[done:]), "unfit": unfit})
         return unfit is not None
 
@@ -185,7 +186,7 @@ class Lane:
             part = block.slice(chunk[0] - offset, len(chunk)) if whole else block.take([r - offset for r in chunk])
             sort_indexes: list[Any] = part.column(layout.SORT_INDEX).to_pylist()
             for row, sort_index, spec in zip(chunk, sort_indexes, self._specs(part), strict=True):
-                clock = time.monotonic()
+                clock = Clock.monotonic()
                 MARKER.pack_into(self._marker, 0, row, clock)
                 if self._marker[STOP_AT]:  # looked at after the row is told: see LaneHandle.hangs
                     return done, None
@@ -195,14 +196,18 @@ class Lane:
                 if self._uses_tempdir:
                     self._tempdir.tidy()
                 if self._trouble is not None:
-                    MARKER.pack_into(self._marker, 0, IDLE, 0.0)
+                    self._rest()
                     raise self._trouble
                 if unfit:
                     return done, unfit
-                if self._pending.weight > BATCH_BYTES or time.monotonic() - self._handed > HAND_OVER_SECONDS:
-                    MARKER.pack_into(self._marker, 0, IDLE, 0.0)
+                if self._pending.weight > BATCH_BYTES or Clock.monotonic() - self._handed > HAND_OVER_SECONDS:
+                    self._rest()
                     self._hand_over({})
         return done, None
+
+    def _rest(self) -> None:
+        """No row is at work, and at least one was."""
+        MARKER.pack_into(self._marker, 0, IDLE, Clock.monotonic())
 
     def _specs(self, part: pa.Table) -> Iterable[Any]:
         """The models of a chunk; of a model with code of its user's, the rows, to be made when their clock runs."""
@@ -217,8 +222,8 @@ class Lane:
         assert experiment is not None and job is not None  # noqa: S101 - _work holds it
         failure: Failure | None = None
         output = None
-        start = time.time()
-        begun = time.perf_counter()
+        start = Clock.time()
+        begun = Clock.perf_counter()
         try:
             if not self._plain:
                 spec = make_specs(spec, experiment.input_model, self._ids)[0]
@@ -231,7 +236,7 @@ class Lane:
             os._exit(0)
         if LATE.unpack_from(self._marker, LATE_AT)[0] == clock:
             _wait_for_the_end()
-        duration = time.perf_counter() - begun
+        duration = Clock.perf_counter() - begun
         self._sanity.flush_c()
         log = self._capture.take()
         with self._swap:
@@ -254,10 +259,12 @@ class Lane:
 
     @staticmethod
     def _failure(exc: BaseException, experiment: Experiment, job: Job) -> Failure:
+        """What was raised, as a failure; by its type alone, for its attributes may be the user's code."""
         kind = EXCEPTION
-        if isinstance(exc, ValidationError) and exc.title == experiment.output_model.__name__:
-            kind = INVALID_OUTPUT
-        elif isinstance(exc, MemoryError) and job.memory is not None:
+        if issubclass(type(exc), ValidationError):
+            if exc.title == experiment.output_model.__pydantic_validator__.title:  # type: ignore[attr-defined]
+                kind = INVALID_OUTPUT
+        elif issubclass(type(exc), MemoryError) and job.memory is not None:
             kind = MEMORY
         return from_exception(exc, folder=str(experiment.folder), kind=kind)
 
@@ -271,7 +278,7 @@ class Lane:
         sort_indexes: list[Any] = block.column(layout.SORT_INDEX).to_pylist()
         with self._swap:
             for row in rows:
-                self._pending.add(row, sort_indexes[row - offset], None, 1, time.time(), 0.0, None)
+                self._pending.add(row, sort_indexes[row - offset], None, 1, Clock.time(), 0.0, None)
                 self._pending.failures[row] = failure
 
     def _hand_over_what_waits(self) -> None:
@@ -282,8 +289,8 @@ class Lane:
         """
         try:
             while True:
-                time.sleep(HAND_OVER_SECONDS / 2)
-                if self._pending and time.monotonic() - self._handed > HAND_OVER_SECONDS:
+                Clock.sleep(HAND_OVER_SECONDS / 2)
+                if self._pending and Clock.monotonic() - self._handed > HAND_OVER_SECONDS:
                     self._hand_over({})
         except OSError:
             os._exit(1)
@@ -295,7 +302,7 @@ class Lane:
         with self._send:
             with self._swap:
                 pending, self._pending = self._pending, Pending()
-                self._handed = time.monotonic()
+                self._handed = Clock.monotonic()
             if not pending and not ending:
                 return
             *before, last = self._outputs.batches(pending)
@@ -313,4 +320,4 @@ def _split_ids(block: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
 def _wait_for_the_end() -> None:
     """The supervisor's word has ended what the user's code was at, which is not to pass for its result."""
     while True:
-        time.sleep(1)
+        Clock.sleep(1)

@@ -27,6 +27,7 @@ MESSAGE_LIMIT = 8 << 10
 TRACEBACK_LIMIT = 32 << 10
 LOG_LIMIT = 64 << 10
 LOG_LIMIT_OF_SUCCESS = 4 << 10
+TYPE_LIMIT = 255
 
 EXCEPTION = "exception"
 CRASH = "crash"
@@ -98,7 +99,7 @@ class Failure:
 
     Attributes:
         kind: exception, crash, timeout, memory, invalid_output or lost.
-        error_type: the exception's class, or the kind.
+        error_type: the exception's class, at most 255 bytes, or the kind.
         message: at most 8 KiB.
         traceback: at most 32 KiB.
         place: where in the user's code, `function (file.py:line)`; of an invalid output the part concerned, `Out.heat`.
@@ -150,26 +151,34 @@ def failed_table(schema: pa.Schema, outcomes: list[Outcome]) -> pa.Table:
 
 
 def from_exception(exc: BaseException, *, folder: str, kind: str = EXCEPTION) -> Failure:
-    """Describe what the user's function raised, whatever its `__str__` does and however long it is."""
+    """Describe what the user's function raised, whatever its class does when it is looked at and however long it is."""
+    name = _type_name(exc)
     try:
-        message = str(exc)
+        message = cut(str(exc), MESSAGE_LIMIT)
     except BaseException as broken:  # noqa: BLE001 - the user's __str__ may raise anything
-        message = f"<str() of the exception raised {type(broken).__name__}>"
-    own = exc.__traceback__
+        message = f"<str() of the exception raised {_type_name(broken)}>"
+    own = _traceback_of(exc)
     while own is not None and own.tb_next is not None and own.tb_frame.f_code.co_filename.startswith(_PACKAGE):
         own = own.tb_next
     try:
         lines = traceback.format_exception(type(exc), exc, own)
         text = "".join(line if len(line) <= TRACEBACK_LIMIT else cut(line, TRACEBACK_LIMIT // 2) for line in lines)
     except BaseException:  # noqa: BLE001 - formatting calls the user's code
-        text = "".join(traceback.format_tb(own)) + f"{type(exc).__name__}\n"
-    return Failure(
-        kind=kind,
-        error_type=type(exc).__name__,
-        message=cut(message, MESSAGE_LIMIT),
-        traceback=cut(text, TRACEBACK_LIMIT),
-        place=_place(own, folder),
-    )
+        text = "".join(traceback.format_tb(own)) + f"{name}\n"
+    return Failure(kind, name, message, cut(text, TRACEBACK_LIMIT), _place(own, folder))
+
+
+def _type_name(exc: BaseException) -> str:
+    """The name of its class, past a metaclass that has another idea of it."""
+    name: str = type.__dict__["__name__"].__get__(type(exc))
+    data = str.encode(name, errors="replace")
+    return data.decode() if len(data) <= TYPE_LIMIT else data[: TYPE_LIMIT - 3].decode(errors="ignore") + "..."
+
+
+def _traceback_of(exc: BaseException) -> TracebackType | None:
+    """Past a class that has an attribute of the name."""
+    own: TracebackType | None = BaseException.__dict__["__traceback__"].__get__(exc)
+    return own
 
 
 def _place(tb: TracebackType | None, folder: str) -> str:
@@ -207,7 +216,7 @@ def split_dump(log: str, folder: str) -> tuple[str, str, str]:
 
 def cut(text: str, limit: int) -> str:
     """Keep the head and the tail of a text, at most `limit` bytes of UTF-8, and say how much is gone between."""
-    data = text.encode("utf-8", errors="replace")
+    data = str.encode(text, "utf-8", errors="replace")  # its own encode may be the user's
     if len(data) <= limit:
         return data.decode()
     return cut_bytes(data[: limit // 2], data[-(limit // 2) :], len(data), limit)

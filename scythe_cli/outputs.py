@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import time
 from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
@@ -18,6 +17,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from scythe_cli import frames, layout
+from scythe_cli.clocks import Clock
 from scythe_cli.columns import check_bounds
 from scythe_cli.outcomes import INVALID_OUTPUT, MESSAGE_LIMIT, Failure, cut, outcome_schema, scalar_schema
 from scythe_cli.rules import model_errors
@@ -189,7 +189,7 @@ class Outputs:
         again = [path.resolve() for path in paths.values()]
         for name, path in paths.items():
             again.pop(0)
-            local = self._outbox / f"{row}-{name}-{time.monotonic_ns()}"
+            local = self._outbox / f"{row}-{name}-{Clock.monotonic_ns()}"
             own = not path.is_symlink() and path.resolve().is_relative_to(tempdir.resolve())
             try:
                 if own and path.resolve() not in again:

@@ -16,13 +16,13 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections import deque
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli import processes, wire
+from scythe_cli.clocks import Clock
 from scythe_cli.errors import EngineError
 from scythe_cli.forkserver import RUN_TAG, Record, command, lane_folder
 from scythe_cli.leaf import IDLE, LATE, LATE_AT, MARKER, MARKER_SIZE, STOP_AT
@@ -39,6 +39,16 @@ NO_SERVER = "no server"
 """Why lanes end whose fork server was killed."""
 IMPORT_SECONDS = 5.0
 """What a fork server gets to end by itself; while it imports it does not listen."""
+GARBLED = "garbled"
+"""Why a lane ends that has sent what no lane sends, or has let go of its end of the connection and lives on."""
+SILENT = "silent"
+"""Why a lane ends that has rows, is at none, and says nothing."""
+KILL_SECONDS = 15.0
+"""What a fork server gets to tell of the end of a lane that was killed. Memory takes a while to be given back."""
+HURRY_SECONDS = 1.0
+"""The same, when the run is to end at once."""
+GONE_SECONDS = 1.0
+"""What a lane gets to end whose connection has ended."""
 CAPTURE_BYTES = 8 << 20
 """What a spec may have printed before the middle of it is thrown away."""
 STILLBORN = 5
@@ -143,6 +153,9 @@ class LaneHandle:
     spoke: bool = False
     asked: tuple[float, tuple[int, float] | None] | None = None
     ending: str | None = None
+    doomed: float | None = None
+    gone: float | None = None
+    heard: float = field(default_factory=Clock.monotonic)
     condemned: tuple[int, float] | None = None
     thrown: Thrown | None = None
 
@@ -150,6 +163,16 @@ class LaneHandle:
         """The row at work and when it began, on the monotonic clock."""
         row, start = MARKER.unpack_from(self.marker)
         return None if row == IDLE else (row, start)
+
+    def idle_since(self) -> float | None:
+        """When it ended its last row, handed over its outcomes or got its rows; None before the first, and at work."""
+        row, since = MARKER.unpack_from(self.marker)
+        return max(since, self.heard) if row == IDLE and since else None
+
+    @property
+    def begun(self) -> bool:
+        """Whether it has been at a row."""
+        return MARKER.unpack_from(self.marker) != (IDLE, 0.0)
 
     @property
     def asked_to_stop(self) -> bool:
@@ -160,7 +183,7 @@ class LaneHandle:
         """Have the lane give back what it has not begun."""
         if not self.asked_to_stop:
             self.marker[STOP_AT] = 1
-            self.asked = (time.monotonic(), self.at_work())
+            self.asked = (Clock.monotonic(), self.at_work())
 
     def hangs(self, seconds: float) -> bool:
         """Whether it was asked so long ago and is at the same row still: then it will begin no other before it answers.
@@ -172,7 +195,7 @@ class LaneHandle:
             and self.asked is not None
             and self.asked[1] is not None
             and self.asked[1] == self.at_work()
-            and time.monotonic() - self.asked[0] > seconds
+            and Clock.monotonic() - self.asked[0] > seconds
         )
 
 
@@ -192,6 +215,7 @@ class Pool:
         self.scratch = record.scratch
         self._numbers = 0
         self._stillborn = 0
+        self._patience = KILL_SECONDS
         self._killed_for_memory = processes.killed_for_memory()
         self._dead: deque[Death] = deque()
         self._selector = selectors.DefaultSelector()
@@ -244,6 +268,7 @@ class Pool:
 
     def give(self, lane: LaneHandle, take: Take, block: bytes) -> None:
         """Queue rows on a lane. `block` is the parquet of their block; it is sent only where the lane lacks it."""
+        lane.heard = Clock.monotonic()
         lane.takes.append(take)
         header = {"do": "take", "block": take.block, "rows": None, "listed": None, "attempts": take.attempts}
         if isinstance(take.rows, range):
@@ -287,11 +312,24 @@ class Pool:
         """
         if lane.ending is not None:
             return
-        lane.ending, lane.condemned = reason, condemned
+        lane.ending, lane.condemned, lane.doomed = reason, condemned, Clock.monotonic()
         if lane.pid is None:  # not forked yet, perhaps for long: the fork server still imports
             self._note_death(Death(lane, [], None, 0.0, 0, reason, ""))
             self.wake()
         self._order(order="kill", lane=lane.number)
+
+    def hurry(self) -> None:
+        """The run is over: nobody waits for what does not end. Safe in a signal handler."""
+        self._patience = HURRY_SECONDS
+
+    def end_what_hangs(self) -> None:
+        """Kill a lane that lost its connection and lives on; and the fork server, when it tells of no end it should."""
+        now = Clock.monotonic()
+        for lane in self.lanes.values():
+            if lane.ending is None and lane.gone is not None and now - lane.gone > GONE_SECONDS:
+                self.kill(lane, GARBLED)
+        if any(lane.doomed is not None and now - lane.doomed > self._patience for lane in self.lanes.values()):
+            processes.kill_group(self._server.pid)  # its lanes die with it; that is heard
 
     def call_time(self, lane: LaneHandle, at: tuple[int, float]) -> None:
         """Have the lane not end a row any more, and write into its log where in the user's code it is."""
@@ -319,6 +357,8 @@ class Pool:
                     yield from self._hear(key.data)
         while self._dead:
             death = self._dead.popleft()
+            if death.lane.number not in self.lanes:
+                continue  # told twice
             yield from self._drain(death.lane)
             yield self._bury(death)
 
@@ -330,12 +370,14 @@ class Pool:
         except OSError:
             piece = b""
         if not piece:
+            lane.gone = Clock.monotonic()
             self._selector.unregister(lane.connection)
             return
+        lane.heard = Clock.monotonic()
         yield from self._read(lane, piece)
 
     def _drain(self, lane: LaneHandle) -> Iterator[Message]:
-        while True:
+        while lane.ending != GARBLED:
             try:
                 piece = lane.connection.recv(wire.CHUNK, socket.MSG_DONTWAIT)
             except OSError:
@@ -345,19 +387,33 @@ class Pool:
             yield from self._read(lane, piece)
 
     def _read(self, lane: LaneHandle, piece: bytes) -> Iterator[Message]:
-        for header, buffers in lane.inbox.feed(piece):
-            lane.spoke = True
-            self._stillborn = 0
-            take = lane.takes[0]
-            rows = header["rows"]
-            take.handed += [range(rows[0], rows[1] + 1) if rows else header["listed"], header["retry"]]
-            if header.get("unfit"):
-                lane.ending = UNFIT
-            if header.get("done"):
-                lane.takes.popleft()
-                if not lane.takes:
-                    lane.marker[STOP_AT] = 0
-            yield Message(lane, take, header, buffers)
+        """The messages in what arrived. What is none ends the lane, and what follows it is not listened to."""
+        try:
+            for header, buffers in lane.inbox.feed(piece):
+                _check(header, buffers, lane)
+                yield self._take_note(lane, header, buffers)
+        except wire.Garbled:
+            self._stop_listening(lane)
+            if lane.doomed is None:
+                self.kill(lane, GARBLED)
+
+    def _stop_listening(self, lane: LaneHandle) -> None:
+        if lane.connection in self._selector.get_map():
+            self._selector.unregister(lane.connection)
+
+    def _take_note(self, lane: LaneHandle, header: dict[str, Any], buffers: list[bytes]) -> Message:
+        lane.spoke = True
+        self._stillborn = 0
+        take = lane.takes[0]
+        rows = header["rows"]
+        take.handed += [range(rows[0], rows[1] + 1) if rows else header["listed"], header["retry"]]
+        if header.get("unfit"):
+            lane.ending, lane.doomed = UNFIT, Clock.monotonic()
+        if header.get("done"):
+            lane.takes.popleft()
+            if not lane.takes:
+                lane.marker[STOP_AT] = 0
+        return Message(lane, take, header, buffers)
 
     def _hear_server(self) -> None:
         try:
@@ -389,11 +445,13 @@ class Pool:
         )
         os.close(self._server_log)
         for lane in self.lanes.values():
-            self._note_death(Death(lane, [], None, 0.0, status, NO_SERVER, ""))
+            self._note_death(Death(lane, [], None, 0.0, status, lane.ending or NO_SERVER, ""))
         self._start_server()
 
     def _ended(self, lane: LaneHandle, status: int) -> None:
-        if not lane.spoke and not lane.ending and lane.at_work() is None:
+        if lane.begun:
+            self._stillborn = 0
+        elif not lane.spoke and not lane.ending:
             self._count_stillborn("a lane", status, self._log(lane))
         memory = processes.killed_for_memory()
         ran_out = status == -signal.SIGKILL and lane.ending is None and memory > self._killed_for_memory
@@ -420,16 +478,24 @@ class Pool:
         row = None
         seconds = 0.0
         guilty = lane.condemned is None or lane.condemned == at
+        if lane.ending == GARBLED:
+            at = self._suspect(lane, at)
         if guilty and at is not None and lane.takes and at[0] in lane.takes[0].open_rows():
-            row, seconds = at[0], time.monotonic() - at[1]
+            row, seconds = at[0], Clock.monotonic() - at[1]
         del self.lanes[lane.number]
         self._let_go(lane)
         shutil.rmtree(lane_folder(self._record.scratch, lane.number), ignore_errors=True)
         return replace(death, takes=list(lane.takes), row=row, seconds=seconds, log=log)
 
+    @staticmethod
+    def _suspect(lane: LaneHandle, at: tuple[int, float] | None) -> tuple[int, float] | None:
+        """The row that must have spoilt the connection: one of those that were not handed over and had begun."""
+        rows = lane.takes[0].open_rows() if lane.takes else []
+        begun = rows[: rows.index(at[0]) + 1] if at is not None and at[0] in rows else rows
+        return (begun[0], Clock.monotonic() if at is None else at[1]) if len(begun) == 1 else None
+
     def _let_go(self, lane: LaneHandle) -> None:
-        if lane.connection in self._selector.get_map():
-            self._selector.unregister(lane.connection)
+        self._stop_listening(lane)
         lane.connection.close()
         lane.marker.close()
         os.close(lane.capture)
@@ -468,7 +534,7 @@ class Pool:
         """End every lane and the fork server, and wait until they are gone with all that they started."""
         self._control.close()
         try:
-            self._server.wait(IMPORT_SECONDS)
+            self._server.wait(min(IMPORT_SECONDS, self._patience))
         except subprocess.TimeoutExpired:
             processes.kill_group(self._server.pid)
             self._server.wait()
@@ -480,6 +546,20 @@ class Pool:
         self._selector.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
+
+
+def _check(header: dict[str, Any], buffers: list[bytes], lane: LaneHandle) -> None:
+    """Raise `Garbled` unless a message tells of rows that the lane has and has not told of."""
+    try:
+        rows = header["rows"]
+        told = range(rows[0], rows[1] + 1) if rows else header["listed"]
+        open_rows = set(lane.takes[0].open_rows()) if lane.takes else set()
+        sound = {*told, *header["retry"]} <= open_rows and len(told) == header["n"]
+        sound = sound and len(buffers) == 1 + len(header["frames"])
+    except (KeyError, TypeError, IndexError) as exc:
+        raise wire.Garbled("no lane says this") from exc
+    if not sound:
+        raise wire.Garbled("no lane says this")
 
 
 def _unnamed_file(folder: str, *, append: bool = False) -> int:

@@ -12,9 +12,10 @@ import os
 import signal
 import socket
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from scythe_cli.clocks import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,13 +118,13 @@ def kill_group(pid: int) -> None:
 def kill_tagged(tag: str, *, keep: int | None = None) -> None:
     """Kill every process that was started with `tag`, a `NAME=value`, in its environment, and wait until it is gone."""
     wanted = tag.encode()
-    deadline = time.monotonic() + 2.0
-    while time.monotonic() < deadline and (
+    deadline = Clock.monotonic() + 2.0
+    while Clock.monotonic() < deadline and (
         found := [pid for pid in _pids() if pid not in (keep, os.getpid()) and wanted in _environment(pid)]
     ):
         for pid in found:
             _kill_if(pid, lambda pid: wanted in _environment(pid))
-        time.sleep(0.002)
+        Clock.sleep(0.002)
 
 
 def _kill_if(pid: int, still: Callable[[int], bool]) -> None:

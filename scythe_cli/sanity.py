@@ -1,8 +1,8 @@
 """Keeps a lane a sane process from one spec to the next, for about ten microseconds a spec.
 
 Takes a snapshot when the lane starts; after each spec it puts back what can be put back (working directory,
-environment, signal handlers, standard streams, the temporary folder) and says when only a new process will do: a thread
-or a child that lives on.
+environment, signal handlers, standard streams, the temporary folder, Python's own settings) and says when only a new
+process will do: a thread that lives on, clocks that stand still.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import _thread
 import contextlib
 import ctypes
+import faulthandler
 import gc
-import importlib
 import io
 import os
 import shutil
@@ -20,12 +20,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from scythe_cli import processes
+from scythe_cli.clocks import Clock
+from scythe_cli.kernelstate import KernelState, getsignal
 from scythe_cli.outcomes import LOG_LIMIT, cut_bytes
-
-_getsignal = importlib.import_module("_signal").getsignal
-"""Without the enums of `signal.getsignal`, which cost ten times as much."""
 
 _WATCHED = [
     int(getattr(signal, name))
@@ -37,7 +37,7 @@ class Capture:
     """Standard output and error of user code, kept in a file between two specs."""
 
     def __init__(self, fd: int) -> None:
-        self._fd = fd
+        self.fd = fd
         self._null = os.open(os.devnull, os.O_RDONLY)
         self.restore()
 
@@ -46,7 +46,7 @@ class Capture:
         os.dup2(self._null, 0)
         self.stdin = sys.stdin = open(0, closefd=False)  # noqa: SIM115 - a descriptor, for the lane's life
         for fd in (1, 2):
-            os.dup2(self._fd, fd)
+            os.dup2(self.fd, fd)
         self.stdout = sys.stdout = self._text(1)
         self.stderr = sys.stderr = self._text(2)
 
@@ -57,8 +57,8 @@ class Capture:
     def tidy(self) -> None:
         """Undo what a spec did to the streams; cheap when it did nothing."""
         os.dup2(self._null, 0)
-        os.dup2(self._fd, 1)
-        os.dup2(self._fd, 2)
+        os.dup2(self.fd, 1)
+        os.dup2(self.fd, 2)
         try:
             untouched = (
                 sys.stdin is self.stdin
@@ -78,7 +78,7 @@ class Capture:
             self.stderr.flush()
         except (ValueError, OSError):  # closed, or detached
             self._flush_each()
-        size = os.lseek(self._fd, 0, os.SEEK_END)  # a fifth of fstat's cost; what is written goes to the end anyway
+        size = os.lseek(self.fd, 0, os.SEEK_END)  # a fifth of fstat's cost; what is written goes to the end anyway
         return "" if size == 0 else self._read(size)
 
     def _flush_each(self) -> None:
@@ -89,10 +89,10 @@ class Capture:
     def _read(self, size: int) -> str:
         half = LOG_LIMIT // 2
         if size <= LOG_LIMIT:
-            text = os.pread(self._fd, size, 0).decode(errors="replace")
+            text = os.pread(self.fd, size, 0).decode(errors="replace")
         else:
-            text = cut_bytes(os.pread(self._fd, half, 0), os.pread(self._fd, half, size - half), size, LOG_LIMIT)
-        os.ftruncate(self._fd, 0)
+            text = cut_bytes(os.pread(self.fd, half, 0), os.pread(self.fd, half, size - half), size, LOG_LIMIT)
+        os.ftruncate(self.fd, 0)
         return text
 
 
@@ -125,8 +125,10 @@ LEFT_OPEN = 100
 """Files that specs may leave open before the process is renewed."""
 NO_PROCESS_BELOW = 50e-6
 """Seconds in which no process is started: a spec that took less has left none."""
-LEAKS_EVERY = 1e-3
-"""Seconds after which files and memory that specs left are counted again: a slow spec is looked at each time."""
+LOOK_EVERY = 1e-3
+"""Seconds after which is looked at what takes long to look at: after a slow spec each time."""
+QUICK_ONES = 20
+"""Specs in a row, none of them slow, after which not each is looked at so: a slow one is not likely to follow."""
 
 
 class Sanity:
@@ -137,7 +139,7 @@ class Sanity:
         self._folder = os.getcwd()  # noqa: PTH109 - the hot path compares text
         self._environ = os.environ
         self._environment = dict(os.environ._data)  # type: ignore[attr-defined]  # the undecoded mapping: 50x cheaper
-        self._signals = [*map(_getsignal, _WATCHED)]
+        self._signals = [*map(getsignal, _WATCHED)]
         self._threads = _thread._count()
         self._collects = gc.isenabled()
         self._children = frozenset(processes.children(os.getpid()))
@@ -145,7 +147,12 @@ class Sanity:
         os.umask(self._mask)
         self._descriptors = _lowest_free() + LEFT_OPEN
         self._memory: int | None = None
-        self._counted = time.monotonic()
+        self._looked = Clock.monotonic()
+        self._wary = QUICK_ONES
+        self._kernel = KernelState(capture.fd)
+        self._python = _python()
+        self._path = sys.path
+        self._entries = [*sys.path]
         self._flush_c = ctypes.CDLL(None).fflush if sys.platform != "win32" else None
 
     def limit_growth(self, size: int | None) -> None:
@@ -169,20 +176,26 @@ class Sanity:
             self._restore_environment()
         os.umask(self._mask)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        if [*map(_getsignal, _WATCHED)] != self._signals:
+        if [*map(getsignal, _WATCHED)] != self._signals:
             for number, handler in zip(_WATCHED, self._signals, strict=True):
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
         if self._collects and not gc.isenabled():
             gc.enable()
+        faulthandler.cancel_dump_traceback_later()
         if seconds > NO_PROCESS_BELOW and processes.has_children():
             processes.kill_children(self._children)
+        if sys.path is not self._path or sys.path != self._entries:
+            self._restore_path()
+        if _python() != self._python and self._restore_python():
+            return "the spec replaced the clocks"
         if _thread._count() > self._threads:
             return "a thread that the spec started lives on"
-        now = time.monotonic()
-        if now - self._counted < LEAKS_EVERY:
+        now = Clock.monotonic()
+        if now - self._looked < LOOK_EVERY and not self._wary:
             return None
-        self._counted = now
-        return self._leaks()
+        self._looked = now
+        self._wary = QUICK_ONES if seconds > LOOK_EVERY else max(0, self._wary - 1)
+        return self._kernel.restore() or self._leaks()
 
     def _leaks(self) -> str | None:
         if _lowest_free() > self._descriptors:
@@ -202,6 +215,41 @@ class Sanity:
         for name in set(os.environ) - set(wanted):
             del os.environ[name]
         os.environ.update(wanted)
+
+    def _restore_path(self) -> None:
+        """Put back the folders that modules are found in; a library that was imported since may need those it added."""
+        held = sys.path if isinstance(sys.path, list) else []
+        gone = set(self._entries) - {folder for folder in held if isinstance(folder, str)}
+        now = [*self._entries, *held] if gone else held
+        self._path[:] = dict.fromkeys(folder for folder in now if isinstance(folder, str))
+        sys.path = self._path
+        self._entries = [*self._path]
+
+    def _restore_python(self) -> bool:
+        """Put back what the interpreter was told; tell whether clocks were replaced: in which modules, nobody knows."""
+        *clocks, trace, profile, depth, folder, _ = self._python
+        sys.settrace(trace)
+        sys.setprofile(profile)
+        sys.setrecursionlimit(max(depth, sys.getrecursionlimit()))
+        tempfile.tempdir = folder
+        time.tzset()
+        self._python = (*self._python[:-3], *_python()[-3:])
+        return [*_python()[: len(clocks)]] != clocks
+
+
+def _python() -> tuple[Any, ...]:
+    """What a spec may tell the interpreter, the clocks first."""
+    return (  # flat, for it is looked at after each spec
+        time.monotonic,
+        time.time,
+        time.perf_counter,
+        time.sleep,
+        sys.gettrace(),
+        sys.getprofile(),
+        sys.getrecursionlimit(),
+        tempfile.tempdir,
+        time.tzname,
+    )
 
 
 def _lowest_free() -> int:

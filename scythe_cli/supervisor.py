@@ -7,13 +7,13 @@ than a second of work, is run again without counting.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.backlog import STRIKES, Backlog
-from scythe_cli.blame import STOPPED, Witnesses, outcome_of
+from scythe_cli.blame import STOPPED, UNTOLD, Witnesses, outcome_of
+from scythe_cli.clocks import Clock
 from scythe_cli.errors import ScytheError
 from scythe_cli.events import Draining, Progress
 from scythe_cli.outcomes import failed_table
@@ -96,7 +96,7 @@ class Supervisor:
             rows: how many; they were not given to a lane.
             grace: give up all others too: what runs may end within so many seconds, the rest does not begin.
         """
-        self._orders.append((leaf, rows, None if grace is None else time.monotonic() + grace))
+        self._orders.append((leaf, rows, None if grace is None else Clock.monotonic() + grace))
         self._pool.wake()
 
     def wake(self) -> None:
@@ -114,6 +114,7 @@ class Supervisor:
             self._stop = Stop(reason, detail)
         elif reason == "interrupted":
             self._deadline = 0.0
+            self._pool.hurry()
         self._pool.wake()
 
     def run(self) -> Stop | None:
@@ -159,7 +160,7 @@ class Supervisor:
         if run.over is None or not isinstance(failure, ScytheError):
             raise failure
         run.close(failure)
-        self._release(run, time.monotonic())
+        self._release(run, Clock.monotonic())
 
     def _obey(self) -> None:
         """Give up the rows of leaves that were asked for."""
@@ -170,7 +171,7 @@ class Supervisor:
                 self._forgo(leaf, rows)
             if until is not None and not leaf.closed:
                 self._release(leaf, until)
-        now = time.monotonic()
+        now = Clock.monotonic()
         for lane in self._pool.lanes.values():
             until = lane.takes[0].owner.released if lane.takes else None
             if until is None or lane.ending is not None:
@@ -270,7 +271,7 @@ class Supervisor:
             if ahead and lane.hangs(HANG_SECONDS):
                 self._take_back(lane, at[0])
             elif ahead and not lane.asked_to_stop:
-                cost = max((lane.takes[0].owner.cost or 0.0) * ahead, time.monotonic() - at[1])
+                cost = max((lane.takes[0].owner.cost or 0.0) * ahead, Clock.monotonic() - at[1])
                 if cost > max(worth, STEAL_ABOVE):
                     worth, busiest = cost, lane
         if busiest is not None:
@@ -286,13 +287,13 @@ class Supervisor:
         assert self._stop is not None  # noqa: S101 - only called then
         running = [lane for lane in self._pool.lanes.values() if lane.takes]
         if self._deadline is None:
-            self._deadline = time.monotonic() + self._grace
+            self._deadline = Clock.monotonic() + self._grace
             for lane in running:
                 lane.ask_to_stop()
             if running and self._grace > 0:
                 self._listener(Draining(len(running), self._grace))
         for lane in running:
-            if lane.pid is None or time.monotonic() >= self._deadline:
+            if lane.pid is None or Clock.monotonic() >= self._deadline:
                 self._pool.kill(lane, STOPPED)
 
     # hearing
@@ -331,7 +332,7 @@ class Supervisor:
                 assert death.row is not None  # noqa: S101 - just said
                 rows.remove(death.row)
                 self._blame(take, death, death.row)
-            elif take is death.takes[0] and death.row is None and death.reason is None:
+            elif take is death.takes[0] and death.row is None and death.reason in UNTOLD:
                 strikes = take.strikes + 1
                 if len(rows) == 1 and strikes > 2 * STRIKES:
                     self._blame(take, death, rows.pop())
@@ -387,7 +388,7 @@ class Supervisor:
             self._backlog.delay(run, row, attempt)
 
     def _tell(self, *, last: bool = False) -> None:
-        now = time.monotonic()
+        now = Clock.monotonic()
         if not last and now - self._told < PROGRESS_SECONDS:
             return
         self._told = now

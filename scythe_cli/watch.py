@@ -5,11 +5,12 @@ Takes the lanes of a pool; leaves deaths that the pool tells of.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from scythe_cli import processes
+from scythe_cli.clocks import Clock
 from scythe_cli.outcomes import MEMORY, TIMEOUT
+from scythe_cli.pool import SILENT
 
 if TYPE_CHECKING:
     from scythe_cli.pool import LaneHandle, Pool
@@ -19,6 +20,8 @@ TICK = 0.1
 """Seconds between two looks at the clocks of the lanes."""
 CONFIRM_SECONDS = 0.02
 HURRY_SECONDS = 0.01
+SILENT_SECONDS = 60.0
+"""A lane that is at no row and has some says something within this time."""
 
 
 class Watch:
@@ -42,6 +45,7 @@ class Watch:
         """Kill what is late or holds too much."""
         self._hurry = False
         self._pool.bound_output()
+        self._pool.end_what_hangs()
         for lane in list(self._pool.lanes.values()):
             at = lane.at_work()
             if self._suspects.get(lane.number) not in (None, at):
@@ -49,11 +53,14 @@ class Watch:
             if at is not None and lane.takes and lane.ending is None:
                 self._watch_clock(lane, at)
                 self._watch_memory(lane, at)
+            idle = lane.idle_since() if lane.takes and lane.ending is None else None
+            if idle is not None and Clock.monotonic() - idle > SILENT_SECONDS:
+                self._pool.kill(lane, SILENT)
 
     def _watch_clock(self, lane: LaneHandle, at: tuple[int, float]) -> None:
         """A clock counts once it was seen past twice; in between, the lane says where it is."""
         run: RunWork = lane.takes[0].owner
-        if run.timeout is None or time.monotonic() - at[1] <= run.timeout:
+        if run.timeout is None or Clock.monotonic() - at[1] <= run.timeout:
             return
         if lane.number in self._suspects:
             self._pool.kill(lane, TIMEOUT, at)

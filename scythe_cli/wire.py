@@ -1,28 +1,58 @@
 """Messages between a supervisor and its lanes: a JSON header and any number of byte buffers, length-prefixed.
 
-Never pickles. A reader that got half a message keeps it until the rest arrives, so a sender may die at any byte.
+Never pickles. A reader that got half a message keeps it until the rest arrives, so a sender may die at any byte. User
+code that writes to every descriptor it finds writes to this stream too: what no sender of ours sent is told.
 """
 
 from __future__ import annotations
 
 import json
 import struct
+import zlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator, Sequence
 
-_LENGTHS = struct.Struct("<IQ")
-"""Bytes of the header, bytes of all buffers together."""
+_LENGTHS = struct.Struct("<4sIQI")
+"""A mark, bytes of the header, bytes of all buffers together, checksum of header and buffers."""
+_MARK = b"\xb7scy"
 
 CHUNK = 1 << 20
+HEADER_LIMIT = 1 << 30
+
+
+class Garbled(ValueError):
+    """What arrived is no message."""
 
 
 def pack(header: dict[str, Any], buffers: Sequence[bytes | memoryview] = ()) -> bytes:
     """The bytes of one message. The header gets a key `buffers`, the length of each."""
     head = json.dumps({**header, "buffers": [len(b) for b in buffers]}).encode()
-    return b"".join((_LENGTHS.pack(len(head), sum(map(len, buffers))), head, *buffers))
+    checksum = zlib.crc32(head)
+    for buffer in buffers:
+        checksum = zlib.crc32(buffer, checksum)
+    return b"".join((_LENGTHS.pack(_MARK, len(head), sum(map(len, buffers)), checksum), head, *buffers))
+
+
+def _unpack(lengths: bytes | bytearray) -> tuple[int, int, int]:
+    mark, head, body, checksum = _LENGTHS.unpack_from(lengths)
+    if mark != _MARK or head > HEADER_LIMIT:
+        raise Garbled("no message begins like this")
+    return head, body, checksum
+
+
+def _message(held: memoryview, head: int, checksum: int) -> tuple[dict[str, Any], list[bytes]]:
+    """The message whose header is so many bytes long."""
+    if zlib.crc32(held) != checksum:
+        raise Garbled("what arrived is not what was sent")
+    header = json.loads(bytes(held[:head]))
+    buffers, at = [], head
+    for length in header["buffers"]:
+        buffers.append(bytes(held[at : at + length]))
+        at += length
+    return header, buffers
 
 
 class Inbox:
@@ -32,7 +62,7 @@ class Inbox:
         self._held = bytearray()
 
     def feed(self, piece: bytes) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
-        """Take one piece; yield each message that is now whole."""
+        """Take one piece; yield each message that is now whole. Raises `Garbled`."""
         self._held += piece
         while (message := self._next()) is not None:
             yield message
@@ -40,34 +70,24 @@ class Inbox:
     def _next(self) -> tuple[dict[str, Any], list[bytes]] | None:
         if len(self._held) < _LENGTHS.size:
             return None
-        head, body = _LENGTHS.unpack_from(self._held)
-        at = _LENGTHS.size + head
-        if len(self._held) < at + body:
+        head, body, checksum = _unpack(self._held)
+        end = _LENGTHS.size + head + body
+        if len(self._held) < end:
             return None
-        header = json.loads(self._held[_LENGTHS.size : at])
-        buffers = []
-        for length in header["buffers"]:
-            buffers.append(bytes(self._held[at : at + length]))
-            at += length
-        del self._held[:at]
-        return header, buffers
+        with memoryview(self._held) as whole, whole[_LENGTHS.size : end] as held:
+            message = _message(held, head, checksum)
+        del self._held[:end]
+        return message
 
 
 def receive(sock: socket.socket) -> tuple[dict[str, Any], list[bytes]] | None:
-    """Block for one message; None at the end of the stream."""
+    """Block for one message; None at the end of the stream. Raises `Garbled`."""
     lengths = _exactly(sock, _LENGTHS.size)
     if lengths is None:
         return None
-    head, body = _LENGTHS.unpack(lengths)
-    text, data = _exactly(sock, head), _exactly(sock, body)
-    if text is None or data is None:
-        return None
-    header = json.loads(text)
-    buffers, at = [], 0
-    for length in header["buffers"]:
-        buffers.append(data[at : at + length])
-        at += length
-    return header, buffers
+    head, body, checksum = _unpack(lengths)
+    held = _exactly(sock, head + body)
+    return None if held is None else _message(memoryview(held), head, checksum)
 
 
 def _exactly(sock: socket.socket, n: int) -> bytes | None:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from scythe_cli import layout
+from scythe_cli import layout, pool
 from scythe_cli.events import ignore
 from scythe_cli.gather import gather
 from scythe_cli.ledger import read_ledger
@@ -195,6 +195,28 @@ def test_a_spec_that_kills_the_fork_server_is_found(tmp_path: Path) -> None:
     assert faults.drive(faults.first(run)) is None
     tables = faults.tables(run)
     assert {row: failure["kind"] for row, failure in tables.bad.items()} == {5: "crash"}
+
+
+def test_a_fork_server_that_tells_of_no_death_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "KILL_SECONDS", 1.0)
+    specs = [{"trouble": "stops_its_parent" if at == 5 else "none", "seconds": 0.02} for at in range(20)]
+    run = faults.begin(tmp_path / "runs", specs, retries=0, timeout=0.7)
+    assert faults.drive(faults.first(run)) is None
+    assert {row: failure["kind"] for row, failure in faults.tables(run).bad.items()} == {5: "timeout"}
+
+
+def test_the_second_signal_does_not_wait_for_a_fork_server(tmp_path: Path) -> None:
+    diary = tmp_path / "diary"
+    diary.touch()
+    run = faults.begin(tmp_path / "runs", [{"trouble": "stops_its_parent", "diary": str(diary)}] * 4)
+    with faults.driver(run) as process:
+        faults.wait_for(diary.read_text)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        faults.result(process, 130)
+    assert time.monotonic() - began < 8
 
 
 def has_lines(diary: Path, n: int) -> bool:

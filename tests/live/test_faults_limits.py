@@ -123,6 +123,14 @@ def test_a_spec_that_hangs_holds_up_no_other(tmp_path: Path) -> None:
     assert status(run).done == 99, "what was done, and what stood behind the spec that hangs, is in the store"
 
 
+@pytest.mark.parametrize("n", [1, 30])
+def test_a_spec_that_ends_its_lane_between_rows_fails_alone(tmp_path: Path, n: int) -> None:
+    specs = [{"trouble": "closes_its_connection" if at == n // 2 else "none"} for at in range(n)]
+    run = faults.begin(tmp_path / "runs", specs, retries=0)
+    assert faults.drive(faults.first(run)) is None
+    assert {row: failure["kind"] for row, failure in faults.tables(run).bad.items()} == {n // 2: "lost"}
+
+
 def lanes_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, n: int = 12) -> Run:
     monkeypatch.setenv("TROUBLE_IMPORT", how)
     run = faults.begin(

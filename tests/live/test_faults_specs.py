@@ -14,7 +14,7 @@ from trouble import FAILS, LIVES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
+    from pathlib import Path
 
 TIMEOUT = 2.5
 MEMORY = 600 << 20
@@ -76,6 +76,7 @@ def test_nothing_is_left(tables: faults.Tables, traces: faults.Traces) -> None:
 
 def test_texts_are_bounded_and_keep_head_and_tail(tables: faults.Tables) -> None:
     for failure in tables.bad.values():
+        assert len(failure["error_type"].encode()) <= 255
         assert len(failure["message"].encode()) <= 8 << 10
         assert len(failure["traceback"].encode()) <= 32 << 10
         assert len((failure["log"] or "").encode()) <= 64 << 10
@@ -95,3 +96,10 @@ def test_the_traceback_shows_the_users_own_line(tables: faults.Tables, trouble: 
 def test_what_is_allowed_arrives(tables: faults.Tables) -> None:
     assert math.isnan(tables.good[ROWS["returns_nan_where_allowed"]]["free"])
     assert tables.good[ROWS["returns_infinity_where_allowed"]]["free"] == -math.inf
+
+
+def test_the_folder_of_temporary_files_is_always_there(traces: faults.Traces, tmp_path: Path) -> None:
+    specs = [{"trouble": trouble} for trouble in ("none", "removes it", "none", "none")]
+    run = faults.begin(tmp_path, specs, function="trouble:without_tempdir", retries=0)
+    assert faults.drive(faults.first(run), lanes=1) is None
+    assert not faults.tables(run).bad

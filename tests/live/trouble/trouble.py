@@ -6,25 +6,30 @@ What they start in the background can be told by `tag` in its command line.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import ctypes
+import faulthandler
 import os
 import resource
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing import Process
 from pathlib import Path
 from typing import Any, cast
 
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
-from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry, FileReference
+from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry, FileReference, wire
 
 FAILS: dict[str, str] = {}
 LIVES: set[str] = set()
@@ -43,6 +48,8 @@ class Input(ExperimentInputSpec):
 
 class Output(ExperimentOutputSpec):
     """What a spec gives."""
+
+    model_config = ConfigDict(title="What a spec gives")
 
     value: float = Field(ge=0, le=1e6, allow_inf_nan=False)
     free: float = 0.0
@@ -114,9 +121,33 @@ def check_sanity(tempdir: Path) -> None:
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, "a signal handler changed"
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0, "an alarm is set"
     assert sys.stdin.read() == "", "stdin is no empty file"
+    check_settings()
     assert [thread.name for thread in threading.enumerate()] == ["MainThread", "scythe-hand-over"]
     assert oct(os.umask(0o22)) == oct(0o22), "the umask changed"
     print("a line of a spec that starts sane")
+
+
+_CLOCKS = (time.monotonic, time.perf_counter, time.time, time.sleep)
+_LIMITS = (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE)
+_USUAL = [*map(resource.getrlimit, _LIMITS)]
+_PATH = [*sys.path]
+_HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGQUIT, signal.SIGXFSZ, signal.SIGSEGV)}
+
+
+def check_settings() -> None:
+    """The same of what Python and the kernel keep for it."""
+    assert (time.monotonic, time.perf_counter, time.time, time.sleep) == _CLOCKS, "the clocks were replaced"
+    assert time.tzname[0] != "TRB", "it is somewhere else"
+    assert sys.gettrace() is None, "it is traced"
+    assert sys.getprofile() is None, "it is profiled"
+    assert sys.getrecursionlimit() >= 1000, "nothing may call anything"
+    assert set(_PATH) <= set(sys.path), "modules cannot be found"
+    assert signal.getitimer(signal.ITIMER_VIRTUAL)[0] == signal.getitimer(signal.ITIMER_PROF)[0] == 0, "an alarm is set"
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()), "signals are blocked"
+    assert {number: signal.getsignal(number) for number in _HANDLERS} == _HANDLERS, "a signal handler changed"
+    assert [*map(resource.getrlimit, _LIMITS)] == _USUAL, "there are limits"
+    assert os.getpriority(os.PRIO_PROCESS, 0) == os.getpriority(os.PRIO_PROCESS, os.getppid()), "others go first"
+    assert Path(tempfile.gettempdir()).is_dir(), "there is nowhere for temporary files"
 
 
 # what fails
@@ -160,6 +191,60 @@ class NoPickle(Exception):
 @fails("exception")
 def raises_unpicklable(spec: Input, tempdir: Path) -> Any:
     raise NoPickle(threading.Lock())
+
+
+@fails("exception")
+def raises_of_a_class_with_a_long_name(spec: Input, tempdir: Path) -> Any:
+    raise type("X" * 10_000_000, (Exception,), {})("on purpose")
+
+
+class Text(str):
+    """Cannot be written."""
+
+    __slots__ = ()
+
+    def encode(self, *_: object) -> bytes:
+        raise RuntimeError("no bytes")
+
+
+class WithText(Exception):
+    """Its text is of a class of its own."""
+
+    def __str__(self) -> str:
+        return Text("on purpose")
+
+
+@fails("exception")
+def raises_with_text_of_its_own(spec: Input, tempdir: Path) -> Any:
+    raise WithText
+
+
+class NoName(type):
+    """Classes that will not say what they are called."""
+
+    @property
+    def __name__(cls) -> str:  # type: ignore[override]  # the trouble
+        raise RuntimeError("no name")
+
+
+class Nameless(Exception, metaclass=NoName):
+    """Nor what it is, nor where it was raised."""
+
+    def __str__(self) -> Any:
+        return 3  # noqa: PLE0307 - the trouble
+
+    @property  # type: ignore[misc]  # the trouble
+    def __class__(self) -> Any:
+        raise RuntimeError("no class")
+
+    @property
+    def __traceback__(self) -> Any:  # type: ignore[override]  # the trouble
+        raise RuntimeError("no traceback")
+
+
+@fails("exception")
+def raises_what_will_not_be_described(spec: Input, tempdir: Path) -> Any:
+    raise Nameless
 
 
 @fails("exception")
@@ -228,7 +313,12 @@ def kills_its_parent(spec: Input, tempdir: Path) -> Any:
     time.sleep(FOREVER)
 
 
-_ACTS["kills_its_parent"] = kills_its_parent
+def stops_its_parent(spec: Input, tempdir: Path) -> Any:
+    os.kill(os.getppid(), signal.SIGSTOP)
+    time.sleep(FOREVER)
+
+
+_ACTS |= {"kills_its_parent": kills_its_parent, "stops_its_parent": stops_its_parent}
 
 
 @fails("crash")
@@ -239,6 +329,53 @@ def aborts(spec: Input, tempdir: Path) -> Any:
 @fails("crash")
 def closes_every_descriptor(spec: Input, tempdir: Path) -> Any:
     os.closerange(0, 4096)
+
+
+def sockets() -> list[int]:
+    """The descriptors of this process that are sockets."""
+    return [number for number in range(256) if Path(f"/proc/self/fd/{number}").is_socket()]
+
+
+@fails("crash")
+def writes_to_every_descriptor(spec: Input, tempdir: Path) -> Any:
+    for number in sockets():
+        os.write(number, b"garbage" * 100)
+    return fine(spec)
+
+
+@fails("crash")
+def writes_what_looks_like_a_message(spec: Input, tempdir: Path) -> Any:
+    for number in sockets():
+        os.write(number, wire.pack({"rows": None, "listed": [spec.sort_index]}))
+    return fine(spec)
+
+
+@fails("crash")
+def writes_half_a_message(spec: Input, tempdir: Path) -> Any:
+    for number in sockets():
+        os.write(number, wire.pack({"rows": None, "listed": []})[:-1])
+    return fine(spec)
+
+
+@fails("crash")
+def closes_its_connection_and_lives_on(spec: Input, tempdir: Path) -> Any:
+    for number in sockets():
+        os.close(number)
+    time.sleep(FOREVER)
+
+
+@fails("lost")
+def closes_its_connection(spec: Input, tempdir: Path) -> Any:
+    for number in sockets():
+        os.close(number)
+    return fine(spec)
+
+
+@lives
+def will_not_hear_any_more(spec: Input, tempdir: Path) -> Any:
+    for number in sockets():
+        socket.socket(fileno=os.dup(number)).shutdown(socket.SHUT_RD)
+    return fine(spec)
 
 
 @fails("crash")
@@ -564,7 +701,83 @@ def returns_a_table(spec: Input, tempdir: Path) -> Any:
 
 @lives
 def lowers_its_limits(spec: Input, tempdir: Path) -> Any:
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    used = int(time.process_time()) + 1
+    for number, limit in zip(_LIMITS, (4 << 30, used, 0, 64), strict=True):
+        resource.setrlimit(number, (limit, resource.getrlimit(number)[1]))
+
+
+@lives
+def gives_way_to_others(spec: Input, tempdir: Path) -> Any:
+    os.nice(5)
+
+
+@lives
+def blocks_signals(spec: Input, tempdir: Path) -> Any:
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+
+
+@lives
+def replaces_rare_handlers(spec: Input, tempdir: Path) -> Any:
+    for number in _HANDLERS:
+        signal.signal(number, lambda *_: None)
+
+
+@lives
+def sets_alarms_of_other_clocks(spec: Input, tempdir: Path) -> Any:
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0.05)
+    signal.setitimer(signal.ITIMER_PROF, 0.05)
+
+
+@lives
+def has_the_process_end_later(spec: Input, tempdir: Path) -> Any:
+    faulthandler.dump_traceback_later(0.2, exit=True)
+
+
+@lives
+def freezes_time(spec: Input, tempdir: Path) -> Any:
+    """As freezegun does: in every module."""
+    frozen = {id(clock): value for clock, value in zip(_CLOCKS, (5.0, 5.0, float("nan"), None), strict=True)}
+    for module in [module for module in sys.modules.values() if module.__name__ != __name__]:
+        for name, value in list(vars(module).items()):
+            if id(value) in frozen:
+                setattr(module, name, partial(_say, frozen[id(value)]))
+
+
+def _say(value: Any, *_: Any) -> Any:
+    return value
+
+
+@lives
+def lives_elsewhere(spec: Input, tempdir: Path) -> Any:
+    os.environ["TZ"] = "TRB-3"
+    time.tzset()
+    del os.environ["TZ"]
+
+
+@lives
+def is_traced(spec: Input, tempdir: Path) -> Any:
+    sys.settrace(lambda *_: None)
+    sys.setprofile(lambda *_: None)
+
+
+@lives
+def allows_few_calls(spec: Input, tempdir: Path) -> Any:
+    sys.setrecursionlimit(100)
+
+
+@lives
+def hides_all_modules(spec: Input, tempdir: Path) -> Any:
+    sys.path = []
+
+
+@lives
+def has_no_temporary_files(spec: Input, tempdir: Path) -> Any:
+    tempfile.tempdir = "/nowhere"
+
+
+@lives
+def leaves_a_raw_thread(spec: Input, tempdir: Path) -> Any:
+    _thread.start_new_thread(lambda: (_CLOCKS[-1](0.2), os._exit(7)), ())
 
 
 def start_tree(spec: Input) -> None:
@@ -572,6 +785,15 @@ def start_tree(spec: Input) -> None:
     script = f"setsid sleep {spec.tag} & exec sleep {spec.tag}"
     subprocess.Popen(["sh", "-c", script], start_new_session=True)
     time.sleep(0.1)
+
+
+@ExperimentRegistry.Register()
+def without_tempdir(spec: Input) -> Output:
+    """Leave no place for temporary files, as the spec says; find it again."""
+    tempfile.TemporaryFile().close()
+    if spec.trouble != "none":
+        shutil.rmtree(tempfile.gettempdir())
+    return fine(spec)
 
 
 @ExperimentRegistry.Register()
