@@ -123,8 +123,8 @@ class TempDir:
 
 LEFT_OPEN = 100
 """Files that specs may leave open before the process is renewed."""
-NO_PROCESS_BELOW = 50e-6
-"""Seconds in which no process is started: a spec that took less has left none."""
+QUICK = 50e-6
+"""Seconds in which no process is started; a spec that took less is looked through only now and then."""
 LOOK_EVERY = 1e-3
 """Seconds after which is looked at what takes long to look at: after a slow spec each time."""
 QUICK_ONES = 20
@@ -174,28 +174,35 @@ class Sanity:
             os.chdir(self._folder)
         if os.environ is not self._environ or os.environ._data != self._environment:  # type: ignore[attr-defined]  # see above
             self._restore_environment()
-        os.umask(self._mask)
-        signal.setitimer(signal.ITIMER_REAL, 0)
         if [*map(getsignal, _WATCHED)] != self._signals:
             for number, handler in zip(_WATCHED, self._signals, strict=True):
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        if _thread._count() > self._threads:
+            return "a thread that the spec started lives on"
+        now = Clock.monotonic()
+        due = self._wary or now - self._looked >= LOOK_EVERY
+        if seconds < QUICK and not due:
+            return None
+        if (why := self._restore_more()) is not None or not due:
+            return why
+        self._looked = now
+        self._wary = QUICK_ONES if seconds > LOOK_EVERY else max(0, self._wary - 1)
+        return self._kernel.restore() or self._leaks()
+
+    def _restore_more(self) -> str | None:
+        """What a quick spec among quick ones is not looked through for each time."""
+        if processes.has_children():
+            processes.kill_children(self._children)
+        os.umask(self._mask)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.cancel_dump_traceback_later()
         if self._collects and not gc.isenabled():
             gc.enable()
-        faulthandler.cancel_dump_traceback_later()
-        if seconds > NO_PROCESS_BELOW and processes.has_children():
-            processes.kill_children(self._children)
         if sys.path is not self._path or sys.path != self._entries:
             self._restore_path()
         if _python() != self._python and self._restore_python():
             return "the spec replaced the clocks"
-        if _thread._count() > self._threads:
-            return "a thread that the spec started lives on"
-        now = Clock.monotonic()
-        if now - self._looked < LOOK_EVERY and not self._wary:
-            return None
-        self._looked = now
-        self._wary = QUICK_ONES if seconds > LOOK_EVERY else max(0, self._wary - 1)
-        return self._kernel.restore() or self._leaks()
+        return None
 
     def _leaks(self) -> str | None:
         if _lowest_free() > self._descriptors:
