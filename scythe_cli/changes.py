@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from scythe_cli import layout
 from scythe_cli.errors import InputError
 from scythe_cli.outcomes import outcome_schema
+from scythe_cli.parts import read_block, read_schema
 from scythe_cli.schema import arrow_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pyarrow as pa
 
     from scythe_cli.experiment import Experiment
     from scythe_cli.run import Run
@@ -28,8 +27,7 @@ def refuse_other_models(run: Run, experiment: Experiment) -> None:
     Raises:
         InputError: fields have other types, or the input has a new one without a default.
     """
-    specs = pq.read_schema(pa.BufferReader(run.store.read(layout.input_block(0))))
-    outcomes = pq.read_schema(pa.BufferReader(run.store.read(layout.OUTCOME_SCHEMA)))
+    specs, outcomes = read_block(run.store, 0).schema, read_schema(run.store)
     input_model, output_model = experiment.input_model, experiment.output_model
     problems = [
         *_retyped(input_model.__name__, arrow_schema(input_model), specs),

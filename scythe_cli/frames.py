@@ -182,7 +182,9 @@ def unite(tables: list[pa.Table]) -> tuple[pa.Table, list[int]]:
             fitted.append(fit(table, schema))
         except NO_FIT:
             if not fitted:
-                return unite([tables[0]])[0], list(range(1, len(tables)))
+                alike = [other.schema.equals(table.schema) for other in tables]
+                stacked = pa.concat_tables([other for other, same in zip(tables, alike, strict=True) if same])
+                return stacked, [other for other, same in enumerate(alike) if not same]
             apart.append(at)
     return pa.concat_tables(fitted), sorted(apart)
 

@@ -266,8 +266,8 @@ def _disagrees(table: pa.Table, name: PartName | None, columns: list[str] | None
     return None
 
 
-def read_block(store: Store, number: int, columns: list[str]) -> pa.Table:
-    """Columns of one block's specs. Raises `StoreError` when its bytes are not what was written."""
+def read_block(store: Store, number: int, columns: list[str] | None = None) -> pa.Table:
+    """Columns, or all, of one block's specs. Raises `StoreError` when its bytes are not what was written."""
     return _own(store, layout.input_block(number), lambda data: _decoded(data, columns))
 
 

@@ -533,6 +533,8 @@ class Pool:
     def close(self) -> None:
         """End every lane and the fork server, and wait until they are gone with all that they started."""
         self._control.close()
+        if all(lane.pid is None for lane in self.lanes.values()):  # it may import for long, and has nothing to lose
+            processes.kill_group(self._server.pid)
         try:
             self._server.wait(min(IMPORT_SECONDS, self._patience))
         except subprocess.TimeoutExpired:

@@ -129,13 +129,25 @@ def kill_tagged(tag: str, *, keep: int | None = None) -> None:
 
 def _kill_if(pid: int, still: Callable[[int], bool]) -> None:
     """Kill a process that is nobody's child here, unless its number has become another's since it was looked at."""
+    handle = _handle(pid)
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        handle = os.pidfd_open(pid)
-        try:
-            if still(pid):
+        if still(pid):
+            if handle is None:
+                os.kill(pid, signal.SIGKILL)
+            else:
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
-        finally:
-            os.close(handle)
+    if handle is not None:
+        os.close(handle)
+
+
+def _handle(pid: int) -> int | None:
+    """What stands for this very process; None where it is gone, or the kernel or this Python has no such thing."""
+    if not hasattr(os, "pidfd_open"):  # conda's Python is built for kernels that lack it
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None
 
 
 def _pids() -> list[int]:

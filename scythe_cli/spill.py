@@ -5,10 +5,11 @@ Takes pieces of rows; leaves a table whose columns are the file's own pages, whi
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import tempfile
 import weakref
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -31,7 +32,7 @@ class Spill:
     def __init__(self, schema: pa.Schema) -> None:
         self._schema = schema
         self._file = tempfile.TemporaryFile(prefix="scythe-specs-")  # noqa: SIM115 - lives as long as the table
-        weakref.finalize(self, self._file.close)
+        weakref.finalize(self, _close, self._file)
         self._writer = pa.ipc.new_file(pa.PythonFile(self._file, mode="w"), schema)
         self._map: mmap.mmap | None = None
 
@@ -52,3 +53,9 @@ class Spill:
         """Give back the memory of pages that were looked at; they are read again when they are needed."""
         if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
+
+
+def _close(file: IO[bytes]) -> None:
+    """A disk that is full may refuse what is still to be written, and nobody wants it any more."""
+    with contextlib.suppress(OSError):
+        file.close()

@@ -44,7 +44,7 @@ class Stop:
     """Why a supervisor stopped before its rows ended.
 
     Attributes:
-        reason: interrupted, cancelled, max_failures or canary.
+        reason: interrupted, cancelled, taken over, max_failures or canary.
         detail: the sentence for the user.
     """
 

@@ -6,6 +6,7 @@ pydantic makes of each row, sorted by `sort_index`.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -101,10 +102,7 @@ class SpecTable:
         """By file field, the addresses in the table, each once, in order; local ones are absolute paths."""
         found = {}
         for name in file_fields(self.model):
-            column: Column = self.table[name].combine_chunks()
-            if pa.types.is_list(column.type):
-                column = column.flatten()
-            found[name] = [address for address in pc.unique(column).to_pylist() if address is not None]
+            found[name] = [address for address in pc.unique(self.table[name]).to_pylist() if address is not None]
         return found
 
     def check_files(self) -> None:
@@ -231,17 +229,21 @@ class _Reading:
 
     def _spill_pieces(self) -> None:
         """Put the rows that are there on the disk, and remember only which files they name."""
-        pieces = list(self._pieces)
-        try:
+        with self._on_disk():
             self.spill = self.spill or Spill(self._schema)
-            for piece in pieces:
+            for piece in self._pieces:
                 self.spill.add(piece)
+        self._keep_files()
+
+    @contextmanager
+    def _on_disk(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as exc:
             raise StoreError(
                 f"cannot keep {self._source.label} in the temporary folder: {exc.strerror or exc}",
                 hint="free some space there, or set TMPDIR to a folder with more",
             ) from exc
-        self._keep_files()
 
     def finish(self, *, check_files: bool) -> None:
         """Raise what was found, with the files that rows name in vain."""
@@ -293,7 +295,8 @@ class _Reading:
         index = self._indexes[0] if self._indexes else _counted(self.n_rows)
         if self.spill is not None:
             self._spill_pieces()
-            spilled = self.spill.table()
+            with self._on_disk():
+                spilled = self.spill.table()
             fields = [pa.field(layout.SORT_INDEX, pa.int64(), nullable=False), *self._schema]
             return pa.table([index, *spilled.columns], schema=pa.schema(fields))
         columns: dict[str, Column] = {}
@@ -362,12 +365,8 @@ def _addressed(table: pa.Table, model: type[ExperimentInputSpec], folders: list[
     for name in file_fields(model):
         place = table.column_names.index(name)
         column: Column = table[name].combine_chunks()
-        if pa.types.is_list(column.type):
-            cells = [None if cell is None else [absolute(one, folders) for one in cell] for cell in column.to_pylist()]
-            found: Column = pa.array(cells, column.type)
-        else:
-            coded = column.dictionary_encode()
-            known = [absolute(address, folders) for address in coded.dictionary.to_pylist()]
-            found = pa.array(known, pa.string()).take(coded.indices)
+        coded = column.dictionary_encode()
+        known = [absolute(address, folders) for address in coded.dictionary.to_pylist()]
+        found: Column = pa.array(known, pa.string()).take(coded.indices)
         table = table.set_column(place, table.schema.field(name), found)
     return table

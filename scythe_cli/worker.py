@@ -10,6 +10,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -31,6 +32,7 @@ from scythe_cli.errors import ConfigError, EngineError, ExitCode, InputError
 from scythe_cli.events import Draining, Notice, WorkerReady, ignore
 from scythe_cli.lanes import Allowance, Lanes
 from scythe_cli.parts import PartThreads
+from scythe_cli.pool import describe_status
 from scythe_cli.registry import ExperimentRegistry
 from scythe_cli.scratch import scratch
 
@@ -233,10 +235,11 @@ class _Worker:
         for some in lanes.values():
             stack.callback(some.close)
         name = settings.name or machine_name()
+        self._beside: subprocess.Popen[bytes] | None = None
         if "leaf" in settings.roles and (workflows := ExperimentRegistry.included()):
             targets = [(one.target, str(one.folder)) for one in map(experiment.of, workflows)]
             labels = {**(settings.labels or {}), LANES: str(self._slots)}
-            stack.enter_context(serving(Record(targets, f"{name}-workflows", self._slots, labels)))
+            self._beside = stack.enter_context(serving(Record(targets, f"{name}-workflows", self._slots, labels)))
         self._serving = Serving(
             hatchet=hatchet,
             storage=storage,
@@ -319,12 +322,19 @@ class _Worker:
         while True:
             for lanes in self._serving.lanes.values():
                 if lanes.failure is not None:
-                    self._listener(Notice(f"the lanes of {lanes.experiment.name} ended: {lanes.failure}"))
-                    sys.stderr.flush()
-                    for child in multiprocessing.active_children():
-                        child.kill()
-                    os._exit(ExitCode.BUG)
+                    self._give_up(f"the lanes of {lanes.experiment.name} ended: {lanes.failure}")
+            if self._beside is not None and self._beside.poll() is not None and self._serving.draining is None:
+                self._give_up(
+                    f"the process that serves workflows ended with {describe_status(self._beside.returncode)}"
+                )
             time.sleep(1.0)
+
+    def _give_up(self, why: str) -> None:
+        self._listener(Notice(why))
+        sys.stderr.flush()
+        for child in multiprocessing.active_children():
+            child.kill()
+        os._exit(ExitCode.BUG)
 
 
 def _task_name(one: Experiment) -> str:

@@ -7,6 +7,7 @@ where there is a workflow, the user's module has imported it.
 from __future__ import annotations
 
 import sys
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 RUN_KEY = "scythe_run"
 """The metadata key of every task on Hatchet that belongs to a run."""
+AT_WORK: ContextVar[str] = ContextVar("scythe_run")
+"""What the tasks of the generation at work are known by: the run's id and its number. A lane sets it."""
 
 
 def is_workflow(value: object) -> bool:
@@ -80,7 +83,9 @@ class WorkflowCall:
             ValidationError: the task's output is not what its model says; `{}` is what the engine has for lost ones.
         """
         _declare(self.workflow)
-        ref = self.workflow.run(spec, wait_for_result=False, additional_metadata={RUN_KEY: spec.experiment_id})
+        ref = self.workflow.run(
+            spec, wait_for_result=False, additional_metadata={RUN_KEY: AT_WORK.get(spec.experiment_id)}
+        )
         print(f"Hatchet run {ref.workflow_run_id}")
         found = ref.result()
         if isinstance(found, self.output_model):

@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -167,7 +168,9 @@ def _alone(run: Run, text: str | None) -> str:
     """The command that runs one spec of a run in this terminal, but for which."""
     from scythe_cli.config import DEFAULT_FILE
 
-    here = sorted(path for path in Path().iterdir() if path.suffix in _YAML)
+    here: list[Path] = []
+    with suppress(OSError):
+        here = sorted(path for path in Path().iterdir() if path.suffix in _YAML and path.is_file())
     files = [Path(text)] if text and text.endswith(_YAML) else [Path(DEFAULT_FILE), *here]
     file = next((file for file in files if _is_about(file, run)), None)
     if file is None:

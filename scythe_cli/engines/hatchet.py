@@ -158,40 +158,39 @@ class Api:
         """The live workers, and whether they would take leaves of this name with these labels."""
         return [_seen(row, f"{leaf}:{leaf}".lower(), labels) for row in self.workers()]
 
-    def counts(self, *tags: str) -> tuple[int, int]:
-        """How many tasks with one of some tags are queued and running, some seconds late."""
+    def counts(self, tagged: str) -> tuple[int, int]:
+        """How many of a generation's tasks are queued and running, some seconds late."""
         from hatchet_sdk.clients.rest.api.task_api import TaskApi
 
         with translated(self._hatchet), self._hatchet.metrics.client() as client:
             rows = TaskApi(client).v1_task_list_status_metrics(
                 tenant=self._hatchet.tenant_id,
                 since=datetime.now(UTC) - timedelta(days=30),
-                additional_metadata=[f"{METADATA}:{tagged}" for tagged in tags],
+                additional_metadata=[f"{METADATA}:{tagged}"],
                 _request_timeout=TIMEOUT,
             )
         found = {row.status.value: row.count for row in rows}
         return found.get("QUEUED", 0), found.get("RUNNING", 0)
 
-    def cancel(self, plan: Plan) -> None:
-        """Cancel every queued and running task of a generation, until a look finds none; workflows of its specs too."""
+    def cancel(self, tagged: str) -> None:
+        """Cancel every queued and running task of a generation, until a look finds none."""
         from hatchet_sdk.clients.rest.api.task_api import TaskApi
         from hatchet_sdk.clients.rest.models.v1_cancel_task_request import V1CancelTaskRequest
         from hatchet_sdk.clients.rest.models.v1_task_filter import V1TaskFilter
         from hatchet_sdk.clients.rest.models.v1_task_status import V1TaskStatus
 
-        tags = (tag(plan), plan.run.id)
         wanted = V1CancelTaskRequest(
             filter=V1TaskFilter(
                 since=datetime.now(UTC) - timedelta(days=30),
                 statuses=[V1TaskStatus.QUEUED, V1TaskStatus.RUNNING],
-                additionalMetadata=[f"{METADATA}:{tagged}" for tagged in tags],
+                additionalMetadata=[f"{METADATA}:{tagged}"],
             )
         )
         for _ in range(20):
             with translated(self._hatchet), self._hatchet.runs.client() as client:
                 TaskApi(client).v1_task_cancel(self._hatchet.tenant_id, wanted, _request_timeout=(2.0, 60.0))
             time.sleep(0.5)
-            if not sum(self.counts(*tags)):
+            if not sum(self.counts(tagged)):
                 return
 
 
@@ -269,7 +268,7 @@ class HatchetEngine:
     def cancel(self, run: Run) -> None:
         """Cancel what is queued and running of a run. The mark in its directory stands already."""
         with contextlib.suppress(NotFoundError):
-            self._api.cancel(read_plan(_storage_of(run), run.id, max(1, _generation(run))))
+            self._api.cancel(tag(read_plan(_storage_of(run), run.id, max(1, _generation(run)))))
 
 
 def _generation(run: Run) -> int:

@@ -70,13 +70,17 @@ async def _check_code(serving: Serving, plan: Plan, lanes: Lanes) -> None:
     mine = lanes.experiment.source_hash
     if plan.source_hash == mine:
         return
-    if serving.any_code:
-        await asyncio.to_thread(refuse_other_models, plan.run, lanes.experiment)
-        return
     message = (
         f"worker {serving.name} has other code of {lanes.experiment.name} than the run: its hash is {mine[:12]}, the "
         f"run's {plan.source_hash[:12]}; update the worker, or start it with --allow-changed-code"
     )
+    if serving.any_code:
+        try:
+            await asyncio.to_thread(refuse_other_models, plan.run, lanes.experiment)
+        except InputError as exc:
+            message = f"worker {serving.name}: {exc.message}"
+        else:
+            return
     with suppress(KeyExists):
         await asyncio.to_thread(write_mark, plan.run.store, "refused", plan.generation, {"why": message})
     serving.complain(message)

@@ -137,7 +137,7 @@ class _Root:
         """End the generation and take back what is queued and running: the root itself with it."""
         await asyncio.to_thread(end, self.plan, reason, detail)
         with contextlib.suppress(EngineError):
-            await asyncio.shield(asyncio.to_thread(self.serving.api.cancel, self.plan))
+            await asyncio.shield(asyncio.to_thread(self.serving.api.cancel, tag(self.plan)))
         return {"ok": 1, "ended": reason}
 
     async def _gather(self) -> dict[str, str] | None:

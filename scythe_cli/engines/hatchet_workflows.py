@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from scythe_cli import entry, processes
 from scythe_cli.engines.hatchet import connect
+from scythe_cli.errors import ScytheError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,13 +45,13 @@ class Record:
 
 
 @contextmanager
-def serving(record: Record) -> Iterator[None]:
-    """Serve while the block lasts."""
+def serving(record: Record) -> Iterator[subprocess.Popen[bytes]]:
+    """Serve while the block lasts, or until the process ends, which nobody here waits for."""
     code = f"import sys; sys.path[:] = {sys.path!r}\nfrom {__name__} import main; main(sys.argv[1])"
     command = [sys.executable, "-c", code, json.dumps(asdict(record))]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr) as process:
         try:
-            yield
+            yield process
         finally:
             process.terminate()
             try:
@@ -62,11 +63,15 @@ def serving(record: Record) -> Iterator[None]:
 def main(text: str) -> None:
     """Be that process."""
     processes.die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the worker too, which ends this process in time
     record = Record(**json.loads(text))
-    found: list[Any] = [entry.resolve(target, Path(folder)).value for target, folder in record.targets]
-    hatchet = connect(patient=True)
+    try:
+        found: list[Any] = [entry.resolve(target, Path(folder)).value for target, folder in record.targets]
+        hatchet = connect(patient=True)
+    except ScytheError as exc:
+        sys.exit(f"error: {exc.message}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         worker = hatchet.worker(record.name, slots=record.slots, labels=dict(record.labels), workflows=found)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the SDK has set its own
     worker.start()

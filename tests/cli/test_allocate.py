@@ -234,7 +234,9 @@ def test_a_resume_with_other_models_is_refused(tmp_path: Path) -> None:
     assert "Out.double was double and is string; In.more is new and has no default\nhint: allocate a new" in refused.err
     assert tree(folder / "scythe-runs") == before
     (folder / "doubles.py").write_text(
-        MODULE.replace('== "badly"', '== "never"').replace("x: float", "more: int = 1\n    x: float")
+        MODULE.replace('== "badly"', '== "never"').replace(
+            "x: float", "more: int = Field(default_factory=lambda: 1)\n    x: float"
+        )
     )
     done = scythe("allocate", "--resume", "doubles", "--allow-changed-code", cwd=folder)
     assert (done.code, done.out.splitlines()[0][:21]) == (0, "2 succeeded, 0 failed"), done.err

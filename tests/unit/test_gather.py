@@ -33,3 +33,9 @@ def test_only_the_spec_whose_frame_clashes_fails_of_those_in_its_part(tmp_path: 
     assert "column 'a' is int64, not string," in misfits[0][1]
     assert [one.column(frames.ROW).to_pylist() for one in fitting] == [[7], [9]]
     assert all(one.schema.field("a").type == pa.string() for one in fitting)
+
+
+def test_many_frames_that_do_not_fit_the_first_are_two_stacks() -> None:
+    many = [pa.table({"v": [2**60 + 1]})] * 50
+    stacked, apart = frames.unite([*many, pa.table({"v": [0.5]}), *many])
+    assert (stacked.num_rows, apart) == (100, [50])
