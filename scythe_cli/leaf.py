@@ -58,6 +58,10 @@ STOP_AT = LATE_AT + LATE.size
 """Shared memory, third: a byte, nonzero to stop before the next row. The supervisor writes it."""
 MARKER_SIZE = STOP_AT + 8
 IDLE = -1
+JUDGED = -2
+"""Less the row: code of the user's runs for its outcome, which is being handed over; its clock began anew."""
+JUDGE_AT_ONCE = 0.01
+"""Seconds after which a spec's output is judged when the spec ends, and not at its hand-over with others."""
 
 HAND_OVER_SECONDS = 0.4
 """Finished rows wait no longer than this for their hand-over, whatever runs next."""
@@ -154,6 +158,7 @@ class Lane:
             outbox=job.outbox,
             root=job.root,
         )
+        self._loose = experiment is not None and self._outputs.loose
         if experiment is not None and self._input_files and experiment.options.auto_fetch_files:
             copied = experiment.options.local_file_location == "copied-to-tempdir"
             self._inputs: Inputs | None = Inputs(open_store(job.root, patient=True), job.experiment_id, copied=copied)
@@ -248,6 +253,11 @@ class Lane:
                     failure = self._outputs.accept(pending, row, spec, output, self._tempdir.path)
                 except BaseException as exc:  # noqa: BLE001 - an output may be any object, with code of its own
                     failure = self._failure(exc, experiment, job)
+            if failure is None and (duration > JUDGE_AT_ONCE or self._loose):
+                output = self._asked(output, duration)
+                if type(output) is Failure:
+                    failure = output
+                    pending.forget(row)
             if failure is None:
                 log_kept = cut(log, LOG_LIMIT_OF_SUCCESS) if log else None
                 pending.add(row, sort_index, output, attempt, start, duration, log_kept)
@@ -258,6 +268,13 @@ class Lane:
                 pending.failures[row] = failure
                 pending.weight += len(log) + len(failure.traceback)
         return duration
+
+    def _asked(self, output: Any, duration: float) -> Any:
+        """An output without code of the user's that may run later, while another spec is at work; or a `Failure`."""
+        try:
+            return self._outputs.judge(output) if duration > JUDGE_AT_ONCE else self._outputs.settle(output)
+        except BaseException:  # noqa: BLE001 - values may be of any class
+            return self._outputs.judge(output)
 
     @staticmethod
     def _failure(exc: BaseException, experiment: Experiment, job: Job) -> Failure:
@@ -293,24 +310,45 @@ class Lane:
             while True:
                 Clock.sleep(HAND_OVER_SECONDS / 2)
                 if self._pending and Clock.monotonic() - self._handed > HAND_OVER_SECONDS:
-                    self._hand_over({})
+                    self._hand_over({}, judge=False)
         except OSError:
             os._exit(1)
         except BaseException as exc:  # noqa: BLE001 - raised again in the main thread
             self._trouble = exc
 
-    def _hand_over(self, ending: dict[str, Any]) -> None:
-        """Send what is pending; `ending` goes with the last message of it."""
+    def _hand_over(self, ending: dict[str, Any], *, judge: bool = True) -> None:
+        """Send what is pending; `ending` goes with the last message of it.
+
+        What must be judged by code of the user's waits for the main thread and the end of the spec at work.
+        """
         with self._send:
             with self._swap:
                 pending, self._pending = self._pending, Pending()
                 self._handed = Clock.monotonic()
+                if not judge:
+                    self._pending = self._outputs.set_aside(pending)
             if not pending and not ending:
                 return
-            *before, last = self._outputs.batches(pending)
+            judged: list[int] = []
+            watch = (lambda row: self._tell_judged(row, judged)) if judge else None
+            *before, last = self._outputs.batches(pending, watch)
+            if judged:
+                self._recover()
             for header, buffers in before:
                 self._connection.sendall(wire.pack(header, buffers))
             self._connection.sendall(wire.pack({**last[0], **ending}, last[1]))
+
+    def _tell_judged(self, row: int, judged: list[int]) -> None:
+        judged.append(row)
+        MARKER.pack_into(self._marker, 0, JUDGED - row, Clock.monotonic())
+
+    def _recover(self) -> None:
+        """After a judgement, as after a spec: a forked child goes no further, what was printed is nobody's."""
+        if os.getpid() != self._pid:
+            os._exit(0)
+        self._rest()
+        self._capture.take()
+        self._sanity.restore(HAND_OVER_SECONDS)
 
 
 def _split_ids(block: pa.Table) -> tuple[pa.Table, dict[str, Any]]:

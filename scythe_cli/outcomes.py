@@ -152,11 +152,7 @@ def failed_table(schema: pa.Schema, outcomes: list[Outcome]) -> pa.Table:
 
 def from_exception(exc: BaseException, *, folder: str, kind: str = EXCEPTION) -> Failure:
     """Describe what the user's function raised, whatever its class does when it is looked at and however long it is."""
-    name = _type_name(exc)
-    try:
-        message = cut(str(exc), MESSAGE_LIMIT)
-    except BaseException as broken:  # noqa: BLE001 - the user's __str__ may raise anything
-        message = f"<str() of the exception raised {_type_name(broken)}>"
+    name, message = told(exc)
     own = _traceback_of(exc)
     while own is not None and own.tb_next is not None and own.tb_frame.f_code.co_filename.startswith(_PACKAGE):
         own = own.tb_next
@@ -166,6 +162,15 @@ def from_exception(exc: BaseException, *, folder: str, kind: str = EXCEPTION) ->
     except BaseException:  # noqa: BLE001 - formatting calls the user's code
         text = "".join(traceback.format_tb(own)) + f"{name}\n"
     return Failure(kind, name, message, cut(text, TRACEBACK_LIMIT), _place(own, folder))
+
+
+def told(exc: BaseException) -> tuple[str, str]:
+    """The name of an exception's class and its text, whatever these do, cut to the limits."""
+    try:
+        message = cut(str(exc), MESSAGE_LIMIT)
+    except BaseException as broken:  # noqa: BLE001 - the user's __str__ may raise anything
+        message = f"<str() of the exception raised {_type_name(broken)}>"
+    return _type_name(exc), message
 
 
 def _type_name(exc: BaseException) -> str:

@@ -6,27 +6,30 @@ are found column-wise, and only those are put to the model again.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 from pydantic import ValidationError
 
 from scythe_cli import frames, layout
+from scythe_cli.anatomy import anatomy
 from scythe_cli.clocks import Clock
 from scythe_cli.columns import check_bounds
-from scythe_cli.outcomes import INVALID_OUTPUT, MESSAGE_LIMIT, Failure, cut, outcome_schema, scalar_schema
+from scythe_cli.outcomes import INVALID_OUTPUT, MESSAGE_LIMIT, Failure, cut, outcome_schema, scalar_schema, told
 from scythe_cli.rules import model_errors
-from scythe_cli.schema import to_column
+from scythe_cli.schema import as_cell, exact_types, to_column
 from scythe_cli.signature import DATAFRAMES
 from scythe_cli.specs import file_fields, index_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
 
     from pydantic import BaseModel
 
@@ -36,6 +39,8 @@ COLUMNS = ("rows", "sort_indexes", "outputs", "attempts", "starts", "durations",
 SAMPLES = 20
 """Failures of a batch that its header describes."""
 _NAME = re.compile(r"\w+")
+_STRICT = frozenset({"int", "float", "str", "bool", "date", "datetime", "time", "timedelta", "bytes"})
+"""Types whose values, once validated, are of Python's own classes."""
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -95,6 +100,37 @@ class Pending:
                 apart.frames[frame] = moved
         return apart
 
+    def join(self, other: Pending) -> None:
+        """Take in what was set aside."""
+        self.settle()
+        for name in COLUMNS:
+            getattr(self, name).extend(getattr(other, name))
+        for name in ("failures", "files", "uploads"):
+            getattr(self, name).update(getattr(other, name))
+        for frame, tables in other.frames.items():
+            self.frames.setdefault(frame, {}).update(tables)
+
+    def forget(self, row: int) -> None:
+        """Let go of the files and frames of an output that was refused after they were taken over."""
+        self.files.pop(row, None)
+        self.uploads.pop(row, None)
+        for tables in self.frames.values():
+            tables.pop(row, None)
+
+
+class Sound:
+    """The scalars of an output as its columns take them: no code of the user's runs for them any more.
+
+    Attributes:
+        output: what they are of, while its model may still have to be asked about it.
+    """
+
+    __slots__ = ("__dict__", "output")
+
+    def __init__(self, values: dict[str, Any], output: Any = None) -> None:
+        self.__dict__ = values
+        self.output = output
+
 
 class Unfit(ValueError):
     """A part of an output that cannot be taken over.
@@ -130,6 +166,7 @@ class Outputs:
         self._index = index_columns(input_model) if input_model is not None else ()
         self._scalars = scalar_schema(model)
         self._schema = outcome_schema(model)
+        self._exact = {f.name: exact_types(f) for f in self._scalars}
 
     def accept(self, pending: Pending, row: int, spec: Any, output: Any, tempdir: Path) -> Failure | None:
         """Take over an output's files and frames; say what is wrong with it, if anything."""
@@ -201,10 +238,61 @@ class Outputs:
             taken[name] = (str(local), layout.result(name, spec.workflow_run_id, _suffixes(path)))
         return taken
 
-    def batches(self, pending: Pending) -> list[tuple[dict[str, Any], list[bytes]]]:
-        """The hand-over messages: one, unless the frames of some specs have types that do not go with the others'."""
+    def settle(self, output: Any) -> Any:
+        """The same output, its scalars as their columns take them where the model's types let values be anything."""
+        values = output.__dict__
+        if all(type(values.get(name)) in exact for name, exact in self._exact.items()):
+            return output
+        return Sound({f.name: as_cell(values.get(f.name), f) for f in self._scalars}, output)
+
+    def judge(self, output: Any) -> Any:
+        """The same output, when it has been asked all that it can be asked by code of the user's; or a `Failure`."""
+        if not self._hooked and self._is_exact(output):
+            return output
+        alone = Pending(rows=[0], outputs=[output])
+        self._checked(alone, _unwatched)
+        if failure := alone.failures.get(0):
+            return failure
+        return Sound({f.name: alone.outputs[0].__dict__.get(f.name) for f in self._scalars})
+
+    def _is_exact(self, output: Any) -> bool:
+        if output is None or type(output) is Sound:
+            return True
+        return all(type(output.__dict__.get(name)) in exact for name, exact in self._exact.items())
+
+    def set_aside(self, pending: Pending) -> Pending:
+        """Take out what becomes part of a batch only by code of the user's."""
         pending.settle()
-        columns = self._checked(pending)
+        outputs = zip(pending.rows, pending.outputs, strict=True)
+        aside = pending.split_off({row for row, output in outputs if not self._is_exact(output)})
+        if self._hooked or self.loose:
+            try:
+                at = self._doubtful(pending, self._columns(pending))
+            except (ValueError, pa.ArrowException):
+                at = [*range(len(pending.rows))]
+            aside.join(pending.split_off({pending.rows[place] for place in at}))
+        return aside
+
+    @cached_property
+    def _hooked(self) -> bool:
+        return anatomy(self._model).hooked
+
+    @cached_property
+    def loose(self) -> bool:
+        """Whether the model's types let values be of any class."""
+        return any(part.core["type"] not in _STRICT for part in anatomy(self._model).parts if part.name in self._exact)
+
+    def batches(
+        self, pending: Pending, watch: Callable[[int], None] | None = None
+    ) -> list[tuple[dict[str, Any], list[bytes]]]:
+        """The hand-over messages: one, unless the frames of some specs have types that do not go with the others'.
+
+        Args:
+            pending: the outcomes.
+            watch: told of the row for whose output code of the user's is about to run; not given where none does.
+        """
+        pending.settle()
+        columns = self._checked(pending, watch or _unwatched)
         united: dict[str, pa.Table] = {}
         for name, tables in pending.frames.items():
             if not tables:
@@ -212,7 +300,7 @@ class Outputs:
             united[name], apart = _stack(tables)
             if apart:
                 rest = pending.split_off(apart)
-                return self.batches(pending) + self.batches(rest)
+                return self.batches(pending, watch) + self.batches(rest, watch)
         columns += [
             pa.array([pending.files.get(row, {}).get(name) for row in pending.rows], type=pa.string())
             for name in self._files
@@ -261,61 +349,83 @@ class Outputs:
             pa.array(pending.logs, type=pa.string()),
         ]
 
-    def _checked(self, pending: Pending) -> list[pa.Array[Any]]:
+    def _checked(self, pending: Pending, watch: Callable[[int], None]) -> list[pa.Array[Any]]:
         """The scalar columns, after outputs that their model would refuse have become failures."""
         try:
+            columns = self._columns(pending, exact=True)
+        except (ValueError, pa.ArrowException):
+            for at in range(len(pending.outputs)):
+                self._settle(pending, at, watch)
             columns = self._columns(pending)
-        except (ValueError, TypeError, AttributeError, pa.ArrowException):
-            self._judge(pending, range(len(pending.rows)))
-            return self._columns(pending)
         if doubtful := self._doubtful(pending, columns):
-            self._judge(pending, doubtful)
+            for at in doubtful:
+                watch(pending.rows[at])
+                self._judge(pending, at)
             columns = self._columns(pending)
         return columns
 
-    def _columns(self, pending: Pending) -> list[pa.Array[Any]]:
+    def _columns(self, pending: Pending, *, exact: bool = False) -> list[pa.Array[Any]]:
+        """With `exact` a ValueError, or one of arrow's, is raised before any code of the user's runs."""
         none: dict[str, Any] = {}
-        values = [none if output is None else output.__dict__ for output in pending.outputs]
-        return [to_column([v.get(name) for v in values], f) for f in self._scalars for name in (f.name,)]
+        held = [none if output is None else output.__dict__ for output in pending.outputs]
+        return [to_column([v.get(name) for v in held], f, exact=exact) for f in self._scalars for name in (f.name,)]
 
     def _doubtful(self, pending: Pending, columns: list[pa.Array[Any]]) -> list[int]:
         if not columns:
             return []
         table = pa.table(columns, names=[f.name for f in self._scalars])
-        return [at for at in check_bounds(table, self._model) if pending.outputs[at] is not None]
+        return [at for at in check_bounds(table, self._model) if _asked_of(pending.outputs[at]) is not None]
 
-    def _judge(self, pending: Pending, suspects: Iterable[int]) -> None:
-        """Ask the model itself about some outputs, and make failures of those it refuses."""
-        for at in suspects:
-            output = pending.outputs[at]
-            if output is None:
-                continue
-            try:
-                sound = self._model.model_validate({**output.__dict__, DATAFRAMES: {}})
-                for f in self._scalars:
-                    to_column([sound.__dict__[f.name]], f)
-            except ValidationError as exc:
-                problems = model_errors(exc)
+    def _settle(self, pending: Pending, at: int, watch: Callable[[int], None]) -> None:
+        """Have an output's scalars as columns take them; where they do not, ask the model."""
+        output = pending.outputs[at]
+        if _asked_of(output) is None:
+            return
+        watch(pending.rows[at])
+        try:
+            pending.outputs[at] = self._sound(output, _asked_of(output))
+        except BaseException:  # noqa: BLE001 - values may be of any class; the model says what is wrong with them
+            self._judge(pending, at)
+
+    def _sound(self, output: Any, asked_of: Any = None) -> Sound:
+        cells = {}
+        for f in self._scalars:
+            cells[f.name] = as_cell(output.__dict__.get(f.name), f)
+            to_column([cells[f.name]], f)
+        return Sound(cells, asked_of)
+
+    def _judge(self, pending: Pending, at: int) -> None:
+        """Ask the model itself about an output, and make a failure of one it refuses."""
+        output = _asked_of(pending.outputs[at])
+        try:
+            judged = self._model.model_validate({**output.__dict__, DATAFRAMES: {}})
+            for f in self._scalars:
+                to_column([judged.__dict__[f.name]], f)
+            pending.outputs[at] = self._sound(judged)
+        except BaseException as exc:  # noqa: BLE001 - the model's validators are the user's code
+            pending.outputs[at] = None
+            pending.failures[pending.rows[at]] = self._refusal(exc)
+            pending.forget(pending.rows[at])
+
+    def _refusal(self, exc: BaseException) -> Failure:
+        if issubclass(type(exc), ValidationError):
+            with contextlib.suppress(Exception):  # pydantic shows the user's values, which may not want that
+                problems = model_errors(cast("ValidationError", exc))
                 name = _NAME.match(problems[0].field)
                 known = name is not None and name[0] in self._model.model_fields
                 place = self._place(name[0]) if name and known else self._model.__name__
-                self._refuse(pending, at, "; ".join(map(str, problems)), place)
-            except Exception as exc:  # noqa: BLE001 - the model's validators are the user's code
-                self._refuse(
-                    pending, at, f"{type(exc).__name__}: {exc}", f"{self._model.__name__}, {type(exc).__name__}"
-                )
-            else:
-                pending.outputs[at] = sound
+                return invalid("; ".join(map(str, problems)), place)
+        kind, message = told(exc)
+        return invalid(f"{kind}: {message}", f"{self._model.__name__}, {kind}")
 
-    @staticmethod
-    def _refuse(pending: Pending, at: int, message: str, place: str) -> None:
-        row = pending.rows[at]
-        pending.outputs[at] = None
-        pending.failures[row] = invalid(message, place)
-        pending.files.pop(row, None)
-        pending.uploads.pop(row, None)
-        for tables in pending.frames.values():
-            tables.pop(row, None)
+
+def _unwatched(_: int) -> None:
+    """Nobody looks at the clock, or somebody does anyway."""
+
+
+def _asked_of(output: Any) -> Any:
+    """What the model can be asked about; None where it was, or there is nothing."""
+    return output.output if type(output) is Sound else output
 
 
 def _address(name: str, value: object) -> str:

@@ -25,7 +25,7 @@ from scythe_cli import processes, wire
 from scythe_cli.clocks import Clock
 from scythe_cli.errors import EngineError
 from scythe_cli.forkserver import RUN_TAG, Record, command, lane_folder
-from scythe_cli.leaf import IDLE, LATE, LATE_AT, MARKER, MARKER_SIZE, STOP_AT
+from scythe_cli.leaf import IDLE, JUDGED, LATE, LATE_AT, MARKER, MARKER_SIZE, STOP_AT
 from scythe_cli.outcomes import LOG_LIMIT, cut_bytes
 
 if TYPE_CHECKING:
@@ -160,9 +160,14 @@ class LaneHandle:
     thrown: Thrown | None = None
 
     def at_work(self) -> tuple[int, float] | None:
-        """The row at work and when it began, on the monotonic clock."""
+        """The row at work, or whose output is being judged, and when that began, on the monotonic clock."""
         row, start = MARKER.unpack_from(self.marker)
-        return None if row == IDLE else (row, start)
+        return None if row == IDLE else (JUDGED - row if row <= JUDGED else row, start)
+
+    def running(self) -> tuple[int, float] | None:
+        """The row at work: those before it are done, those behind it not begun."""
+        row, start = MARKER.unpack_from(self.marker)
+        return (row, start) if row >= 0 else None
 
     def idle_since(self) -> float | None:
         """When it ended its last row, handed over its outcomes or got its rows; None before the first, and at work."""
@@ -183,7 +188,7 @@ class LaneHandle:
         """Have the lane give back what it has not begun."""
         if not self.asked_to_stop:
             self.marker[STOP_AT] = 1
-            self.asked = (Clock.monotonic(), self.at_work())
+            self.asked = (Clock.monotonic(), self.running())
 
     def hangs(self, seconds: float) -> bool:
         """Whether it was asked so long ago and is at the same row still: then it will begin no other before it answers.
@@ -194,7 +199,7 @@ class LaneHandle:
             self.asked_to_stop
             and self.asked is not None
             and self.asked[1] is not None
-            and self.asked[1] == self.at_work()
+            and self.asked[1] == self.running()
             and Clock.monotonic() - self.asked[0] > seconds
         )
 

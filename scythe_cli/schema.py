@@ -69,6 +69,12 @@ _EXACT: dict[pa.DataType, set[type]] = {  # what arrow takes as it is, without b
 }
 
 
+class JsonText(str):
+    """JSON that a value was written as."""
+
+    __slots__ = ()
+
+
 class ColumnError(ValueError):
     """A value that does not fit its column.
 
@@ -106,15 +112,22 @@ def is_json(field: pa.Field[Any]) -> bool:
     return bool((field.metadata or {}).get(b"scythe") == b"json")
 
 
-def to_column(values: Sequence[Any], field: pa.Field[Any]) -> pa.Array[Any]:
+def to_column(values: Sequence[Any], field: pa.Field[Any], *, exact: bool = False) -> pa.Array[Any]:
     """Python values of a validated model as one column.
+
+    Args:
+        values: as the model holds them.
+        field: of the column.
+        exact: refuse values that it does not take as they are, rather than ask them.
 
     Raises:
         ColumnError: a ValueError that names the index of the first value which is not of the column's type.
     """
-    if is_json(field):
-        return pa.array([None if value is None else _json(value) for value in values], pa.string())
     kinds = set(map(type, values))
+    if exact and not kinds <= exact_types(field):
+        raise ValueError("a value must be asked what it is")
+    if is_json(field):
+        return pa.array([None if value is None else as_cell(value, field) for value in values], pa.string())
     if type(None) in kinds and not field.nullable:
         raise ColumnError(next(index for index, value in enumerate(values) if value is None), "is None")
     if kinds <= _EXACT.get(field.type, set()) | {type(None)}:
@@ -123,6 +136,18 @@ def to_column(values: Sequence[Any], field: pa.Field[Any]) -> pa.Array[Any]:
         except (pa.ArrowException, OverflowError, ValueError, TypeError):
             pass  # one of them does not fit: find it below
     return _array([_fit(index, value, field.type) for index, value in enumerate(values)], field.type)
+
+
+def exact_types(field: pa.Field[Any]) -> set[type]:
+    """Of values that a column takes as they are: no code of a user's runs when they are put into it."""
+    return {type(None), JsonText} if is_json(field) else {type(None), *_EXACT.get(field.type, ())}
+
+
+def as_cell(value: Any, field: pa.Field[Any]) -> Any:
+    """A value as its column takes it. Asks it what it is: that may be code of a user's, which may raise anything."""
+    if value is None or type(value) is JsonText:
+        return value
+    return JsonText(_json(value)) if is_json(field) else to_plain(value)
 
 
 def to_plain(value: Any) -> Any:  # noqa: PLR0911 - a cell may hold any value, one line a kind

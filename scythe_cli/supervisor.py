@@ -264,7 +264,7 @@ class Supervisor:
             return
         worth, busiest = 0.0, None
         for lane in self._pool.lanes.values():
-            at = lane.at_work()
+            at = lane.running()
             if not lane.takes or at is None or at[0] not in lane.takes[0].rows:
                 continue
             ahead = sum(len(take.rows) for take in lane.takes) - lane.takes[0].rows.index(at[0]) - 1

@@ -124,11 +124,23 @@ def test_a_spec_that_hangs_holds_up_no_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("n", [1, 30])
-def test_a_spec_that_ends_its_lane_between_rows_fails_alone(tmp_path: Path, n: int) -> None:
-    specs = [{"trouble": "closes_its_connection" if at == n // 2 else "none"} for at in range(n)]
+@pytest.mark.parametrize(
+    ("trouble", "kind"), [("closes_its_connection", "lost"), ("returns_what_its_validator_exits_hard_on", "crash")]
+)
+def test_a_spec_that_ends_its_lane_between_rows_fails_alone(tmp_path: Path, n: int, trouble: str, kind: str) -> None:
+    specs = [{"trouble": trouble if at == n // 2 else "none"} for at in range(n)]
     run = faults.begin(tmp_path / "runs", specs, retries=0)
     assert faults.drive(faults.first(run)) is None
-    assert {row: failure["kind"] for row, failure in faults.tables(run).bad.items()} == {n // 2: "lost"}
+    assert {row: failure["kind"] for row, failure in faults.tables(run).bad.items()} == {n // 2: kind}
+
+
+def test_an_output_is_judged_before_the_next_spec_ends(tmp_path: Path) -> None:
+    specs: list[dict[str, Any]] = [{"trouble": "returns_a_value_with_text_of_its_own"}, {"trouble": "sleeps"}]
+    run = faults.begin(tmp_path / "runs", specs, grace=0, flush=0.2)
+    ticket = faults.submit(faults.first(run), lanes=1)
+    with faults.later(lambda: status(run).done, ticket.stop):
+        assert ticket.wait(ignore) is not None
+    assert status(run).done == 1
 
 
 def lanes_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, n: int = 12) -> Run:

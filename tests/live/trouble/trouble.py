@@ -55,14 +55,25 @@ class Output(ExperimentOutputSpec):
     free: float = 0.0
     text: str = ""
     report: FileReference | None = None
+    anything: Any = None
 
     @field_validator("text")
     @classmethod
     def explosive(cls, text: str) -> str:
-        """Raise what a validator should not."""
+        """Do what a validator should not."""
         if text == "explode":
             raise RuntimeError("a validator that raises what pydantic does not catch")
+        if text in _IN_A_VALIDATOR:
+            _IN_A_VALIDATOR[text]()
         return text
+
+
+_IN_A_VALIDATOR: dict[str, Callable[[], Any]] = {
+    "exit": sys.exit,
+    "exit hard": lambda: os._exit(3),
+    "hang": lambda: time.sleep(FOREVER),
+    "fork": os.fork,
+}
 
 
 Act = Callable[[Input, Path], Any]
@@ -498,6 +509,67 @@ def returns_no_table(spec: Input, tempdir: Path) -> Any:
 @fails("invalid_output")
 def returns_what_its_validator_explodes_on(spec: Input, tempdir: Path) -> Any:
     return Output.model_construct(value=-1.0, text="explode")
+
+
+@fails("invalid_output")
+def returns_what_its_validator_exits_on(spec: Input, tempdir: Path) -> Any:
+    return Output.model_construct(value=-1.0, text="exit")
+
+
+@fails("crash")
+def returns_what_its_validator_exits_hard_on(spec: Input, tempdir: Path) -> Any:
+    return Output.model_construct(value=-1.0, text="exit hard")
+
+
+@fails("timeout")
+def returns_what_its_validator_hangs_on(spec: Input, tempdir: Path) -> Any:
+    return Output.model_construct(value=-1.0, text="hang")
+
+
+@fails("invalid_output")
+def returns_what_its_validator_forks_on(spec: Input, tempdir: Path) -> Any:
+    return Output.model_construct(value=-1.0, text="fork")
+
+
+class Shy:
+    """A value that is asked for its text and answers as it was told to."""
+
+    def __init__(self, answer: Callable[[], Any]) -> None:
+        self.answer = answer
+
+    def __str__(self) -> str:
+        return str(self.answer())
+
+
+@lives
+def returns_a_value_with_text_of_its_own(spec: Input, tempdir: Path) -> Any:
+    return fine(spec, anything=Shy(lambda: "text"))
+
+
+@fails("invalid_output")
+def returns_a_value_that_raises(spec: Input, tempdir: Path) -> Any:
+    return fine(spec, anything=Shy(lambda: 1 / 0))
+
+
+@fails("invalid_output")
+def returns_a_value_that_exits(spec: Input, tempdir: Path) -> Any:
+    return fine(spec, anything=Shy(sys.exit))
+
+
+@fails("crash")
+def returns_a_value_that_exits_hard(spec: Input, tempdir: Path) -> Any:
+    return fine(spec, anything=Shy(lambda: os._exit(4)))
+
+
+@fails("timeout")
+def returns_a_value_that_hangs(spec: Input, tempdir: Path) -> Any:
+    return fine(spec, anything=Shy(lambda: time.sleep(FOREVER)))
+
+
+@fails("crash")
+def takes_a_while_and_returns_a_value_that_exits_hard(spec: Input, tempdir: Path) -> Any:
+    time.sleep(0.1)
+    return returns_a_value_that_exits_hard(spec, tempdir)
 
 
 class Hostile:
