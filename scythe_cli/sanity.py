@@ -183,7 +183,7 @@ class Sanity:
             gc.enable()
         faulthandler.cancel_dump_traceback_later()
         if seconds > NO_PROCESS_BELOW and processes.has_children():
-            processes.kill_children(self._children)
+            self._end_children()
         if sys.path is not self._path or sys.path != self._entries:
             self._restore_path()
         if _python() != self._python and self._restore_python():
@@ -215,6 +215,11 @@ class Sanity:
         for name in set(os.environ) - set(wanted):
             del os.environ[name]
         os.environ.update(wanted)
+
+    def _end_children(self) -> None:
+        if trackers := processes.kill_children(self._children):
+            processes.let_end(trackers)
+            self._capture.take()  # it tells what it found, which is no spec's log
 
     def _restore_path(self) -> None:
         """Put back the folders that modules are found in; a library that was imported since may need those it added."""
