@@ -175,6 +175,19 @@ def _settle_in(record: Record, lane: int, capture: int) -> None:
         sys.modules["numpy"].random.seed()
 
 
+def _kill_lane(pid: int, above: int | None = None) -> None:
+    """Kill a lane with its group. Where a resource tracker may be in that, the lane alone: what it leaves comes to us.
+
+    Args:
+        pid: the lane, not reaped.
+        above: who has the lane's children: the lane itself, unless it has ended.
+    """
+    if processes.has_tracker_below(above or pid):
+        os.kill(pid, signal.SIGKILL)
+    else:
+        processes.kill_group(pid)
+
+
 class _ForkServer:
     def __init__(
         self,
@@ -191,6 +204,7 @@ class _ForkServer:
         self._broken = broken
         self._forks = forks
         self._lanes: dict[int, int] = {}
+        self._lingering: dict[int, float] = {}
         self._helpers = set(processes.children(os.getpid()))
         self._fds: list[int] = []
         self._text = b""
@@ -209,12 +223,14 @@ class _ForkServer:
             self._say(event="ready", forks=self._forks, import_error=self._broken)
             self._serve(parent)
         for pid in self._lanes:
-            processes.kill_group(pid)
-        processes.kill_children()
+            _kill_lane(pid)
+        processes.let_end(processes.kill_children() | set(self._lingering))
 
     def _serve(self, parent: int) -> None:
         while os.getppid() == parent:
-            readable, _, _ = select.select([self._control.fileno(), self._wake], [], [])
+            wait = processes.TRACKER_SECONDS / 4 if self._lingering else None
+            readable, _, _ = select.select([self._control.fileno(), self._wake], [], [], wait)
+            self._end_what_lingers()
             if self._wake in readable:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wake, 4096)
@@ -239,7 +255,7 @@ class _ForkServer:
             else:
                 for pid in [pid for pid, lane in self._lanes.items() if lane == order["lane"]]:
                     if order["order"] == "kill":
-                        processes.kill_group(pid)
+                        _kill_lane(pid)
                     else:
                         os.kill(pid, WHERE_SIGNAL)
         return True
@@ -283,14 +299,22 @@ class _ForkServer:
         ended: dict[int, int] = {}
         while (pid := processes.ended_child()) is not None:
             if pid in self._lanes:
-                processes.kill_group(pid)
+                _kill_lane(pid, os.getpid())
             _, status = os.waitpid(pid, 0)
+            self._lingering.pop(pid, None)
             if pid in self._lanes:
                 ended[self._lanes.pop(pid)] = os.waitstatus_to_exitcode(status)
         if ended:
-            processes.kill_children(keep=self._helpers | set(self._lanes))
+            trackers = processes.kill_children(keep=self._helpers | set(self._lanes) | set(self._lingering))
+            self._lingering |= dict.fromkeys(trackers, Clock.monotonic() + processes.TRACKER_SECONDS)
         for lane, code in ended.items():
             self._say(event="exit", lane=lane, status=code)
+
+    def _end_what_lingers(self) -> None:
+        """Kill trackers that had their time; they are reaped as all that ends."""
+        for pid, deadline in self._lingering.items():
+            if Clock.monotonic() > deadline:
+                os.kill(pid, signal.SIGKILL)
 
     def _say(self, **event: Any) -> None:
         self._control.sendall(json.dumps(event).encode() + b"\n")

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scythe_cli.clocks import Clock
 
@@ -24,6 +24,10 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LINUX = sys.platform == "linux"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+TRACKER_SECONDS = 1.0
+"""What a tracker gets to clean up after those it served are gone; it takes a hundredth of that."""
+EXEC_ATTEMPTS = 50
+_TRACKER = b"resource_tracker import main"
 
 
 def die_with_parent(number: int = signal.SIGKILL) -> None:
@@ -78,22 +82,74 @@ def _children_of_task(task: Path) -> list[str]:
         return []  # the thread is gone
 
 
-def kill_children(keep: frozenset[int] | set[int] = frozenset()) -> int:
+def is_tracker(pid: int) -> bool:
+    """Whether a process is one of multiprocessing's resource trackers.
+
+    It removes the shared memory and semaphores that others leave, when they are gone; nobody does when it is killed.
+    """
+    for _ in range(EXEC_ATTEMPTS):
+        try:
+            line = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if line or Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].startswith(b"Z"):
+                return _TRACKER in line
+        except OSError:
+            return False
+        Clock.sleep(0.001)  # it is just becoming another program, and has no command line for a moment
+    return False
+
+
+def has_tracker_below(pid: int) -> bool:
+    """Whether a resource tracker is among the descendants of a process."""
+    return any(is_tracker(child) or has_tracker_below(child) for child in children(pid))
+
+
+def kill_children(keep: frozenset[int] | set[int] = frozenset()) -> set[int]:
     """Kill and reap every direct child of this process but those in `keep`, and then what they leave to it.
 
     Returns:
-        How many were killed.
+        Resource trackers, which were spared: they end by themselves now, or must be made to.
     """
-    killed = 0
-    while strangers := [pid for pid in children(os.getpid()) if pid not in keep]:
-        for pid in strangers:
+    trackers: set[int] = set()
+    while strangers := [pid for pid in children(os.getpid()) if pid not in keep and pid not in trackers]:
+        trackers.update(filter(is_tracker, strangers))
+        doomed = [pid for pid in strangers if pid not in trackers]
+        for pid in doomed:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        for pid in strangers:
+        for pid in doomed:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
-                killed += 1
-    return killed
+    return trackers
+
+
+def let_end(trackers: set[int]) -> None:
+    """Wait for trackers, children of this process, to end; not for ever."""
+    _let_go_of_tracker(trackers)
+    deadline = Clock.monotonic() + TRACKER_SECONDS
+    left = set(trackers)
+    while left and Clock.monotonic() < deadline:
+        left = {pid for pid in left if not _reaped(pid, os.WNOHANG)}
+        if left:
+            Clock.sleep(0.002)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+        _reaped(pid, 0)
+
+
+def _reaped(pid: int, options: int) -> bool:
+    with contextlib.suppress(ChildProcessError):
+        return os.waitpid(pid, options)[0] == pid
+    return True
+
+
+def _let_go_of_tracker(trackers: set[int]) -> None:
+    """A tracker serves as long as its pipe is open: close this process's end. Who needs one again starts another."""
+    module = sys.modules.get("multiprocessing.resource_tracker")
+    own: Any = None if module is None else module._resource_tracker
+    if own is not None and own._pid in trackers:
+        with contextlib.suppress(OSError):
+            os.close(own._fd)
+        own._fd = own._pid = None
 
 
 def ended_child() -> int | None:
@@ -119,10 +175,13 @@ def kill_tagged(tag: str, *, keep: int | None = None) -> None:
     """Kill every process that was started with `tag`, a `NAME=value`, in its environment, and wait until it is gone."""
     wanted = tag.encode()
     deadline = Clock.monotonic() + 2.0
+    patience = Clock.monotonic() + TRACKER_SECONDS
     while Clock.monotonic() < deadline and (
         found := [pid for pid in _pids() if pid not in (keep, os.getpid()) and wanted in _environment(pid)]
     ):
         for pid in found:
+            if Clock.monotonic() < patience and is_tracker(pid):
+                continue
             _kill_if(pid, lambda pid: wanted in _environment(pid))
         Clock.sleep(0.002)
 

@@ -192,7 +192,7 @@ class Sanity:
     def _restore_more(self) -> str | None:
         """What a quick spec among quick ones is not looked through for each time."""
         if processes.has_children():
-            processes.kill_children(self._children)
+            self._end_children()
         os.umask(self._mask)
         signal.setitimer(signal.ITIMER_REAL, 0)
         faulthandler.cancel_dump_traceback_later()
@@ -222,6 +222,11 @@ class Sanity:
         for name in set(os.environ) - set(wanted):
             del os.environ[name]
         os.environ.update(wanted)
+
+    def _end_children(self) -> None:
+        if trackers := processes.kill_children(self._children):
+            processes.let_end(trackers)
+            self._capture.take()  # it tells what it found, which is no spec's log
 
     def _restore_path(self) -> None:
         """Put back the folders that modules are found in; a library that was imported since may need those it added."""

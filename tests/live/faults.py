@@ -120,12 +120,11 @@ class Traces:
 
     Attributes:
         folder: where all temporary files go; `TMPDIR` of everything.
-        tag: the argument of `sleep` in what specs start.
+        tag: the argument of `sleep` in what specs start, and in the names of what they share.
     """
 
     folder: Path
     tag: str = field(default_factory=lambda: f"{90000 + os.getpid() % 9000}.{time.monotonic_ns() % 1000000}")
-    memory: set[str] = field(default_factory=lambda: set(_shared_memory()))
 
     def processes(self) -> list[str]:
         """Processes that a run started, by their command line."""
@@ -147,7 +146,11 @@ class Traces:
         """Nothing is left. Processes that were killed may take a moment to be gone."""
         wait_for(lambda: not self.processes(), self.processes, seconds=3.0)
         assert [str(path) for path in self.folder.rglob("*")] == []
-        assert set(_shared_memory()) - self.memory == set()
+        wait_for(lambda: not self.shared_memory(), self.shared_memory, seconds=10.0)
+
+    def shared_memory(self) -> set[str]:
+        """What specs left of it; other programs leave some too."""
+        return {name for name in _shared_memory() if self.tag in name}
 
 
 def _command(process: Path) -> list[bytes]:
@@ -157,8 +160,9 @@ def _command(process: Path) -> list[bytes]:
 
 
 def _shared_memory() -> list[str]:
+    """Segments, and the semaphores of multiprocessing."""
     folder = Path("/dev/shm")
-    return [path.name for path in folder.glob("psm_*")] if folder.is_dir() else []
+    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
 
 
 def wait_for(true: Callable[[], object], state: Callable[[], object] = str, *, seconds: float = DEADLINE) -> None:

@@ -143,6 +143,23 @@ def test_an_output_is_judged_before_the_next_spec_ends(tmp_path: Path) -> None:
     assert status(run).done == 1
 
 
+@pytest.mark.parametrize(
+    ("trouble", "kinds"),
+    [
+        ("leaves_shared_memory", {}),
+        ("crashes_with_shared_memory", {"crash": 1}),
+        ("hangs_with_shared_memory", {"timeout": 1}),
+    ],
+)
+def test_shared_memory_of_a_pool_is_removed(
+    tmp_path: Path, traces: faults.Traces, trouble: str, kinds: dict[str, int]
+) -> None:
+    specs = [{"trouble": trouble, "seconds": 0.01, "tag": traces.tag}, {}]
+    run = faults.begin(tmp_path / "runs", specs, retries=0, timeout=4)
+    assert faults.drive(faults.first(run), lanes=1) is None
+    assert faults.tables(run).kinds == kinds
+
+
 def lanes_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, n: int = 12) -> Run:
     monkeypatch.setenv("TROUBLE_IMPORT", how)
     run = faults.begin(

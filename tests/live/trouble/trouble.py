@@ -22,7 +22,8 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from multiprocessing import Process
+from multiprocessing import Process, current_process, get_context
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Any, cast
 
@@ -712,7 +713,7 @@ def leaves_memory_in_use(spec: Input, tempdir: Path) -> Any:
     _HELD.append(bytearray(b"x") * (200 << 20))
 
 
-_HELD: list[bytearray] = []
+_HELD: list[Any] = []
 
 
 @lives
@@ -850,6 +851,34 @@ def has_no_temporary_files(spec: Input, tempdir: Path) -> Any:
 @lives
 def leaves_a_raw_thread(spec: Input, tempdir: Path) -> Any:
     _thread.start_new_thread(lambda: (_CLOCKS[-1](0.2), os._exit(7)), ())
+
+
+def share(spec: Input) -> None:
+    """Shared memory and semaphores, and a process that has them too."""
+    _HELD.append(SharedMemory(f"psm_{spec.tag}_{os.getpid()}", create=True, size=1 << 20))
+    cast("Any", current_process())._config["semprefix"] = f"/mp-{spec.tag}"
+    spawn = get_context("spawn")
+    _HELD.append(spawn.Semaphore(1))
+    if spec.seconds:
+        _HELD.append(pool := spawn.Pool(1))
+        pool.map(abs, [1])
+
+
+@lives
+def leaves_shared_memory(spec: Input, tempdir: Path) -> Any:
+    share(spec)
+
+
+@fails("crash")
+def crashes_with_shared_memory(spec: Input, tempdir: Path) -> Any:
+    share(spec)
+    os.abort()
+
+
+@fails("timeout")
+def hangs_with_shared_memory(spec: Input, tempdir: Path) -> Any:
+    share(spec)
+    time.sleep(FOREVER)
 
 
 def start_tree(spec: Input) -> None:
