@@ -11,7 +11,9 @@ import importlib
 import importlib.util
 import os
 import re
+import signal
 import sys
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +88,7 @@ def import_module(where: str, folder: Path, *, place: str) -> tuple[ModuleType, 
     is_file = where.endswith((".py", ".ipynb")) or "/" in where
     found = _by_file(where, folder, place) if is_file else _by_name(where, folder)
     folders = tuple(dict.fromkeys([found.root, folder] if found else [folder]))
-    with _first_on_path(folders), _reporting(place, where, folders):
+    with _hearing_signals(), _first_on_path(folders), _reporting(place, where, folders):
         missing = found is None and _is_missing(where)
         module = None if missing else _import_at(found, folders) if found else importlib.import_module(where)
     if module is None:
@@ -215,6 +217,20 @@ def _first_on_path(folders: tuple[Path, ...]) -> Iterator[None]:
         for place in places:
             sys.path.remove(place)
         sys.path += [place for place in places if place not in sys.path]
+
+
+@contextmanager
+def _hearing_signals() -> Iterator[None]:
+    """Hear those that ask for the end or tell of one, though a module blocks or ignores them when it is imported."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)}
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for number, handler in before.items():
+            if signal.getsignal(number) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+                signal.signal(number, handler)
 
 
 @contextmanager

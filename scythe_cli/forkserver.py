@@ -9,6 +9,8 @@ beyond the import, never uses polars, and has one thread.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
+import fcntl
 import gc
 import importlib
 import json
@@ -33,6 +35,8 @@ from scythe_cli.kernelstate import WHERE_SIGNAL, trace_crashes
 from scythe_cli.leaf import Lane
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from scythe_cli.experiment import Experiment
 
 CANARY_SECONDS = 3.0
@@ -84,7 +88,8 @@ def lane_main(text: str, lane: int, fds: tuple[int, int, int]) -> NoReturn:
     """A lane that was not forked: import the user's module here, then work."""
     record = Record(**json.loads(text))
     processes.die_with_parent()
-    experiment, broken = _import(record)
+    with _as_it_was(record):
+        experiment, broken = _import(record)
     _work(record, lane, experiment, broken, fds)
 
 
@@ -94,12 +99,35 @@ def main(fd: int, text: str) -> None:
     processes.die_with_parent()
     processes.adopt_orphans()
     parent = os.getppid()
-    os.chdir(record.folder)
-    experiment, broken = _import(record)
+    with _as_it_was(record):
+        experiment, broken = _import(record)
     forks = _can_fork()
     gc.collect()
     gc.freeze()
     _ForkServer(socket.socket(fileno=fd), record, experiment, broken, forks=forks).serve(parent)
+
+
+@contextlib.contextmanager
+def _as_it_was(record: Record) -> Iterator[None]:
+    """Undo what an import does to the process that would have lanes end unheard, or somewhere else."""
+    streams = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in range(3)]
+    umask = os.umask(0o077)
+    os.umask(umask)
+    os.chdir(record.folder)
+    yield
+    os.chdir(record.folder)
+    os.umask(umask)
+    os.environ[RUN_TAG] = record.scratch
+    for fd, stream in enumerate(streams):
+        os.dup2(stream, fd)
+        os.close(stream)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # also what the supervisor's process was told by the same import
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+        signal.setitimer(timer, 0)
+    faulthandler.cancel_dump_traceback_later()
 
 
 def _import(record: Record) -> tuple[Experiment | None, str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -204,3 +205,28 @@ def test_a_run_whose_import_hangs_can_be_stopped(tmp_path: Path, monkeypatch: py
     assert ended is not None
     assert ended.reason == "interrupted"
     assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("how", ["deaf", "strange"])
+def test_an_import_that_changes_the_process_breaks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setenv("TROUBLE_IMPORT", how)
+    specs = [{"trouble": trouble} for trouble in ("none", "exits_hard", "none", "sleeps", "none", "none")]
+    run = faults.begin(tmp_path / "runs", specs, function="imports:work", retries=0, timeout=2, max_failures="all")
+    assert faults.drive(faults.first(run)) is None
+    kinds = {row: failure["kind"] for row, failure in faults.tables(run).bad.items()}
+    assert kinds == {1: "crash", 3: "timeout"}
+
+
+def test_a_run_hears_signals_that_its_module_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TROUBLE_IMPORT", "deaf")
+    diary = tmp_path / "diary"
+    diary.touch()
+    run = faults.begin(tmp_path / "runs", [{"trouble": "sleeps", "diary": str(diary)}], function="imports:work")
+    with faults.driver(run) as process:
+        faults.wait_for(diary.read_text)
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+        faults.result(process, 130)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import signal
 import sys
 import threading
 import time
@@ -18,6 +20,18 @@ if diary := os.environ.get("TROUBLE_IMPORTS"):
         file.write(f"{os.getpid()}\n")
 if HOW == "fails":
     raise RuntimeError("only in the lane")
+if os.environ.get("TROUBLE_IMPORT") in ("deaf", "strange"):  # also where it is only looked at
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGALRM})
+if HOW == "strange":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.alarm(1)
+    faulthandler.dump_traceback_later(1, exit=True)
+    os.closerange(0, 3)
+    os.chdir("/")
+    os.umask(0o777)
+    os.environ.clear()
 if HOW == "dies":
     print("the last words")
     sys.stdout.flush()
@@ -39,6 +53,10 @@ if HOW == "polars":
 def work(spec: Input) -> Output:
     """Use what was imported."""
     write_diary(spec)
+    if spec.trouble == "exits_hard":
+        os._exit(0)
+    if spec.trouble == "sleeps":
+        time.sleep(3600)
     if HOW == "threads":
         assert threading.active_count() == 3
     if HOW == "polars":
