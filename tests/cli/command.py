@@ -110,19 +110,23 @@ def installed(*arguments: str | Path, cwd: Path, env: dict[str, str] | None = No
 def scythe(*arguments: str | Path, cwd: Path, env: dict[str, str] | None = None, as_nobody: bool = False) -> Done:
     """The same from a process that has the libraries imported already and forks, which is several times as quick."""
     with TemporaryDirectory() as folder:
-        out, err = Path(folder, "out"), Path(folder, "err")
+        out, err, code = Path(folder, "out"), Path(folder, "err"), Path(folder, "code")
+        code.touch(0o666)
         process = _WARM.Process(
-            target=_run, args=([*map(str, arguments)], cwd, environment(**(env or {})), str(out), str(err), as_nobody)
+            target=_run,
+            args=([*map(str, arguments)], cwd, environment(**(env or {})), str(out), str(err), str(code), as_nobody),
         )
         process.start()
         process.join(100)
         if process.exitcode is None:
             process.kill()
             raise TimeoutError(f"scythe {arguments} has not ended: {out.read_text()} {err.read_text()}")
-        return Done(process.exitcode, out.read_text(), err.read_text())
+        # threads that start processes and wait for others may read one's end twice, and take the second for 255
+        told = code.read_text()
+        return Done(int(told) if told else process.exitcode, out.read_text(), err.read_text())
 
 
-def _run(arguments: list[str], cwd: Path, env: dict[str, str], out: str, err: str, as_nobody: bool) -> None:
+def _run(arguments: list[str], cwd: Path, env: dict[str, str], out: str, err: str, code: str, as_nobody: bool) -> None:
     for stream, path in ((0, os.devnull), (1, out), (2, err)):
         os.dup2(os.open(path, os.O_RDONLY if stream == 0 else os.O_WRONLY | os.O_CREAT), stream)
     os.environ.clear()
@@ -131,11 +135,16 @@ def _run(arguments: list[str], cwd: Path, env: dict[str, str], out: str, err: st
     sys.stdin = open(0)  # noqa: SIM115 - multiprocessing gave it another
     sys.argv = [SCYTHE, *arguments]
     sys.path[0] = str(Path(SCYTHE).parent)
+    told = os.open(code, os.O_WRONLY)
     if as_nobody and os.geteuid() == 0:  # root may do everything
         os.setgroups([])
         os.setgid(NOBODY)
         os.setuid(NOBODY)
-    app.main()
+    try:
+        app.main()
+    except SystemExit as exc:
+        os.write(told, str(exc.code).encode())
+        raise
 
 
 def together(commands: dict[str, tuple[list[str], Path]], *, at_once: int = 3) -> dict[str, Done]:
