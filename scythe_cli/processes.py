@@ -57,6 +57,11 @@ def has_children() -> bool:
     return True
 
 
+def threads() -> int:
+    """Threads of this process as the kernel counts them, a few too many; 0 where it does not tell."""
+    return os.stat("/proc/self/task").st_nlink if _LINUX else 0  # noqa: PTH116 - a third of Path.stat's cost
+
+
 def children(pid: int) -> list[int]:
     """The direct children of a process; empty when it is gone."""
     try:

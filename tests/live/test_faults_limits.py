@@ -161,6 +161,13 @@ def test_shared_memory_of_a_pool_is_removed(
     assert faults.tables(run).kinds == kinds
 
 
+def test_a_thread_without_a_name_ends_with_its_spec(tmp_path: Path) -> None:
+    specs: list[dict[str, Any]] = [{"trouble": "leaves_a_raw_thread"}, *[{"seconds": 0.4}] * 3]
+    run = faults.begin(tmp_path / "runs", specs, retries=0)
+    assert faults.drive(faults.first(run), lanes=1) is None
+    assert not faults.tables(run).bad
+
+
 def lanes_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, n: int = 12) -> Run:
     monkeypatch.setenv("TROUBLE_IMPORT", how)
     run = faults.begin(
