@@ -60,7 +60,7 @@ MARKER_SIZE = STOP_AT + 8
 IDLE = -1
 JUDGED = -2
 """Less the row: code of the user's runs for its outcome, which is being handed over; its clock began anew."""
-JUDGE_AT_ONCE = 0.01
+JUDGE_AT_ONCE = 0.05
 """Seconds after which a spec's output is judged when the spec ends, and not at its hand-over with others."""
 
 HAND_OVER_SECONDS = 0.4

@@ -275,11 +275,13 @@ class Outputs:
 
     @cached_property
     def _hooked(self) -> bool:
-        return anatomy(self._model).hooked
+        return bool(self._exact) and anatomy(self._model).hooked
 
     @cached_property
     def loose(self) -> bool:
         """Whether the model's types let values be of any class."""
+        if not self._exact:
+            return False
         return any(part.core["type"] not in _STRICT for part in anatomy(self._model).parts if part.name in self._exact)
 
     def batches(
@@ -351,8 +353,9 @@ class Outputs:
 
     def _checked(self, pending: Pending, watch: Callable[[int], None]) -> list[pa.Array[Any]]:
         """The scalar columns, after outputs that their model would refuse have become failures."""
+        settled = self.loose and all(map(self._is_exact, pending.outputs))
         try:
-            columns = self._columns(pending, exact=True)
+            columns = self._columns(pending, exact=not settled)
         except (ValueError, pa.ArrowException):
             for at in range(len(pending.outputs)):
                 self._settle(pending, at, watch)
