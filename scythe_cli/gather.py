@@ -7,6 +7,7 @@ blocks, not by the number of specs.
 from __future__ import annotations
 
 import tempfile
+import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 AHEAD = 16
 """Blocks that are read before their turn, at most."""
+LATE_SECONDS = 0.01
+"""Waiting so long for a block means that the store takes its time, and that more should be read ahead. On a disk more
+threads than cores only get into each other's way."""
 AHEAD_BYTES = 128 << 20
 """Their size in memory, as far as the last one tells."""
 READERS = 16
@@ -63,16 +67,12 @@ class FinalReport:
 
 @dataclass(frozen=True)
 class _Block:
-    """One block, read: its specs, its winning outcomes in row order, and the frames of those."""
+    """One block, read: its specs, its winning outcomes in row order, the frames of those, and its size in memory."""
 
     specs: pa.Table
     outcomes: pa.Table
     frames: list[tuple[str, pa.Table]]
-
-    @property
-    def nbytes(self) -> int:
-        """Its size in memory."""
-        return self.specs.nbytes + self.outcomes.nbytes + sum(frame.nbytes for _, frame in self.frames)
+    nbytes: int
 
 
 def gather(run: Run, *, partial: bool = False, listener: Listener = ignore) -> FinalReport:
@@ -226,13 +226,15 @@ class _Gather:
             while numbers or waiting:
                 while numbers and len(waiting) < ahead:
                     waiting.append(pool.submit(self._read, numbers.popleft()))
+                since = time.monotonic()
                 try:
                     block = waiting.popleft().result()
                 except CorruptPart:
                     for future in waiting:
                         future.cancel()
                     raise
-                ahead = max(2, min(AHEAD, AHEAD_BYTES // (block.nbytes + 1)))
+                ahead += 1 if time.monotonic() - since > LATE_SECONDS else -1
+                ahead = max(2, min(ahead, AHEAD, AHEAD_BYTES // (block.nbytes + 1)))
                 yield block
 
     def set_corrupt_aside(self) -> int:
@@ -263,8 +265,10 @@ class _Gather:
             table = table.cast(self._schema) if table.schema.equals(self._schema) else _fill(table, self._schema)
             rows.append(_only(table, wanted, outcomes.ROW))
             held += [(name, _only(frame, wanted, frames.ROW)) for name, frame in frames_of]
-        joined = pa.concat_tables(rows)
-        return _Block(specs.result(), joined if len(rows) == 1 else joined.sort_by(outcomes.ROW), held)
+        joined = pa.concat_tables(rows) if len(rows) == 1 else pa.concat_tables(rows).sort_by(outcomes.ROW)
+        index = specs.result()
+        n_bytes = sum(table.nbytes for table in (index, joined, *(frame for _, frame in held)))
+        return _Block(index, joined, held, n_bytes)
 
     def _add(self, block: _Block) -> None:
         table, offset = block.outcomes, (block.outcomes.column(outcomes.ROW)[0].as_py() // layout.BLOCK) * layout.BLOCK

@@ -197,9 +197,9 @@ class Lane:
                 MARKER.pack_into(self._marker, 0, row, clock)
                 if self._marker[STOP_AT]:  # looked at after the row is told: see LaneHandle.hangs
                     return done, None
-                seconds = self._one(row, sort_index, spec, attempts.get(row, 1), clock)
+                now = self._one(row, sort_index, spec, attempts.get(row, 1), clock)
                 done += 1
-                unfit = self._sanity.restore(seconds)
+                unfit = self._sanity.restore(now - clock, now)
                 if self._uses_tempdir:
                     self._tempdir.tidy()
                 if self._trouble is not None:
@@ -207,7 +207,7 @@ class Lane:
                     raise self._trouble
                 if unfit:
                     return done, unfit
-                if self._pending.weight > BATCH_BYTES or Clock.monotonic() - self._handed > HAND_OVER_SECONDS:
+                if self._pending.weight > BATCH_BYTES or now - self._handed > HAND_OVER_SECONDS:
                     self._rest()
                     self._hand_over({})
         return done, None
@@ -224,13 +224,12 @@ class Lane:
         return (part.slice(at, 1) for at in range(part.num_rows))
 
     def _one(self, row: int, sort_index: int, spec: Any, attempt: int, clock: float) -> float:
-        """Run one spec and keep its outcome; how long it took."""
+        """Run one spec, which began at `clock`, and keep its outcome; when it ended, on the same clock."""
         experiment, job = self._experiment, self._job
         assert experiment is not None and job is not None  # noqa: S101 - _work holds it
         failure: Failure | None = None
         output = None
         start = Clock.time()
-        begun = Clock.perf_counter()
         try:
             if not self._plain:
                 spec = make_specs(spec, experiment.input_model, self._ids)[0]
@@ -243,8 +242,8 @@ class Lane:
             os._exit(0)
         if LATE.unpack_from(self._marker, LATE_AT)[0] == clock:
             _wait_for_the_end()
-        duration = Clock.perf_counter() - begun
-        self._sanity.flush_c()
+        ended = Clock.monotonic()
+        duration = ended - clock
         log = self._capture.take()
         with self._swap:
             pending = self._pending
@@ -267,7 +266,7 @@ class Lane:
                 pending.add(row, sort_index, None, attempt, start, duration, log)
                 pending.failures[row] = failure
                 pending.weight += len(log) + len(failure.traceback)
-        return duration
+        return ended
 
     def _asked(self, output: Any, duration: float) -> Any:
         """An output without code of the user's that may run later, while another spec is at work; or a `Failure`."""
@@ -348,7 +347,7 @@ class Lane:
             os._exit(0)
         self._rest()
         self._capture.take()
-        self._sanity.restore(HAND_OVER_SECONDS)
+        self._sanity.restore(HAND_OVER_SECONDS, Clock.monotonic())
 
 
 def _split_ids(block: pa.Table) -> tuple[pa.Table, dict[str, Any]]:

@@ -6,12 +6,13 @@ those which pydantic made when the table was validated.
 
 from __future__ import annotations
 
+from collections import deque
 from functools import lru_cache, partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pyarrow as pa
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from pydantic_core import from_json
 
 from scythe_cli import layout
@@ -22,12 +23,11 @@ from scythe_cli.specs import file_fields, user_fields
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from pydantic import BaseModel
-
     from scythe_cli.anatomy import Part
 
 S = TypeVar("S", bound="BaseModel")
 
+_SLOTS = vars(BaseModel)
 GIVEN = "_given"
 """A column of tables whose model runs the user's code: the row as it was before, for a validator may not bear it twice.
 
@@ -148,15 +148,15 @@ def _by_hand(table: pa.Table, model: type[S], const: Mapping[str, Any]) -> list[
     shared = {name: model.model_fields[name].default for name in layout.INDEX_HEAD} | dict(const)
     present = set(table.column_names)
     columns = (_cells(table[name]) if name in present else repeat(shared[name], table.num_rows) for name in names)
-    make, put, given = model.__new__, object.__setattr__, set(names)  # a set of all names: nothing can be added to it
-    specs = []
-    for cells in zip(*columns, strict=True):
-        spec = make(model)
-        put(spec, "__dict__", dict(zip(names, cells)))  # noqa: B905 - both are as long as names, and strict costs
-        put(spec, "__pydantic_fields_set__", given)
-        put(spec, "__pydantic_extra__", None)
-        put(spec, "__pydantic_private__", None)
-        specs.append(spec)
+    specs = [model.__new__(model) for _ in range(table.num_rows)]
+    values = {
+        "__dict__": map(dict, map(zip, repeat(names), zip(*columns, strict=True))),
+        "__pydantic_fields_set__": repeat(set(names)),  # all there are: nothing can be added to it
+        "__pydantic_extra__": repeat(None),
+        "__pydantic_private__": repeat(None),
+    }
+    for slot, given in values.items():
+        deque(map(_SLOTS[slot].__set__, specs, given), maxlen=0)
     return specs
 
 

@@ -8,7 +8,6 @@ process will do: a thread that lives on, clocks that stand still.
 from __future__ import annotations
 
 import _thread
-import contextlib
 import ctypes
 import faulthandler
 import gc
@@ -19,6 +18,7 @@ import signal
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,58 +33,77 @@ _WATCHED = [
 ]
 
 
+REST = (1 << 31) - 1
+"""Where the position of the captured output's file rests, which descriptors 1 and 2 share: far past any output. What is
+written goes to the file's end and takes the position along."""
+
+
 class Capture:
     """Standard output and error of user code, kept in a file between two specs."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self._null = os.open(os.devnull, os.O_RDONLY)
-        self.restore()
+        self._flush = partial(ctypes.CDLL(None).fflush, None)  # all that C code printed through its own buffers
+        self._point()
+        self._open()
 
-    def restore(self) -> None:
-        """Point descriptors 0, 1, 2 and Python's own streams back to where they belong."""
+    def _point(self) -> None:
+        """Have descriptors 0, 1 and 2 where they belong, and nothing printed yet."""
         os.dup2(self._null, 0)
+        os.dup2(self.fd, 1)
+        os.dup2(self.fd, 2)
+        os.lseek(self.fd, REST, os.SEEK_SET)
+
+    def _open(self) -> None:
         self.stdin = sys.stdin = open(0, closefd=False)  # noqa: SIM115 - a descriptor, for the lane's life
-        for fd in (1, 2):
-            os.dup2(self.fd, fd)
         self.stdout = sys.stdout = self._text(1)
         self.stderr = sys.stderr = self._text(2)
 
     @staticmethod
     def _text(fd: int) -> io.TextIOWrapper:
-        return open(fd, "w", buffering=1, errors="backslashreplace", closefd=False)
+        """Without a buffer: a process that dies has told all, and nothing is to be flushed between two specs."""
+        raw = io.FileIO(fd, "w", closefd=False)
+        return io.TextIOWrapper(raw, errors="backslashreplace", write_through=True)
 
     def tidy(self) -> None:
-        """Undo what a spec did to the streams; cheap when it did nothing."""
-        os.dup2(self._null, 0)
-        os.dup2(self.fd, 1)
-        os.dup2(self.fd, 2)
+        """Undo what a spec did to Python's streams; cheap when it did nothing."""
         try:
             untouched = (
-                sys.stdin is self.stdin
-                and sys.stdout is self.stdout
+                sys.stdout is self.stdout
                 and sys.stderr is self.stderr
-                and not (self.stdin.closed or self.stdout.closed or self.stderr.closed)
+                and sys.stdin is self.stdin
+                and not (self.stdout.closed or self.stderr.closed)
             )
         except ValueError:  # detached from its buffer
             untouched = False
         if not untouched:
-            self.restore()
+            self._open()
+
+    def tidy_input(self) -> None:
+        """Undo what a spec did to that which there is nothing to read from."""
+        os.dup2(self._null, 0)
+        try:
+            closed = self.stdin.closed
+        except ValueError:  # detached from its buffer
+            closed = True
+        if closed:
+            self._open()
 
     def take(self) -> str:
-        """What was printed since the last call, head and tail of it, and forget it."""
-        try:
-            self.stdout.flush()
-            self.stderr.flush()
-        except (ValueError, OSError):  # closed, or detached
-            self._flush_each()
-        size = os.lseek(self.fd, 0, os.SEEK_END)  # a fifth of fstat's cost; what is written goes to the end anyway
-        return "" if size == 0 else self._read(size)
+        """What was printed since the last call, head and tail of it, and forget it.
 
-    def _flush_each(self) -> None:
-        for stream in (self.stdout, self.stderr):
-            with contextlib.suppress(ValueError, OSError):
-                stream.flush()
+        Afterwards descriptors 1 and 2 are what they were, too.
+        """
+        self._flush()
+        try:
+            if os.lseek(1, 0, os.SEEK_CUR) == REST == os.lseek(2, 0, os.SEEK_CUR):
+                return ""
+        except OSError:  # closed, or a pipe
+            pass
+        text = self._read(os.fstat(self.fd).st_size)
+        self._point()
+        return text
 
     def _read(self, size: int) -> str:
         half = LOG_LIMIT // 2
@@ -156,14 +175,17 @@ class Sanity:
         self._python = _python()
         self._path = sys.path
         self._entries = [*sys.path]
-        self._flush_c = ctypes.CDLL(None).fflush if sys.platform != "win32" else None
 
     def limit_growth(self, size: int | None) -> None:
         """From now on, renew the process when specs leave it more than `size` bytes larger than it is now."""
         self._memory = None if size is None else processes.resident() + size
 
-    def restore(self, seconds: float) -> str | None:
-        """Undo what a spec left behind, which took so many seconds.
+    def restore(self, seconds: float, now: float) -> str | None:
+        """Undo what a spec left behind.
+
+        Args:
+            seconds: the spec took.
+            now: on the monotonic clock.
 
         Returns:
             Why this process cannot go on, or None.
@@ -177,12 +199,8 @@ class Sanity:
             os.chdir(self._folder)
         if os.environ is not self._environ or os.environ._data != self._environment:  # type: ignore[attr-defined]  # see above
             self._restore_environment()
-        if [*map(getsignal, _WATCHED)] != self._signals:
-            for number, handler in zip(_WATCHED, self._signals, strict=True):
-                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
         if _thread._count() > self._threads:
             return "a thread that the spec started lives on"
-        now = Clock.monotonic()
         due = self._wary or now - self._looked >= LOOK_EVERY
         if seconds < QUICK and not due:
             return None
@@ -196,10 +214,14 @@ class Sanity:
 
     def _restore_more(self) -> str | None:
         """What a quick spec among quick ones is not looked through for each time."""
+        self._capture.tidy_input()
         if processes.has_children():
             self._end_children()
         os.umask(self._mask)
         signal.setitimer(signal.ITIMER_REAL, 0)
+        if [*map(getsignal, _WATCHED)] != self._signals:
+            for number, handler in zip(_WATCHED, self._signals, strict=True):
+                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
         faulthandler.cancel_dump_traceback_later()
         if self._collects and not gc.isenabled():
             gc.enable()
@@ -223,11 +245,6 @@ class Sanity:
         if self._memory is not None and processes.resident() > self._memory:
             return "specs left much memory in use"
         return None
-
-    def flush_c(self) -> None:
-        """Push out what C code printed through its own buffers."""
-        if self._flush_c is not None:
-            self._flush_c(None)
 
     def _restore_environment(self) -> None:
         os.environ = self._environ  # noqa: B003 - the object that everybody else knows is put back

@@ -86,6 +86,10 @@ def test_texts_are_bounded_and_keep_head_and_tail(tables: faults.Tables) -> None
     assert "yyy" in loud.partition("bytes left out")[2]
 
 
+def test_what_a_dying_spec_printed_last_is_kept(tables: faults.Tables) -> None:
+    assert tables.bad[ROWS["dies_within_a_line"]]["log"].endswith("half a line")
+
+
 @pytest.mark.parametrize("trouble", ["segfaults", "aborts", "sleeps", "holds_the_gil", "raises"])
 def test_the_traceback_shows_the_users_own_line(tables: faults.Tables, trouble: str) -> None:
     failure = tables.bad[ROWS[trouble]]

@@ -15,6 +15,7 @@ import resource
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -133,6 +134,7 @@ def check_sanity(tempdir: Path) -> None:
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, "a signal handler changed"
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0, "an alarm is set"
     assert sys.stdin.read() == "", "stdin is no empty file"
+    assert os.path.sameopenfile(1, 2) and stat.S_ISREG(os.fstat(1).st_mode), "output goes elsewhere"
     check_settings()
     assert [thread.name for thread in threading.enumerate()] == ["MainThread", "scythe-hand-over"]
     assert oct(os.umask(0o22)) == oct(0o22), "the umask changed"
@@ -302,6 +304,12 @@ def input_refused(spec: Input, tempdir: Path) -> Any:
 
 @fails("crash")
 def exits_hard(spec: Input, tempdir: Path) -> Any:
+    os._exit(0)
+
+
+@fails("crash")
+def dies_within_a_line(spec: Input, tempdir: Path) -> Any:
+    sys.stdout.write("half a line")
     os._exit(0)
 
 
@@ -729,6 +737,22 @@ def detaches_the_streams(spec: Input, tempdir: Path) -> Any:
     sys.stdout.detach()  # type: ignore[union-attr]  # a text stream
     sys.stderr = None
     sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115 - the trouble
+
+
+@lives
+def sends_its_output_elsewhere(spec: Input, tempdir: Path) -> Any:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
+@lives
+def sends_its_errors_elsewhere(spec: Input, tempdir: Path) -> Any:
+    reading, writing = os.pipe()
+    os.dup2(writing, 2)
+    os.close(reading)
+    os.close(writing)
 
 
 @lives
