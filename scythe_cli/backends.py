@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from scythe_cli.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from scythe_cli.config import ExperimentFile
     from scythe_cli.engines.base import Engine
@@ -61,18 +61,17 @@ def open_engine(file: ExperimentFile) -> Engine:
 
 
 @contextmanager
-def engine_for(experiment: Experiment, file: ExperimentFile) -> Iterator[Engine]:
-    """The same for work on one experiment that is submitted and waited for in the block: it may get ready before.
+def engine_for(experiment: Experiment, file: ExperimentFile) -> Iterator[Callable[[], Engine]]:
+    """What opens the engine for work on one experiment, to be submitted and waited for in the block.
 
-    Raises:
-        EngineError: it does not answer or refuses.
+    This machine's gets ready meanwhile: the user's module is imported while its specs are checked and written.
     """
     if file.engine == "hatchet":
-        yield _open_hatchet(file)
+        yield lambda: _open_hatchet(file)
         return
     engine = _open_local(file)
     with engine.getting_ready(experiment):
-        yield engine
+        yield lambda: engine
 
 
 def _open_hatchet(file: ExperimentFile) -> HatchetEngine:

@@ -125,6 +125,7 @@ class Lane:
         self._pending = Pending()
         self._handed = Clock.monotonic()
         self._swap = threading.Lock()
+        self._calling = self._taking = False
         self._send = threading.Lock()
         self._trouble: BaseException | None = None
         self._pid = os.getpid()
@@ -230,6 +231,7 @@ class Lane:
         failure: Failure | None = None
         output = None
         start = Clock.time()
+        self._calling = True
         try:
             if not self._plain:
                 spec = make_specs(spec, experiment.input_model, self._ids)[0]
@@ -238,35 +240,40 @@ class Lane:
             output = experiment.call(spec, self._tempdir.path)
         except BaseException as exc:  # noqa: BLE001 - around the user's function
             failure = self._failure(exc, experiment, job)
-        if os.getpid() != self._pid:
-            os._exit(0)
+        self._join_in()
         if LATE.unpack_from(self._marker, LATE_AT)[0] == clock:
             _wait_for_the_end()
         ended = Clock.monotonic()
         duration = ended - clock
         log = self._capture.take()
-        with self._swap:
-            pending = self._pending
-            if failure is None:
-                try:
-                    failure = self._outputs.accept(pending, row, spec, output, self._tempdir.path)
-                except BaseException as exc:  # noqa: BLE001 - an output may be any object, with code of its own
-                    failure = self._failure(exc, experiment, job)
-            if failure is None and (duration > JUDGE_AT_ONCE or self._loose):
-                output = self._asked(output, duration)
-                if type(output) is Failure:
-                    failure = output
-                    pending.forget(row)
-            if failure is None:
-                log_kept = cut(log, LOG_LIMIT_OF_SUCCESS) if log else None
-                pending.add(row, sort_index, output, attempt, start, duration, log_kept)
-            elif failure.kind in RETRIED and attempt < job.max_attempts:
-                pending.retry.append(row)
-            else:
-                pending.add(row, sort_index, None, attempt, start, duration, log)
-                pending.failures[row] = failure
-                pending.weight += len(log) + len(failure.traceback)
+        pending = self._pending
+        if failure is None:
+            try:
+                failure = self._outputs.accept(pending, row, spec, output, self._tempdir.path)
+            except BaseException as exc:  # noqa: BLE001 - an output may be any object, with code of its own
+                failure = self._failure(exc, experiment, job)
+        if failure is None and (duration > JUDGE_AT_ONCE or self._loose):
+            output = self._asked(output, duration)
+            if type(output) is Failure:
+                failure = output
+                pending.forget(row)
+        if failure is None:
+            log_kept = cut(log, LOG_LIMIT_OF_SUCCESS) if log else None
+            pending.add(row, sort_index, output, attempt, start, duration, log_kept)
+        elif failure.kind in RETRIED and attempt < job.max_attempts:
+            pending.retry.append(row)
+        else:
+            pending.fail(row, sort_index, failure, attempt, start, duration, log)
         return ended
+
+    def _join_in(self) -> None:
+        """After the user's function: a forked child goes no further, and no other thread takes outcomes any more."""
+        if os.getpid() != self._pid:
+            os._exit(0)
+        self._calling = False
+        if self._taking:
+            self._swap.acquire()  # when it has taken them
+            self._swap.release()
 
     def _asked(self, output: Any, duration: float) -> Any:
         """An output without code of the user's that may run later, while another spec is at work; or a `Failure`."""
@@ -294,10 +301,8 @@ class Lane:
             EXCEPTION, last.partition(":")[0], cut(last, MESSAGE_LIMIT), cut(text, TRACEBACK_LIMIT), "import"
         )
         sort_indexes: list[Any] = block.column(layout.SORT_INDEX).to_pylist()
-        with self._swap:
-            for row in rows:
-                self._pending.add(row, sort_indexes[row - offset], None, 1, Clock.time(), 0.0, None)
-                self._pending.failures[row] = failure
+        for row in rows:
+            self._pending.fail(row, sort_indexes[row - offset], failure, 1, Clock.time(), 0.0, "")
 
     def _hand_over_what_waits(self) -> None:
         """A finished row does not wait for the next to end, however long that takes.
@@ -318,14 +323,21 @@ class Lane:
     def _hand_over(self, ending: dict[str, Any], *, judge: bool = True) -> None:
         """Send what is pending; `ending` goes with the last message of it.
 
-        What must be judged by code of the user's waits for the main thread and the end of the spec at work.
+        What must be judged by code of the user's waits for the main thread and the end of the spec at work. Outcomes
+        are the main thread's, but while it calls the user's function: it tells that it calls no more before it looks
+        whether another thread is taking them, and that one looks after it has told.
         """
         with self._send:
             with self._swap:
+                self._taking = True
+                if not judge and not self._calling:
+                    self._taking = False
+                    return
                 pending, self._pending = self._pending, Pending()
                 self._handed = Clock.monotonic()
                 if not judge:
                     self._pending = self._outputs.set_aside(pending)
+                self._taking = False
             if not pending and not ending:
                 return
             judged: list[int] = []

@@ -75,6 +75,14 @@ class Pending:
         """One more outcome; `start` on the wall clock, `duration` in seconds."""
         self.added.append((row, sort_index, output, attempt, start, duration, log))
 
+    def fail(
+        self, row: int, sort_index: int, failure: Failure, attempt: int, start: float, duration: float, log: str
+    ) -> None:
+        """One more outcome, which is a failure."""
+        self.add(row, sort_index, None, attempt, start, duration, log)
+        self.failures[row] = failure
+        self.weight += len(log) + len(failure.traceback)
+
     def settle(self) -> None:
         """Make columns of what was added."""
         if self.added:

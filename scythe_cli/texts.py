@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 _TRUE = ("1", "on", "t", "true", "y", "yes")
 _FALSE = ("0", "off", "f", "false", "n", "no")
-_WORDS = pa.array([*_TRUE, *_FALSE])
-_MEANING = pa.array([True] * len(_TRUE) + [False] * len(_FALSE))
 _DAY = "[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}"
 _CLOCK = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
 
@@ -62,7 +60,8 @@ def _moment(column: pl.Expr, between: str) -> pl.Expr:
 
 def _choice(column: Column, part: Part) -> Column | None:
     if part.core["type"] == "bool":
-        return _MEANING.take(pc.index_in(pc.ascii_lower(column), value_set=_WORDS))
+        meaning = pa.array([True] * len(_TRUE) + [False] * len(_FALSE))
+        return meaning.take(pc.index_in(pc.ascii_lower(column), value_set=pa.array([*_TRUE, *_FALSE])))
     if part.choices and all(type(choice) is int for choice in part.choices):
         named = pa.array([str(choice) for choice in part.choices])
         return pa.array(part.choices, pa.int64()).take(pc.index_in(column, value_set=named))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 
     from scythe_cli.allocate import Allocation, Prepared
     from scythe_cli.cli.ui import Terminal
+    from scythe_cli.config import Loaded
     from scythe_cli.engines.base import Engine, Ticket, Work
+    from scythe_cli.experiment import Experiment
     from scythe_cli.gather import FinalReport
     from scythe_cli.run import Bump, Run, SemVer
     from scythe_cli.status import FailureGroup
@@ -83,6 +86,7 @@ def allocate(
         bump=bump, version=version, limit=limit, dry_run=dry_run, probe=probe, resume=resume,
         which=failed or missing, allow_changed_code=allow_changed_code, only=only, inline=inline,
     )  # fmt: skip
+    from scythe_cli.backends import engine_for
     from scythe_cli.cli.ui import Terminal
 
     with Terminal() as terminal:
@@ -91,13 +95,15 @@ def allocate(
             sets = [*(sets or []), *([f"engine={engine}"] if engine else [])]
             _go_on(terminal, resume, file, storage, sets, which, allow_changed_code, yes, wait, as_json)
             return
-        prepared = _prepare(terminal, file, sets or [], {"engine": engine, "storage": storage}, limit)
+        loaded, found = _load(terminal, file, sets or [], {"engine": engine, "storage": storage})
+        check = cache(partial(_prepare, terminal, loaded, found, limit))
         if only is not None:
-            run_alone(prepared, only, terminal, as_json)
+            run_alone(check(), only, terminal, as_json)
         elif dry_run:
-            dry_run_of(prepared, _wanted(bump, version), as_json)
-        elif probe is None or probe_of(terminal, prepared, probe, yes, as_json):
-            _allocate(terminal, prepared, file, _wanted(bump, version), wait, as_json)
+            dry_run_of(check(), _wanted(bump, version), as_json)
+        elif probe is None or probe_of(terminal, check(), probe, yes, as_json):
+            with engine_for(found, loaded.file) as open_it:
+                _allocate(terminal, check(), open_it(), file, _wanted(bump, version), wait, as_json)
 
 
 def _check_flags(
@@ -166,29 +172,36 @@ def _storage_of(file: Path) -> str | None:
     return None if is_here(file) else config.load(file).file.storage
 
 
-def _prepare(
-    terminal: Terminal, file: Path, sets: list[str], flags: dict[str, str | None], limit: int | None
-) -> Prepared:
+def _load(terminal: Terminal, file: Path, sets: list[str], flags: dict[str, str | None]) -> tuple[Loaded, Experiment]:
     from scythe_cli import config, experiment
 
     loaded = config.load(file, sets=sets, flags=flags)
-    with terminal.busy("checking the experiment and its specs"), running_user_code():
+    with terminal.busy("importing the experiment"), running_user_code():
         found = experiment.load(loaded.file.experiment, loaded.folder, place=loaded.place("experiment"))
-        loaded = loaded.with_options(found.options.settings()).with_name(found.name)
+        return loaded.with_options(found.options.settings()).with_name(found.name), found
+
+
+def _prepare(terminal: Terminal, loaded: Loaded, found: Experiment, limit: int | None) -> Prepared:
+    with terminal.busy("checking the specs"), running_user_code():
         from scythe_cli.allocate import prepare
 
         return prepare(loaded, found, limit=limit)
 
 
 def _allocate(
-    terminal: Terminal, prepared: Prepared, file: Path, version: Bump | SemVer, wait: bool | None, as_json: bool
+    terminal: Terminal,
+    prepared: Prepared,
+    engine: Engine,
+    file: Path,
+    version: Bump | SemVer,
+    wait: bool | None,
+    as_json: bool,
 ) -> None:
     from scythe_cli.allocate import begin, first_work
-    from scythe_cli.backends import engine_for, open_store
+    from scythe_cli.backends import open_store
 
-    with engine_for(prepared.experiment, prepared.file) as engine:
-        run = begin(prepared, open_store(prepared.file.storage), version=version, listener=terminal)
-        _follow(terminal, first_work(run, prepared), file, wait, as_json, engine=engine)
+    run = begin(prepared, open_store(prepared.file.storage), version=version, listener=terminal)
+    _follow(terminal, first_work(run, prepared), file, wait, as_json, engine=engine)
 
 
 def _follow(

@@ -107,3 +107,15 @@ def test_the_folder_of_temporary_files_is_always_there(traces: faults.Traces, tm
     run = faults.begin(tmp_path, specs, function="trouble:without_tempdir", retries=0)
     assert faults.drive(faults.first(run), lanes=1) is None
     assert not faults.tables(run).bad
+
+
+def test_threads_that_race_for_outcomes_lose_none(tmp_path: Path) -> None:
+    diary = tmp_path / "diary"
+    specs = [{"trouble": "none", "diary": str(diary)}] * 6000
+    run = faults.begin(tmp_path / "runs", specs, function="hurried:work", retries=0)
+    assert faults.drive(faults.first(run)) is None
+    found = faults.tables(run)
+    assert set(found.bad) == set(range(0, 6000, 7))
+    assert all(row["message"] == str(at) for at, row in found.bad.items())
+    assert all(row["value"] == at for at, row in found.good.items())
+    assert len(diary.read_text().splitlines()) == 6000, "some were lost, and run again"
