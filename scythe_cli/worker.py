@@ -32,7 +32,6 @@ from scythe_cli.errors import ConfigError, EngineError, ExitCode, InputError
 from scythe_cli.events import Draining, Notice, WorkerReady, ignore
 from scythe_cli.lanes import Allowance, Lanes
 from scythe_cli.parts import PartThreads
-from scythe_cli.pool import describe_status
 from scythe_cli.registry import ExperimentRegistry
 from scythe_cli.scratch import scratch
 
@@ -325,7 +324,7 @@ class _Worker:
                     self._give_up(f"the lanes of {lanes.experiment.name} ended: {lanes.failure}")
             if self._beside is not None and self._beside.poll() is not None and self._serving.draining is None:
                 self._give_up(
-                    f"the process that serves workflows ended with {describe_status(self._beside.returncode)}"
+                    f"the process that serves workflows ended with {processes.describe_status(self._beside.returncode)}"
                 )
             time.sleep(1.0)
 

@@ -20,7 +20,7 @@ GROUPS = {
     "spill cells hooked report addresses header table",
     "the run": "tree engines/base run outcomes kinds frames seals parts spectable changes winners ledger lease",
     "the lane": "inputs outputs kernelstate sanity leaf forkserver",
-    "the supervisor": "pool scratch runwork backlog watch blame supervisor",
+    "the supervisor": "scratch take printed lanehandle death serverhandle pool runwork backlog watch blame supervisor",
     "the verbs": "status final gather download cancel underway inline allocate",
     "the stores": "stores/disk stores/local stores/bucket stores/s3",
     "the local engine": "engines/local",
