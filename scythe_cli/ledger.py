@@ -153,6 +153,11 @@ def write_mark(store: Store, kind: str, number: int, content: dict[str, Any]) ->
     store.write(layout.mark(kind, number), yamlfile.write(content).encode(), new=True)
 
 
+def remove_mark(store: Store, kind: str, number: int) -> None:
+    """Take away a numbered object whose word does not hold any more; one that is not there is no error."""
+    store.delete(layout.mark(kind, number))
+
+
 _HOLDS = {
     "lease": ("host", "boot_id", "pid", "started", "written", "lasts"),
     "generation": ("began", "todo"),
