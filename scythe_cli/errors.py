@@ -14,7 +14,7 @@ ScytheError                      70
 │   └── EngineError
 ├── KeyExists                     4   a conditional create lost
 ├── NotFinishedError              5   cancelled, stopped, incomplete, or held by another process
-└── Interrupted                 130   Ctrl-C or SIGTERM
+└── Interrupted                 130   Ctrl-C, SIGTERM or SIGHUP
 """
 
 from __future__ import annotations

@@ -82,6 +82,12 @@ class Fleet:
         process.terminate()
         return process.wait(PATIENCE)
 
+    def hang_up(self, name: str) -> int:
+        """As a terminal that is closed does: all that the worker has in its group is told."""
+        process = self.workers.pop(name)
+        os.killpg(process.pid, signal.SIGHUP)
+        return process.wait(PATIENCE)
+
     def revive(self) -> None:
         """Start again what ended, as a service manager does."""
         for name, process in list(self.workers.items()):

@@ -12,7 +12,7 @@ import scythe_cli
 
 ROOT = Path(scythe_cli.__file__).parent
 GROUPS = {
-    "words and numbers": "clocks errors events layout quantities wire processes yamlfile rules usercode entry",
+    "words and numbers": "clocks errors events layout quantities wire processes hangup yamlfile rules usercode entry",
     "the visible tables, which import in their branches": "stores/base backends",
     "the experiment": "specs workflows registry signature experiment provenance",
     "its settings": "experimentfile origins config",
