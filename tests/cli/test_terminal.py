@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from command import SCYTHE, environment, project, runs, scythe
 from rich.console import Console
+from signals import inherited
 
 from scythe_cli import events
 from scythe_cli.cli import ui, words
@@ -220,13 +221,10 @@ def test_words(told: str, text: str) -> None:
 def test_a_signal_that_is_ignored_stays_so(tmp_path: Path, number: signal.Signals) -> None:
     """`nohup` and a shell's `&` mean it."""
     folder = project(tmp_path, "x,how\n1,well\n2,slowly\n")
-    before = signal.signal(number, signal.SIG_IGN)
-    try:
+    with inherited(number, signal.SIG_IGN):
         process = subprocess.Popen(
             [SCYTHE, "allocate", "--set", "run.flush=10ms"], cwd=folder, env=environment(), stderr=subprocess.PIPE
         )
-    finally:
-        signal.signal(number, before)
     while not list(folder.glob("scythe-runs/*/*/*/scatter-gather/output/*/*.pq")):
         assert process.poll() is None
     process.send_signal(number)
@@ -238,11 +236,8 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path: Path, number: signal.Signal
 def test_a_terminal_that_is_closed_stops_a_run_and_keeps_what_is_done(tmp_path: Path, ignored: bool) -> None:
     """The window goes, or the connection of ssh. Whoever had the command ignore that wants it to go on, unseen."""
     folder = project(tmp_path, "x,how\n" + "1,well\n" * 5 + "2,slowly\n" * 2)
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
-    try:
+    with inherited(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL):
         process, ours = at_terminal("allocate", cwd=folder)
-    finally:
-        signal.signal(signal.SIGHUP, before)
     seen = b""
     while b"5/7" not in seen:
         seen += os.read(ours, 1 << 16)
