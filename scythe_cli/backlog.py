@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from scythe_cli import layout
 from scythe_cli.clocks import Clock
-from scythe_cli.pool import Take
+from scythe_cli.take import Take
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,12 +9,14 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from scythe_cli.clocks import Clock
+from scythe_cli.death import GARBLED, NO_SERVER, SILENT
 from scythe_cli.outcomes import CRASH, LOST, MEMORY, TIMEOUT, Failure, Outcome, split_dump
-from scythe_cli.pool import GARBLED, NO_SERVER, SILENT, describe_status
+from scythe_cli.processes import describe_status
 
 if TYPE_CHECKING:
-    from scythe_cli.pool import Death, Take
+    from scythe_cli.death import Death
     from scythe_cli.runwork import RunWork
+    from scythe_cli.take import Take
 
 STOPPED = "stopped"
 """Why a lane ends that the end of its run, or of a leaf, came upon."""

@@ -10,10 +10,11 @@ ScytheError                      70
 │   └── KeyMissing                    a store has no object under this key
 ├── UnreachableError              4   a store or an engine that does not answer or refuses
 │   ├── StoreError
+│   │   └── BrokenRun                 an object of a run is not what was written
 │   └── EngineError
 ├── KeyExists                     4   a conditional create lost
 ├── NotFinishedError              5   cancelled, stopped, incomplete, or held by another process
-└── Interrupted                 130   Ctrl-C or SIGTERM
+└── Interrupted                 130   Ctrl-C, SIGTERM or SIGHUP
 """
 
 from __future__ import annotations
@@ -100,6 +101,10 @@ class UnreachableError(ScytheError):
 
 class StoreError(UnreachableError):
     """A store refused or failed: permissions, credentials, a full disk, an endpoint that is away."""
+
+
+class BrokenRun(StoreError):
+    """An object that says what a run is, or how far, is empty, cut or changed."""
 
 
 class EngineError(UnreachableError):

@@ -218,9 +218,31 @@ def fit(table: pa.Table, schema: pa.Schema) -> pa.Table:
     if table.schema.equals(schema):
         return table
     columns = [
-        table.column(field.name).cast(field.type)
+        _exactly(table.column(field.name), field.type)
         if field.name in table.column_names
         else pa.nulls(len(table), field.type)
         for field in schema
     ]
     return pa.table(columns, schema=schema)
+
+
+def _exactly(column: pa.ChunkedArray[Any], wanted: pa.DataType) -> pa.ChunkedArray[Any]:
+    """A column as a wider type. Arrow sees to it that no value changes, but where decimals become floating numbers."""
+    if not _become_floats(column.type, wanted):
+        return cast("pa.ChunkedArray[Any]", column.cast(wanted))
+    if not pa.types.is_nested(wanted):
+        floats: Any = column.cast(pa.string()).cast(
+            wanted
+        )  # by their digits: arrow's own way is off by one in the last
+        if floats.cast(pa.string()).cast(column.type).equals(column):
+            return cast("pa.ChunkedArray[Any]", floats)
+    raise pa.ArrowInvalid(f"a {column.type} has more digits than a {wanted} keeps")
+
+
+def _become_floats(one: Any, wider: Any) -> bool:
+    """Whether decimals that stand somewhere in a type are floating numbers in the other."""
+    if pa.types.is_struct(one):
+        return any(_become_floats(field.type, wider.field(field.name).type) for field in one)
+    if pa.types.is_nested(one):
+        return any(_become_floats(one.field(at).type, wider.field(at).type) for at in range(one.num_fields))
+    return pa.types.is_decimal(one) and pa.types.is_floating(wider)

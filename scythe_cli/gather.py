@@ -22,7 +22,7 @@ from scythe_cli import frames, layout, outcomes
 from scythe_cli.errors import KeyExists, NotFinishedError
 from scythe_cli.events import Gathered, GatherStarted, ignore
 from scythe_cli.final import FinalTable, error_columns
-from scythe_cli.ledger import list_marks, read_ledger, read_mark, set_aside, write_mark
+from scythe_cli.ledger import list_marks, read_ledger, read_mark, remove_mark, set_aside, write_mark
 from scythe_cli.parts import CorruptPart, read_block, read_part, read_schema
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ def gather(run: Run, *, partial: bool = False, listener: Listener = ignore) -> F
     for part in ledger.corrupt:
         set_aside(run.store, part, "it could not be read")
     missing = ledger.total - ledger.done
+    if missing and ledger.generation in ledger.marks.get("gathered", []):
+        remove_mark(run.store, "gathered", ledger.generation)
     if missing and not partial:
         raise _incomplete(run, missing, ledger.corrupt)
     listener(GatherStarted(ledger.done))
@@ -101,6 +103,7 @@ def gather(run: Run, *, partial: bool = False, listener: Listener = ignore) -> F
         except CorruptPart as exc:
             if not once.set_corrupt_aside():
                 raise
+            remove_mark(run.store, "gathered", ledger.generation)
             if not partial:
                 raise _set_aside(run, exc) from exc
     return gather(run, partial=True, listener=listener)
@@ -186,7 +189,8 @@ class _Gather:
                 self._run.store.delete(entry.key)
 
     def _mark_gathered(self, missing: int) -> None:
-        if missing:
+        if missing:  # removed again: the run may have ended, and been gathered, since it was looked at
+            remove_mark(self._run.store, "gathered", self._ledger.generation)
             return
         note = {
             "tables": list(self._tables),

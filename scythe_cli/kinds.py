@@ -5,7 +5,8 @@ Takes an Arrow type; leaves the one that holds the same values, or says that the
 
 from __future__ import annotations
 
-from functools import lru_cache
+import re
+from functools import cache, lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,8 @@ DIGITS = 38
 STORED: dict[str, pa.DataType] = {"arrow.json": pa.string(), "arrow.uuid": pa.binary(16), "arrow.bool8": pa.bool_()}
 """Extension types whose values say all without them, and the type those are kept as."""
 
+_WHOLE_HOURS = re.compile(r"[+-]0\d:00|[+-]1[0-2]:00|\+1[34]:00")
+_SOME_ZONE = "Europe/London"
 _NOWHERE = "which no parquet table holds that all libraries read"
 _SAME: dict[pa.DataType, pa.DataType] = {
     **dict.fromkeys((pa.large_string(), pa.string_view()), pa.string()),
@@ -52,6 +55,8 @@ def plain(kind: pa.DataType, depth: int = 0) -> pa.DataType:
     if pa.types.is_decimal(kind) and kind.scale <= DIGITS:
         digits = max(kind.precision - min(kind.scale, 0), kind.scale)
         return pa.decimal128(min(digits, DIGITS), max(kind.scale, 0))
+    if pa.types.is_timestamp(kind) and kind.tz and not is_zone(kind.tz):
+        raise NoKind(f"has the time zone {kind.tz!r}, which not all libraries know; give it in UTC, or in an IANA zone")
     kept: pa.DataType = _SAME.get(kind, kind)
     if not any(known(kept) for known in _KNOWN):
         raise NoKind(f"has the type {kind}, {_NOWHERE}")
@@ -63,6 +68,20 @@ def stored(extension: str) -> pa.DataType:
     if extension not in STORED:
         raise NoKind(f"is of the extension type {extension}; give its values in a plain type")
     return STORED[extension]
+
+
+@cache
+def is_zone(name: str) -> bool:
+    """Whether a time zone is one that all libraries know; where the machine has no list of zones, any may be."""
+    if _WHOLE_HOURS.fullmatch(name):  # polars reads these offsets and no others
+        return True
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return name != _SOME_ZONE and not is_zone(_SOME_ZONE)
+    return True
 
 
 def is_view_of_lists(kind: pa.DataType) -> bool:

@@ -40,7 +40,7 @@ from scythe_cli.outputs import Outputs, Pending
 from scythe_cli.rows import make_specs
 from scythe_cli.sanity import Capture, Sanity, TempDir
 from scythe_cli.specs import file_fields
-from scythe_cli.workflows import AT_WORK
+from scythe_cli.workflows import AT_WORK, Generation
 
 if TYPE_CHECKING:
     import socket
@@ -148,7 +148,7 @@ class Lane:
 
     def _begin(self, job: Job) -> None:
         self._job = job
-        AT_WORK.set(job.key.replace("#", "/"))
+        AT_WORK.set(Generation(job.key.replace("#", "/"), job.root))
         self._block = None
         self._sanity.limit_growth(None if job.memory is None else job.memory // 4)
         experiment = self._experiment

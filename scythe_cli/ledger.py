@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli import layout, yamlfile
-from scythe_cli.errors import ConfigError, KeyExists, KeyMissing, StoreError
+from scythe_cli.errors import BrokenRun, ConfigError, KeyExists, KeyMissing
 from scythe_cli.tree import Range, missing, ranges_of
 from scythe_cli.winners import by_block, list_parts, winners
 
@@ -153,6 +153,11 @@ def write_mark(store: Store, kind: str, number: int, content: dict[str, Any]) ->
     store.write(layout.mark(kind, number), yamlfile.write(content).encode(), new=True)
 
 
+def remove_mark(store: Store, kind: str, number: int) -> None:
+    """Take away a numbered object whose word does not hold any more; one that is not there is no error."""
+    store.delete(layout.mark(kind, number))
+
+
 _HOLDS = {
     "lease": ("host", "boot_id", "pid", "started", "written", "lasts"),
     "generation": ("began", "todo"),
@@ -164,7 +169,7 @@ _HOLDS = {
 
 
 def read_mark(store: Store, kind: str, number: int) -> dict[str, Any] | None:
-    """One numbered object, or None. Raises `StoreError` when it is not what somebody wrote."""
+    """One numbered object, or None. Raises `BrokenRun` when it is not what somebody wrote."""
     key = layout.mark(kind, number)
     try:
         found = yamlfile.read(store.read(key).decode(), key).data
@@ -174,5 +179,5 @@ def read_mark(store: Store, kind: str, number: int) -> dict[str, Any] | None:
         found = {}
     if not found.keys() >= {*_HOLDS.get(kind, ())} or not found:
         hint = "when nobody works on the run, remove it" if kind == "lease" else "put a copy of it back, or remove it"
-        raise StoreError(f"{store.locate(key)} is empty, cut or changed", hint=hint)
+        raise BrokenRun(f"{store.locate(key)} is empty, cut or changed", hint=hint)
     return found

@@ -312,6 +312,14 @@ def is_alive(pid: int, started: float) -> bool:
     return now is not None and (now == 0.0 or abs(now - started) < 1.0)
 
 
+def describe_status(status: int) -> str:
+    """A child's end in words: `signal SIGSEGV`, `exit code 3`."""
+    if status >= 0:
+        return f"exit code {status}"
+    known = {int(number): number.name for number in signal.Signals}
+    return f"signal {known.get(-status, -status)}"
+
+
 def host() -> str:
     """This machine's name."""
     return socket.gethostname()

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from scythe_cli import config, layout, processes, yamlfile
-from scythe_cli.errors import ConfigError, KeyExists, KeyMissing, NotFoundError, StoreError, did_you_mean
+from scythe_cli.errors import BrokenRun, ConfigError, KeyExists, KeyMissing, NotFoundError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -212,7 +212,7 @@ def open_run(storage: Store, run_id: str) -> Run:
 
     Raises:
         NotFoundError: there is none, or it never got its manifest.
-        StoreError: its manifest is not what was written.
+        BrokenRun: its manifest is not what was written.
     """
     store = storage.within(run_id)
     try:
@@ -222,7 +222,7 @@ def open_run(storage: Store, run_id: str) -> Run:
     try:
         return Run(store, Manifest.model_validate(yamlfile.read(data.decode(), layout.MANIFEST).data))
     except (ConfigError, ValueError) as exc:
-        raise StoreError(
+        raise BrokenRun(
             f"{store.locate(layout.MANIFEST)} is empty, cut or changed, or of another version of scythe",
             hint="put a copy of it back, or remove the run's folder",
         ) from exc
@@ -296,8 +296,21 @@ def _nothing(storage: Store, name: str, pattern: str) -> NotFoundError:
     )
 
 
-def latest(storage: Store, n: int, *, only: str | None = None) -> list[Run]:
-    """The `n` latest runs, of one experiment or of all, latest first."""
+def latest(
+    storage: Store,
+    n: int,
+    *,
+    only: str | None = None,
+    on_broken: Callable[[BrokenRun], object] = lambda _: None,
+) -> list[Run]:
+    """The `n` latest runs, of one experiment or of all, latest first.
+
+    Args:
+        storage: where they live.
+        n: how many at most.
+        only: the name of the one experiment.
+        on_broken: told of each that is passed over because its manifest is not what was written.
+    """
     stamps = [
         (moment, f"{name}/{version}/{moment}")
         for name in ([only] if only else names(storage))
@@ -313,6 +326,8 @@ def latest(storage: Store, n: int, *, only: str | None = None) -> list[Run]:
             found.append(open_run(storage, run_id))
         except NotFoundError:
             continue
+        except BrokenRun as exc:
+            on_broken(exc)
     return found
 
 

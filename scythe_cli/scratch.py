@@ -47,6 +47,17 @@ def scratch() -> Iterator[Path]:
             home.rmdir()
 
 
+def unnamed_file(folder: str, *, append: bool = False) -> int:
+    """The descriptor of a new file in a folder, which goes with its last descriptor."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    fd, path = tempfile.mkstemp(dir=folder)
+    if append:
+        os.close(fd)
+        fd = os.open(path, os.O_RDWR | os.O_APPEND)
+    os.unlink(path)  # noqa: PTH108 - the descriptor is all there is
+    return fd
+
+
 def sweep(home: Path) -> None:
     """Remove the folders of supervisors that are gone, after whatever their specs left running."""
     for folder in home.iterdir():

@@ -16,16 +16,20 @@ from scythe_cli.blame import STOPPED, UNTOLD, Witnesses, outcome_of
 from scythe_cli.clocks import Clock
 from scythe_cli.errors import ScytheError
 from scythe_cli.events import Draining, Progress
+from scythe_cli.lanehandle import Message
 from scythe_cli.outcomes import failed_table
-from scythe_cli.pool import Death, LaneHandle, Message, Pool, Take
 from scythe_cli.runwork import CANARY, RunWork
+from scythe_cli.take import Take
 from scythe_cli.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
+    from scythe_cli.death import Death
     from scythe_cli.events import Listener
+    from scythe_cli.lanehandle import LaneHandle
+    from scythe_cli.pool import Pool
     from scythe_cli.runwork import Source
 
 QUEUE_BELOW = 0.25

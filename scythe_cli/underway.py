@@ -33,7 +33,7 @@ def under_way(run: Run) -> Active:
 
 
 def take_back(run: Run) -> None:
-    """Cancel what the engine has queued and running of a run that was handed to one.
+    """Cancel what the engine has queued and running of a run that was handed to one, or whose specs are its workflows.
 
     Raises:
         EngineError: it does not answer or refuses; the mark in the directory then stops the rest within seconds.

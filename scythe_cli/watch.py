@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from scythe_cli import processes
 from scythe_cli.clocks import Clock
+from scythe_cli.death import SILENT
 from scythe_cli.outcomes import MEMORY, TIMEOUT
-from scythe_cli.pool import SILENT
 
 if TYPE_CHECKING:
-    from scythe_cli.pool import LaneHandle, Pool
+    from scythe_cli.lanehandle import LaneHandle
+    from scythe_cli.pool import Pool
     from scythe_cli.runwork import RunWork
 
 TICK = 0.1

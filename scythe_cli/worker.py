@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from scythe_cli import config, experiment, processes
+from scythe_cli import config, experiment, hangup, processes
 from scythe_cli.backends import open_store
 from scythe_cli.engines import embedded
 from scythe_cli.engines.hatchet import CODE, FAN, LANES, Api, connect
@@ -32,12 +32,11 @@ from scythe_cli.errors import ConfigError, EngineError, ExitCode, InputError
 from scythe_cli.events import Draining, Notice, WorkerReady, ignore
 from scythe_cli.lanes import Allowance, Lanes
 from scythe_cli.parts import PartThreads
-from scythe_cli.pool import describe_status
 from scythe_cli.registry import ExperimentRegistry
 from scythe_cli.scratch import scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
     from types import FrameType
 
     from hatchet_sdk import Hatchet
@@ -257,7 +256,7 @@ class _Worker:
         if "fan" in self._settings.roles:
             tasks += fan_tasks(hatchet, serving)
         serving.gates.update({name: asyncio.Lock() for name in serving.lanes})
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), hangup.children_spared():
             warnings.simplefilter("ignore")
             worker = hatchet.worker(
                 serving.name,
@@ -265,6 +264,7 @@ class _Worker:
                 durable_slots=self._settings.durable_slots,
                 labels=self._labels(),
                 workflows=tasks,
+                lifespan=_sparing_the_listener,
             )
         self._take_signals()
         threading.Thread(target=self._watch_lanes, daemon=True, name="scythe-watch").start()
@@ -298,16 +298,17 @@ class _Worker:
 
     def _take_signals(self) -> None:
         """The SDK's own handlers drain; ours say since when, and make the second signal final."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            theirs = signal.getsignal(number)
+        drain: Any = signal.getsignal(signal.SIGTERM)
+        for number in hangup.heard():
 
-            def handle(number: int, frame: FrameType | None, theirs: Any = theirs) -> None:
+            def handle(number: int, frame: FrameType | None) -> None:
+                hangup.hear(number)
                 if self._serving.draining is not None:
                     self._leave_now()
                 self._serving.draining = time.monotonic()
                 running = sum(lanes.running for lanes in self._serving.lanes.values())
                 self._listener(Draining(running, 0.0))
-                theirs(number, frame)
+                drain(number, frame)
 
             signal.signal(number, handle)
 
@@ -325,7 +326,7 @@ class _Worker:
                     self._give_up(f"the lanes of {lanes.experiment.name} ended: {lanes.failure}")
             if self._beside is not None and self._beside.poll() is not None and self._serving.draining is None:
                 self._give_up(
-                    f"the process that serves workflows ended with {describe_status(self._beside.returncode)}"
+                    f"the process that serves workflows ended with {processes.describe_status(self._beside.returncode)}"
                 )
             time.sleep(1.0)
 
@@ -335,6 +336,14 @@ class _Worker:
         for child in multiprocessing.active_children():
             child.kill()
         os._exit(ExitCode.BUG)
+
+
+async def _sparing_the_listener() -> AsyncGenerator[None, None]:
+    """Begun by the SDK right before it starts a process of its own, which a worker that drains still needs."""
+    with ExitStack() as stack:
+        stack.enter_context(hangup.children_spared())
+        asyncio.get_running_loop().call_soon(stack.pop_all().close)
+    yield
 
 
 def _task_name(one: Experiment) -> str:

@@ -7,11 +7,16 @@ where there is a workflow, the user's module has imported it.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from scythe_cli import layout
+from scythe_cli.backends import open_store
+from scythe_cli.clocks import Clock
+from scythe_cli.errors import KeyMissing
 from scythe_cli.specs import ExperimentInputSpec, ExperimentOutputSpec
 
 if TYPE_CHECKING:
@@ -19,8 +24,32 @@ if TYPE_CHECKING:
 
 RUN_KEY = "scythe_run"
 """The metadata key of every task on Hatchet that belongs to a run."""
-AT_WORK: ContextVar[str] = ContextVar("scythe_run")
-"""What the tasks of the generation at work are known by: the run's id and its number. A lane sets it."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The generation of a run that is at work.
+
+    Attributes:
+        tag: what its tasks are known by: the run's id and its number.
+        root: the address of the run.
+    """
+
+    tag: str
+    root: str
+
+    def is_over(self) -> bool:
+        """Whether somebody has stopped it."""
+        store, number = open_store(self.root, patient=True), int(self.tag.rpartition("/")[2])
+        for kind in ("cancel", "ended"):
+            with suppress(KeyMissing):
+                store.stat(layout.mark(kind, number))
+                return True
+        return False
+
+
+AT_WORK: ContextVar[Generation] = ContextVar("scythe_run")
+"""A lane sets it."""
 
 
 def is_workflow(value: object) -> bool:
@@ -83,11 +112,23 @@ class WorkflowCall:
             ValidationError: the task's output is not what its model says; `{}` is what the engine has for lost ones.
         """
         _declare(self.workflow)
-        ref = self.workflow.run(
-            spec, wait_for_result=False, additional_metadata={RUN_KEY: AT_WORK.get(spec.experiment_id)}
-        )
+        at_work = AT_WORK.get(None)
+        tag = spec.experiment_id if at_work is None else at_work.tag
+        ref = self.workflow.run(spec, wait_for_result=False, additional_metadata={RUN_KEY: tag})
         print(f"Hatchet run {ref.workflow_run_id}")
-        found = ref.result()
-        if isinstance(found, self.output_model):
-            return found
+        try:
+            found = ref.result()
+            return found if isinstance(found, self.output_model) else self._output(found)
+        except Exception:
+            if at_work is not None and at_work.is_over():
+                _wait_for_the_end()
+            raise
+
+    def _output(self, found: dict[str, Any]) -> ExperimentOutputSpec:
         return self.output_model.model_validate(found.get(self.task) or {})
+
+
+def _wait_for_the_end() -> NoReturn:
+    """The spec's workflow was cancelled with the run: that is no failure, and the process is about to be ended."""
+    while True:
+        Clock.sleep(60)

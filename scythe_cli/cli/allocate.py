@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from scythe_cli import hangup
 from scythe_cli.cli.alone import run_alone
 from scythe_cli.cli.forecast import MOST_FAILURES, dry_run_of, probe_of
 from scythe_cli.cli.options import (
@@ -246,9 +247,13 @@ def _resumable(run: Run, file: Path) -> Iterator[None]:
 
 @contextmanager
 def _stopping(ticket: Ticket) -> Iterator[None]:
-    """While specs run, Ctrl-C and SIGTERM ask them to end instead of tearing the command down."""
-    heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, lambda *_: ticket.stop()) for number in heard}
+    """While specs run, Ctrl-C, SIGTERM and SIGHUP ask them to end instead of tearing the command down."""
+
+    def stop(number: int, _: object) -> None:
+        hangup.hear(number)
+        ticket.stop()
+
+    before = {number: signal.signal(number, stop) for number in hangup.heard()}
     try:
         yield
     finally:

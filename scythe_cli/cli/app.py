@@ -13,10 +13,12 @@ import typer
 from typer.core import TyperGroup
 
 import scythe_cli
+from scythe_cli import hangup
 from scythe_cli.errors import ExitCode, InputError, Interrupted, ScytheError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import FrameType
 
 COMMANDS = {
     "init": "Write a starter that runs as it is.",
@@ -78,11 +80,17 @@ def main() -> NoReturn:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # it was closed by whoever started us
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - for the life of the process
-    if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was begun is tidied up
+    for number in {signal.SIGTERM, signal.SIGHUP}.intersection(hangup.heard()):
+        signal.signal(number, _interrupt)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text files here
     sys.exit(run(sys.argv[1:]))
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """As Ctrl-C does: what was begun is tidied up."""
+    hangup.hear(number)
+    signal.default_int_handler(number, frame)
 
 
 def run(arguments: Sequence[str]) -> int:

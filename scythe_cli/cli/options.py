@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scythe_cli.cli.words import cut, plain, shown
-from scythe_cli.errors import NotFoundError, ScytheError
+from scythe_cli.errors import BrokenRun, NotFoundError, ScytheError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -118,7 +118,10 @@ def _is_latest(run: Run) -> bool:
     from scythe_cli.backends import open_store
     from scythe_cli.run import find
 
-    return find(open_store(_root(run)), run.name).id == run.id
+    try:
+        return find(open_store(_root(run)), run.name).id == run.id
+    except BrokenRun:  # what the name means then cannot be read
+        return False
 
 
 def storage_flag(run: Run) -> list[str]:

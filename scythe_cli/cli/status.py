@@ -27,7 +27,7 @@ from scythe_cli.cli.options import (
     put_tables,
 )
 from scythe_cli.cli.words import counted, duration, plain, rate, shortened, shown
-from scythe_cli.errors import Interrupted, ScytheError
+from scythe_cli.errors import BrokenRun, Interrupted, ScytheError
 
 if TYPE_CHECKING:
     from scythe_cli.engines.base import Active
@@ -127,21 +127,36 @@ def _latest(storage: str | None, *, as_json: bool) -> None:
     from scythe_cli.run import latest
     from scythe_cli.status import glance
 
+    broken: list[BrokenRun] = []
+
+    def seen(run: Run) -> RunStatus | None:
+        try:
+            return glance(run)
+        except BrokenRun as exc:
+            broken.append(exc)
+            return None
+
     store = open_store(find_storage(storage))
-    found = latest(store, LATEST)
+    found = latest(store, LATEST, on_broken=broken.append)
     with ThreadPoolExecutor(LATEST) as pool:
-        runs = list(pool.map(glance, found))
+        readable = [(run, now) for run, now in zip(found, pool.map(seen, found), strict=True) if now is not None]
+    runs = [now for _, now in readable]
+    for exc in broken:
+        typer.echo(f"left out: {exc.message}; {exc.hint}", err=True)
     if as_json:
         from scythe_cli.documents import RunsDocument
 
         put_json(RunsDocument(store.locate(""), runs))
+        return
+    if not runs and broken:
+        typer.echo(f"no runs that can be read in {shown(store.locate(''))}")
         return
     if not runs:
         typer.echo(f"no runs in {shown(store.locate(''))}")
         put_next("scythe allocate" if Path(DEFAULT_FILE).exists() else "scythe init DIR")
         return
     _table(runs)
-    put_next(again("status", found[0], latest=True))
+    put_next(again("status", readable[0][0], latest=True))
 
 
 def _table(runs: list[RunStatus]) -> None:

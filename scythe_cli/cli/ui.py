@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from scythe_cli import events
+from scythe_cli import events, hangup
 from scythe_cli.cli.words import clock, counted, duration, rate, size
 
 if TYPE_CHECKING:
@@ -43,6 +43,13 @@ class _Screen(Console):
 
     def on_broken_pipe(self) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+    def __exit__(self, *about: object) -> None:
+        """Whatever is written is written here; to a terminal that is gone it cannot be."""
+        try:
+            super().__exit__(None, None, None)
+        except OSError:
+            hangup.leave_terminal()
 
 
 class _Line:

@@ -267,8 +267,7 @@ class HatchetEngine:
 
     def cancel(self, run: Run) -> None:
         """Cancel what is queued and running of a run. The mark in its directory stands already."""
-        with contextlib.suppress(NotFoundError):
-            self._api.cancel(tag(read_plan(_storage_of(run), run.id, max(1, _generation(run)))))
+        self._api.cancel(f"{run.id}/{max(1, _generation(run))}")
 
 
 def _generation(run: Run) -> int:

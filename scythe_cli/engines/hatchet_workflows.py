@@ -63,7 +63,8 @@ def serving(record: Record) -> Iterator[subprocess.Popen[bytes]]:
 def main(text: str) -> None:
     """Be that process."""
     processes.die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the worker too, which ends this process in time
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # it reaches the worker too, which ends this process in time
     record = Record(**json.loads(text))
     try:
         found: list[Any] = [entry.resolve(target, Path(folder)).value for target, folder in record.targets]

@@ -23,6 +23,8 @@ from scythe_cli.runwork import RunWork
 from scythe_cli.scratch import scratch
 from scythe_cli.supervisor import Supervisor
 from scythe_cli.tree import cut_at_blocks
+from scythe_cli.underway import take_back
+from scythe_cli.workflows import WorkflowCall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -169,6 +171,9 @@ class LocalTicket:
                 stop = self._supervisor.run()
             ended = None if stop is None else Ended(stop.reason, stop.detail)
             _end(work, ended)
+            if ended is not None and isinstance(work.experiment.function, WorkflowCall):
+                with suppress(EngineError):  # away, as it may be; the workflows' own timeouts end what nobody waits for
+                    take_back(work.run)
         return ended
 
     def _forget(self) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from command import FILE, MODULE, SCYTHE, Done, environment, installed, project, runs, scythe, tree
+from signals import inherited
 
 SOME_FAIL = "x,how\n1,well\n2,badly\n3,well\n4,badly\n5,well\n"
 PLACE = "double (doubles.py:23)"
@@ -139,13 +140,14 @@ def test_one_spec_alone(some_fail: tuple[Path, Done]) -> None:
     assert tree(folder) == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_says_how_to_go_on_and_resume_finishes_it(tmp_path: Path, number: signal.Signals) -> None:
     folder = project(tmp_path, "x,how\n1,well\n2,well\n3,slowly\n4,slowly\n5,slowly\n")
-    process = subprocess.Popen(
-        [SCYTHE, "allocate", "--set", "run.flush=10ms", "--json"], cwd=folder, env=environment(), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    with inherited(number, signal.SIG_DFL):
+        process = subprocess.Popen(
+            [SCYTHE, "allocate", "--set", "run.flush=10ms", "--json"], cwd=folder, env=environment(), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
     deadline = time.monotonic() + 60
     while len(list(folder.glob("scythe-runs/*/*/*/scatter-gather/output/*/*.pq"))) < 1:
         assert time.monotonic() < deadline, tree(folder)
@@ -162,7 +164,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_resume_finishes_it(tmp_path: P
         f"interrupted; {stopped.json('allocate')['succeeded']} of 5 specs are done and kept",
         f"next: scythe allocate --resume {run_id}",
     ]
-    if number == signal.SIGTERM:
+    if number != signal.SIGINT:
         return
     assert scythe("gather", cwd=folder).code == 5
     (folder / "go").touch()

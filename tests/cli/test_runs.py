@@ -166,6 +166,34 @@ def test_the_table_does_not_read_the_parts_of_a_gathered_run(home: Path, ids: li
     assert "0 of 3 specs done" in scythe("status", ids[0], cwd=tmp_path).out
 
 
+@pytest.mark.parametrize("key", [layout.MANIFEST, layout.mark("generation", 1)])
+def test_the_table_leaves_out_a_run_that_cannot_be_read(home: Path, ids: list[str], tmp_path: Path, key: str) -> None:
+    shutil.copytree(home, tmp_path / "home")
+    broken = tmp_path / "home" / "scythe-runs" / ids[1] / key
+    broken.write_bytes(broken.read_bytes()[:9])
+    done = scythe("status", cwd=tmp_path / "home")
+    assert done.code == 0
+    assert [line.split()[0] for line in done.out.splitlines()] == ["run", ids[2], ids[0]]
+    said, following = done.err.splitlines()
+    assert said.startswith(f"left out: {broken} is empty, cut or changed")
+    assert "; put a copy of it back, or remove " in said
+    assert following == "next: scythe status doubles"
+    document = scythe("status", "--json", cwd=tmp_path / "home").json("runs")
+    assert [run["run"] for run in document["runs"]] == [ids[2], ids[0]]
+    assert scythe("status", ids[1], cwd=tmp_path / "home").code == 4
+    missing = scythe("status", "trebles", cwd=tmp_path / "home")
+    assert (missing.code, f"{ids[0]}" in missing.err) == (3, True)
+
+
+def test_a_storage_of_runs_that_cannot_be_read(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home, tmp_path / "home")
+    for run in runs(tmp_path / "home"):
+        (run / layout.MANIFEST).write_text("")
+    done = scythe("status", cwd=tmp_path / "home")
+    assert (done.code, done.out) == (0, "no runs that can be read in scythe-runs\n")
+    assert [line.partition(":")[0] for line in done.err.splitlines()] == ["left out"] * 3
+
+
 def test_watch_ends_with_the_run(home: Path, ids: list[str]) -> None:
     done = scythe("status", "--watch", cwd=home)
     assert (done.code, done.out.splitlines()[0]) == (0, f"{ids[2]}   gathered")

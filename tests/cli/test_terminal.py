@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from command import SCYTHE, environment, project, runs, scythe
 from rich.console import Console
+from signals import inherited
 
 from scythe_cli import events
 from scythe_cli.cli import ui, words
@@ -56,6 +57,21 @@ class Screen:
         return [row.rstrip() for row in rows if row.strip()]
 
 
+def at_terminal(
+    *arguments: str, cwd: Path, columns: int = 100, env: dict[str, str] | None = None
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Start the installed command at a terminal of its own, whose other end is the second."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    process = subprocess.Popen(
+        [SCYTHE, *arguments], cwd=cwd, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        env=environment(TERM="xterm-256color", **(env or {})),
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - no other thread forks here
+    )  # fmt: skip
+    os.close(theirs)
+    return process, ours
+
+
 def watched(
     *arguments: str,
     cwd: Path,
@@ -64,14 +80,7 @@ def watched(
     keys: dict[str, bytes] | None = None,
 ) -> Screen:
     """Run the installed command at a terminal; `keys` maps what appears there to what is typed then."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    process = subprocess.Popen(
-        [SCYTHE, *arguments], cwd=cwd, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-        env=environment(TERM="xterm-256color", **(env or {})), 
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - no other thread forks here
-    )  # fmt: skip
-    os.close(theirs)
+    process, ours = at_terminal(*arguments, cwd=cwd, columns=columns, env=env)
     seen, waiting, deadline = b"", dict(keys or {}), time.monotonic() + 60
     while time.monotonic() < deadline:
         ready, _, _ = select.select([ours], [], [], 1)
@@ -208,18 +217,33 @@ def test_words(told: str, text: str) -> None:
     assert told == text
 
 
-def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_is_ignored_stays_so(tmp_path: Path, number: signal.Signals) -> None:
     """`nohup` and a shell's `&` mean it."""
     folder = project(tmp_path, "x,how\n1,well\n2,slowly\n")
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
+    with inherited(number, signal.SIG_IGN):
         process = subprocess.Popen(
             [SCYTHE, "allocate", "--set", "run.flush=10ms"], cwd=folder, env=environment(), stderr=subprocess.PIPE
         )
-    finally:
-        signal.signal(signal.SIGINT, before)
     while not list(folder.glob("scythe-runs/*/*/*/scatter-gather/output/*/*.pq")):
         assert process.poll() is None
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     (folder / "go").touch()
     assert (process.communicate(timeout=60), process.returncode)[1] == 0
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_terminal_that_is_closed_stops_a_run_and_keeps_what_is_done(tmp_path: Path, ignored: bool) -> None:
+    """The window goes, or the connection of ssh. Whoever had the command ignore that wants it to go on, unseen."""
+    folder = project(tmp_path, "x,how\n" + "1,well\n" * 5 + "2,slowly\n" * 2)
+    with inherited(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL):
+        process, ours = at_terminal("allocate", cwd=folder)
+    seen = b""
+    while b"5/7" not in seen:
+        seen += os.read(ours, 1 << 16)
+    os.close(ours)
+    if ignored:
+        (folder / "go").touch()
+    assert process.wait(60) == (0 if ignored else 130)
+    state = scythe("status", "--json", "doubles", cwd=folder).json("status")
+    assert (state["state"], state["done"]) == (("gathered", 7) if ignored else ("incomplete", 5))

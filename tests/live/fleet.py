@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 from hatchet_double import HatchetDouble, Settings
+from signals import inherited
 
 from scythe_cli import allocate, config, experiment
 from scythe_cli.backends import open_store
@@ -62,7 +63,7 @@ class Fleet:
     def launch(self, name: str, *arguments: str, slots: int = 2, target: str = "field:grow", cwd: Path = FIELD) -> None:
         command = [sys.executable, str(HERE / "hatchet_worker.py"), "--real" if REAL else "--quick", target]
         command += ["--name", name, "--slots", str(slots), "--storage", str(self.storage), *arguments]
-        with (self.folder / f"{name}.log").open("ab") as log:
+        with (self.folder / f"{name}.log").open("ab") as log, inherited(signal.SIGHUP, signal.SIG_DFL):
             self.workers[name] = subprocess.Popen(
                 command, cwd=cwd, env={**os.environ, **self.env}, stdout=log, stderr=log, start_new_session=True
             )
@@ -80,6 +81,12 @@ class Fleet:
     def terminate(self, name: str) -> int:
         process = self.workers.pop(name)
         process.terminate()
+        return process.wait(PATIENCE)
+
+    def hang_up(self, name: str) -> int:
+        """As a terminal that is closed does: all that the worker has in its group is told."""
+        process = self.workers.pop(name)
+        os.killpg(process.pid, signal.SIGHUP)
         return process.wait(PATIENCE)
 
     def revive(self) -> None:

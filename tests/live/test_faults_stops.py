@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import os
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +28,7 @@ from scythe_cli.errors import InputError, KeyMissing, NotFinishedError, StoreErr
 from scythe_cli.events import ignore
 from scythe_cli.gather import gather
 from scythe_cli.run import open_run
-from scythe_cli.status import status
+from scythe_cli.status import glance, status
 from scythe_cli.stores.local import LocalStore
 from scythe_cli.tree import Range
 from scythe_cli.winners import list_parts
@@ -393,6 +395,40 @@ def test_partial_with_a_broken_part_goes_on_without_it(tmp_path: Path, whole: Ru
     part = list_parts(run.store)[0]
     break_part(Path(run.store.locate(part.key)), "truncated")
     assert gather(run, partial=True).missing == part.rows
+
+
+@pytest.mark.parametrize("how", ["truncated", "gone"])
+@pytest.mark.parametrize("partial", [True, False])
+def test_a_run_that_lost_a_part_is_not_gathered_any_more(tmp_path: Path, whole: Run, how: str, partial: bool) -> None:
+    """Its table of runs says so too, which reads the marks alone."""
+    run = copy_of(whole, tmp_path)
+    assert (gather(run).missing, glance(run).state) == (0, "gathered")
+    part = list_parts(run.store)[0]
+    break_part(Path(run.store.locate(part.key)), how)
+    with nullcontext() if partial else pytest.raises(NotFinishedError):
+        gather(run, partial=partial)
+    assert (glance(run).state, glance(run).missing) == ("incomplete", part.rows)
+    assert glance(run) == status(run)
+    assert faults.drive(faults.rest(run)) is None
+    assert (glance(run).state, glance(run).missing) == ("complete", 0)
+    gather(run)
+    assert (glance(run).state, glance(run).missing) == ("gathered", 0)
+
+
+def test_a_partial_gather_that_comes_late_leaves_no_gathered_run(
+    tmp_path: Path, whole: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looked at the run before its end, and put its tables in the place of the whole ones."""
+    run = copy_of(whole, tmp_path)
+    assert glance(run).state == "gathered"
+    found = ledger.read_ledger(run)
+    early = dataclasses.replace(found, blocks={}, marks={"generation": [1]})
+    with monkeypatch.context() as patched:
+        patched.setattr("scythe_cli.gather.read_ledger", lambda _: early)
+        assert gather(run, partial=True).missing == run.total
+    assert glance(run).state == "complete"
+    assert gather(run).missing == 0
+    assert glance(run).state == "gathered"
 
 
 def test_a_table_that_no_part_has_any_more_goes(tmp_path: Path, whole: Run) -> None:

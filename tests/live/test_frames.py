@@ -94,7 +94,7 @@ def frames(spec):
     runs = pa.RunEndEncodedArray.from_arrays(pa.array([2], pa.int32()), pa.array([5]))
     yield "encoded", {"encoded": pa.table({"runs": runs, "views": pa.array([[1], None], pa.list_view(pa.int64()))})}
     yield "half", {"half": pa.table({"v": pa.array([0.5], pa.float16())})}
-    yield "half_clash", {"half": pa.table({"v": pa.array([Decimal("0.25")])})}
+    yield "half_clash", {"half": pa.table({"v": pa.array([Decimal("0.1234567")])})}
     yield "bad_dicts", {"dicts": pd.DataFrame({"a": [{}, {}]})}
     yield "bad_struct", {"struct": pl.DataFrame({"a": [{}]})}
     yield "bad_interval", {"interval": pa.table({"a": pa.array([None], pa.month_day_nano_interval())})}
@@ -231,7 +231,7 @@ def test_types_that_clash_fail_the_later_spec_and_name_both(run: Gathered) -> No
     assert run.frame("huge")["v"].to_list() == [2**53 + 1]
     assert "dataframes['huge']" in run.errors["huge1"]
     assert run.frame("half")["v"].to_list() == [0.5]
-    assert "dataframes['half']: column 'v' is decimal128(2, 2), not halffloat" in run.errors["half_clash"]
+    assert "dataframes['half']: column 'v' is decimal128(7, 7), not halffloat" in run.errors["half_clash"]
 
 
 def test_nested_and_temporal_columns(run: Gathered) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -12,6 +13,9 @@ from fleet import FIELD, NAMES, REAL, Fleet, begin, look, plots, table, until
 from scythe_cli import ledger
 from scythe_cli.engines.hatchet import ROOT, HatchetEngine
 from scythe_cli.outcomes import ROW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def diary(path: Path) -> Counter[int]:
@@ -37,14 +41,17 @@ def test_rows_that_are_lost_each_time_are_failures_of_that_kind(workers: Fleet) 
     assert table(work.run, "errors")["kind"].to_list() == ["lost"]
 
 
-def test_a_worker_that_is_asked_to_leave_hands_everything_on(workers: Fleet, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ask", [Fleet.terminate, Fleet.hang_up])
+def test_a_worker_that_is_asked_to_leave_hands_everything_on(
+    workers: Fleet, tmp_path: Path, ask: Callable[[Fleet, str], int]
+) -> None:
     book = tmp_path / "diary"
     book.touch()
     work = begin(workers, plots(30, seconds=0.4, diary=str(book)), run__leaf_size=5, run__grace=20)
     ticket = HatchetEngine().submit(work)
     until(book.read_text, "specs that run", state=workers.logs)
     leaver = _root_of(workers, ticket.workflow_run_id)
-    code = workers.terminate(leaver)
+    code = ask(workers, leaver)
     workers.launch(leaver, slots=1)
     assert code == 0, workers.logs()
     assert look(work).left, "the worker waited for the run"

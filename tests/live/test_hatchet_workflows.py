@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
-from fleet import FIELD, Fleet, table
+from fleet import FIELD, Fleet, table, until
 
 from scythe_cli import allocate, config, experiment
 from scythe_cli.backends import open_store
+from scythe_cli.cancel import cancel
 from scythe_cli.engines.hatchet import HatchetEngine
 from scythe_cli.engines.local import LocalEngine
 from scythe_cli.gather import gather
+from scythe_cli.ledger import read_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,12 +35,18 @@ def gardener(workers: Fleet) -> Iterator[Fleet]:
         sys.modules.pop("pipeline", None)
 
 
-def begin(fleet: Fleet, target: str, engine: str, sizes: list[int]) -> Work:
+def begin(fleet: Fleet, target: str, engine: str, sizes: list[int], **run: object) -> Work:
     values: dict[str, object] = {"experiment": target, "storage": str(fleet.storage), "engine": engine}
     found = experiment.load(target, FIELD)
-    loaded = config.from_values(values | {"run.retries": 0}, folder=FIELD).with_name(found.name)
+    values |= {f"run.{key}": value for key, value in {"retries": 0, **run}.items()}
+    loaded = config.from_values(values, folder=FIELD).with_name(found.name)
     prepared = allocate.prepare(loaded, found, specs=pl.DataFrame({"size": sizes}))
     return allocate.first_work(allocate.begin(prepared, open_store(fleet.storage)), prepared)
+
+
+def under_way(work: Work) -> int:
+    """Tasks that the engine has under way for a run, its own and those of the workflow."""
+    return sum(HatchetEngine()._api.counts(f"{work.run.id}/{work.generation}"))
 
 
 def heights(work: Work) -> dict[Any, Any]:
@@ -59,3 +68,33 @@ def test_a_task_that_stands_alone_is_one_too_and_the_local_engine_can_wait_for_i
     assert LocalEngine(2).submit(work).wait(lambda _: None) is None, gardener.logs()
     gather(work.run)
     assert heights(work) == {1: -1, 5: -5}
+
+
+@pytest.mark.parametrize("engine", ["hatchet", "local"])
+def test_cancel_reaches_the_runs_of_a_workflow_and_they_are_no_failures(gardener: Fleet, engine: str) -> None:
+    work = begin(gardener, "pipeline:pipeline", engine, [1, *range(101, 111)], flush=0.1, grace=4, leaf_size=1)
+    ticket = HatchetEngine().submit(work) if engine == "hatchet" else LocalEngine(3).submit(work)
+    with ThreadPoolExecutor(1) as waiting:
+        ended = waiting.submit(ticket.wait, lambda _: None)
+        try:
+            until(lambda: under_way(work) >= 3, "runs", state=gardener.logs, timeout=15)
+            until(
+                lambda: read_ledger(work.run).done == 1,
+                "a result",
+                state=lambda: f"{read_ledger(work.run)}",
+                timeout=10,
+            )
+            cancel(work.run)
+            if engine == "hatchet":
+                HatchetEngine().cancel(work.run)
+            reason = ended.result(60)
+        finally:
+            ticket.stop()
+            ticket.stop()
+    assert reason is not None and reason.reason == "cancelled"
+    until(lambda: under_way(work) == 0, "nothing on the engine", state=gardener.logs, timeout=10)
+    until(lambda: 1 in read_ledger(work.run).marks.get("ended", []), "the end's mark", state=gardener.logs)
+    other = begin(gardener, "pipeline:pipeline", "hatchet", [2])
+    assert HatchetEngine().submit(other).wait(lambda _: None) is None, "lanes are busy with what was cancelled"
+    found = read_ledger(work.run)
+    assert (found.done, found.failed) == (1, 0)

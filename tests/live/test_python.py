@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import polars as pl
 import pytest
+from signals import inherited
 
 MODELS = """
 import asyncio
@@ -321,7 +322,8 @@ def interrupted(folder: Path, ending: str) -> tuple[int, str, str]:
     """Start a run of a fast and a slow spec, interrupt it twice while the slow one runs, and hear how it ends."""
     (folder / "slow.py").write_text(f"{MODELS}{SLOW}    {ending}\n")
     command = [sys.executable, "slow.py"]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with inherited(signal.SIGINT, signal.SIG_DFL):
+        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not (folder / "begun-1").exists():
         assert process.poll() is None, process.communicate()

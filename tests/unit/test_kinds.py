@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -26,6 +27,8 @@ ROWS: dict[str, Any] = {
     "date64": pa.array([dt.date(2026, 1, 1)], pa.date64()),
     "time": pa.array([dt.time(1)], pa.time32("s")),
     "timestamp": pa.array([dt.datetime(2026, 1, 1)], pa.timestamp("s", "UTC")),
+    "timestamp with an offset": pa.array([dt.datetime(2026, 1, 1)], pa.timestamp("us", "+14:00")),
+    "timestamp of a place": pa.array([dt.datetime(2026, 1, 1)], pa.timestamp("ns", "Europe/Paris")),
     "duration": pa.array([1], pa.duration("s")),
     "text": pa.array(["x"], pa.large_string()),
     "view": pa.array([b"x"], pa.binary_view()),
@@ -107,6 +110,60 @@ def test_an_extension_type_that_nobody_registered() -> None:
     field = pa.field("a", pa.int64(), metadata={"ARROW:extension:name": "company.angle"})
     with pytest.raises(frames.BadFrame, match=r"column 'a' is of the extension type company\.angle"):
         frames.to_arrow("t", pa.table([pa.array([1])], schema=pa.schema([field])), {})
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "Europe", "+05:30", "Z"])
+@pytest.mark.parametrize("wrap", [lambda kind: kind, pa.list_], ids=["plain", "list"])
+def test_a_time_zone_that_some_library_does_not_know_is_refused(zone: str, wrap: Any) -> None:
+    """One such column, and polars reads nothing of the final table."""
+    frame = pa.table({"a": pa.array([None], wrap(pa.timestamp("us", zone)))})
+    told = rf"^dataframes\['t'\]: column 'a' has the time zone '{re.escape(zone)}'.* give it in UTC"
+    with pytest.raises(frames.BadFrame, match=told):
+        frames.to_arrow("t", frame, {})
+
+
+def test_any_zone_is_kept_where_no_list_of_zones_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds.is_zone.cache_clear()
+    monkeypatch.setattr("zoneinfo.ZoneInfo", {}.__getitem__)
+    assert kinds.is_zone("Europe/Paris")
+    kinds.is_zone.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("digits", "scale", "floats", "fits"),
+    [
+        ("0.10", 2, pa.float64(), True),
+        ("0.1", 20, pa.float64(), True),
+        ("1e20", 2, pa.float64(), True),
+        ("123456789012345.6", 2, pa.float64(), True),
+        ("12345678901234567.89", 2, pa.float64(), False),
+        ("0.1", 2, pa.float32(), True),
+        ("0.123456789", 10, pa.float32(), False),
+    ],
+)
+def test_a_decimal_becomes_a_float_where_it_keeps_its_digits(digits: str, scale: int, floats: Any, fits: bool) -> None:
+    exact = pa.table({"a": pa.array([Decimal(digits), None], pa.decimal128(38, scale))})
+    other = pa.table({"a": pa.array([0.5], floats)})
+    for both in ([exact, other], [other, exact]):
+        united, apart = frames.unite(both)
+        assert apart == ([] if fits else [1])
+        if fits:
+            values = united.column("a").cast(pa.string()).to_pylist()
+            assert {None if value is None else Decimal(value) for value in values} == {
+                Decimal(digits), None, Decimal("0.5")
+            }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("exact", "other"),
+    [
+        (pa.array([[Decimal("0.5")]], pa.list_(pa.decimal128(5, 2))), pa.array([[0.5]])),
+        (pa.array([{"x": Decimal("0.5")}], pa.struct([("x", pa.decimal128(5, 2))])), pa.array([{"y": 1, "x": 0.5}])),
+    ],
+    ids=["list", "struct"],
+)
+def test_decimals_within_other_values_do_not_become_floats(exact: Any, other: Any) -> None:
+    assert frames.unite([pa.table({"a": exact}), pa.table({"a": other})])[1] == [1]
 
 
 def test_decimals_that_meet_in_too_many_digits() -> None:

@@ -12,7 +12,7 @@ import scythe_cli
 
 ROOT = Path(scythe_cli.__file__).parent
 GROUPS = {
-    "words and numbers": "clocks errors events layout quantities wire processes yamlfile rules usercode entry",
+    "words and numbers": "clocks errors events layout quantities wire processes hangup yamlfile rules usercode entry",
     "the visible tables, which import in their branches": "stores/base backends",
     "the experiment": "specs workflows registry signature experiment provenance",
     "its settings": "experimentfile origins config",
@@ -20,7 +20,7 @@ GROUPS = {
     "spill cells hooked report addresses header table",
     "the run": "tree engines/base run outcomes kinds frames seals parts spectable changes winners ledger lease",
     "the lane": "inputs outputs kernelstate sanity leaf forkserver",
-    "the supervisor": "pool scratch runwork backlog watch blame supervisor",
+    "the supervisor": "scratch take printed lanehandle death serverhandle pool runwork backlog watch blame supervisor",
     "the verbs": "status final gather download cancel underway inline allocate",
     "the stores": "stores/disk stores/local stores/bucket stores/s3",
     "the local engine": "engines/local",

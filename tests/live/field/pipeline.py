@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from hatchet_sdk import Context, Hatchet
 from pydantic import BaseModel
 
@@ -40,6 +42,8 @@ async def prepare(input: Seed, ctx: Context) -> Soil:  # noqa: A002 - the SDK's 
 async def plant(input: Seed, ctx: Context) -> Plant:  # noqa: A002 - the SDK's own word
     if input.size == 3:
         raise ValueError("frost")
+    if input.size > 100:
+        await asyncio.sleep(600)
     return Plant(height=ctx.task_output(prepare).depth + 1)
 
 
