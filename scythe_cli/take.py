@@ -38,7 +38,7 @@ class Take:
     def open_rows(self) -> list[int]:
         """The rows that were not handed over, in order."""
         done = {row for rows in self.handed for row in rows}
-        return [row for row in self.rows if row not in done]
+        return [row for row in self.rows if row not in done] if done else [*self.rows]
 
     def left(self, told: list[int]) -> list[int]:
         """The rows that remain when the lane is done: those it told, and any it lost, but not what was taken back."""
