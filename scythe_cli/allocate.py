@@ -98,6 +98,7 @@ def prepare(
     Raises:
         TableError: rows are wrong, all in one report.
         ReferenceError: files are missing.
+        StoreError: nothing is wrong but that servers of files are away, fail or refuse.
     """
     Trust.ask_anew()
     table = read_specs(

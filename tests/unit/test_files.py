@@ -208,7 +208,7 @@ class TestProbe:
         assert isinstance(here, Remote)
         assert here.size == 5
         assert found[f"{url}/nope"] == files.Problem("404 Not Found", 404)
-        assert found[f"{url}/secret"] == files.Problem("403 Forbidden", 403)
+        assert found[f"{url}/secret"] == files.Problem("403 Forbidden", 403, refused=True)
         assert web_server.counts["HEAD"] == 3
 
     def test_servers_that_refuse_head(self, web_server: WebServer) -> None:
@@ -228,11 +228,15 @@ class TestProbe:
         assert nope.status == 404
         assert isinstance(bucket, files.Problem)
         assert "NoSuchBucket" in bucket.message
+        assert not bucket.refused
+        with pytest.raises(errors.ReferenceError, match="NoSuchBucket"):
+            files.fetch("s3://no-such-bucket/x")
 
     def test_nobody_there(self) -> None:
         (problem,) = files.probe(["http://127.0.0.1:9/x"]).values()
         assert isinstance(problem, files.Problem)
         assert problem.status is None
+        assert problem.refused
         assert "Connection refused" in problem.message
 
 
@@ -259,7 +263,7 @@ class TestFetch:
 
         web._manager.cache_clear()
         web_server.pages["/x"] = page
-        with pytest.raises(errors.ReferenceError, match=rf"/x: {page} "):
+        with pytest.raises(errors.ReferenceError if page == 404 else errors.StoreError, match=rf"/x: {page} "):
             files.fetch(f"{web_server.url}/x", cache=cache)
         web_server.pages["/x"] = b"there now"
         assert files.fetch(f"{web_server.url}/x", cache=cache).read_bytes() == b"there now"
@@ -268,7 +272,7 @@ class TestFetch:
     def test_half_a_file_is_never_kept(self, cache: Cache, web_server: WebServer, tmp_path: Path) -> None:
         web_server.pages["/x"] = b"1" * 100_000
         web_server.short.add("/x")
-        with pytest.raises(errors.ReferenceError, match="IncompleteRead"):
+        with pytest.raises(errors.StoreError, match="IncompleteRead"):
             files.fetch(f"{web_server.url}/x", cache=cache)
         assert not [path for path in (tmp_path / "cache" / "objects").rglob("*") if path.is_file()]
         web_server.short.clear()
@@ -385,7 +389,7 @@ class TestFetch:
     def test_a_cache_that_cannot_be_written(self, tmp_path: Path, web_server: WebServer) -> None:
         (tmp_path / "file").write_text("")
         web_server.pages["/x"] = b"1"
-        with pytest.raises(errors.ReferenceError, match=r"cannot keep it in the cache, .*see SCYTHE_CACHE_DIR"):
+        with pytest.raises(errors.StoreError, match=r"cannot keep it in the cache, .*see SCYTHE_CACHE_DIR"):
             files.fetch(f"{web_server.url}/x", cache=Cache(tmp_path / "file", GIB))
 
     @pytest.mark.parametrize(("text", "size"), [("500MiB", 500 << 20), ("20GB", 20 * 10**9), ("", 20 * 10**9)])

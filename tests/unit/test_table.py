@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from scythe_cli import sources, table
 from scythe_cli.anatomy import is_plain
-from scythe_cli.errors import ReferenceError, TableError
+from scythe_cli.errors import ReferenceError, StoreError, TableError
 from scythe_cli.rows import GIVEN, make_specs, makers
 from scythe_cli.specs import ExperimentInputSpec, FileReference
 from scythe_cli.table import SpecTable, read_specs
@@ -271,7 +271,7 @@ def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
 def test_a_place_stands_in_front_of_what_is_wrong_with_the_address(tmp_path: Path) -> None:
     with pytest.raises(TableError, match=r"^e.yml:2  specs: spec.csv does not exist in "):
         read_specs("spec.csv", House, base=tmp_path, place="e.yml:2")
-    with pytest.raises(ReferenceError, match=r"^e.yml:2  specs: http://127.0.0.1:9/a.csv: "):
+    with pytest.raises(StoreError, match=r"^e.yml:2  specs: http://127.0.0.1:9/a.csv: "):
         read_specs("http://127.0.0.1:9/a.csv", House, place="e.yml:2")
 
 
