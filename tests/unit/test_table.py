@@ -22,6 +22,7 @@ from scythe_cli.anatomy import is_plain
 from scythe_cli.errors import ReferenceError, StoreError, TableError
 from scythe_cli.rows import GIVEN, make_specs, makers
 from scythe_cli.specs import ExperimentInputSpec, FileReference
+from scythe_cli.spectable import compute_features
 from scythe_cli.table import SpecTable, read_specs
 
 
@@ -506,6 +507,40 @@ def test_an_argument_that_is_no_field_names_the_nearest() -> None:
         ("enum", ("wall",), "Input should be 'brick' or 'wood'"),
         ("extra_forbidden", ("setpont",), "setpont is not a field of Checked. Did you mean 'setpoint'?"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([None, 1, 2.5, "high", "low"], "specs.csv:5  {c} = 'high': is str, and specs.csv:3 gives int; {one}"),
+        ([True, 1, 1, 1, 1], "specs.csv:3  {c} = 1: is int, and specs.csv:2 gives bool; {one}"),
+        (
+            [dt.date(2026, 1, 1), dt.date(2026, 1, 1), dt.datetime(2026, 1, 1, 5), None, None],
+            "specs.csv:4  {c} = datetime.datetime(2026, 1, 1, 5, 0): is datetime, and specs.csv:2 gives date; {one}",
+        ),
+        (
+            [None, None, dt.datetime(2026, 1, 1), dt.datetime(2026, 1, 1, tzinfo=dt.UTC), None],
+            "specs.csv:5  {c} = datetime.datetime(2026, 1, 1, 0, 0, tzinfo=datetime.timezone.utc): is datetime with a "
+            "time zone, and specs.csv:4 gives datetime; {one}",
+        ),
+        (
+            [1, 2, 2**70, 4, 5],
+            f"specs.csv:4  {{c}} = {2**70}: must be text, a number of 64 bits, a boolean, a date or None",
+        ),
+    ],
+)
+def test_the_first_feature_of_another_type_is_named(tmp_path: Path, values: list[Any], told: str) -> None:
+    class Featured(ExperimentInputSpec):
+        x: int
+
+        @property
+        def computed_features(self) -> dict[str, Any]:
+            return {"c": values[self.x]}
+
+    table = read_specs(write(tmp_path, "x\n0\n1\n2\n3\n4\n"), Featured)
+    with pytest.raises(TableError) as caught:
+        compute_features(table)
+    assert caught.value.message == told.format(c="computed_features['c']", one="give one type in all rows")
 
 
 def test_a_constructor_of_ours_is_not_in_the_way_of_quick_rows() -> None:
