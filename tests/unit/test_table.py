@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import feather
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from scythe_cli import sources, table
@@ -558,7 +558,7 @@ def test_a_default_with_a_time_zone_is_refused_as_a_value_is(tmp_path: Path) -> 
         def _nothing(self) -> Hooked:
             return self
 
-    rule = "has a time zone, which the field does not keep: make it an AwareDatetime"
+    rule = "has a time zone, which the field does not keep: annotate it AwareDatetime, or leave the offset out"
     (line,) = refused(write(tmp_path, "x\n1\n"), Timed)
     assert line == f"Timed: the default of start = {dt.datetime(2026, 1, 1, tzinfo=dt.UTC)!r}: {rule}"
     for model in (Timed, Hooked):
@@ -566,6 +566,46 @@ def test_a_default_with_a_time_zone_is_refused_as_a_value_is(tmp_path: Path) -> 
         assert line.startswith("specs.csv:2  start = ")
         assert line.endswith(rule)
     assert rule in refused(write(tmp_path, "x\n1\n"), Hooked)[0]
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+def test_a_moment_keeps_its_zone_or_is_refused(tmp_path: Path, *, hooked: bool) -> None:
+    class Timed(ExperimentInputSpec):
+        aware: AwareDatetime | None = None
+        when: dt.datetime | None = None
+        clock: dt.time | None = None
+        whens: list[dt.datetime] | None = None
+
+        if hooked:
+
+            @model_validator(mode="after")
+            def _nothing(self) -> Timed:
+                return self
+
+    text = "aware,when\n2024-01-01T12:00+05:00,\n2024-01-01T12:00Z,2024-01-01T12:00\n"
+    specs = _again(read_specs(write(tmp_path, text), Timed))
+    assert [spec.aware for spec in specs] == [dt.datetime(2024, 1, 1, hour, tzinfo=dt.UTC) for hour in (7, 12)]
+    assert specs[1].when == dt.datetime(2024, 1, 1, 12)
+    text = 'when,clock,whens\n2024-01-01T12:00+05:00,,\n,12:00Z,\n,,"[""2024-01-01T12:00Z""]"\n'
+    ends = [
+        "annotate it AwareDatetime, or leave the offset out",
+        "which no column of times keeps: leave the offset out",
+    ]
+    for line, told in zip(refused(write(tmp_path, text), Timed), [*ends, ends[0]], strict=False):
+        assert "has a time zone" in line
+        assert line.endswith(told)
+
+
+def test_a_number_where_a_moment_should_be(tmp_path: Path) -> None:
+    class Timed(ExperimentInputSpec):
+        when: dt.datetime | None = None
+        clock: dt.time | None = None
+
+    rule = "is a number, which stands for seconds in UTC: write a date and time such as 2026-01-31T12:00:00"
+    assert refused(write(tmp_path, "when\n1\n"), Timed)[0].startswith(f"specs.csv:2  when = '1': {rule}")
+    lines = refused(pl.DataFrame({"when": [1, None, None], "clock": [None, 1.5, None]}), Timed)
+    assert lines[0].startswith(f"specs row 0  when = 1: {rule}")
+    assert lines[1].endswith("clock = 1.5: is a number, which stands for seconds in UTC: write a time such as 12:00:00")
 
 
 def checked(source: Any, model: type[ExperimentInputSpec] = Weather) -> list[str]:
