@@ -55,7 +55,7 @@ class Addresses:
             if isinstance(problem := found[address], files.Problem):
                 missing.append((row, _Missing(field, address, problem, count)))
         for row, one in sorted(missing, key=lambda pair: pair[0]):
-            report.add_file(row, one)
+            report.add_file(row, one, refused=one.problem.refused)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli import config, files, layout, parts, processes, provenance, yamlfile
+from scythe_cli.cache import Trust
 from scythe_cli.changes import refuse_other_models
 from scythe_cli.engines.base import Ended, Engine, Ticket, Work
 from scythe_cli.errors import InputError, StoreError, TableError
@@ -85,7 +86,7 @@ def prepare(
     limit: int | None = None,
     overwrite_sort_index: bool = False,
 ) -> Prepared:
-    """Read and check the table and every file it refers to. Writes nothing.
+    """Read and check the table and every file it refers to, as they are now. Writes nothing.
 
     Args:
         loaded: the settings.
@@ -97,7 +98,9 @@ def prepare(
     Raises:
         TableError: rows are wrong, all in one report.
         ReferenceError: files are missing.
+        StoreError: nothing is wrong but that servers of files are away, fail or refuse.
     """
+    Trust.ask_anew()
     table = read_specs(
         loaded.specs() if specs is None else specs,
         experiment.input_model,

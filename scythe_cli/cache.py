@@ -1,12 +1,15 @@
 """The machine's cache of remote files. Takes an address and a way to get it, leaves a read-only file that many share.
 
-    <root>/index/<address hash>.json      which content an address had when it was last asked; its mtime says when
+    <root>/index/<address hash>.json      which content an address had when its server was last asked, and when that was
     <root>/objects/<content hash>/<name>  the file, under the name the function shall see
     <root>/locks/<address hash>.lock      held by the one process that looks and fetches
     <root>/use/<process>                  the files a living process was given and has not released, one a line
 
 A file is in use until the process that was given it ends or calls `release`. A process holds a lock on its list, so the
 lists of the dead can be told; and no list grows while files are evicted.
+
+What was asked before `Trust.since`, or more than `VALID` seconds ago, is asked again: a command that reads or checks
+files asks anew, and so does the first lane of a machine that needs a file in a run; the others believe its answer.
 """
 
 from __future__ import annotations
@@ -18,11 +21,12 @@ import json
 import os
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from scythe_cli.clocks import Clock
 from scythe_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,7 +38,7 @@ DIRECTORY = "SCYTHE_CACHE_DIR"
 SIZE = "SCYTHE_CACHE_SIZE"
 DEFAULT_SIZE = "20GB"
 VALID = 300.0
-"""Seconds for which an address is not asked again whether its content is still the same."""
+"""Seconds for which an address is not asked again whether its content is still the same, within a run."""
 STALE_PARTIAL = 3600.0
 _TOUCH = 60.0
 _PARTIAL = ".partial"
@@ -58,6 +62,22 @@ class _Indexed:
     address: str
     file: str
     size: int
+    asked: float
+
+
+class Trust:
+    """What this process believes without asking.
+
+    Attributes:
+        since: what a server said before this moment counts for nothing, on this machine's clock.
+    """
+
+    since: ClassVar[float] = 0.0
+
+    @classmethod
+    def ask_anew(cls) -> None:
+        """Believe only what is asked from now on."""
+        cls.since = Clock.time()
 
 
 class Cache:
@@ -99,17 +119,18 @@ class Cache:
         with self._lock(tag):
             if path := self._fresh(index, forever=look is None):
                 return path
+            asked = Clock.time()
             remote = look() if look else Remote(None, "")
             version = remote.etag or (time.time_ns() if look else "")
             folder = Path("objects") / _digest(f"{address}\0{version}\0{remote.size}")
             known = _read(index)
             if remote.etag and known and Path(known.file).parent == folder and self._hold(known):
-                _write(index, known)
+                _write(index, replace(known, asked=asked))
                 return self._root / known.file
-            fetched = self._fetch(address, folder, name, download)
-            _write(index, fetched)
-            self._make_room(fetched.size)
-            return self._root / fetched.file
+            file, size = self._fetch(folder, name, download)
+            _write(index, _Indexed(address, file, size, asked))
+            self._make_room(size)
+            return self._root / file
 
     def release(self) -> None:
         """Give up every file this process was given: from now on they may be evicted."""
@@ -120,7 +141,8 @@ class Cache:
 
     def _fresh(self, index: Path, *, forever: bool) -> Path | None:
         known = _read(index)
-        if known is None or not (forever or time.time() - _asked(index) < VALID):
+        now = Clock.time()
+        if known is None or not (forever or max(Trust.since, now - VALID) < known.asked <= now):
             return None
         return self._root / known.file if self._hold(known) else None
 
@@ -177,9 +199,7 @@ class Cache:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def _fetch(
-        self, address: str, folder: Path, name: Callable[[Path], str], download: Callable[[Path], None]
-    ) -> _Indexed:
+    def _fetch(self, folder: Path, name: Callable[[Path], str], download: Callable[[Path], None]) -> tuple[str, int]:
         partial = self._root / folder / f"{_PARTIAL}-{os.getpid()}"
         with self._door(fcntl.LOCK_SH):
             for left in self._folder(str(folder)).glob(f"{_PARTIAL}-*"):  # of a killed process: we hold the lock
@@ -187,14 +207,14 @@ class Cache:
             partial.touch()
         try:
             download(partial)
-            fetched = _Indexed(address, str(folder / name(partial)), partial.stat().st_size)
+            file, size = str(folder / name(partial)), partial.stat().st_size
             partial.chmod(0o444)
             with self._guard, self._door(fcntl.LOCK_SH):
-                self._note(fetched.file)
-                partial.replace(self._root / fetched.file)
+                self._note(file)
+                partial.replace(self._root / file)
         finally:
             partial.unlink(missing_ok=True)
-        return fetched
+        return file, size
 
     def _lock(self, name: str) -> BaseFileLock:
         from filelock import FileLock
@@ -257,13 +277,6 @@ def _read(index: Path) -> _Indexed | None:
         return _Indexed(**json.loads(index.read_bytes()))
     except (FileNotFoundError, ValueError, TypeError):  # missing, or cut short by a power cut
         return None
-
-
-def _asked(index: Path) -> float:
-    try:
-        return index.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
 
 
 def _write(index: Path, indexed: _Indexed) -> None:

@@ -18,7 +18,7 @@ from scythe_cli.columns import certain, keep, pc
 from scythe_cli.errors import TableError
 from scythe_cli.rows import as_input
 from scythe_cli.rules import NOTHING, Problem, model_errors
-from scythe_cli.schema import ColumnError, arrow_schema, to_column
+from scythe_cli.schema import ZONE, ZONE_OF_TIME, ColumnError, arrow_schema, has_zone, to_column
 from scythe_cli.texts import parse
 
 if TYPE_CHECKING:
@@ -29,10 +29,13 @@ if TYPE_CHECKING:
     from scythe_cli.sources import Chunk
 
 EMPTY = "is empty, and needs a value"
-ZONE = "has a time zone, which the field does not keep: make it an AwareDatetime"
+NUMBER = (
+    "is a number, which stands for seconds in UTC: write a date and time such as 2026-01-31T12:00:00, "
+    "or annotate the field AwareDatetime"
+)
+NUMBER_FOR_TIME = "is a number, which stands for seconds in UTC: write a time such as 12:00:00"
 _REMEMBERED = 50_000
 """Distinct texts of a column whose values are kept for the next chunk."""
-_NAIVE = (pa.timestamp("us"), pa.time64("us"))
 _SORT_INDEX = pa.field("sort_index", pa.int64(), nullable=False)
 _BUILTIN: dict[type, pa.DataType] = {
     bool: pa.bool_(),
@@ -140,10 +143,6 @@ class Cells:
     def typed(self, part: Part, values: list[Any], wrong: dict[int, Problem]) -> Column:
         """Values as a column; what does not fit it becomes a problem."""
         wanted = self._field(part.name).with_nullable(True)
-        if wanted.type in _NAIVE:
-            aware = {at: Problem(part.name, value, ZONE) for at, value in enumerate(values) if _is_aware(value)}
-            wrong.update(aware)
-            values = [None if at in aware else value for at, value in enumerate(values)]
         try:
             return to_column(values, wanted)
         except ColumnError:
@@ -180,8 +179,11 @@ class Cells:
                 rule += "; in a cell of text, write it as JSON"
             inner = problems[0].field != part.name
             return Problem(problems[0].field, problems[0].value if inner else cell, rule)
-        if _is_aware(value) and self._field(part.name).type in _NAIVE:
-            return Problem(part.name, cell, ZONE)
+        kind = self._field(part.name).type
+        if not pa.types.is_nested(kind) and has_zone(value, kind):
+            clock = pa.types.is_time(kind)
+            zone, number = (ZONE_OF_TIME, NUMBER_FOR_TIME) if clock else (ZONE, NUMBER)
+            return Problem(part.name, cell, number if _is_number(cell) else zone)
         return value
 
     def _fill(self, part: Part, column: Column, empty: Column, settled: Settled) -> Column:
@@ -219,8 +221,11 @@ class Cells:
         return _SORT_INDEX if name == _SORT_INDEX.name else self._schema.field(name)
 
 
-def _is_aware(value: object) -> bool:
-    return isinstance(value, dt.datetime | dt.time) and value.tzinfo is not None
+def _is_number(cell: object) -> bool:
+    """Whether a cell that pydantic made a moment of is a number of seconds, or the text of one."""
+    if not isinstance(cell, str):
+        return not isinstance(cell, dt.datetime | dt.time)
+    return ":" not in cell
 
 
 def _as_array(cells: Column | list[Any]) -> Column:

@@ -40,6 +40,9 @@ MAX_NAME = 200
 _WEB = ("https://", "http://")
 _HASHED = re.compile(r"(?P<stem>.*)-(?P<hash>[0-9a-f]{8})(?P<suffixes>(\.[^.]*)*)", re.DOTALL)
 _STATUS = re.compile(r"[1-5]\d\d\b")
+_NOT_THERE = re.compile(r": 404\b")
+_REFUSING = {401, 403, 407, 408, 425, 429}
+"""Of the web's 4xx, those that say nothing about the file."""
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f%\udc80-\udcff]|^\.(?=partial-)")
 
 
@@ -50,10 +53,12 @@ class Problem:
     Attributes:
         message: what the disk or the server said.
         status: the HTTP status, where there is one.
+        refused: nobody could tell whether it is there: its server is away, fails, or wants other credentials.
     """
 
     message: str
     status: int | None = None
+    refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,7 @@ def probe(addresses: Iterable[str]) -> dict[str, Problem | Remote]:
 
 
 def fetch_all(addresses: Iterable[str]) -> dict[str, Path]:
-    """The local paths of many files, each fetched once, some at a time. Raises `ReferenceError` as `fetch` does."""
+    """The local paths of many files, each fetched once, some at a time. Raises what `fetch` does."""
     distinct = list(dict.fromkeys(addresses))
     with ThreadPoolExecutor(REQUESTS) as pool:
         try:
@@ -140,6 +145,7 @@ def fetch(address: str, *, cache: Cache | None = None) -> Path:
 
     Raises:
         ReferenceError: it does not exist or cannot be read.
+        StoreError: its server is away, fails or refuses; or the cache cannot keep it.
     """
     if not is_remote(address):
         path = Path(address).expanduser()
@@ -162,6 +168,7 @@ def fetch_artifact(run: Store, key: str, *, cache: Cache | None = None) -> Path:
 
     Raises:
         ReferenceError: it does not exist or cannot be read.
+        StoreError: its server is away, fails or refuses; or the cache cannot keep it.
     """
     address = run.locate(key)
     name = key.rpartition("/")[2]
@@ -298,14 +305,21 @@ def _probe(address: str) -> Problem | Remote:
         return _head(address, patient=False)
     except ConfigError as exc:
         return Problem(str(exc))
-    except KeyMissing:
+    except (KeyMissing, StoreError, web.WebError) as exc:
+        return _problem(address, exc)
+
+
+def _problem(address: str, exc: KeyMissing | StoreError | web.WebError) -> Problem:
+    """What a server's answer, or its silence, says about a file."""
+    if isinstance(exc, KeyMissing):
         return Problem("404 Not Found, there is no such object", 404)
-    except StoreError as exc:
-        said = str(exc).partition(f"{address}: ")[2] or str(exc)
-        status = _STATUS.match(said)
-        return Problem(said, int(status[0]) if status else None)
-    except web.WebError as exc:
-        return Problem(str(exc), exc.status)
+    if isinstance(exc, web.WebError):
+        about_the_file = exc.status is not None and 400 <= exc.status < 500 and exc.status not in _REFUSING
+        return Problem(str(exc), exc.status, refused=not about_the_file)
+    said = str(exc).partition(f"{address}: ")[2] or str(exc)
+    status = _STATUS.match(said)
+    # of a bucket all but a 404 is refusal: an expired token is a 400, another region a 301
+    return Problem(said, int(status[0]) if status else None, refused=not _NOT_THERE.search(f": {said}"))
 
 
 def _host(address: str) -> str:
@@ -365,9 +379,10 @@ def _through(
     try:
         return cache.get(address, name=name, look=look, download=download)
     except (KeyMissing, StoreError, web.WebError) as exc:
-        raise ReferenceError(f"{address}: {exc}") from exc
+        kind = StoreError if _problem(address, exc).refused else ReferenceError
+        raise kind(f"{address}: {exc}") from exc
     except OSError as exc:
-        raise ReferenceError(f"{address}: cannot keep it in the cache, {exc} (see SCYTHE_CACHE_DIR)") from exc
+        raise StoreError(f"{address}: cannot keep it in the cache, {exc} (see SCYTHE_CACHE_DIR)") from exc
 
 
 def _local_name(address: str) -> str:

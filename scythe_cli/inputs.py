@@ -39,6 +39,7 @@ class Inputs:
 
         Raises:
             ReferenceError: a file does not exist or cannot be read.
+            StoreError: its server is away, fails or refuses.
         """
         for name in fields:
             value = spec.__dict__.get(name)

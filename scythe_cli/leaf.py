@@ -22,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 from scythe_cli import layout, wire
 from scythe_cli.anatomy import is_plain
 from scythe_cli.backends import open_store
+from scythe_cli.cache import Trust
 from scythe_cli.clocks import Clock
 from scythe_cli.inputs import Inputs
 from scythe_cli.outcomes import (
@@ -82,6 +83,7 @@ class Job:
         max_attempts: attempts a spec has.
         worker: who runs it, for the outcome's column.
         memory: bytes one spec's processes may hold, or None.
+        since: when its supervisor took it up; what servers said of files before that counts for nothing.
     """
 
     key: str
@@ -91,6 +93,7 @@ class Job:
     max_attempts: int
     worker: str
     memory: int | None = None
+    since: float = 0.0
 
 
 class Lane:
@@ -148,6 +151,7 @@ class Lane:
 
     def _begin(self, job: Job) -> None:
         self._job = job
+        Trust.since = job.since
         AT_WORK.set(Generation(job.key.replace("#", "/"), job.root))
         self._block = None
         self._sanity.limit_growth(None if job.memory is None else job.memory // 4)

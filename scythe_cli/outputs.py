@@ -23,8 +23,8 @@ from scythe_cli.anatomy import anatomy
 from scythe_cli.clocks import Clock
 from scythe_cli.columns import check_bounds
 from scythe_cli.outcomes import INVALID_OUTPUT, MESSAGE_LIMIT, Failure, cut, outcome_schema, scalar_schema, told
-from scythe_cli.rules import model_errors
-from scythe_cli.schema import as_cell, exact_types, to_column
+from scythe_cli.rules import Problem, model_errors
+from scythe_cli.schema import ColumnError, as_cell, exact_types, to_column
 from scythe_cli.signature import DATAFRAMES
 from scythe_cli.specs import file_fields, index_columns
 
@@ -411,14 +411,23 @@ class Outputs:
         try:
             judged = self._model.model_validate({**output.__dict__, DATAFRAMES: {}})
             for f in self._scalars:
-                to_column([judged.__dict__[f.name]], f)
+                self._refuse(f, judged.__dict__[f.name])
             pending.outputs[at] = self._sound(judged)
         except BaseException as exc:  # noqa: BLE001 - the model's validators are the user's code
             pending.outputs[at] = None
             pending.failures[pending.rows[at]] = self._refusal(exc)
             pending.forget(pending.rows[at])
 
+    @staticmethod
+    def _refuse(f: pa.Field[Any], value: Any) -> None:
+        try:
+            to_column([value], f)
+        except ColumnError as exc:
+            raise Unfit(f.name, str(Problem(f.name, value, str(exc)))) from exc
+
     def _refusal(self, exc: BaseException) -> Failure:
+        if type(exc) is Unfit:
+            return invalid(str(exc), self._place(exc.part))
         if issubclass(type(exc), ValidationError):
             with contextlib.suppress(Exception):  # pydantic shows the user's values, which may not want that
                 problems = model_errors(cast("ValidationError", exc))

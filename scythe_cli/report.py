@@ -1,7 +1,7 @@
 """One report of everything that is wrong with a table.
 
 Takes problems as they are found; leaves a `TableError` (a `ReferenceError` where it is files alone) that gives the
-first in full, by place, and then their number.
+first in full, by place, and then their number; a `StoreError` where nobody could tell what is wrong.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scythe_cli import layout
-from scythe_cli.errors import ReferenceError, TableError
+from scythe_cli.errors import ReferenceError, StoreError, TableError
 
 if TYPE_CHECKING:
     from scythe_cli.rules import Problem
@@ -30,6 +30,7 @@ class Report:
         self._shown: list[tuple[str, str]] = []
         self._total = 0
         self._files = 0
+        self._refused = 0
 
     @property
     def clean(self) -> bool:
@@ -42,9 +43,16 @@ class Report:
         if len(self._shown) < SHOWN:
             self._shown.append((self._source.where(row), str(problem)))
 
-    def add_file(self, row: int, problem: object) -> None:
-        """A file that cannot be had, of the first row that names it; rows come in order."""
+    def add_file(self, row: int, problem: object, *, refused: bool = False) -> None:
+        """A file that cannot be had, of the first row that names it; rows come in order.
+
+        Args:
+            row: which names it.
+            problem: what is told.
+            refused: nobody could tell whether it is there.
+        """
         self._files += 1
+        self._refused += refused
         self._total += 1
         if self._files <= SHOWN:
             self._shown.append((self._source.where(row), str(problem)))
@@ -68,6 +76,7 @@ class Report:
         Raises:
             TableError: something is wrong.
             ReferenceError: nothing but files that cannot be had.
+            StoreError: nothing but files whose servers are away, fail or refuse.
         """
         if not self._total:
             return
@@ -81,7 +90,7 @@ class Report:
         count = f"{self._total:,} {what.format('s' * (self._total != 1))}"
         more = self._total - len(lines[:SHOWN])
         tail = f"... and {more:,} more, {count} in all" if more else count
-        kind = ReferenceError if alone else TableError
+        kind = StoreError if self._refused == self._total else ReferenceError if alone else TableError
         raise kind("\n".join([*lines[:SHOWN], f"{tail} ({self._source.counting})"]))
 
 

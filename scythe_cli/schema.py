@@ -36,8 +36,11 @@ from pydantic_core import MultiHostUrl, Url, to_json
 
 from scythe_cli.specs import user_fields
 
+ZONE = "has a time zone, which the field does not keep: annotate it AwareDatetime, or leave the offset out"
+ZONE_OF_TIME = "has a time zone, which no column of times keeps: leave the offset out"
 _JSON = {b"scythe": b"json"}
 _MICROSECONDS: pa.DataType = pa.timestamp("us")
+_TIMES: pa.DataType = pa.time64("us")
 _AS_TEXT = (
     *(PurePath, UUID, Decimal, Fraction, AnyUrl, Url, MultiHostUrl, complex),
     *(IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network),
@@ -50,7 +53,7 @@ _SCALARS: tuple[tuple[Any, pa.DataType], ...] = (  # the first that fits: bool b
     ((PastDatetime, FutureDatetime, NaiveDatetime, dt.datetime), _MICROSECONDS),
     (AwareDatetime, pa.timestamp("us", "UTC")),
     ((PastDate, FutureDate, dt.date), pa.date32()),
-    (dt.time, pa.time64("us")),
+    (dt.time, _TIMES),
     (dt.timedelta, pa.duration("us")),
     ((bytes, SecretBytes), pa.binary()),
 )
@@ -63,7 +66,7 @@ _EXACT: dict[pa.DataType, set[type]] = {  # what arrow takes as it is, without b
     _MICROSECONDS: {dt.datetime},
     pa.timestamp("us", "UTC"): {dt.datetime},
     pa.date32(): {dt.date},
-    pa.time64("us"): {dt.time},
+    _TIMES: {dt.time},
     pa.duration("us"): {dt.timedelta},
     pa.binary(): {bytes},
 }
@@ -92,8 +95,8 @@ def arrow_schema(model: type[BaseModel]) -> pa.Schema:
 
     Numbers, booleans, text, dates and times have their own types; enums and literals that of their values; paths, urls,
     uuids and decimals are text; lists of these are lists and models of these are structs. All else (dicts, unions,
-    `Any`) is JSON text, see `is_json`. A field that cannot be None is not nullable. A naive column
-    holds aware times in UTC.
+    `Any`) is JSON text, see `is_json`. A field that cannot be None is not nullable. A column of
+    `AwareDatetime` is in UTC; no other takes a value with a time zone.
     """
     return pa.schema([arrow_field(name, model.model_fields[name].annotation) for name in user_fields(model)])
 
@@ -131,6 +134,7 @@ def to_column(values: Sequence[Any], field: pa.Field[Any], *, exact: bool = Fals
     if type(None) in kinds and not field.nullable:
         raise ColumnError(next(index for index, value in enumerate(values) if value is None), "is None")
     if kinds <= _EXACT.get(field.type, set()) | {type(None)}:
+        _refuse_zones(values, field.type)
         try:
             return _array(values, field.type)
         except (pa.ArrowException, OverflowError, ValueError, TypeError):
@@ -182,6 +186,7 @@ def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array[Any]:
 
 def _fit(index: int, value: Any, kind: pa.DataType) -> Any:
     plain = to_plain(value)
+    _refuse_zones([plain], kind, index)
     if not _is_exact(plain, kind):
         raise ColumnError(index, f"is a {type(value).__name__} that does not fit {kind}")
     try:
@@ -190,6 +195,24 @@ def _fit(index: int, value: Any, kind: pa.DataType) -> Any:
         wide = isinstance(plain, int) and kind in (pa.int64(), pa.float64())
         raise ColumnError(index, "does not fit 64 bits" if wide else f"is not a {kind}: {exc}") from exc
     return plain
+
+
+def _refuse_zones(values: Sequence[Any], kind: pa.DataType, index: int | None = None) -> None:
+    """Arrow would write moments as those of UTC, and cut the zone off times."""
+    if kind in (_MICROSECONDS, _TIMES) or pa.types.is_nested(kind):
+        for at, value in enumerate(values):
+            if has_zone(value, kind):
+                raise ColumnError(at if index is None else index, ZONE_OF_TIME if kind == _TIMES else ZONE)
+
+
+def has_zone(plain: Any, kind: pa.DataType) -> bool:
+    """Whether a value, or one inside of it, has a time zone that its column does not keep."""
+    if isinstance(kind, pa.ListType):
+        return isinstance(plain, list) and any(has_zone(inner, kind.value_type) for inner in plain)
+    if isinstance(kind, pa.StructType):
+        return isinstance(plain, dict) and any(has_zone(plain.get(part.name), part.type) for part in kind)
+    moment = kind in (_MICROSECONDS, _TIMES) and isinstance(plain, dt.datetime | dt.time)
+    return moment and plain.tzinfo is not None
 
 
 def _is_exact(plain: Any, kind: pa.DataType) -> bool:

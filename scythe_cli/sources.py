@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from scythe_cli import files
 from scythe_cli.columns import pc
 from scythe_cli.csvfile import CsvFile
-from scythe_cli.errors import ReferenceError, TableError, did_you_mean
+from scythe_cli.errors import ReferenceError, StoreError, TableError, did_you_mean
 from scythe_cli.jsonfile import JsonFile
 from scythe_cli.specs import ADDRESS_RULE, has_foreign_scheme
 
@@ -86,7 +86,8 @@ def open_source(given: Any, base: Path, *, place: str | None = None) -> Source:
 
     Raises:
         TableError: it does not exist, cannot be read, is empty, or is not what its name says.
-        ReferenceError: a remote file cannot be had.
+        ReferenceError: a remote file does not exist.
+        StoreError: the server of a remote file is away, fails or refuses.
     """
     if isinstance(given, str | Path):
         return _open_file(str(given), base, f"{place}  specs: " if place else "")
@@ -133,8 +134,8 @@ def _open_file(address: str, base: Path, place: str) -> Source:
 def _fetched(address: str, place: str) -> Path:
     try:
         return files.fetch(address)
-    except ReferenceError as exc:
-        raise ReferenceError(f"{place}{exc}") from exc
+    except (ReferenceError, StoreError) as exc:
+        raise type(exc)(f"{place}{exc}") from exc
 
 
 def _nearest(path: Path, address: str) -> str:

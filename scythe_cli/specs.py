@@ -192,6 +192,7 @@ class ExperimentInputSpec(BaseModel):
 
         Raises:
             ReferenceError: it does not exist or cannot be read.
+            StoreError: its server is away, fails or refuses.
         """
         from scythe_cli.files import fetch
 

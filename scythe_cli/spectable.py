@@ -6,6 +6,7 @@ Takes a validated table; leaves specs.pq (for people and tools) and one small ob
 from __future__ import annotations
 
 import tempfile
+from bisect import bisect_left
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from scythe_cli.columns import Column
 from scythe_cli.errors import TableError
 from scythe_cli.parts import encode
 from scythe_cli.rows import make_specs
+from scythe_cli.rules import shown
 from scythe_cli.specs import ExperimentInputSpec
 
 if TYPE_CHECKING:
@@ -150,7 +152,7 @@ def compute_features(table: SpecTable) -> pa.Table | None:
     taken = set(table.table.column_names) | set(layout.INDEX_HEAD) | {layout.SORT_SUBINDEX}
     if clash := [name for name in names if name in taken]:
         raise TableError(f"computed_features gives {clash[0]!r}, which is a field already; choose another name")
-    return pa.table({name: _column(name, [_plain(row.get(name)) for row in rows]) for name in names})
+    return pa.table({name: _column(name, [_plain(row.get(name)) for row in rows], table.where) for name in names})
 
 
 def _features_of(spec: ExperimentInputSpec, where: Callable[[int], str], row: int) -> dict[str, Any]:
@@ -163,14 +165,40 @@ def _features_of(spec: ExperimentInputSpec, where: Callable[[int], str], row: in
     return features
 
 
-def _column(name: str, values: list[Any]) -> Column:
-    try:
-        column: Column = pa.array(values)
-    except (pa.ArrowException, OverflowError) as exc:
-        raise TableError(f"computed_features[{name!r}] is not of one type in all rows: {exc}") from exc
+def _column(name: str, values: list[Any], where: Callable[[int], str]) -> Column:
+    column = _made(values)
+    if column is None:
+        raise TableError(_misfit(f"computed_features[{name!r}]", values, where))
     if pa.types.is_nested(column.type):
         raise TableError(f"computed_features[{name!r}] must be text, numbers, booleans or dates; it is {column.type}")
     return column
+
+
+def _misfit(told: str, values: list[Any], where: Callable[[int], str]) -> str:
+    """The first value that makes no column with those before it."""
+    at = bisect_left(range(len(values)), True, key=lambda row: _made(values[: row + 1]) is None)
+    value = values[at]
+    if _made([value]) is None:
+        return f"{where(at)}  {told} = {shown(value)}: must be text, a number of 64 bits, a boolean, a date or None"
+    first = next(row for row, other in enumerate(values) if other is not None)
+    kinds = f"{_kind(value)}, and {where(first)} gives {_kind(values[first])}"
+    return f"{where(at)}  {told} = {shown(value)}: is {kinds}; give one type in all rows"
+
+
+def _made(values: list[Any]) -> Column | None:
+    """Values as a column, or None. Arrow would cut off times of day, or zones, that only some of them have."""
+    try:
+        column: Column = pa.array(values)
+    except (pa.ArrowException, OverflowError):
+        return None
+    mixed = pa.types.is_temporal(column.type) and len({_kind(value) for value in values if value is not None}) > 1
+    return None if mixed else column
+
+
+def _kind(value: Any) -> str:
+    """A type as a person tells it from another."""
+    zone = " with a time zone" if getattr(value, "tzinfo", None) is not None else ""
+    return f"{type(value).__name__}{zone}"
 
 
 def _plain(value: Any) -> Any:

@@ -110,6 +110,7 @@ class SpecTable:
 
         Raises:
             ReferenceError: some are not, all in one report.
+            StoreError: as far as the servers answered, they are.
         """
         found = files.probe(chain.from_iterable(self.references.values()))
         if not any(isinstance(one, files.Problem) for one in found.values()):
@@ -147,7 +148,8 @@ def read_specs(
 
     Raises:
         TableError: everything that is wrong, in one report.
-        ReferenceError: a remote specs file cannot be had, or nothing is wrong but files that the rows name.
+        ReferenceError: a remote specs file does not exist, or nothing is wrong but files that the rows name.
+        StoreError: nothing is wrong but that servers of the specs or of files are away, fail or refuse.
     """
     folder = (base or Path()).absolute()
     _refuse_other_models(source, model)

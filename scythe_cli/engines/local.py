@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli import layout, lease, ledger
+from scythe_cli.clocks import Clock
 from scythe_cli.engines.base import Ended
 from scythe_cli.errors import EngineError, KeyExists, NotFinishedError, StoreError
 from scythe_cli.forkserver import Record
@@ -193,6 +194,7 @@ def run_work(work: Work, writer: PartWriter, folder: Path, *, worker: str | None
         max_attempts=1 + settings.retries,
         worker=worker or host(),
         memory=settings.memory,
+        since=Clock.time(),
     )
     return RunWork(
         job=job,

@@ -219,3 +219,39 @@ def test_a_storage_of_an_unknown_kind(tmp_path: Path) -> None:
     done = scythe("allocate", "--storage", "s4://bucket", cwd=folder)
     assert (done.code, done.out) == (2, "")
     assert "s3://" in done.err
+
+
+NOWHERE = "http://127.0.0.1:9/x"
+
+
+@pytest.mark.parametrize(
+    ("specs", "table", "code", "told"),
+    [
+        (
+            "s3://bucket/specs.csv",
+            "",
+            4,
+            ["experiment.yml:2  specs: s3://bucket/specs.csv: ", "no AWS credentials found"],
+        ),
+        (f"{NOWHERE}.csv", "", 4, [f"experiment.yml:2  specs: {NOWHERE}.csv: ", "Connection refused"]),
+        (
+            "specs.csv",
+            f"epw\n{NOWHERE}\ns3://bucket/x\n",
+            4,
+            ["specs.csv:2  epw", "specs.csv:3  epw", "2 files cannot"],
+        ),
+        ("specs.csv", f"epw\n{NOWHERE}\ngone.epw\n", 2, ["specs.csv:2  epw", "specs.csv:3  epw", "2 files cannot"]),
+        ("specs.csv", f"epw,sort_index\n{NOWHERE},x\n", 2, ["specs.csv:2  epw", "sort_index = 'x'", "2 errors"]),
+    ],
+)
+def test_inputs_whose_servers_are_away_or_refuse_are_4_unless_something_is_wrong(
+    tmp_path: Path, specs: str, table: str, code: int, told: list[str]
+) -> None:
+    folder = project(tmp_path, table, module=WITH_FILE, file=FILE.replace("specs.csv", specs))
+    before = tree(folder)
+    env = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull}
+    done = scythe("allocate", cwd=folder, env=env)
+    assert (done.code, done.out) == (code, ""), done.err
+    for words in told:
+        assert words in done.err
+    assert tree(folder) == before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
@@ -17,6 +17,9 @@ from scythe_cli.engines.hatchet import METADATA, ROOT, HatchetEngine, Stretch, c
 from scythe_cli.engines.local import LocalEngine
 from scythe_cli.errors import EngineError
 from scythe_cli.gather import gather, gathered
+
+if TYPE_CHECKING:
+    from servers import WebServer
 
 OWN = ["experiment_id", "workflow_run_id", "root_workflow_run_id"]
 
@@ -35,6 +38,18 @@ def test_the_tables_are_those_of_the_local_engine(workers: Fleet) -> None:
     assert table(over.run, "errors").height == 3
     built = gathered(over.run)
     assert built == gather(over.run), "whoever waited need not build again what the root has built"
+
+
+def test_a_worker_asks_anew_in_each_run(workers: Fleet, web_server: WebServer) -> None:
+    """Its lanes live on from run to run, and so does the machine's cache."""
+    for weight in (2.5, 31.25):
+        web_server.pages["/weight"] = str(weight).encode()
+        web_server.counts.clear()
+        work = begin(workers, plots(40, does=f"{web_server.url}/weight"), run__leaf_size=5)
+        assert HatchetEngine().submit(work).wait(lambda _: None) is None, workers.logs()
+        assert set(table(work.run, "scalars")["weight"]) == {weight}
+        assert web_server.counts["GET"] == 1
+        assert web_server.counts["HEAD"] <= len(workers.workers), "each worker's own question at most"
 
 
 def test_a_deep_tree_needs_no_more_than_one_slot(tmp_path: Path, workers: Fleet) -> None:

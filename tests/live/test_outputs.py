@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import pytest
 from scythe_cli import BaseExperiment, experiment
 
 MODULE = """
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from enum import Enum
 from pathlib import Path
 import numpy as np
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry, FileReference
+
+EAST = timezone(timedelta(hours=5))
 
 class Grade(Enum):
     GOOD = "good"
@@ -31,6 +34,10 @@ class Out(ExperimentOutputSpec):
     grade: Grade = Grade.GOOD
     day: date = date(2026, 1, 31)
     spread: list[float] = [0.5]
+    when: datetime | None = None
+    aware: AwareDatetime | None = None
+    clock: time | None = None
+    whens: list[datetime] = []
     table: FileReference
     picture: FileReference | None = None
 
@@ -90,6 +97,16 @@ def make(input_spec: In, tempdir: Path) -> Out:
             return Out.model_construct(table=3)
         case "numpy":
             return Out.model_construct(table=file, n=np.int64(7), spread=np.array([1.0, 2.0]).tolist())
+        case "moments":
+            return Out(table=file, when=datetime(2024, 1, 1, 12), aware=datetime(2024, 1, 1, 12, tzinfo=EAST))
+        case "zone":
+            return Out(table=file, when=datetime(2024, 1, 1, 12, tzinfo=EAST))
+        case "zone_of_time":
+            return Out(table=file, clock=time(12, tzinfo=UTC))
+        case "zone_in_list":
+            return Out(table=file, whens=[datetime(2024, 1, 1), datetime(2024, 1, 1, tzinfo=UTC)])
+        case "wide":
+            return Out(table=file, n=2**70)
         case "out_of_bounds":
             output = Out(table=file)
             output.n = -1
@@ -115,7 +132,7 @@ CASES = [
         "two_fields",
         "optional",
     ),
-    *("link", "outside", "outside_again", "relative", "remote", "numpy"),
+    *("link", "outside", "outside_again", "relative", "remote", "numpy", "moments"),
     *(
         "missing",
         "bad_address",
@@ -128,6 +145,7 @@ CASES = [
         "other_model",
         "nothing",
     ),
+    *("zone", "zone_of_time", "zone_in_list", "wide"),
 ]
 
 
@@ -230,6 +248,8 @@ def test_scalars_have_the_models_types(made: Made) -> None:
     row = made.scalars["plain"]
     assert (row["n"], row["grade"], row["day"].isoformat(), row["spread"]) == (1, "good", "2026-01-31", [0.5])
     assert (made.scalars["numpy"]["n"], made.scalars["numpy"]["spread"]) == (7, [1.0, 2.0])
+    moments = made.scalars["moments"]
+    assert (moments["when"], moments["aware"]) == (datetime(2024, 1, 1, 12), datetime(2024, 1, 1, 7, tzinfo=UTC))
     table = pl.read_parquet(made.root / "final/scalars.pq")
     assert "table" not in table.columns
     assert table.schema["spread"] == pl.List(pl.Float64)
@@ -246,6 +266,12 @@ def test_scalars_have_the_models_types(made: Made) -> None:
         ("number", "table = 3"),
         ("out_of_bounds", "n = -1: must be"),
         ("wrong_type", "n = 'many'"),
+        ("wide", "n = 1180591620717411303424: does not fit 64 bits"),
+        ("zone", "has a time zone, which the field does not keep: annotate it AwareDatetime, or leave the offset out"),
+        ("zone", "when = datetime.datetime(2024, 1, 1, 12, 0, tzinfo="),
+        ("zone_of_time", "has a time zone, which no column of times keeps"),
+        ("zone_in_list", "whens = [datetime.datetime(2024, 1, 1, 0, 0), "),
+        ("zone_in_list", "has a time zone"),
         ("other_model", "the function returned filemaker.In, not Out"),
         ("nothing", "the function returned None, not Out"),
     ],
@@ -255,4 +281,12 @@ def test_what_is_no_output_fails_its_spec(made: Made, case: str, said: str) -> N
 
 
 def test_failures_are_told_apart_by_the_part_of_the_output(made: Made) -> None:
-    assert made.groups == {"Out.table": 6, "Out.n": 2, "return filemaker.In": 1, "return None": 1}
+    assert made.groups == {
+        "Out.table": 6,
+        "Out.n": 3,
+        "Out.when": 1,
+        "Out.clock": 1,
+        "Out.whens": 1,
+        "return filemaker.In": 1,
+        "return None": 1,
+    }

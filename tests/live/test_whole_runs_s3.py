@@ -19,6 +19,7 @@ from faults import wait_for
 from servers import BUCKET, client
 from stories import PLANT, Files, keys, prepared, reopened, resume, run_all, table
 
+from scythe_cli import files as input_files
 from scythe_cli import layout, lease
 from scythe_cli.backends import open_store
 from scythe_cli.cli import app
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def storage(s3_proxy: FaultProxy, request: pytest.FixtureRequest) -> str:
     """A place in the bucket behind the proxy, of this test alone."""
+    input_files._open_bucket.cache_clear()  # another test's proxy
     return f"s3://{BUCKET}/{re.sub('[^a-z0-9]+', '-', request.node.name)}-{time.time_ns()}"
 
 
@@ -106,6 +108,39 @@ def test_many_rows_of_one_file_are_one_upload_and_one_fetch(storage: str, s3_pro
     assert done.final.succeeded == 200
     asked = [line.split()[0] for line in s3_proxy.log if "/artifacts/weather/w.epw" in line]
     assert sorted(asked) == ["GET", "PUT"]
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_each_allocate_asks_anew_and_its_lanes_believe_one_answer(
+    storage: str, s3_proxy: FaultProxy, s3_endpoint: str, *, copy: bool
+) -> None:
+    """Of a table and a file in the bucket, which are overwritten between two runs and left alone before the third."""
+    s3, prefix = client(s3_endpoint), storage.removeprefix(f"s3://{BUCKET}/")
+    runs = ((200, "sunny", 1), (201, "rain", 1), (201, "rain", 0))
+    for specs, weather, bodies in runs:
+        if bodies:
+            rows = "".join(f"{a},{storage}/in/w.epw\n" for a in range(specs))
+            s3.put_object(Bucket=BUCKET, Key=f"{prefix}/in/specs.csv", Body=f"a,weather\n{rows}".encode())
+            s3.put_object(Bucket=BUCKET, Key=f"{prefix}/in/w.epw", Body=weather.encode())
+        s3_proxy.log.clear()
+        done = run_all(prepared(storage, f"{storage}/in/specs.csv", artifacts__copy_remote=copy))
+        assert table(done.run)["text"].to_list() == [weather] * specs
+        asked = [line.split()[0] for line in s3_proxy.log if line.endswith("/in/w.epw")]
+        assert sorted(asked) == ["GET"] * bodies + ["HEAD"] * 2
+        asked = [line.split()[0] for line in s3_proxy.log if line.endswith("/in/specs.csv")]
+        assert sorted(asked) == ["GET"] * bodies + ["HEAD"]
+
+
+def test_a_resume_asks_anew(storage: str, s3_proxy: FaultProxy, s3_endpoint: str) -> None:
+    """What was mended since the first allocate is seen."""
+    s3, key = client(s3_endpoint), f"{storage}/in/w.epw".removeprefix(f"s3://{BUCKET}/")
+    s3.put_object(Bucket=BUCKET, Key=key, Body=b"\xff")
+    broken = run_all(prepared(storage, [{"a": 1, "weather": f"{storage}/in/w.epw"}], run__retries=0))
+    assert broken.final is not None
+    assert broken.final.failed == 1
+    s3.put_object(Bucket=BUCKET, Key=key, Body=b"mended")
+    done = resume(broken.run)
+    assert table(done.run)["text"].to_list() == ["mended"]
 
 
 def test_an_artifact_that_vanished_is_an_error_of_its_specs_and_is_not_cached(

@@ -8,6 +8,7 @@ import stat
 import string
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ from servers import BUCKET
 from scythe_cli import cache as cache_module
 from scythe_cli import errors, files
 from scythe_cli.backends import open_store
-from scythe_cli.cache import Cache, Remote
+from scythe_cli.cache import Cache, Remote, Trust
+from scythe_cli.clocks import Clock
 from scythe_cli.stores.local import LocalStore
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ def cache(tmp_path: Path) -> Cache:
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCYTHE_CACHE_DIR", str(tmp_path / "machine"))
+    monkeypatch.setattr(Trust, "since", 0.0)
 
 
 def make(folder: Path, contents: dict[str, str]) -> list[Path]:
@@ -205,7 +208,7 @@ class TestProbe:
         assert isinstance(here, Remote)
         assert here.size == 5
         assert found[f"{url}/nope"] == files.Problem("404 Not Found", 404)
-        assert found[f"{url}/secret"] == files.Problem("403 Forbidden", 403)
+        assert found[f"{url}/secret"] == files.Problem("403 Forbidden", 403, refused=True)
         assert web_server.counts["HEAD"] == 3
 
     def test_servers_that_refuse_head(self, web_server: WebServer) -> None:
@@ -225,11 +228,15 @@ class TestProbe:
         assert nope.status == 404
         assert isinstance(bucket, files.Problem)
         assert "NoSuchBucket" in bucket.message
+        assert not bucket.refused
+        with pytest.raises(errors.ReferenceError, match="NoSuchBucket"):
+            files.fetch("s3://no-such-bucket/x")
 
     def test_nobody_there(self) -> None:
         (problem,) = files.probe(["http://127.0.0.1:9/x"]).values()
         assert isinstance(problem, files.Problem)
         assert problem.status is None
+        assert problem.refused
         assert "Connection refused" in problem.message
 
 
@@ -256,7 +263,7 @@ class TestFetch:
 
         web._manager.cache_clear()
         web_server.pages["/x"] = page
-        with pytest.raises(errors.ReferenceError, match=rf"/x: {page} "):
+        with pytest.raises(errors.ReferenceError if page == 404 else errors.StoreError, match=rf"/x: {page} "):
             files.fetch(f"{web_server.url}/x", cache=cache)
         web_server.pages["/x"] = b"there now"
         assert files.fetch(f"{web_server.url}/x", cache=cache).read_bytes() == b"there now"
@@ -265,7 +272,7 @@ class TestFetch:
     def test_half_a_file_is_never_kept(self, cache: Cache, web_server: WebServer, tmp_path: Path) -> None:
         web_server.pages["/x"] = b"1" * 100_000
         web_server.short.add("/x")
-        with pytest.raises(errors.ReferenceError, match="IncompleteRead"):
+        with pytest.raises(errors.StoreError, match="IncompleteRead"):
             files.fetch(f"{web_server.url}/x", cache=cache)
         assert not [path for path in (tmp_path / "cache" / "objects").rglob("*") if path.is_file()]
         web_server.short.clear()
@@ -285,6 +292,45 @@ class TestFetch:
         again = files.fetch(address, cache=cache)
         assert again == new
         assert web_server.counts["GET"] == 2
+
+    def test_what_was_asked_too_long_ago_is_asked_again(
+        self, cache: Cache, web_server: WebServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By a command that asks anew; by a lane, of what was asked before its run; when the clock was set back."""
+        address, before = f"{web_server.url}/x", time.time()
+        monkeypatch.setattr(Trust, "since", before)
+        for content in (b"old", b"newer"):
+            web_server.pages["/x"] = content
+            Trust.ask_anew()
+            assert files.fetch(address, cache=cache).read_bytes() == content
+        assert web_server.counts == {"HEAD": 2, "GET": 2}
+        Trust.since = before
+        files.fetch(address, cache=cache)
+        assert web_server.counts["HEAD"] == 2, "it was asked since"
+        Trust.ask_anew()
+        for _ in range(3):
+            files.fetch(address, cache=cache)
+        assert web_server.counts == {"HEAD": 3, "GET": 2}, "it has not changed"
+        monkeypatch.setattr(Clock, "time", lambda: before - 3600)
+        Trust.ask_anew()
+        files.fetch(address, cache=cache)
+        assert web_server.counts["HEAD"] == 4
+
+    def test_an_answer_is_as_old_as_its_question(self, cache: Cache, tmp_path: Path) -> None:
+        """While a process waits for another's download the file may change: its own question comes later."""
+        asked: list[int] = []
+
+        def look() -> Remote:
+            asked.append(1)
+            return Remote(1, "tag")
+
+        def download(path: Path) -> None:
+            path.write_bytes(b"x")
+            Trust.ask_anew()
+
+        for _ in range(2):
+            cache.get("x", name=lambda _: "file", look=look, download=download)
+        assert len(asked) == 2
 
     def test_without_etags(self, cache: Cache, web_server: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
         web_server.etags = False
@@ -343,7 +389,7 @@ class TestFetch:
     def test_a_cache_that_cannot_be_written(self, tmp_path: Path, web_server: WebServer) -> None:
         (tmp_path / "file").write_text("")
         web_server.pages["/x"] = b"1"
-        with pytest.raises(errors.ReferenceError, match=r"cannot keep it in the cache, .*see SCYTHE_CACHE_DIR"):
+        with pytest.raises(errors.StoreError, match=r"cannot keep it in the cache, .*see SCYTHE_CACHE_DIR"):
             files.fetch(f"{web_server.url}/x", cache=Cache(tmp_path / "file", GIB))
 
     @pytest.mark.parametrize(("text", "size"), [("500MiB", 500 << 20), ("20GB", 20 * 10**9), ("", 20 * 10**9)])

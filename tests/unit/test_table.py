@@ -14,14 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import feather
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from scythe_cli import sources, table
 from scythe_cli.anatomy import is_plain
-from scythe_cli.errors import ReferenceError, TableError
+from scythe_cli.errors import ReferenceError, StoreError, TableError
 from scythe_cli.rows import GIVEN, make_specs, makers
 from scythe_cli.specs import ExperimentInputSpec, FileReference
+from scythe_cli.spectable import compute_features
 from scythe_cli.table import SpecTable, read_specs
 
 
@@ -271,7 +272,7 @@ def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
 def test_a_place_stands_in_front_of_what_is_wrong_with_the_address(tmp_path: Path) -> None:
     with pytest.raises(TableError, match=r"^e.yml:2  specs: spec.csv does not exist in "):
         read_specs("spec.csv", House, base=tmp_path, place="e.yml:2")
-    with pytest.raises(ReferenceError, match=r"^e.yml:2  specs: http://127.0.0.1:9/a.csv: "):
+    with pytest.raises(StoreError, match=r"^e.yml:2  specs: http://127.0.0.1:9/a.csv: "):
         read_specs("http://127.0.0.1:9/a.csv", House, place="e.yml:2")
 
 
@@ -508,6 +509,40 @@ def test_an_argument_that_is_no_field_names_the_nearest() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([None, 1, 2.5, "high", "low"], "specs.csv:5  {c} = 'high': is str, and specs.csv:3 gives int; {one}"),
+        ([True, 1, 1, 1, 1], "specs.csv:3  {c} = 1: is int, and specs.csv:2 gives bool; {one}"),
+        (
+            [dt.date(2026, 1, 1), dt.date(2026, 1, 1), dt.datetime(2026, 1, 1, 5), None, None],
+            "specs.csv:4  {c} = datetime.datetime(2026, 1, 1, 5, 0): is datetime, and specs.csv:2 gives date; {one}",
+        ),
+        (
+            [None, None, dt.datetime(2026, 1, 1), dt.datetime(2026, 1, 1, tzinfo=dt.UTC), None],
+            "specs.csv:5  {c} = datetime.datetime(2026, 1, 1, 0, 0, tzinfo=datetime.timezone.utc): is datetime with a "
+            "time zone, and specs.csv:4 gives datetime; {one}",
+        ),
+        (
+            [1, 2, 2**70, 4, 5],
+            f"specs.csv:4  {{c}} = {2**70}: must be text, a number of 64 bits, a boolean, a date or None",
+        ),
+    ],
+)
+def test_the_first_feature_of_another_type_is_named(tmp_path: Path, values: list[Any], told: str) -> None:
+    class Featured(ExperimentInputSpec):
+        x: int
+
+        @property
+        def computed_features(self) -> dict[str, Any]:
+            return {"c": values[self.x]}
+
+    table = read_specs(write(tmp_path, "x\n0\n1\n2\n3\n4\n"), Featured)
+    with pytest.raises(TableError) as caught:
+        compute_features(table)
+    assert caught.value.message == told.format(c="computed_features['c']", one="give one type in all rows")
+
+
 def test_a_constructor_of_ours_is_not_in_the_way_of_quick_rows() -> None:
     assert is_plain(Plain)
     assert not Plain.__pydantic_custom_init__
@@ -523,7 +558,7 @@ def test_a_default_with_a_time_zone_is_refused_as_a_value_is(tmp_path: Path) -> 
         def _nothing(self) -> Hooked:
             return self
 
-    rule = "has a time zone, which the field does not keep: make it an AwareDatetime"
+    rule = "has a time zone, which the field does not keep: annotate it AwareDatetime, or leave the offset out"
     (line,) = refused(write(tmp_path, "x\n1\n"), Timed)
     assert line == f"Timed: the default of start = {dt.datetime(2026, 1, 1, tzinfo=dt.UTC)!r}: {rule}"
     for model in (Timed, Hooked):
@@ -531,6 +566,46 @@ def test_a_default_with_a_time_zone_is_refused_as_a_value_is(tmp_path: Path) -> 
         assert line.startswith("specs.csv:2  start = ")
         assert line.endswith(rule)
     assert rule in refused(write(tmp_path, "x\n1\n"), Hooked)[0]
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+def test_a_moment_keeps_its_zone_or_is_refused(tmp_path: Path, *, hooked: bool) -> None:
+    class Timed(ExperimentInputSpec):
+        aware: AwareDatetime | None = None
+        when: dt.datetime | None = None
+        clock: dt.time | None = None
+        whens: list[dt.datetime] | None = None
+
+        if hooked:
+
+            @model_validator(mode="after")
+            def _nothing(self) -> Timed:
+                return self
+
+    text = "aware,when\n2024-01-01T12:00+05:00,\n2024-01-01T12:00Z,2024-01-01T12:00\n"
+    specs = _again(read_specs(write(tmp_path, text), Timed))
+    assert [spec.aware for spec in specs] == [dt.datetime(2024, 1, 1, hour, tzinfo=dt.UTC) for hour in (7, 12)]
+    assert specs[1].when == dt.datetime(2024, 1, 1, 12)
+    text = 'when,clock,whens\n2024-01-01T12:00+05:00,,\n,12:00Z,\n,,"[""2024-01-01T12:00Z""]"\n'
+    ends = [
+        "annotate it AwareDatetime, or leave the offset out",
+        "which no column of times keeps: leave the offset out",
+    ]
+    for line, told in zip(refused(write(tmp_path, text), Timed), [*ends, ends[0]], strict=False):
+        assert "has a time zone" in line
+        assert line.endswith(told)
+
+
+def test_a_number_where_a_moment_should_be(tmp_path: Path) -> None:
+    class Timed(ExperimentInputSpec):
+        when: dt.datetime | None = None
+        clock: dt.time | None = None
+
+    rule = "is a number, which stands for seconds in UTC: write a date and time such as 2026-01-31T12:00:00"
+    assert refused(write(tmp_path, "when\n1\n"), Timed)[0].startswith(f"specs.csv:2  when = '1': {rule}")
+    lines = refused(pl.DataFrame({"when": [1, None, None], "clock": [None, 1.5, None]}), Timed)
+    assert lines[0].startswith(f"specs row 0  when = 1: {rule}")
+    assert lines[1].endswith("clock = 1.5: is a number, which stands for seconds in UTC: write a time such as 12:00:00")
 
 
 def checked(source: Any, model: type[ExperimentInputSpec] = Weather) -> list[str]:
