@@ -124,6 +124,14 @@ def test_a_probe_as_json_is_one_document_and_with_yes_the_runs(tmp_path: Path) -
     assert "doubles: 1 spec probed, 1 failed\n" in done.err
 
 
+def test_a_probe_of_a_model_that_computes_features(tmp_path: Path) -> None:
+    features = "    @property\n    def computed_features(self):\n        return {'root': self.x ** 0.5}\n"
+    folder = project(tmp_path, SOME_FAIL, module=MODULE.replace("class Out(", features + "\nclass Out(", 1))
+    done = scythe("allocate", "--probe", "2", "--json", cwd=folder)
+    assert (done.code, done.json("estimate")["probed"]) == (0, 2), done.err
+    assert not runs(folder)
+
+
 def test_one_spec_alone(some_fail: tuple[Path, Done]) -> None:
     folder, _ = some_fail
     before = tree(folder)
