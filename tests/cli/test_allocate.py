@@ -195,12 +195,31 @@ def test_resume_runs_the_failed_again_with_the_frozen_settings(tmp_path: Path) -
     assert "the code of doubles:double has changed since doubles/v1.0.0/" in refused.err
     assert refused.err.endswith("hint: add --allow-changed-code to run the rest with the code as it is now\n")
     nothing = scythe("allocate", "--resume", "doubles", "--missing", cwd=folder)
-    assert (nothing.code, nothing.out.splitlines()[0][:21]) == (0, "1 succeeded, 1 failed")
+    assert (nothing.code, nothing.out.splitlines()[0][:21]) == (1, "1 succeeded, 1 failed")
+    assert ("nothing to run; 2 of 2 specs have their outcome" in nothing.err, len(runs(folder))) == (True, 1)
     done = scythe("allocate", "--resume", "doubles", "--failed", "--allow-changed-code", cwd=folder)
     assert done.code == 0
     assert "1 spec to run (1 failed before), 1 kept" in done.err
     (run,) = runs(folder)
     assert pl.read_parquet(run / "final" / "scalars.pq")["double"].to_list() == [2.0, 4.0]
+
+
+def test_a_resume_that_leaves_specs_out_says_that_the_run_is_not_finished(tmp_path: Path) -> None:
+    folder = project(tmp_path, "x\n1\n")
+    assert scythe("allocate", cwd=folder).code == 0
+    (run,) = runs(folder)
+    for part in run.glob("scatter-gather/output/*/*.pq"):
+        part.unlink()
+    done = scythe("allocate", "--resume", "doubles", "--failed", "--json", cwd=folder)
+    run_id = f"doubles/v1.0.0/{run.name}"
+    assert (done.code, done.json("allocate")["missing"]) == (5, 1)
+    assert done.err == (
+        f"{run_id}: nothing to run; 0 of 1 spec has its outcome\n"
+        f"error: {run_id}: 1 of 1 spec has no outcome yet\nhint: scythe allocate --resume {run_id}\n"
+    )
+    assert scythe("allocate", "--resume", "doubles", "--missing", cwd=folder).code == 0
+    alone = scythe("allocate", "--only", "9", "--inline", cwd=folder)
+    assert alone.end == (3, "", "error: no spec has sort_index 9; the table has 1 spec\n")
 
 
 def test_what_the_users_module_prints_is_no_result(tmp_path: Path) -> None:
@@ -322,6 +341,10 @@ def test_a_run_that_is_stopped_says_why_and_exits_5(tmp_path: Path) -> None:
         (["--resume", "a", "--bump", "major"], "--resume goes on with a run as it is: it does not take --bump"),
         (["--resume", "a", "--dry-run"], "--resume goes on with a run as it is: it does not take --dry-run"),
         (["--failed"], "--failed and --missing choose what --resume runs\nhint: add --resume RUN"),
+        (
+            ["--resume", "a", "--failed", "--missing"],
+            "--failed and --missing exclude each other\nhint: leave out both to run all that is left",
+        ),
         (["--dry-run", "--probe", "3"], "--probe and --dry-run exclude each other\nhint: give one of them"),
         (
             ["--allow-changed-code"],

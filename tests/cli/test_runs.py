@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -262,6 +263,7 @@ def cut(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, dict[str, 
     for command in ("gather", "download"):
         ended[f"{command} from elsewhere"] = scythe(command, "doubles", "--storage", "../scythe-runs", cwd=elsewhere)
     ended["partial"] = scythe("gather", "--partial", cwd=folder)
+    (folder / "go").touch()
     ended["resume"] = scythe("allocate", "--resume", "doubles", cwd=folder)
     (run,) = runs(folder)
     return folder, f"doubles/v1.0.0/{run.name}", ended
@@ -303,7 +305,8 @@ def test_an_incomplete_run(cut: tuple[Path, str, dict[str, Done]]) -> None:
     assert ended["download from elsewhere"].err.endswith(f"\nhint: scythe gather {there}\n")
     assert ended["partial"].out.startswith(f"{run}   1 succeeded, 0 failed, 2 missing: the tables are partial\n")
     assert ended["partial"].err == f"next: scythe allocate --resume {run}\n"
-    assert (ended["resume"].code, ended["resume"].err.splitlines()[-1]) == (5, "hint: add --yes to go on with it")
+    assert (ended["resume"].code, ended["resume"].out[:21]) == (0, "3 succeeded, 0 failed")
+    assert re.search(r"\nit was cancelled by \S+@\S+ at \d{4}-\S+, and goes on now\n", ended["resume"].err)
 
 
 def test_a_run_whose_function_has_another_name(tmp_path: Path) -> None:
