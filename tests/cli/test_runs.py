@@ -132,15 +132,39 @@ def test_the_errors_of_one(home: Path, ids: list[str]) -> None:
     )
 
 
-def test_the_command_that_runs_one_spec_fits_the_folder(home: Path, tmp_path: Path) -> None:
+def test_the_command_that_runs_one_spec_fits_the_folder(home: Path, ids: list[str], tmp_path: Path) -> None:
     done = scythe("status", f"{home}/experiment.yml", "--errors", cwd=tmp_path)
     assert f"  alone    scythe allocate {home}/experiment.yml --only 1 --inline\n" in done.out
     done = scythe("status", "doubles", "--errors", "--storage", home / "scythe-runs", cwd=tmp_path)
-    assert "  alone    in the experiment's folder: scythe allocate --only 1 --inline\n" in done.out
+    assert "  alone    in the experiment's folder: scythe allocate FILE --only 1 --inline\n" in done.out
     (tmp_path / "a.yml").write_text("no: experiment")
     (tmp_path / "my own.yaml").write_text(FILE)
     done = scythe("status", "doubles", "--errors", "--storage", home / "scythe-runs", cwd=tmp_path)
     assert "  alone    scythe allocate 'my own.yaml' --only 1 --inline\n" in done.out
+    here = scythe("status", f"{home}/scythe-runs/{ids[0]}", "--errors", cwd=tmp_path)
+    assert "  alone" not in here.out, "the file in this folder has a storage, and so perhaps specs, of its own"
+
+
+def test_the_command_that_runs_one_spec_takes_the_specs_of_the_run(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    for name, specs in {"a": "x\n1\n2\n", "b": "x,how\n1,well\n2,badly\n"}.items():
+        (folder / f"{name}.csv").write_text(specs)
+        (folder / f"{name}.yml").write_text(
+            FILE.replace("specs.csv", f"{name}.csv").replace("s\nrun", f"s_{name}\nrun")
+        )
+    assert scythe("allocate", "b.yml", cwd=folder).code == 1
+
+    def alone(run: str) -> str:
+        lines = scythe("status", run, "--errors", cwd=folder).out.splitlines()
+        return next((line.removeprefix("  alone    ") for line in lines if line.startswith("  alone")), "")
+
+    assert alone("doubles_b") == "scythe allocate b.yml --only 1 --inline"
+    done = scythe(*alone("doubles_b").split()[1:], cwd=folder)
+    assert (done.code, "cannot double 2.0" in done.err) == (1, True)
+    (folder / "b.yml").unlink()
+    assert alone("doubles_b") == "scythe allocate --set specs=b.csv --only 1 --inline"
+    (folder / "b.csv").unlink()
+    assert alone("doubles_b") == ""
 
 
 def test_the_latest_runs(home: Path, ids: list[str]) -> None:
