@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
 import sys
-from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +19,6 @@ from scythe_cli.errors import BrokenRun, NotFoundError, ScytheError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from typing import TextIO
 
     from scythe_cli.run import Run
     from scythe_cli.status import FailureGroup
@@ -34,6 +37,8 @@ RunName = Annotated[
     ),
 ]
 MESSAGE_WIDTH = 120
+HAS_DOCUMENT: ContextVar[bool] = ContextVar("HAS_DOCUMENT", default=False)
+"""Whether this command line has printed its document: `--json` prints exactly one."""
 FIRST_TABLES = ("scalars", "errors")
 
 
@@ -62,9 +67,25 @@ def _registered_name(file: str) -> str:
         return loaded.file.name or experiment.load(loaded.file.experiment, loaded.folder).name
 
 
-def running_user_code() -> AbstractContextManager[TextIO]:
-    """While the user's module is imported or her validators run: what they print is no result, and goes to stderr."""
-    return redirect_stdout(sys.stderr)
+@contextmanager
+def running_user_code() -> Iterator[None]:
+    """While the user's code runs in this process: what it prints is no result, and goes to stderr.
+
+    So does what C code and child processes write, which know descriptors alone.
+    """
+    sys.stdout.flush()
+    results = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        import ctypes
+
+        sys.stdout.flush()
+        ctypes.CDLL(None).fflush(None)  # what C code printed and holds back
+        os.dup2(results, 1)
+        os.close(results)
 
 
 def agreed(question: str, yes: bool) -> bool:
@@ -76,7 +97,16 @@ def put_json(document: Any) -> None:
     """One JSON document on stdout."""
     from pydantic import TypeAdapter
 
+    HAS_DOCUMENT.set(True)
     typer.echo(TypeAdapter(type(document)).dump_json(document, indent=2))
+
+
+def put_error(message: str, hint: str | None, code: int) -> None:
+    """The document of a command that ends without another: an error, on one line."""
+    from scythe_cli.documents import Error, ErrorDocument
+
+    HAS_DOCUMENT.set(True)
+    typer.echo(json.dumps(asdict(ErrorDocument(Error(message, hint, code))), ensure_ascii=False))
 
 
 def put_next(*commands: str) -> None:

@@ -17,6 +17,10 @@ from signals import inherited
 
 SOME_FAIL = "x,how\n1,well\n2,badly\n3,well\n4,badly\n5,well\n"
 PLACE = "double (doubles.py:23)"
+CHECKED = """
+    def model_post_init(self, context: object) -> None:
+        {}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -139,10 +143,12 @@ def test_one_spec_alone(some_fail: tuple[Path, Done]) -> None:
     assert (done.code, done.err) == (0, "doubling 1.0\n")
     assert done.out == '{\n  "double": 2.0,\n  "note": null,\n  "count": null\n}\n'
     done = scythe("allocate", "--only", "1", "--inline", cwd=folder)
-    assert (done.code, done.out) == (1, "doubling 2.0\n")
+    assert (done.code, done.out) == (1, "")
     assert done.err.startswith(
-        f'Traceback (most recent call last):\n  File "{folder}/doubles.py", line 23, in double\n'
+        f'doubling 2.0\nTraceback (most recent call last):\n  File "{folder}/doubles.py", line 23, in double\n'
     )
+    failed = scythe("allocate", "--only", "1", "--inline", "--json", cwd=folder).json("error")["error"]
+    assert failed == {"message": "ValueError: cannot double 2.0\nneither now nor later", "hint": None, "exit_code": 1}
     done = scythe("allocate", "--only", "9", "--inline", cwd=folder)
     assert done.end == (3, "", "error: no spec has sort_index 9; the table has 5 specs\n")
     assert tree(folder) == before
@@ -230,6 +236,20 @@ def test_what_the_users_module_prints_is_no_result(tmp_path: Path) -> None:
     assert "importing\n" in done.err
     done = scythe("allocate", "--only", "0", "--inline", "--json", cwd=folder)
     assert (done.code, json.loads(done.out)["double"]) == (0, 2.0)
+
+
+def test_what_the_users_code_writes_past_python_is_no_result(tmp_path: Path) -> None:
+    """Descriptor 1 itself, a child process, and what C code holds back."""
+    write = "import ctypes, os, subprocess; os.write(1, b'raw\\n'); subprocess.run(['echo', 'child'], check=True); "
+    write += "ctypes.CDLL(None).puts(b'held')"
+    module = f"{write}\n{MODULE}".replace("class Out(", CHECKED.format(write) + "\nclass Out(", 1)
+    module = module.replace("    print(", f"    {write}; print(")
+    folder = project(tmp_path, "x\n1\n", module=module)
+    for arguments in ([], ["--dry-run"], ["--probe", "1"], ["--only", "0", "--inline"]):
+        done = scythe("allocate", "--json", *arguments, cwd=folder)
+        assert (done.code, type(json.loads(done.out))) == (0, dict), arguments
+        times = done.err.count("raw\n"), done.err.count("child\n"), done.err.count("held\n")
+        assert min(times) == max(times) >= 2, arguments
 
 
 def test_the_command_to_go_on_with_finds_the_code_of_a_file_elsewhere(tmp_path: Path) -> None:

@@ -88,6 +88,9 @@ def test_a_run_that_is_not_there_is_3_with_the_nearest(
     assert said == "error: " + message.format(storage=home / "scythe-runs")
     assert hint.startswith("hint: the latest runs: ")
     assert set(hint.removeprefix("hint: the latest runs: ").split(", ")) == set(ids)
+    told = scythe(command, run, "--json", cwd=home)
+    assert (told.code, told.err.splitlines()[0]) == (3, said)
+    assert told.json("error")["error"]["message"] == message.format(storage=home / "scythe-runs")
 
 
 def test_without_run_and_without_file(tmp_path: Path) -> None:
@@ -378,6 +381,22 @@ def test_a_reader_that_leaves(home: Path) -> None:
         for stream in ({"stdout": gone, "stderr": subprocess.PIPE}, {"stdout": subprocess.PIPE, "stderr": gone}):
             done = subprocess.run([SCYTHE, "status"], cwd=home, env=environment(), check=False, text=True, **stream)  # type: ignore[call-overload]  # two streams
             assert (done.returncode, done.stderr or "") == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_full_disk_is_no_bug(home: Path) -> None:
+    for arguments in (["status"], ["status", "--json"], ["--help"]):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [SCYTHE, *arguments],
+                cwd=home,
+                env=environment(),
+                check=False,
+                text=True,
+                stdout=full,
+                stderr=subprocess.PIPE,
+            )
+        assert (done.returncode, done.stderr) == (4, "error: nothing more can be written: No space left on device\n")
 
 
 BROKEN = {
