@@ -37,7 +37,7 @@ def _take_back(found: Run) -> None:
     from scythe_cli.errors import EngineError
     from scythe_cli.underway import is_elsewhere, take_back
 
-    if not is_elsewhere(found):
+    if found.is_copy or not is_elsewhere(found):  # the engine knows the original by the same id
         return
     try:
         take_back(found)

@@ -31,7 +31,7 @@ RunName = Annotated[
     str | None,
     typer.Argument(
         metavar="RUN",
-        help="name, name/v1, name/v1.2.0, name/v1.2.0/time, a full address, or an experiment file. "
+        help="name, name/v1, name/v1.2.0, name/v1.2.0/time, a run's folder or address, or an experiment file. "
         "Default: the latest run of ./experiment.yml.",
         show_default=False,
     ),
@@ -45,10 +45,12 @@ FIRST_TABLES = ("scalars", "errors")
 def find_run(text: str | None, storage: str | None) -> Run:
     """The run that a command's RUN means."""
     from scythe_cli.backends import open_store
-    from scythe_cli.run import find, parse_where
+    from scythe_cli.run import find, open_run, parse_where
 
     where = parse_where(text, storage=storage)
     store = open_store(where.storage)
+    if not where.pattern:
+        return open_run(store, "")
     try:
         return find(store, where.pattern)
     except NotFoundError:
@@ -123,9 +125,10 @@ def again(command: str | Sequence[str], run: Run, *flags: str, latest: bool = Fa
         flags: what follows.
         latest: write the name alone where this is the run it means.
     """
-    short = latest and _is_latest(run)
     words = command.split() if isinstance(command, str) else command
-    return shlex.join(["scythe", *words, run.name if short else run.id, *flags, *storage_flag(run)])
+    name, *storage = _called(run)
+    short = latest and not run.is_copy and _is_latest(run)
+    return shlex.join(["scythe", *words, run.name if short else name, *flags, *storage])
 
 
 @contextmanager
@@ -135,7 +138,7 @@ def hints_from_here(run: Run) -> Iterator[None]:
         yield
     except ScytheError as exc:
         if exc.hint:
-            name = shlex.join([run.id, *storage_flag(run)])
+            name = shlex.join(_called(run))
             exc.hint = exc.hint.replace(run.store.address, run.id).replace(run.id, name)
         raise
 
@@ -154,7 +157,12 @@ def _is_latest(run: Run) -> bool:
         return False
 
 
-def storage_flag(run: Run) -> list[str]:
+def _called(run: Run) -> list[str]:
+    """What a command takes to mean a run from this folder."""
+    return [shown(run.store.address)] if run.is_copy else [run.id, *_storage_flag(run)]
+
+
+def _storage_flag(run: Run) -> list[str]:
     """`--storage S` where a RUN alone would be looked for elsewhere."""
     from scythe_cli.config import find_storage
 

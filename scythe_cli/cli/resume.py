@@ -37,6 +37,9 @@ def left_of(
     with running_user_code():
         found = experiment.load(run.experiment_file().experiment, file.absolute().parent)
     work = resumed_work(run, found, rest, sets=sets, allow_changed_code=allow_changed_code)
+    if run.is_copy and work.file.engine != "local":
+        told = f"{run.store.address} is not called by the run's id, by which workers find it"
+        raise ConfigError(told, hint=f"move it to <storage>/{run.id}, or add --engine local")
     n_missing = rest.todo - len(rest.failed)
     why = [f"{n_missing:,} missing"] * bool(n_missing) + [f"{len(rest.failed):,} failed before"] * bool(rest.failed)
     if found.source_hash != run.manifest.source_hash:

@@ -16,6 +16,8 @@ import pytest
 from command import FILE, MODULE, SCYTHE, Done, check, environment, installed, project, runs, scythe, together, tree
 
 from scythe_cli import layout
+from scythe_cli.backends import open_store
+from scythe_cli.cli import app
 
 SOME_FAIL = "x,how\n1,well\n2,badly\n3,well\n"
 
@@ -68,6 +70,52 @@ def test_a_run_is_found_from_elsewhere(home: Path, ids: list[str], tmp_path: Pat
     shutil.copytree(home / "scythe-runs", moved)
     done = scythe("gather", f"moved/{ids[0]}", "--json", cwd=tmp_path)
     assert done.json("gather")["tables"]["scalars"] == str(moved / ids[0] / "final" / "scalars.pq")
+
+
+def test_a_copy_of_a_run_goes_by_its_folder(home: Path, ids: list[str], tmp_path: Path) -> None:
+    copy = tmp_path / "a copy"
+    shutil.copytree(home / "scythe-runs" / ids[0], copy)
+    shutil.rmtree(copy / "final")
+    seen = scythe("status", copy, "--json", cwd=home).json("status")
+    assert (seen["run"], seen["address"], seen["done"]) == (ids[0], str(copy), 3)
+    done = scythe("gather", "a copy", cwd=tmp_path)
+    assert done.end == (
+        0,
+        f"{ids[0]}   2 succeeded, 1 failed\n"
+        "  scalars  2 rows  a copy/final/scalars.pq\n"
+        "  errors   1 row   .../final/errors.pq\n",
+        "next: scythe download 'a copy'\n",
+    )
+    got = scythe("download", f"{copy}/", "got", cwd=home)
+    assert (got.code, (home / "got" / "final" / "scalars.pq").is_file()) == (0, True), got.err
+    shutil.rmtree(home / "got")
+    for part in copy.glob("scatter-gather/output/*/*.pq"):
+        part.unlink()
+    done = scythe("gather", ".", cwd=copy)
+    assert (done.code, "hint: scythe allocate --resume . " in done.err) == (5, True), done.err
+    refused = scythe("allocate", "--resume", copy, "--engine", "hatchet", cwd=home)
+    assert (refused.code, f"hint: move it to <storage>/{ids[0]}, or add --engine local\n" in refused.err) == (2, True)
+    done = scythe("allocate", "--resume", copy, cwd=home)
+    assert (done.code, done.out[:21], f"next: scythe status '{copy}' --errors\n" in done.err) == (
+        1,
+        "2 succeeded, 1 failed",
+        True,
+    )
+    assert scythe("status", tmp_path, cwd=home).code == 3
+
+
+def test_a_copy_in_a_bucket_goes_by_its_address(
+    home: Path, ids: list[str], s3_storage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy, run = open_store(f"{s3_storage}/copy"), home / "scythe-runs" / ids[0]
+    for path in filter(Path.is_file, run.rglob("*")):
+        copy.write(str(path.relative_to(run)), path.read_bytes())
+    assert app.run(["status", f"{s3_storage}/copy/"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith(f"{ids[0]}   gathered\n")
+    assert said.err == f"next: scythe status {s3_storage}/copy --errors\n"
+    assert app.run(["status", f"{s3_storage}/nothing"]) == 3
+    assert capsys.readouterr().err == f"error: {s3_storage}/nothing is no run: it has no manifest.yml\n"
 
 
 @pytest.mark.parametrize("command", ["status", "gather", "download", "cancel"])
