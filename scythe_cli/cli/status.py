@@ -232,7 +232,9 @@ def _specs(loaded: Loaded, specs: str | None) -> str | None:
 
 
 def _show_group(group: FailureGroup, alone: str | None) -> None:
-    inputs = ", ".join(f"{name}={value!r}" for name, value in group.inputs.items())
+    from scythe_cli.rules import written
+
+    inputs = ", ".join(f"{name}={written(value)}" for name, value in group.inputs.items())
     lines = {
         "kind": [f"{group.kind}, {counted(group.attempts, 'attempt')}"],
         "inputs": [plain(inputs)] if inputs else [],
