@@ -21,7 +21,18 @@ from scythe_cli.experiment import io_spec
 from scythe_cli.gather import FinalReport, gather, gathered
 from scythe_cli.ledger import read_ledger
 from scythe_cli.outcomes import outcome_schema
-from scythe_cli.run import Bump, Claim, Manifest, Run, SemVer, claim, next_version, spec_id_prefix, write_manifest
+from scythe_cli.run import (
+    TASK_PREFIX,
+    Bump,
+    Claim,
+    Manifest,
+    Run,
+    SemVer,
+    claim,
+    next_version,
+    spec_id_prefix,
+    write_manifest,
+)
 from scythe_cli.specs import file_fields, scalar_fields, user_fields
 from scythe_cli.spectable import compute_features, write_specs
 from scythe_cli.table import read_specs
@@ -219,7 +230,7 @@ def _manifest(prepared: Prepared, ours: Claim) -> Manifest:
     line = f":{code.co_firstlineno}" if code else ""
     return Manifest(
         experiment_id=ours.id,
-        experiment_name=f"scythe_experiment_{experiment.name}",
+        experiment_name=f"{TASK_PREFIX}{experiment.name}",
         input_artifacts=ours.store.locate(layout.INPUT_ARTIFACTS),
         io_spec=ours.store.locate(layout.IO_SPEC),
         specs_uri=ours.store.locate(layout.SPECS),

@@ -81,7 +81,7 @@ class ExperimentRun:
         from scythe_cli.download import download
 
         target = Path(dest) if dest is not None else Path(f"{self.run.name}-{self.run.version}")
-        return download(self.run.store, target, files=files, only_field=only_field)
+        return download(self.run.store, target, files=files, only_field=only_field, fields=self.run.manifest.files)
 
     def results(self) -> dict[str, str]:
         """The address of each final table by name."""

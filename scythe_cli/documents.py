@@ -73,3 +73,29 @@ class RunsDocument:
 
     storage: str
     runs: list[RunStatus]
+
+
+@dataclass(frozen=True)
+class Error:
+    """What went wrong.
+
+    Attributes:
+        message: place, value, rule, as on stderr.
+        hint: what to do next, or null.
+        exit_code: that of the command.
+    """
+
+    message: str
+    hint: str | None
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class ErrorDocument:
+    """What any command with `--json` prints that ends without a document of its own.
+
+    Attributes:
+        error: what went wrong.
+    """
+
+    error: Error

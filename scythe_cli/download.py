@@ -19,7 +19,7 @@ from scythe_cli.errors import NotFinishedError, NotFoundError, StoreError, did_y
 from scythe_cli.events import DownloadAdvanced, DownloadStarted, ignore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import TextIO
 
     from scythe_cli.events import Listener
@@ -62,7 +62,13 @@ class _Arrived:
 
 
 def download(
-    run: Store, dest: Path, *, files: bool = False, only_field: str | None = None, listener: Listener = ignore
+    run: Store,
+    dest: Path,
+    *,
+    files: bool = False,
+    only_field: str | None = None,
+    fields: Iterable[str] = (),
+    listener: Listener = ignore,
 ) -> DownloadReport:
     """Fetch the final tables, and with `files` the result files, that are missing in `dest` or differ.
 
@@ -71,17 +77,18 @@ def download(
         dest: made when needed; gets `final/` and `results/`.
         files: fetch `results/` too.
         only_field: fetch the files of this output field only; means `files`.
+        fields: the file fields of the run's output, as its manifest has them; one may be without any file.
         listener: hears of progress in bytes.
 
     Raises:
         NotFinishedError: the run has no final tables yet.
-        NotFoundError: no output field of this name has files.
+        NotFoundError: no output field of files has this name.
         StoreError: the store does not answer, or `dest` cannot be written.
     """
     tables = [entry for entry in run.list(layout.FINAL) if entry.key.endswith(".pq")]
     if not tables:
         raise NotFinishedError(f"{run.address} has no final tables yet", hint=f"scythe gather {run.address}")
-    entries = tables + (list(_results(run, only_field)) if files or only_field else [])
+    entries = tables + (list(_results(run, only_field, fields)) if files or only_field else [])
     dest = dest.expanduser().absolute()
     record = _Record(dest)
     missing = [entry for entry in entries if not record.holds(entry)]
@@ -98,15 +105,14 @@ def download(
     )
 
 
-def _results(run: Store, only_field: str | None) -> Iterator[Entry]:
+def _results(run: Store, only_field: str | None, fields: Iterable[str]) -> Iterator[Entry]:
     if only_field is None:
         return run.list(layout.RESULTS)
-    fields = run.children(layout.RESULTS)
-    if only_field not in fields:
-        known = ", ".join(fields) or "none"
+    known = sorted({*fields, *run.children(layout.RESULTS)})
+    if only_field not in known:
         raise NotFoundError(
-            f"no files of an output field {only_field!r} in {run.address}.{did_you_mean(only_field, fields)}"
-            f" Fields with files: {known}."
+            f"no output field {only_field!r} has files in {run.address}.{did_you_mean(only_field, known)}"
+            f" Fields of files: {', '.join(known) or 'none'}."
         )
     return run.list(f"{layout.RESULTS}/{only_field}")
 

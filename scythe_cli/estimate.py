@@ -129,12 +129,13 @@ def probe(prepared: Prepared, k: int, listener: Listener = ignore) -> Estimate:
     """
     n = prepared.table.rows
     k = min(k, n)
-    rows = sorted({round(at * (n - 1) / max(1, k - 1)) for at in range(k)})
-    table = replace(prepared.table, table=prepared.table.table.take(pa.array(rows)))
+    rows = pa.array(sorted({round(at * (n - 1) / max(1, k - 1)) for at in range(k)}))
+    table = replace(prepared.table, table=prepared.table.table.take(rows))
+    features = None if prepared.features is None else prepared.features.take(rows)
     engine = LocalEngine(prepared.file.run.workers)
     with tempfile.TemporaryDirectory(prefix="scythe-probe-") as folder:
         settings = prepared.file.model_copy(update={"engine": "local", "storage": folder})
-        few = replace(prepared, table=table, loaded=replace(prepared.loaded, file=settings))
+        few = replace(prepared, table=table, features=features, loaded=replace(prepared.loaded, file=settings))
         run = begin(few, LocalStore(Path(folder)))
         ended = engine.submit(first_work(run, few)).wait(listener)
         if ended is not None and ended.reason != "canary":

@@ -108,7 +108,9 @@ def of(function: Any) -> Experiment:
     where = dotted if root else file.name
     folder = root if root and not usercode.is_library(file) else (Path.cwd() if root else file.parent)
     found = entry.Entry(module, name, function, file, (root or file.parent,))
-    return _experiment(found, f"{where}:{name}", folder)
+    experiment = _experiment(found, f"{where}:{name}", folder)
+    _refuse_the_scripts_own(module, file, name, experiment)
+    return experiment
 
 
 def load_all(modules: Iterable[str], folder: Path | str) -> list[Experiment]:
@@ -205,6 +207,19 @@ def _home(workflow: Any) -> tuple[ModuleType, str, Path]:
         raise EntryPointError(f"the workflow {workflow.name} is at the top level of no module", hint=_ELSEWHERE)
     module, name = home
     return module, name, Path(str(module.__file__)).absolute()
+
+
+def _refuse_the_scripts_own(module: ModuleType, file: Path, name: str, experiment: Experiment) -> None:
+    """Refuse what a script defines where no process but the script itself comes by."""
+    models = [experiment.input_model, experiment.output_model]
+    names = [name, *(model.__name__ for model in models if model.__module__ == module.__name__)]
+    guarded = usercode.guarded_names(file) if module.__name__ == "__main__" else {}
+    for own in filter(guarded.__contains__, names):
+        where = f'{own} stands under `if __name__ == "__main__":`'
+        raise EntryPointError(
+            f"{file.name}:{guarded[own]}  {where}: no other process can import it",
+            hint="put it above that line, at the top level of the file",
+        )
 
 
 def _is_typed_in(function: Function, file: Path) -> bool:

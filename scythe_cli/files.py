@@ -380,7 +380,7 @@ def _through(
         return cache.get(address, name=name, look=look, download=download)
     except (KeyMissing, StoreError, web.WebError) as exc:
         kind = StoreError if _problem(address, exc).refused else ReferenceError
-        raise kind(f"{address}: {exc}") from exc
+        raise kind(str(exc) if address in str(exc) else f"{address}: {exc}") from exc
     except OSError as exc:
         raise StoreError(f"{address}: cannot keep it in the cache, {exc} (see SCYTHE_CACHE_DIR)") from exc
 

@@ -128,8 +128,9 @@ def _incomplete(run: Run, missing: int, corrupt: list[PartName]) -> NotFinishedE
     because = (
         f"; {len(corrupt)} parts could not be read, the first {run.store.locate(corrupt[0].key)}" if corrupt else ""
     )
+    specs = "spec has" if run.total == 1 else "specs have"
     return NotFinishedError(
-        f"{run.id}: {missing:,} of {run.total:,} specs have no outcome yet{because}",
+        f"{run.id}: {missing:,} of {run.total:,} {specs} no outcome yet{because}",
         hint=f"scythe allocate --resume {run.id}   or, for what there is:   scythe gather {run.id} --partial",
     )
 

@@ -43,7 +43,8 @@ def run_inline(
     table = prepared.table.table
     row = pc.index(table.column(layout.SORT_INDEX), sort_index).as_py()
     if row < 0:
-        raise NotFoundError(f"no spec has sort_index {sort_index}; the table has {table.num_rows:,} specs")
+        held = f"{table.num_rows:,} specs" if table.num_rows != 1 else "1 spec"
+        raise NotFoundError(f"no spec has sort_index {sort_index}; the table has {held}")
     experiment = prepared.experiment
     ids = {layout.EXPERIMENT_ID: f"{prepared.name}/inline", layout.WORKFLOW_RUN_ID: f"inline-{sort_index}"}
     spec = make_specs(table.slice(row, 1), experiment.input_model, ids)[0]

@@ -6,6 +6,8 @@ Takes a `ValidationError`; leaves `Problem`s, which the specs table, experiment.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, time, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -106,9 +108,23 @@ def rule(error: ErrorDetails) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as messages show it: as Python writes it, at most a line."""
-    text = repr(value)
+    """A value as messages show it, at most a line."""
+    text = written(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def written(value: object) -> str:
+    """A value as its author would write it: dates and times in ISO 8601, also in a list, all else as Python does."""
+    match value:
+        case date() | time():
+            return value.isoformat()
+        case timedelta() | Decimal():
+            return str(value)
+        case list():
+            return f"[{', '.join(map(written, value))}]"
+        case dict():
+            return f"{{{', '.join(f'{key!r}: {written(inner)}' for key, inner in value.items())}}}"
+    return repr(value)
 
 
 def _short(bound: object) -> object:

@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import total_ordering
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from scythe_cli import config, layout, processes, yamlfile
+from scythe_cli import config, layout, origins, processes, yamlfile
 from scythe_cli.errors import BrokenRun, ConfigError, KeyExists, KeyMissing, NotFoundError, did_you_mean
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 Bump = Literal["major", "minor", "patch", "keep"]
 CLAIM_TRIES = 3600
 """Seconds ahead of now that a claim looks for a free one."""
+TASK_PREFIX = "scythe_experiment_"
+"""What stands before an experiment's name in the manifest, as in the original's tasks."""
 _VERSION = re.compile(r"v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 
 
@@ -137,6 +140,11 @@ class Run:
     def total(self) -> int:
         """The number of specs."""
         return self.manifest.n_specs
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether its folder is called otherwise than by its id: it was copied, or moved."""
+        return not self.store.address.endswith(f"/{self.id}")
 
     def experiment_file(self) -> config.ExperimentFile:
         """The frozen experiment file, which rules every resume."""
@@ -337,7 +345,7 @@ class Where:
 
     Attributes:
         storage: the address of the runs' storage.
-        pattern: what to find in it.
+        pattern: what to find in it; empty where the storage is a run's own folder, whatever that is called.
         file: the experiment file that gave the pattern; its function may have registered under another name.
     """
 
@@ -347,7 +355,7 @@ class Where:
 
 
 def parse_where(text: str | None, *, storage: str | None = None) -> Where:
-    """Read a RUN: a name with or without version and time, a full address, or the path of an experiment file.
+    """Read a RUN: a name with or without version and time, an address or a folder, or the path of an experiment file.
 
     Args:
         text: the RUN; None means the latest run of `./experiment.yml`.
@@ -363,13 +371,20 @@ def parse_where(text: str | None, *, storage: str | None = None) -> Where:
         loaded = config.load(path, flags={"storage": storage})
         name = loaded.file.name or loaded.file.experiment.rpartition(":")[2]
         return Where(loaded.file.storage, name, str(path))
+    with suppress(OSError, RuntimeError):  # a name that is too long for a file's, or begins with ~
+        folder = origins.absolute(Path(text).expanduser())
+        if (folder / layout.MANIFEST).is_file():
+            return Where(str(folder), "")
     trimmed = text.rstrip("/")
     head, _, tail = trimmed.rpartition("/")
-    folder, _, version = head.rpartition("/")
-    root, _, name = folder.rpartition("/")
+    above, _, version = head.rpartition("/")
+    root, _, name = above.rpartition("/")
     is_address = text.startswith(("s3://", "/", "./", "../", "~"))
     if root and layout.is_run_time(tail) and _VERSION.fullmatch(version):
         return Where(root if "://" in root else str(Path(root).expanduser().absolute()), f"{name}/{version}/{tail}")
+    if text.startswith("s3://"):
+        return Where(trimmed, "")
     if is_address:
-        raise NotFoundError(f"{text!r} is not the address of a run: it does not end in name/version/time")
+        told = f"it has no {layout.MANIFEST}, and does not end in name/version/time"
+        raise NotFoundError(f"{text!r} is not the address of a run: {told}")
     return Where(config.find_storage(storage), trimmed)

@@ -30,11 +30,12 @@ MODELS = {
     "gather": "scythe_cli.gather:FinalReport",
     "download": "scythe_cli.download:DownloadReport",
     "cancel": "scythe_cli.cancel:Cancelled",
+    "error": "scythe_cli.documents:ErrorDocument",
 }
 """Document -> the model (or dataclass) it is read into or written from. A new document is a new line here.
 
-`plan` is what `allocate --dry-run --json` prints, `estimate` what `allocate --probe K --json` prints, and `runs` what
-`status --json` prints without a RUN.
+`plan` is what `allocate --dry-run --json` prints, `estimate` what `allocate --probe K --json` prints, `runs` what
+`status --json` prints without a RUN, and `error` what any command prints that ends without another document.
 """
 
 READ = frozenset({"experiment"})

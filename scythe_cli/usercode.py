@@ -106,3 +106,29 @@ def _files(parts: Parts, folders: Sequence[Path]) -> list[Path]:
         candidates = [*packages, folder.joinpath(*parts[:-1], f"{parts[-1]}.py")]
         return [file for file in candidates if file.is_file()]
     return []
+
+
+def guarded_names(file: Path) -> dict[str, int]:
+    """What a script defines under `if __name__ == "__main__":` and nowhere else at its top level, and in which line."""
+    guarded: dict[str, int] = {}
+    outside: set[str] = set()
+    for statement in ast.parse(file.read_bytes()).body:
+        if isinstance(statement, ast.If) and _is_guard(statement.test):
+            guarded |= {name: line for one in statement.body for name, line in _defined(one)}
+        else:
+            outside |= {name for name, _ in _defined(statement)}
+    return {name: line for name, line in guarded.items() if name not in outside}
+
+
+def _is_guard(test: ast.expr) -> bool:
+    return ast.unparse(test) in {"__name__ == '__main__'", "'__main__' == __name__"}
+
+
+def _defined(statement: ast.stmt) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(statement):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name, node.lineno
+        elif isinstance(node, ast.alias):
+            yield (node.asname or node.name).partition(".")[0], node.lineno
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id, node.lineno

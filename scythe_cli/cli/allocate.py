@@ -26,7 +26,7 @@ from scythe_cli.cli.options import (
     running_user_code,
 )
 from scythe_cli.cli.resume import left_of
-from scythe_cli.cli.words import counted, duration
+from scythe_cli.cli.words import are, counted, duration
 from scythe_cli.errors import ConfigError, ExitCode, Interrupted, NotFinishedError, StoreError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def allocate(
     """Validate, upload, claim a run, fan out, gather."""
     _check_flags(
         bump=bump, version=version, limit=limit, dry_run=dry_run, probe=probe, resume=resume,
-        which=failed or missing, allow_changed_code=allow_changed_code, only=only, inline=inline,
+        failed=failed, missing=missing, allow_changed_code=allow_changed_code, only=only, inline=inline,
     )  # fmt: skip
     from scythe_cli.backends import engine_for
     from scythe_cli.cli.ui import Terminal
@@ -94,7 +94,7 @@ def allocate(
         if resume is not None:
             which = {"failed": failed or not missing, "missing": missing or not failed}
             sets = [*(sets or []), *([f"engine={engine}"] if engine else [])]
-            _go_on(terminal, resume, file, storage, sets, which, allow_changed_code, yes, wait, as_json)
+            _go_on(terminal, resume, file, storage, sets, which, allow_changed_code, wait, as_json)
             return
         loaded, found = _load(terminal, file, sets or [], {"engine": engine, "storage": storage})
         check = cache(partial(_prepare, terminal, loaded, found, limit))
@@ -115,7 +115,8 @@ def _check_flags(
     dry_run: bool,
     probe: int | None,
     resume: str | None,
-    which: bool,
+    failed: bool,
+    missing: bool,
     allow_changed_code: bool,
     only: int | None,
     inline: bool,
@@ -128,7 +129,9 @@ def _check_flags(
     given = [flag for flag, value in others.items() if value is not None] + ["--dry-run"] * dry_run
     if resume is not None and given:
         raise ConfigError(f"--resume goes on with a run as it is: it does not take {given[0]}")
-    if which and resume is None:
+    if failed and missing:
+        raise ConfigError("--failed and --missing exclude each other", hint="leave out both to run all that is left")
+    if (failed or missing) and resume is None:
         raise ConfigError("--failed and --missing choose what --resume runs", hint="add --resume RUN")
     if allow_changed_code and resume is None:
         raise ConfigError("--allow-changed-code is about the run that --resume goes on with", hint="add --resume RUN")
@@ -145,7 +148,6 @@ def _go_on(
     sets: list[str],
     which: dict[str, bool],
     allow_changed_code: bool,
-    yes: bool,
     wait: bool | None,
     as_json: bool,
 ) -> None:
@@ -153,9 +155,9 @@ def _go_on(
     if resume.endswith((".yml", ".yaml")) and is_here(file):
         file = Path(resume)
     run = find_run(resume, storage or _storage_of(file))
-    work = left_of(terminal, run, file, sets, which, allow_changed_code, yes)
+    work = left_of(terminal, run, file, sets, which, allow_changed_code)
     if work is None:
-        _nothing_to_run(terminal, run, as_json)
+        _nothing_to_run(terminal, run, file, as_json)
     else:
         _follow(terminal, work, file, wait, as_json)
 
@@ -276,11 +278,7 @@ def _final(terminal: Terminal, work: Work) -> FinalReport:
 def _tell(terminal: Terminal, done: Allocation, file: Path, as_json: bool) -> None:
     """The summary on stdout, the next command on stderr, and the exit code."""
     terminal.close()
-    if as_json:
-        from scythe_cli.documents import AllocateDocument
-        from scythe_cli.status import status
-
-        put_json(AllocateDocument.of(done, status(done.run)))
+    _put_document(done, as_json)
     if done.ended is not None:
         _ended(done, file, as_json)
     if done.final is None:
@@ -292,6 +290,14 @@ def _tell(terminal: Terminal, done: Allocation, file: Path, as_json: bool) -> No
         put_next(again("status", done.run, "--errors", latest=True))
         raise typer.Exit(ExitCode.FAILED_SPECS)
     put_next(again("download", done.run, latest=True))
+
+
+def _put_document(done: Allocation, as_json: bool) -> None:
+    from scythe_cli.documents import AllocateDocument
+    from scythe_cli.status import status
+
+    if as_json:
+        put_json(AllocateDocument.of(done, status(done.run)))
 
 
 def _summary(run: Run, final: FinalReport, seconds: float) -> None:
@@ -318,7 +324,7 @@ def _ended(done: Allocation, file: Path, as_json: bool) -> None:
     broken = done.ended.reason in {"canary", "max_failures"}
     now = status(done.run, errors=broken and not as_json)
     _put_failures(now.failures)
-    kept = f"{now.done:,} of {counted(now.total, 'spec')} are done and kept"
+    kept = f"{now.done:,} of {counted(now.total, 'spec')} {are(now.total)} done and kept"
     resume = _resume_command(done.run, file)
     if done.ended.reason == "interrupted":
         raise Interrupted(f"interrupted; {kept}", hint=resume)
@@ -326,18 +332,20 @@ def _ended(done: Allocation, file: Path, as_json: bool) -> None:
     raise NotFinishedError(f"{done.ended.detail}; {kept}", hint=hint)
 
 
-def _nothing_to_run(terminal: Terminal, run: Run, as_json: bool) -> None:
-    """A resume that finds nothing to do: the tables of a complete run, and exit code 0 whatever failed."""
+def _nothing_to_run(terminal: Terminal, run: Run, file: Path, as_json: bool) -> None:
+    """A resume that finds nothing to do: the exit code is that of the run as it stands, and its tables are there."""
     from scythe_cli.allocate import Allocation
     from scythe_cli.gather import gather, gathered
     from scythe_cli.status import status
 
     now = status(run)
-    terminal.say(f"{run.id}: nothing to run; {now.done:,} of {counted(now.total, 'spec')} have their outcome")
+    have = f"{counted(now.total, 'spec')} {are(now.total, 'has its', 'have their')} outcome"
+    terminal.say(f"{run.id}: nothing to run; {now.done:,} of {have}")
     final = gathered(run) if not now.missing else None
     if not now.missing and (final is None or set(final.tables) - set(now.final)):
         final = gather(run, listener=terminal)
-    try:
-        _tell(terminal, Allocation(run, None, final), Path(), as_json)
-    except typer.Exit:
-        return
+    if now.missing:  # only what failed was asked for, and nothing has
+        _put_document(Allocation(run, None, None), as_json)
+        told = f"{now.missing:,} of {counted(now.total, 'spec')} {are(now.total, 'has', 'have')} no outcome yet"
+        raise NotFinishedError(f"{run.id}: {told}", hint=_resume_command(run, file))
+    _tell(terminal, Allocation(run, None, final), file, as_json)

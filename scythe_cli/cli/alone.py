@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext, redirect_stdout
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from scythe_cli.cli.options import put_error, running_user_code
 from scythe_cli.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -21,11 +22,13 @@ def run_alone(prepared: Prepared, only: int, terminal: Terminal, as_json: bool) 
     from scythe_cli.outcomes import INVALID_OUTPUT
 
     terminal.close()
-    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+    with nullcontext() if sys.stdout.isatty() else running_user_code():
         output, failure = run_inline(prepared, only, debug=_debug)
     if failure is not None:
         if failure.kind == INVALID_OUTPUT:
             typer.echo(f"{failure.kind}: {failure.message}", err=True)
+        if as_json:
+            put_error(f"{failure.error_type}: {failure.message}", None, ExitCode.FAILED_SPECS)
         raise typer.Exit(ExitCode.FAILED_SPECS)
     typer.echo(output.model_dump_json(indent=2))
 

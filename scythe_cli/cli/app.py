@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -14,11 +15,13 @@ from typer.core import TyperGroup
 
 import scythe_cli
 from scythe_cli import hangup
-from scythe_cli.errors import ExitCode, InputError, Interrupted, ScytheError, did_you_mean
+from scythe_cli.cli.options import HAS_DOCUMENT, put_error
+from scythe_cli.errors import ExitCode, InputError, ScytheError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
+    from typing import TextIO
 
 COMMANDS = {
     "init": "Write a starter that runs as it is.",
@@ -33,6 +36,9 @@ COMMANDS = {
 
 _BROKEN_PIPE = 141
 """What a shell reports for a program that SIGPIPE ended, as it ends `cat` in `cat | head`."""
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class _Commands(TyperGroup):
@@ -95,6 +101,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and tell what went wrong, if anything did. Returns the exit code."""
+    HAS_DOCUMENT.set(False)
     try:
         command = typer.main.get_command(app)
         with command.make_context("scythe", list(arguments)) as ctx:
@@ -102,27 +109,50 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except typer.Exit as exc:
         code = exc.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted")
-        code = ExitCode.INTERRUPTED
     except BrokenPipeError:
-        _let_go()
+        _let_go(sys.stdout, sys.stderr)
         code = _BROKEN_PIPE
-    except Interrupted as exc:
-        _say(exc.message, exc.hint, "next")
-        code = exc.exit_code
-    except ScytheError as exc:
-        _say(f"error: {exc.message}", exc.hint)
-        code = exc.exit_code
-    except typer.TyperException as exc:
-        where = getattr(exc, "ctx", None)  # which command's usage it is about, when it is about one's
-        message = exc.format_message().replace("Value error, ", "")
-        _say(f"error: {message}", f"{where.command_path if where else 'scythe'} --help")
-        code = ExitCode.BAD_INPUT
-    except Exception as exc:  # noqa: BLE001 - the boundary: nothing leaves as a bare traceback
-        _say(f"error: this is a bug in scythe: {type(exc).__name__}: {exc}", _trace(arguments))
-        code = ExitCode.BUG
+    except BaseException as exc:  # noqa: BLE001 - the boundary: nothing leaves as a bare traceback
+        code = _fail(exc, arguments)
     return int(code or ExitCode.DONE)
+
+
+def _fail(exc: BaseException, arguments: Sequence[str]) -> int:
+    """Tell what went wrong on stderr, and where `--json` is given and nothing stands there yet, on stdout."""
+    message, hint, code = _told(exc, arguments)
+    stopped = code == ExitCode.INTERRUPTED
+    _say(message if stopped else f"error: {message}", hint, "next" if stopped else "hint")
+    try:
+        if _wants_json(arguments) and not HAS_DOCUMENT.get():
+            put_error(message, hint, code)
+        sys.stdout.flush()
+    except OSError:
+        _let_go(sys.stdout)
+    return code
+
+
+def _told(exc: BaseException, arguments: Sequence[str]) -> tuple[str, str | None, ExitCode]:
+    """An exception's message, hint and exit code."""
+    match exc:
+        case KeyboardInterrupt() | typer.Abort():
+            return "interrupted", None, ExitCode.INTERRUPTED
+        case ScytheError():
+            return exc.message, exc.hint, exc.exit_code
+        case typer.TyperException():
+            where = getattr(exc, "ctx", None)  # which command's usage it is about, when it is about one's
+            message = exc.format_message().replace("Value error, ", "")
+            return message, f"{where.command_path if where else 'scythe'} --help", ExitCode.BAD_INPUT
+        case OSError() if exc.errno in _FULL:
+            return f"nothing more can be written: {exc.strerror}", None, ExitCode.UNREACHABLE
+        case Exception():
+            told = f"this is a bug in scythe: {type(exc).__name__}: {exc}"
+            return told, _trace(arguments), ExitCode.BUG
+    raise exc
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    given = list(arguments)
+    return "--json" in (given[: given.index("--")] if "--" in given else given)
 
 
 def _say(message: str, hint: str | None = None, label: str = "hint") -> None:
@@ -131,13 +161,13 @@ def _say(message: str, hint: str | None = None, label: str = "hint") -> None:
         if hint:
             typer.echo(f"{label}: {hint}", err=True)
     except BrokenPipeError:
-        _let_go()
+        _let_go(sys.stdout, sys.stderr)
 
 
-def _let_go() -> None:
-    """Nobody reads any more: what is left goes nowhere, or the interpreter's last flush would complain."""
+def _let_go(*streams: TextIO) -> None:
+    """Nobody reads any more, or nothing can be written: what is left goes nowhere, or the last flush would complain."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
+    for stream in streams:
         os.dup2(nowhere, stream.fileno())
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from scythe_cli.cli.options import Json, RunName, Storage, again, find_run, put_json, put_next
+from scythe_cli.cli.words import are, counted
 
 if TYPE_CHECKING:
     from scythe_cli.run import Run
@@ -27,7 +28,7 @@ def cancel(run: RunName = None, *, storage: Storage = None, as_json: Json = Fals
         typer.echo(f"{done.run} is complete; there is nothing to cancel")
         return
     when = f"was cancelled by {done.by} at {done.at}" if done.already else "is cancelled; its specs stop within seconds"
-    typer.echo(f"{done.run} {when}; {done.done:,} of {done.total:,} specs are done")
+    typer.echo(f"{done.run} {when}; {done.done:,} of {counted(done.total, 'spec')} {are(done.total)} done")
     put_next(again("gather", found, "--partial"), again("allocate --resume", found))
 
 
@@ -36,7 +37,7 @@ def _take_back(found: Run) -> None:
     from scythe_cli.errors import EngineError
     from scythe_cli.underway import is_elsewhere, take_back
 
-    if not is_elsewhere(found):
+    if found.is_copy or not is_elsewhere(found):  # the engine knows the original by the same id
         return
     try:
         take_back(found)

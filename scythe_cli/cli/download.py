@@ -40,6 +40,7 @@ def download(
             dest or Path(f"{found.name}-{found.version}"),
             files=files,
             only_field=only_field,
+            fields=found.manifest.files,
             listener=terminal,
         )
     if as_json:

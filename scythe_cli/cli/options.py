@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
 import sys
-from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +19,6 @@ from scythe_cli.errors import BrokenRun, NotFoundError, ScytheError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from typing import TextIO
 
     from scythe_cli.run import Run
     from scythe_cli.status import FailureGroup
@@ -28,22 +31,26 @@ RunName = Annotated[
     str | None,
     typer.Argument(
         metavar="RUN",
-        help="name, name/v1, name/v1.2.0, name/v1.2.0/time, a full address, or an experiment file. "
+        help="name, name/v1, name/v1.2.0, name/v1.2.0/time, a run's folder or address, or an experiment file. "
         "Default: the latest run of ./experiment.yml.",
         show_default=False,
     ),
 ]
 MESSAGE_WIDTH = 120
+HAS_DOCUMENT: ContextVar[bool] = ContextVar("HAS_DOCUMENT", default=False)
+"""Whether this command line has printed its document: `--json` prints exactly one."""
 FIRST_TABLES = ("scalars", "errors")
 
 
 def find_run(text: str | None, storage: str | None) -> Run:
     """The run that a command's RUN means."""
     from scythe_cli.backends import open_store
-    from scythe_cli.run import find, parse_where
+    from scythe_cli.run import find, open_run, parse_where
 
     where = parse_where(text, storage=storage)
     store = open_store(where.storage)
+    if not where.pattern:
+        return open_run(store, "")
     try:
         return find(store, where.pattern)
     except NotFoundError:
@@ -62,9 +69,25 @@ def _registered_name(file: str) -> str:
         return loaded.file.name or experiment.load(loaded.file.experiment, loaded.folder).name
 
 
-def running_user_code() -> AbstractContextManager[TextIO]:
-    """While the user's module is imported or her validators run: what they print is no result, and goes to stderr."""
-    return redirect_stdout(sys.stderr)
+@contextmanager
+def running_user_code() -> Iterator[None]:
+    """While the user's code runs in this process: what it prints is no result, and goes to stderr.
+
+    So does what C code and child processes write, which know descriptors alone.
+    """
+    sys.stdout.flush()
+    results = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        import ctypes
+
+        sys.stdout.flush()
+        ctypes.CDLL(None).fflush(None)  # what C code printed and holds back
+        os.dup2(results, 1)
+        os.close(results)
 
 
 def agreed(question: str, yes: bool) -> bool:
@@ -76,7 +99,16 @@ def put_json(document: Any) -> None:
     """One JSON document on stdout."""
     from pydantic import TypeAdapter
 
+    HAS_DOCUMENT.set(True)
     typer.echo(TypeAdapter(type(document)).dump_json(document, indent=2))
+
+
+def put_error(message: str, hint: str | None, code: int) -> None:
+    """The document of a command that ends without another: an error, on one line."""
+    from scythe_cli.documents import Error, ErrorDocument
+
+    HAS_DOCUMENT.set(True)
+    typer.echo(json.dumps(asdict(ErrorDocument(Error(message, hint, code))), ensure_ascii=False))
 
 
 def put_next(*commands: str) -> None:
@@ -93,9 +125,10 @@ def again(command: str | Sequence[str], run: Run, *flags: str, latest: bool = Fa
         flags: what follows.
         latest: write the name alone where this is the run it means.
     """
-    short = latest and _is_latest(run)
     words = command.split() if isinstance(command, str) else command
-    return shlex.join(["scythe", *words, run.name if short else run.id, *flags, *storage_flag(run)])
+    name, *storage = _called(run)
+    short = latest and not run.is_copy and _is_latest(run)
+    return shlex.join(["scythe", *words, run.name if short else name, *flags, *storage])
 
 
 @contextmanager
@@ -105,7 +138,7 @@ def hints_from_here(run: Run) -> Iterator[None]:
         yield
     except ScytheError as exc:
         if exc.hint:
-            name = shlex.join([run.id, *storage_flag(run)])
+            name = shlex.join(_called(run))
             exc.hint = exc.hint.replace(run.store.address, run.id).replace(run.id, name)
         raise
 
@@ -124,7 +157,12 @@ def _is_latest(run: Run) -> bool:
         return False
 
 
-def storage_flag(run: Run) -> list[str]:
+def _called(run: Run) -> list[str]:
+    """What a command takes to mean a run from this folder."""
+    return [shown(run.store.address)] if run.is_copy else [run.id, *_storage_flag(run)]
+
+
+def _storage_flag(run: Run) -> list[str]:
     """`--storage S` where a RUN alone would be looked for elsewhere."""
     from scythe_cli.config import find_storage
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scythe_cli.cli.options import agreed, running_user_code
+from scythe_cli.cli.options import running_user_code
 from scythe_cli.cli.words import counted
-from scythe_cli.errors import ConfigError, NotFinishedError
+from scythe_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,11 +23,11 @@ def left_of(
     sets: list[str],
     which: dict[str, bool],
     allow_changed_code: bool,
-    yes: bool,
 ) -> Work | None:
     """What is left of a run, None when nothing is. The frozen file rules; the code comes from FILE's folder."""
     from scythe_cli import config, experiment
     from scythe_cli.allocate import remaining, resumed_work
+    from scythe_cli.ledger import read_mark
 
     _refuse_what_stays(sets)
     config.check_sets(sets)
@@ -37,14 +37,18 @@ def left_of(
     with running_user_code():
         found = experiment.load(run.experiment_file().experiment, file.absolute().parent)
     work = resumed_work(run, found, rest, sets=sets, allow_changed_code=allow_changed_code)
+    if run.is_copy and work.file.engine != "local":
+        told = f"{run.store.address} is not called by the run's id, by which workers find it"
+        raise ConfigError(told, hint=f"move it to <storage>/{run.id}, or add --engine local")
     n_missing = rest.todo - len(rest.failed)
     why = [f"{n_missing:,} missing"] * bool(n_missing) + [f"{len(rest.failed):,} failed before"] * bool(rest.failed)
     if found.source_hash != run.manifest.source_hash:
         was, now = run.manifest.source_hash[:12], found.source_hash[:12]
         terminal.say(f"the code has changed since {run.id} was allocated: its hash was {was} and is {now}")
     terminal.say(f"resuming {run.id}: {counted(rest.todo, 'spec')} to run ({', '.join(why)}), {rest.kept:,} kept")
-    if rest.cancelled and not agreed(f"{run.id} was cancelled. Go on with it?", yes):
-        raise NotFinishedError(f"{run.id} was cancelled", hint="add --yes to go on with it")
+    if rest.cancelled:  # who names the run wants it
+        mark = read_mark(run.store, "cancel", rest.generation) or {}
+        terminal.say(f"it was cancelled by {mark.get('by')} at {mark.get('at')}, and goes on now")
     return work
 
 

@@ -30,6 +30,7 @@ from scythe_cli.cli.words import counted, duration, plain, rate, shortened, show
 from scythe_cli.errors import BrokenRun, Interrupted, ScytheError
 
 if TYPE_CHECKING:
+    from scythe_cli.config import Loaded
     from scythe_cli.engines.base import Active
     from scythe_cli.run import Run
     from scythe_cli.status import FailureGroup, RunStatus
@@ -68,7 +69,7 @@ def status(
     _show(now)
     if now.active is not None:
         _show_active(now.active)
-    alone = _alone(found, run) if now.failures else ""
+    alone = _alone(found, run, storage) if now.failures else None
     for group in now.failures:
         _show_group(group, alone)
     _next(found, now, errors=errors)
@@ -179,39 +180,68 @@ def _show(now: RunStatus) -> None:
     put_tables(now.final)
 
 
-def _alone(run: Run, text: str | None) -> str:
-    """The command that runs one spec of a run in this terminal, but for which."""
+def _alone(run: Run, text: str | None, storage: str | None) -> str | None:
+    """The command that runs one spec of a run in this terminal, but for which; None where it might run another's."""
     from scythe_cli.config import DEFAULT_FILE
+    from scythe_cli.run import TASK_PREFIX
 
     here: list[Path] = []
     with suppress(OSError):
         here = sorted(path for path in Path().iterdir() if path.suffix in _YAML and path.is_file())
     files = [Path(text)] if text and text.endswith(_YAML) else [Path(DEFAULT_FILE), *here]
-    file = next((file for file in files if _is_about(file, run)), None)
-    if file is None:
-        return "in the experiment's folder: scythe allocate"
+    try:
+        frozen = run.experiment_file()
+    except ScytheError:  # of another version, or cut: the failures can be told without
+        return None
+    found = {file: loaded for file in files if (loaded := _about(file, run)) is not None}
+    if not found:
+        return "in the experiment's folder: scythe allocate FILE"
+    theirs = {file: one for file, one in found.items() if storage or one.file.storage == frozen.storage}
+    for file, one in theirs.items():
+        name = one.file.name or run.manifest.experiment_name.removeprefix(TASK_PREFIX)
+        if name == run.name and _specs(one, one.file.specs) == _specs(one, frozen.specs):
+            return _allocate(file)
+    for file, one in found.items():
+        specs = _specs(one, frozen.specs)
+        known = file in theirs or specs == frozen.specs
+        if specs is not None and known and ("://" in specs or Path(specs).exists()):
+            return f"{_allocate(file)} --set {shlex.quote(f'specs={shown(specs)}')}"
+    return None
+
+
+def _allocate(file: Path) -> str:
     return "scythe allocate" if is_here(file) else shlex.join(["scythe", "allocate", shown(file)])
 
 
-def _is_about(file: Path, run: Run) -> bool:
-    """Whether an experiment file names the function of a run."""
+def _about(file: Path, run: Run) -> Loaded | None:
+    """The settings of an experiment file that names the function of a run."""
     from scythe_cli import config
 
     try:
-        return config.load(file).file.experiment == run.manifest.entry_point
+        loaded = config.load(file)
     except ScytheError:  # other files may have the suffix too
-        return False
+        return None
+    return loaded if loaded.file.experiment == run.manifest.entry_point else None
 
 
-def _show_group(group: FailureGroup, alone: str) -> None:
-    inputs = ", ".join(f"{name}={value!r}" for name, value in group.inputs.items())
+def _specs(loaded: Loaded, specs: str | None) -> str | None:
+    """Where specs are that an experiment file of this folder calls so."""
+    from scythe_cli.origins import absolute
+
+    return specs if specs is None or "://" in specs else str(absolute(loaded.folder / Path(specs).expanduser()))
+
+
+def _show_group(group: FailureGroup, alone: str | None) -> None:
+    from scythe_cli.rules import written
+
+    inputs = ", ".join(f"{name}={written(value)}" for name, value in group.inputs.items())
     lines = {
         "kind": [f"{group.kind}, {counted(group.attempts, 'attempt')}"],
         "inputs": [plain(inputs)] if inputs else [],
         "message": plain(group.message).strip().splitlines()[1 : 1 + LOG_LINES],
         "trace": _last_calls(group),
         "log": plain(group.log).rstrip().splitlines()[-LOG_LINES:],
-        "alone": [f"{alone} --only {group.sort_index} --inline"],
+        "alone": [f"{alone} --only {group.sort_index} --inline"] if alone else [],
     }
     typer.echo("")
     typer.echo(failure_line(group))

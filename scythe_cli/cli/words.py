@@ -14,6 +14,11 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
+def are(n: int, one: str = "is", many: str = "are") -> str:
+    """The verb behind `counted`: `1 spec is`, `2 specs are`."""
+    return one if n == 1 else many
+
+
 def duration(seconds: float) -> str:
     """`1.5 s`, `21 s`, `4 min 10 s`, `3 h 20 min`, `2 d 4 h`."""
     whole = round(seconds)

@@ -17,6 +17,10 @@ from signals import inherited
 
 SOME_FAIL = "x,how\n1,well\n2,badly\n3,well\n4,badly\n5,well\n"
 PLACE = "double (doubles.py:23)"
+CHECKED = """
+    def model_post_init(self, context: object) -> None:
+        {}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +128,14 @@ def test_a_probe_as_json_is_one_document_and_with_yes_the_runs(tmp_path: Path) -
     assert "doubles: 1 spec probed, 1 failed\n" in done.err
 
 
+def test_a_probe_of_a_model_that_computes_features(tmp_path: Path) -> None:
+    features = "    @property\n    def computed_features(self):\n        return {'root': self.x ** 0.5}\n"
+    folder = project(tmp_path, SOME_FAIL, module=MODULE.replace("class Out(", features + "\nclass Out(", 1))
+    done = scythe("allocate", "--probe", "2", "--json", cwd=folder)
+    assert (done.code, done.json("estimate")["probed"]) == (0, 2), done.err
+    assert not runs(folder)
+
+
 def test_one_spec_alone(some_fail: tuple[Path, Done]) -> None:
     folder, _ = some_fail
     before = tree(folder)
@@ -131,10 +143,12 @@ def test_one_spec_alone(some_fail: tuple[Path, Done]) -> None:
     assert (done.code, done.err) == (0, "doubling 1.0\n")
     assert done.out == '{\n  "double": 2.0,\n  "note": null,\n  "count": null\n}\n'
     done = scythe("allocate", "--only", "1", "--inline", cwd=folder)
-    assert (done.code, done.out) == (1, "doubling 2.0\n")
+    assert (done.code, done.out) == (1, "")
     assert done.err.startswith(
-        f'Traceback (most recent call last):\n  File "{folder}/doubles.py", line 23, in double\n'
+        f'doubling 2.0\nTraceback (most recent call last):\n  File "{folder}/doubles.py", line 23, in double\n'
     )
+    failed = scythe("allocate", "--only", "1", "--inline", "--json", cwd=folder).json("error")["error"]
+    assert failed == {"message": "ValueError: cannot double 2.0\nneither now nor later", "hint": None, "exit_code": 1}
     done = scythe("allocate", "--only", "9", "--inline", cwd=folder)
     assert done.end == (3, "", "error: no spec has sort_index 9; the table has 5 specs\n")
     assert tree(folder) == before
@@ -187,12 +201,31 @@ def test_resume_runs_the_failed_again_with_the_frozen_settings(tmp_path: Path) -
     assert "the code of doubles:double has changed since doubles/v1.0.0/" in refused.err
     assert refused.err.endswith("hint: add --allow-changed-code to run the rest with the code as it is now\n")
     nothing = scythe("allocate", "--resume", "doubles", "--missing", cwd=folder)
-    assert (nothing.code, nothing.out.splitlines()[0][:21]) == (0, "1 succeeded, 1 failed")
+    assert (nothing.code, nothing.out.splitlines()[0][:21]) == (1, "1 succeeded, 1 failed")
+    assert ("nothing to run; 2 of 2 specs have their outcome" in nothing.err, len(runs(folder))) == (True, 1)
     done = scythe("allocate", "--resume", "doubles", "--failed", "--allow-changed-code", cwd=folder)
     assert done.code == 0
     assert "1 spec to run (1 failed before), 1 kept" in done.err
     (run,) = runs(folder)
     assert pl.read_parquet(run / "final" / "scalars.pq")["double"].to_list() == [2.0, 4.0]
+
+
+def test_a_resume_that_leaves_specs_out_says_that_the_run_is_not_finished(tmp_path: Path) -> None:
+    folder = project(tmp_path, "x\n1\n")
+    assert scythe("allocate", cwd=folder).code == 0
+    (run,) = runs(folder)
+    for part in run.glob("scatter-gather/output/*/*.pq"):
+        part.unlink()
+    done = scythe("allocate", "--resume", "doubles", "--failed", "--json", cwd=folder)
+    run_id = f"doubles/v1.0.0/{run.name}"
+    assert (done.code, done.json("allocate")["missing"]) == (5, 1)
+    assert done.err == (
+        f"{run_id}: nothing to run; 0 of 1 spec has its outcome\n"
+        f"error: {run_id}: 1 of 1 spec has no outcome yet\nhint: scythe allocate --resume {run_id}\n"
+    )
+    assert scythe("allocate", "--resume", "doubles", "--missing", cwd=folder).code == 0
+    alone = scythe("allocate", "--only", "9", "--inline", cwd=folder)
+    assert alone.end == (3, "", "error: no spec has sort_index 9; the table has 1 spec\n")
 
 
 def test_what_the_users_module_prints_is_no_result(tmp_path: Path) -> None:
@@ -203,6 +236,20 @@ def test_what_the_users_module_prints_is_no_result(tmp_path: Path) -> None:
     assert "importing\n" in done.err
     done = scythe("allocate", "--only", "0", "--inline", "--json", cwd=folder)
     assert (done.code, json.loads(done.out)["double"]) == (0, 2.0)
+
+
+def test_what_the_users_code_writes_past_python_is_no_result(tmp_path: Path) -> None:
+    """Descriptor 1 itself, a child process, and what C code holds back."""
+    write = "import ctypes, os, subprocess; os.write(1, b'raw\\n'); subprocess.run(['echo', 'child'], check=True); "
+    write += "ctypes.CDLL(None).puts(b'held')"
+    module = f"{write}\n{MODULE}".replace("class Out(", CHECKED.format(write) + "\nclass Out(", 1)
+    module = module.replace("    print(", f"    {write}; print(")
+    folder = project(tmp_path, "x\n1\n", module=module)
+    for arguments in ([], ["--dry-run"], ["--probe", "1"], ["--only", "0", "--inline"]):
+        done = scythe("allocate", "--json", *arguments, cwd=folder)
+        assert (done.code, type(json.loads(done.out))) == (0, dict), arguments
+        times = done.err.count("raw\n"), done.err.count("child\n"), done.err.count("held\n")
+        assert min(times) == max(times) >= 2, arguments
 
 
 def test_the_command_to_go_on_with_finds_the_code_of_a_file_elsewhere(tmp_path: Path) -> None:
@@ -314,6 +361,10 @@ def test_a_run_that_is_stopped_says_why_and_exits_5(tmp_path: Path) -> None:
         (["--resume", "a", "--bump", "major"], "--resume goes on with a run as it is: it does not take --bump"),
         (["--resume", "a", "--dry-run"], "--resume goes on with a run as it is: it does not take --dry-run"),
         (["--failed"], "--failed and --missing choose what --resume runs\nhint: add --resume RUN"),
+        (
+            ["--resume", "a", "--failed", "--missing"],
+            "--failed and --missing exclude each other\nhint: leave out both to run all that is left",
+        ),
         (["--dry-run", "--probe", "3"], "--probe and --dry-run exclude each other\nhint: give one of them"),
         (
             ["--allow-changed-code"],

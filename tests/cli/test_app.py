@@ -1,5 +1,6 @@
 """`scythe` itself: help, version, the exit code and the words of each kind of end, and a quick start."""
 
+import json
 import os
 import signal
 import subprocess
@@ -87,6 +88,22 @@ def test_each_error_has_its_exit_code(
     monkeypatch.setattr("scythe_cli.starter.from_template", fail)
     assert app.run(["init"]) == code
     assert capsys.readouterr() == ("", told)
+    monkeypatch.setattr("scythe_cli.backends.open_store", fail)
+    assert app.run(["status", "--json"]) == code
+    said = capsys.readouterr()
+    assert said.err == told
+    message, _, hint = told.removeprefix("error: ").strip().partition("\nhint: ")
+    assert json.loads(said.out) == {"error": {"message": message, "hint": hint or None, "exit_code": code}}
+
+
+def test_a_wrong_command_line_with_json_is_a_document_too(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["status", "--json", "--foo"], ["gather", "a", "b", "--json"], ["stats", "--json"]):
+        assert app.run(arguments) == ExitCode.BAD_INPUT
+        said = capsys.readouterr()
+        told = json.loads(said.out)["error"]
+        assert said.err == f"error: {told['message']}\nhint: {told['hint']}\n"
+    assert app.run(["stats", "--", "--json"]) == ExitCode.BAD_INPUT
+    assert capsys.readouterr().out == ""
 
 
 def test_a_bug_leaves_a_trace_file_and_no_traceback_on_the_terminal(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -15,6 +16,8 @@ import pytest
 from command import FILE, MODULE, SCYTHE, Done, check, environment, installed, project, runs, scythe, together, tree
 
 from scythe_cli import layout
+from scythe_cli.backends import open_store
+from scythe_cli.cli import app
 
 SOME_FAIL = "x,how\n1,well\n2,badly\n3,well\n"
 
@@ -69,6 +72,52 @@ def test_a_run_is_found_from_elsewhere(home: Path, ids: list[str], tmp_path: Pat
     assert done.json("gather")["tables"]["scalars"] == str(moved / ids[0] / "final" / "scalars.pq")
 
 
+def test_a_copy_of_a_run_goes_by_its_folder(home: Path, ids: list[str], tmp_path: Path) -> None:
+    copy = tmp_path / "a copy"
+    shutil.copytree(home / "scythe-runs" / ids[0], copy)
+    shutil.rmtree(copy / "final")
+    seen = scythe("status", copy, "--json", cwd=home).json("status")
+    assert (seen["run"], seen["address"], seen["done"]) == (ids[0], str(copy), 3)
+    done = scythe("gather", "a copy", cwd=tmp_path)
+    assert done.end == (
+        0,
+        f"{ids[0]}   2 succeeded, 1 failed\n"
+        "  scalars  2 rows  a copy/final/scalars.pq\n"
+        "  errors   1 row   .../final/errors.pq\n",
+        "next: scythe download 'a copy'\n",
+    )
+    got = scythe("download", f"{copy}/", "got", cwd=home)
+    assert (got.code, (home / "got" / "final" / "scalars.pq").is_file()) == (0, True), got.err
+    shutil.rmtree(home / "got")
+    for part in copy.glob("scatter-gather/output/*/*.pq"):
+        part.unlink()
+    done = scythe("gather", ".", cwd=copy)
+    assert (done.code, "hint: scythe allocate --resume . " in done.err) == (5, True), done.err
+    refused = scythe("allocate", "--resume", copy, "--engine", "hatchet", cwd=home)
+    assert (refused.code, f"hint: move it to <storage>/{ids[0]}, or add --engine local\n" in refused.err) == (2, True)
+    done = scythe("allocate", "--resume", copy, cwd=home)
+    assert (done.code, done.out[:21], f"next: scythe status '{copy}' --errors\n" in done.err) == (
+        1,
+        "2 succeeded, 1 failed",
+        True,
+    )
+    assert scythe("status", tmp_path, cwd=home).code == 3
+
+
+def test_a_copy_in_a_bucket_goes_by_its_address(
+    home: Path, ids: list[str], s3_storage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy, run = open_store(f"{s3_storage}/copy"), home / "scythe-runs" / ids[0]
+    for path in filter(Path.is_file, run.rglob("*")):
+        copy.write(str(path.relative_to(run)), path.read_bytes())
+    assert app.run(["status", f"{s3_storage}/copy/"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith(f"{ids[0]}   gathered\n")
+    assert said.err == f"next: scythe status {s3_storage}/copy --errors\n"
+    assert app.run(["status", f"{s3_storage}/nothing"]) == 3
+    assert capsys.readouterr().err == f"error: {s3_storage}/nothing is no run: it has no manifest.yml\n"
+
+
 @pytest.mark.parametrize("command", ["status", "gather", "download", "cancel"])
 @pytest.mark.parametrize(
     ("run", "message"),
@@ -87,6 +136,9 @@ def test_a_run_that_is_not_there_is_3_with_the_nearest(
     assert said == "error: " + message.format(storage=home / "scythe-runs")
     assert hint.startswith("hint: the latest runs: ")
     assert set(hint.removeprefix("hint: the latest runs: ").split(", ")) == set(ids)
+    told = scythe(command, run, "--json", cwd=home)
+    assert (told.code, told.err.splitlines()[0]) == (3, said)
+    assert told.json("error")["error"]["message"] == message.format(storage=home / "scythe-runs")
 
 
 def test_without_run_and_without_file(tmp_path: Path) -> None:
@@ -131,15 +183,39 @@ def test_the_errors_of_one(home: Path, ids: list[str]) -> None:
     )
 
 
-def test_the_command_that_runs_one_spec_fits_the_folder(home: Path, tmp_path: Path) -> None:
+def test_the_command_that_runs_one_spec_fits_the_folder(home: Path, ids: list[str], tmp_path: Path) -> None:
     done = scythe("status", f"{home}/experiment.yml", "--errors", cwd=tmp_path)
     assert f"  alone    scythe allocate {home}/experiment.yml --only 1 --inline\n" in done.out
     done = scythe("status", "doubles", "--errors", "--storage", home / "scythe-runs", cwd=tmp_path)
-    assert "  alone    in the experiment's folder: scythe allocate --only 1 --inline\n" in done.out
+    assert "  alone    in the experiment's folder: scythe allocate FILE --only 1 --inline\n" in done.out
     (tmp_path / "a.yml").write_text("no: experiment")
     (tmp_path / "my own.yaml").write_text(FILE)
     done = scythe("status", "doubles", "--errors", "--storage", home / "scythe-runs", cwd=tmp_path)
     assert "  alone    scythe allocate 'my own.yaml' --only 1 --inline\n" in done.out
+    here = scythe("status", f"{home}/scythe-runs/{ids[0]}", "--errors", cwd=tmp_path)
+    assert "  alone" not in here.out, "the file in this folder has a storage, and so perhaps specs, of its own"
+
+
+def test_the_command_that_runs_one_spec_takes_the_specs_of_the_run(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    for name, specs in {"a": "x\n1\n2\n", "b": "x,how\n1,well\n2,badly\n"}.items():
+        (folder / f"{name}.csv").write_text(specs)
+        (folder / f"{name}.yml").write_text(
+            FILE.replace("specs.csv", f"{name}.csv").replace("s\nrun", f"s_{name}\nrun")
+        )
+    assert scythe("allocate", "b.yml", cwd=folder).code == 1
+
+    def alone(run: str) -> str:
+        lines = scythe("status", run, "--errors", cwd=folder).out.splitlines()
+        return next((line.removeprefix("  alone    ") for line in lines if line.startswith("  alone")), "")
+
+    assert alone("doubles_b") == "scythe allocate b.yml --only 1 --inline"
+    done = scythe(*alone("doubles_b").split()[1:], cwd=folder)
+    assert (done.code, "cannot double 2.0" in done.err) == (1, True)
+    (folder / "b.yml").unlink()
+    assert alone("doubles_b") == "scythe allocate --set specs=b.csv --only 1 --inline"
+    (folder / "b.csv").unlink()
+    assert alone("doubles_b") == ""
 
 
 def test_the_latest_runs(home: Path, ids: list[str]) -> None:
@@ -262,6 +338,7 @@ def cut(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, dict[str, 
     for command in ("gather", "download"):
         ended[f"{command} from elsewhere"] = scythe(command, "doubles", "--storage", "../scythe-runs", cwd=elsewhere)
     ended["partial"] = scythe("gather", "--partial", cwd=folder)
+    (folder / "go").touch()
     ended["resume"] = scythe("allocate", "--resume", "doubles", cwd=folder)
     (run,) = runs(folder)
     return folder, f"doubles/v1.0.0/{run.name}", ended
@@ -303,7 +380,8 @@ def test_an_incomplete_run(cut: tuple[Path, str, dict[str, Done]]) -> None:
     assert ended["download from elsewhere"].err.endswith(f"\nhint: scythe gather {there}\n")
     assert ended["partial"].out.startswith(f"{run}   1 succeeded, 0 failed, 2 missing: the tables are partial\n")
     assert ended["partial"].err == f"next: scythe allocate --resume {run}\n"
-    assert (ended["resume"].code, ended["resume"].err.splitlines()[-1]) == (5, "hint: add --yes to go on with it")
+    assert (ended["resume"].code, ended["resume"].out[:21]) == (0, "3 succeeded, 0 failed")
+    assert re.search(r"\nit was cancelled by \S+@\S+ at \d{4}-\S+, and goes on now\n", ended["resume"].err)
 
 
 def test_a_run_whose_function_has_another_name(tmp_path: Path) -> None:
@@ -351,6 +429,22 @@ def test_a_reader_that_leaves(home: Path) -> None:
         for stream in ({"stdout": gone, "stderr": subprocess.PIPE}, {"stdout": subprocess.PIPE, "stderr": gone}):
             done = subprocess.run([SCYTHE, "status"], cwd=home, env=environment(), check=False, text=True, **stream)  # type: ignore[call-overload]  # two streams
             assert (done.returncode, done.stderr or "") == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_full_disk_is_no_bug(home: Path) -> None:
+    for arguments in (["status"], ["status", "--json"], ["--help"]):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [SCYTHE, *arguments],
+                cwd=home,
+                env=environment(),
+                check=False,
+                text=True,
+                stdout=full,
+                stderr=subprocess.PIPE,
+            )
+        assert (done.returncode, done.stderr) == (4, "error: nothing more can be written: No space left on device\n")
 
 
 BROKEN = {

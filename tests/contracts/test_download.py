@@ -63,9 +63,14 @@ class Promises:
             "results/plot/2.csv.gz",
         ]
         with pytest.raises(
-            NotFoundError, match=r"output field 'plt' .* Did you mean 'plot'\? Fields with files: model, pl"
+            NotFoundError, match=r"output field 'plt' .* Did you mean 'plot'\? Fields of files: model, pl"
         ):
             download(run, tmp_path, only_field="plt")
+
+    def test_a_field_without_any_file(self, run: Store, tmp_path: Path) -> None:
+        report = download(run, tmp_path, only_field="log", fields=["log", "model", "plot"])
+        assert sorted(tree(tmp_path)) == ["final/errors.pq", "final/scalars.pq"]
+        assert (report.n_files, report.fetched_files) == (2, 2)
 
     def test_a_second_call_fetches_what_is_missing_or_differs(self, run: Store, tmp_path: Path) -> None:
         download(run, tmp_path, files=True)

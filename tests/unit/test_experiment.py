@@ -1,5 +1,6 @@
 """Experiments: found from their folder, checked with a message for each mistake, described, and hashed."""
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -495,6 +496,34 @@ class TestOfAFunction:
         file = f"{module.replace('.', '/')}.py"
         target = f"{file}:f" if how == ["script.py"] else "pkg.script:f"
         assert done.stdout == f"{target}|{folder}|{module}|['models.py', '{file}']\n"
+
+    @pytest.mark.parametrize(
+        "lines", ["def f(x: In) -> Out: ...", "class Mine(In): ...\n    def f(x: Mine) -> Out: ..."]
+    )
+    def test_what_stands_under_the_guard_of_a_script_is_refused(self, write: Write, lines: str) -> None:
+        code = f'from models import *\nfrom scythe_cli import experiment\nif __name__ == "__main__":\n    {lines}\n'
+        folder = write(models=MODELS, script=code + "    experiment.of(f)\n")
+        done = subprocess.run([sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, check=False)
+        place = f"script.py:{4 + lines.count(chr(10))}"
+        assert f'{place}  f stands under `if __name__ == "__main__":`: no other process can import it' in done.stderr
+        assert "hint: put it above that line, at the top level of the file" in done.stderr
+
+    def test_a_model_under_the_guard_is_refused_and_what_stands_above_it_is_not(self, write: Write) -> None:
+        code = """
+            from __future__ import annotations
+            from models import *
+            from scythe_cli import experiment
+            def f(x: Mine) -> Out: ...
+            def g(x: In) -> Out: ...
+            if __name__ == "__main__":
+                class Mine(In): ...
+                g = g
+                experiment.of(g)
+                experiment.of(f)
+        """
+        folder = write(models=MODELS, script=code)
+        done = subprocess.run([sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, check=False)
+        assert re.search(r"script\.py:\d+  Mine stands under", done.stderr), done.stderr
 
     def test_a_prompt_is_refused(self, write: Write) -> None:
         code = MODELS + "def cell(x: In) -> Out: ...\nfrom scythe_cli import experiment\nexperiment.of(cell)"

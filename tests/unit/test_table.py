@@ -17,7 +17,7 @@ from pyarrow import feather
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from scythe_cli import sources, table
+from scythe_cli import rules, sources, table
 from scythe_cli.anatomy import is_plain
 from scythe_cli.errors import ReferenceError, StoreError, TableError
 from scythe_cli.rows import GIVEN, make_specs, makers
@@ -276,6 +276,27 @@ def test_a_place_stands_in_front_of_what_is_wrong_with_the_address(tmp_path: Pat
         read_specs("http://127.0.0.1:9/a.csv", House, place="e.yml:2")
 
 
+def test_specs_that_are_not_in_a_bucket_are_named_once(s3_storage: str) -> None:
+    address = f"{s3_storage}/specs.csv"
+    with pytest.raises(ReferenceError, match=f"^e.yml:2  specs: {address} does not exist$"):
+        read_specs(address, House, place="e.yml:2")
+
+
+def test_dates_and_times_are_shown_as_one_writes_them() -> None:
+    class Early(ExperimentInputSpec):
+        day: dt.date = Field(le=dt.date(2023, 1, 1))
+        when: dt.datetime = Field(le=dt.datetime(2023, 1, 1))
+
+    day, when = dt.date(2024, 5, 5), dt.datetime(2024, 5, 5, 12)
+    lines = refused(pl.DataFrame({"day": [day], "when": [when]}), Early)
+    assert lines[:2] == [
+        "specs row 0  day = 2024-05-05: must be <= 2023-01-01",
+        "specs row 0  when = 2024-05-05T12:00:00: must be <= 2023-01-01T00:00:00",
+    ]
+    assert rules.written({"a": [day, None, "b"]}) == "{'a': [2024-05-05, None, 'b']}"
+    assert rules.written(dt.timedelta(seconds=5)) == "0:00:05"
+
+
 def test_typed_rows_count_from_zero() -> None:
     lines = refused(pl.DataFrame({"zip_code": ["1", None], "setpoint": [20.0, 50.0], "wall": ["wood", "x"]}))
     assert lines == [
@@ -516,12 +537,12 @@ def test_an_argument_that_is_no_field_names_the_nearest() -> None:
         ([True, 1, 1, 1, 1], "specs.csv:3  {c} = 1: is int, and specs.csv:2 gives bool; {one}"),
         (
             [dt.date(2026, 1, 1), dt.date(2026, 1, 1), dt.datetime(2026, 1, 1, 5), None, None],
-            "specs.csv:4  {c} = datetime.datetime(2026, 1, 1, 5, 0): is datetime, and specs.csv:2 gives date; {one}",
+            "specs.csv:4  {c} = 2026-01-01T05:00:00: is datetime, and specs.csv:2 gives date; {one}",
         ),
         (
             [None, None, dt.datetime(2026, 1, 1), dt.datetime(2026, 1, 1, tzinfo=dt.UTC), None],
-            "specs.csv:5  {c} = datetime.datetime(2026, 1, 1, 0, 0, tzinfo=datetime.timezone.utc): is datetime with a "
-            "time zone, and specs.csv:4 gives datetime; {one}",
+            "specs.csv:5  {c} = 2026-01-01T00:00:00+00:00: is datetime with a time zone, "
+            "and specs.csv:4 gives datetime; {one}",
         ),
         (
             [1, 2, 2**70, 4, 5],
@@ -560,7 +581,7 @@ def test_a_default_with_a_time_zone_is_refused_as_a_value_is(tmp_path: Path) -> 
 
     rule = "has a time zone, which the field does not keep: annotate it AwareDatetime, or leave the offset out"
     (line,) = refused(write(tmp_path, "x\n1\n"), Timed)
-    assert line == f"Timed: the default of start = {dt.datetime(2026, 1, 1, tzinfo=dt.UTC)!r}: {rule}"
+    assert line == f"Timed: the default of start = 2026-01-01T00:00:00+00:00: {rule}"
     for model in (Timed, Hooked):
         (line, _) = refused(write(tmp_path, "x,start\n1,2026-01-01T00:00:00Z\n"), model)
         assert line.startswith("specs.csv:2  start = ")
