@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from scythe_cli import frames, layout, outcomes
 from scythe_cli.errors import KeyExists, NotFinishedError
 from scythe_cli.events import Gathered, GatherStarted, ignore
-from scythe_cli.final import FinalTable, error_columns
+from scythe_cli.final import Clash, FinalTable, error_columns
 from scythe_cli.ledger import list_marks, read_ledger, read_mark, remove_mark, set_aside, write_mark
 from scythe_cli.parts import CorruptPart, read_block, read_part, read_schema
 
@@ -151,7 +151,7 @@ class _Gather:
         self._schema = read_schema(run.store)
         self._index = read_block(run.store, 0, run.manifest.index).schema.remove_metadata()
         self._tables: dict[str, FinalTable] = {}
-        self._first_spec: dict[str, int] = {}
+        self._settlers: dict[int, int] = {}
 
     def build(self) -> FinalReport:
         """Stream all blocks into local files, then put those in the store."""
@@ -294,17 +294,27 @@ class _Gather:
         misfits: dict[int, str] = {}
         for name, frame in sorted(block.frames, key=_by_name_and_row):
             if name not in self._tables:
-                self._open_frame(name, frame, block.specs, offset)
-            for row, fitted in self._fit(name, frame, fitting.setdefault(name, [])):
-                spec, first = _sort_index(block.specs, row - offset), self._first_spec[name]
-                misfits[row] = f"dataframes[{name!r}]: {fitted} in spec {spec}, unlike in spec {first}"
+                self._open_frame(name, frame)
+            for row, clash in self._fit(name, frame, fitting.setdefault(name, [])):
+                spec = _sort_index(block.specs, row - offset)
+                misfits[row] = f"dataframes[{name!r}]: {clash.told} in spec {spec}{self._unlike(name, clash)}"
         for name, held in fitting.items():
             if not held:
                 continue
             self._append_frame(name, [self._tables[name].refit(frame) for frame in held], block.specs, offset, misfits)
         return _with_misfits(table, misfits) if misfits else table
 
-    def _fit(self, name: str, frame: pa.Table, fitting: list[pa.Table]) -> Iterator[tuple[int, str]]:
+    def _unlike(self, name: str, clash: Clash) -> str:
+        """Which spec another one clashes with: the one that settled the column's type."""
+        row = self._tables[name].settled_by.get(clash.column or "")
+        if row is None:
+            return ""
+        if row not in self._settlers:
+            specs = read_block(self._run.store, layout.block_of(row), [layout.SORT_INDEX])
+            self._settlers[row] = _sort_index(specs, row % layout.BLOCK)
+        return f", unlike in spec {self._settlers[row]}"
+
+    def _fit(self, name: str, frame: pa.Table, fitting: list[pa.Table]) -> Iterator[tuple[int, Clash]]:
         """Put a frame with those that fit; where it does not, spec by spec. Tell of the specs that do not fit."""
         rows = _rows_of(frame)
         fitted = self._tables[name].fit(frame, fitting)
@@ -315,11 +325,9 @@ class _Gather:
         else:
             for row in rows:
                 alone = frame.filter(pc.equal(frame.column(frames.ROW), pa.scalar(row)))
-                yield from self._fit(name, frames.without_guesses(alone), fitting)
+                yield from self._fit(name, alone, fitting)
 
-    def _open_frame(self, name: str, frame: pa.Table, specs: pa.Table, offset: int) -> None:
-        rows = frame.column(frames.ROW)
-        self._first_spec[name] = _sort_index(specs, rows[0].as_py() - offset if len(rows) else 0)
+    def _open_frame(self, name: str, frame: pa.Table) -> None:
         own = frame.drop_columns([frames.ROW, layout.SORT_SUBINDEX]).schema
         self._open(name, pa.schema([*own, *self._index, pa.field(layout.SORT_SUBINDEX, pa.int64())]))
 
@@ -349,7 +357,7 @@ def _rows_of(frame: pa.Table) -> list[int]:
 
 def _by_name_and_row(named: tuple[str, pa.Table]) -> tuple[str, int]:
     name, frame = named
-    return name, frame.column(frames.ROW)[0].as_py() if frame.num_rows else -1
+    return name, frame.column(frames.ROW)[0].as_py() if frame.num_rows else 1 << 62  # what has rows knows more
 
 
 def _frames_of(table: pa.Table) -> list[str]:

@@ -484,8 +484,8 @@ def _stack(tables: dict[int, pa.Table]) -> tuple[pa.Table, set[int]]:
         if row not in misfits:
             numbers.extend(repeat(row, table.num_rows))
             places.extend(range(table.num_rows))
-    united = united.append_column(frames.ROW, pa.array(numbers, type=pa.int64()))
-    return united.append_column(layout.SORT_SUBINDEX, pa.array(places, type=pa.int64())), misfits
+    ids = [pa.array(numbers, type=pa.int64()), pa.array(places, type=pa.int64())]
+    return pa.table([*united.columns, *ids], names=[*united.column_names, frames.ROW, layout.SORT_SUBINDEX]), misfits
 
 
 def _stream(table: pa.Table) -> bytes:
