@@ -108,6 +108,11 @@ class FinalTable:
         if self._held_rows >= GROUP_ROWS or self._held_bytes >= GROUP_BYTES:
             self._write()
 
+    @property
+    def room(self) -> int:
+        """Rows that still go into the row group that is collected."""
+        return GROUP_ROWS - self._held_rows
+
     def _write(self) -> None:
         if not self._held:
             return
