@@ -68,6 +68,8 @@ def death_of(lane: LaneHandle, end: End) -> Death:
     log = lane.printed.text(at)
     if lane.ending == GARBLED:
         at = _suspect(lane, at)
+    elif lane.is_telling and end.reason is None:
+        at = None  # it may have been what it was to tell
     row, seconds = None, 0.0
     if guilty and at is not None and lane.takes and at[0] in lane.takes[0].open_rows():
         row, seconds = at[0], Clock.monotonic() - at[1]

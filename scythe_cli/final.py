@@ -7,9 +7,11 @@ everything else sees plain columns.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from scythe_cli import frames, layout, outcomes
@@ -46,6 +48,14 @@ def error_columns(index: Sequence[str]) -> dict[str, str]:
     return {part: f"{name}_" if name in taken else name for part, name in _ERRORS.items()}
 
 
+@dataclass(frozen=True)
+class Clash:
+    """Why a frame cannot be part of a table: the column, where it is one alone, and a sentence without its end."""
+
+    column: str | None
+    told: str
+
+
 class FinalTable:
     """A final table in the making.
 
@@ -55,6 +65,10 @@ class FinalTable:
         index: names of the index columns; `sort_subindex` is one wherever it stands.
         about: what the metadata tell of the run.
         writers: threads that encode a row group while the next is collected; a table has one under way at a time.
+
+    Attributes:
+        settled_by: of columns of frames, the row of the spec that brought the first value and settled the type with it;
+            until then what the schema says of a column is a guess.
     """
 
     def __init__(
@@ -69,6 +83,7 @@ class FinalTable:
         self._held: list[pa.Table] = []
         self._held_rows = 0
         self._held_bytes = 0
+        self.settled_by: dict[str, int] = {}
         self._open(schema)
 
     def _open(self, schema: pa.Schema) -> None:
@@ -93,6 +108,11 @@ class FinalTable:
         if self._held_rows >= GROUP_ROWS or self._held_bytes >= GROUP_BYTES:
             self._write()
 
+    @property
+    def room(self) -> int:
+        """Rows that still go into the row group that is collected."""
+        return GROUP_ROWS - self._held_rows
+
     def _write(self) -> None:
         if not self._held:
             return
@@ -114,27 +134,36 @@ class FinalTable:
         self._settle()
         self._writer.close()
 
-    def fit(self, frame: pa.Table, waiting: Sequence[pa.Table] = ()) -> pa.Table | str:
+    def fit(self, frame: pa.Table, waiting: Sequence[pa.Table] = ()) -> pa.Table | Clash:
         """A frame with this table's columns, which widen where no value changes; or why that cannot be.
 
         Args:
             frame: the frame.
             waiting: frames that were fitted and not added yet; they must bear the wider columns too.
         """
-        head = pa.schema([self.schema.field(name) for name in self.own])
-        tail = [frame.schema.field(frames.ROW), frame.schema.field(layout.SORT_SUBINDEX)]
-        own = frame.drop_columns([frames.ROW, layout.SORT_SUBINDEX]).schema
-        wider = frames.widen(head, own)
+        held = pa.schema([self.schema.field(name) for name in self.own])
+        own = frame.drop_columns([frames.ROW, layout.SORT_SUBINDEX])
+        if len(self.settled_by) == len(self.own) and own.schema.equals(held):
+            return frame
+        head = pa.schema([f if f.name in self.settled_by else pa.field(f.name, pa.null()) for f in held])
+        told = frames.of_values(own)
+        wider = frames.widen(head, told)
         if wider is None:
-            return _clash(head, own)
+            return _clash(head, told)
+        wider = frames.guess(wider, [held, own.schema])
+        tail = [frame.schema.field(frames.ROW), frame.schema.field(layout.SORT_SUBINDEX)]
         try:
             fitted = frames.fit(frame, pa.schema([*wider, *tail]))
-            if not wider.equals(head):
+            if not wider.equals(held):
                 for other in waiting:
                     frames.fit(other, pa.schema([*wider, *tail]))
                 self._rewrite(pa.schema([*wider, *list(self.schema)[len(self.own) :]]))
         except frames.NO_FIT:
-            return _clash(head, own)
+            return _clash(head, told)
+        for name in told.names:
+            if name not in self.settled_by and frames.has_values(column := frame.column(name)):
+                rows = frame.column(frames.ROW).filter(pc.is_valid(column))
+                self.settled_by[name] = cast("int", pc.min(rows).as_py())
         return fitted
 
     def refit(self, frame: pa.Table) -> pa.Table:
@@ -166,12 +195,12 @@ class FinalTable:
         self._held = [table.replace_schema_metadata(self.schema.metadata) for table in held]
 
 
-def _clash(head: pa.Schema, own: pa.Schema) -> str:
+def _clash(head: pa.Schema, own: pa.Schema) -> Clash:
     for field in own:
         at = head.get_field_index(field.name)
-        if at >= 0 and head.field(at).type != field.type:
-            return f"column {field.name!r} is {field.type}, not {head.field(at).type},"
-    return "columns do not go together"
+        if at >= 0 and head.field(at).type not in (field.type, pa.null()) and not pa.types.is_null(field.type):
+            return Clash(field.name, f"column {field.name!r} is {field.type}, not {head.field(at).type},")
+    return Clash(None, "columns do not go together")
 
 
 def _metadata(schema: pa.Schema, index: Sequence[str], about: dict[str, Any]) -> dict[bytes, bytes]:

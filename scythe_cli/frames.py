@@ -52,6 +52,8 @@ def to_arrow(name: str, frame: Any, index: Mapping[str, Any]) -> pa.Table:
     table = _read(name, frame)
     names = _column_names(name, table)
     columns = [_plain_column(name, names[at], table.field(at), table.column(at)) for at in range(len(names))]
+    if not names:
+        return table  # of columns that are none it knows how many rows they have
     table = pa.table(columns, names=names)
     for column in names:
         if column == layout.SORT_SUBINDEX:
@@ -95,6 +97,8 @@ def _read(name: str, frame: Any) -> pa.Table:
 
 def _from_pandas(frame: Any) -> pa.Table:
     table = pa.Table.from_pandas(frame, preserve_index=None)
+    if not table.num_columns:
+        return pa.table({"": pa.nulls(len(frame))}).select([])
     names = ["index" if column == "__index_level_0__" else column for column in table.column_names]
     return table.rename_columns(names)
 
@@ -162,45 +166,71 @@ def _repeats(column: pa.ChunkedArray[Any], value: Any) -> bool:
 def unite(tables: list[pa.Table]) -> tuple[pa.Table, list[int]]:
     """Stack frames of several specs: columns by name, absent ones null, types widened where no value changes.
 
+    A column's type is that of its values. Where it has none in any frame it is what the frames without say.
+
     Returns:
         The stacked table of those that fit with the first, and the positions of those that do not.
     """
-    schema, apart = tables[0].schema, []
-    for at, table in enumerate(tables[1:], 1):
-        if table.schema.equals(schema):
-            continue
-        wider = widen(schema, table.schema)
+    if all(table.schema.equals(tables[0].schema) for table in tables):
+        return pa.concat_tables(tables), []
+    told = [of_values(table) for table in tables]
+    schema, apart = pa.schema([]), []
+    for at in sorted(range(len(tables)), key=lambda at: not tables[at].num_rows):
+        wider = widen(schema, told[at])
         if wider is None:
             apart.append(at)
         else:
             schema = wider
+    schema = guess(schema, [table.schema for at, table in enumerate(tables) if at not in apart])
     fitted: list[pa.Table] = []
+    leader: pa.Schema | None = None
     for at, table in enumerate(tables):
         if at in apart:
             continue
         try:
             fitted.append(fit(table, schema))
         except NO_FIT:
-            if not fitted:
-                alike = [other.schema.equals(table.schema) for other in tables]
-                stacked = pa.concat_tables([other for other, same in zip(tables, alike, strict=True) if same])
+            if leader is None:
+                alike = [_is_silent(other) or other.equals(told[at]) for other in told]
+                stacked, _ = unite([other for other, same in zip(tables, alike, strict=True) if same])
                 return stacked, [other for other, same in enumerate(alike) if not same]
             apart.append(at)
+        else:
+            leader = leader or (None if _is_silent(told[at]) else told[at])
     return pa.concat_tables(fitted), sorted(apart)
+
+
+def of_values(table: pa.Table) -> pa.Schema:
+    """The table's columns with the types that their values give them: null, where a column has none."""
+    return pa.schema([f if has_values(table.column(f.name)) else pa.field(f.name, pa.null()) for f in table.schema])
+
+
+def has_values(column: pa.ChunkedArray[Any]) -> bool:
+    """Whether a column has a value, and with it a type that must not change."""
+    return column.null_count < len(column)
+
+
+def guess(schema: pa.Schema, others: list[pa.Schema]) -> pa.Schema:
+    """A schema whose columns without values get the type that other schemas give them, whichever of these is first.
+
+    Where they do not agree on one it is text: no value is there to differ.
+    """
+    kinds: dict[str, pa.DataType] = {f.name: f.type for f in schema if pa.types.is_null(f.type)}
+    for f in (f for other in others for f in other if f.name in kinds):
+        if f.type != kinds[f.name]:
+            wider = widen(pa.schema([(f.name, kinds[f.name])]), pa.schema([f]))
+            kinds[f.name] = pa.string() if wider is None else wider.field(0).type
+    return pa.schema([f.with_type(kinds[f.name]) if f.name in kinds else f for f in schema])
+
+
+def _is_silent(schema: pa.Schema) -> bool:
+    return all(pa.types.is_null(field.type) for field in schema)
 
 
 def is_sorted(rows: pa.ChunkedArray[Any]) -> bool:
     """Whether row numbers do not fall."""
     least = pc.min(pc.pairwise_diff(rows.combine_chunks())).as_py()
     return least is None or bool(least >= 0)
-
-
-def without_guesses(table: pa.Table) -> pa.Table:
-    """One spec's rows out of a stack: a column that has no value has its type from other specs, and loses it."""
-    for at, field in enumerate(table.schema):
-        if table.num_rows and table.column(at).null_count == table.num_rows:
-            table = table.set_column(at, pa.field(field.name, pa.null()), pa.nulls(table.num_rows))
-    return table
 
 
 def widen(one: pa.Schema, other: pa.Schema) -> pa.Schema | None:
@@ -217,11 +247,12 @@ def fit(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """The table with a wider schema's columns. Raises one of `NO_FIT` when a value would change."""
     if table.schema.equals(schema):
         return table
+    names = set(table.column_names)
     columns = [
-        _exactly(table.column(field.name), field.type)
-        if field.name in table.column_names
-        else pa.nulls(len(table), field.type)
-        for field in schema
+        _exactly(table.column(f.name), f.type)
+        if f.name in names and has_values(table.column(f.name))
+        else pa.nulls(len(table), f.type)
+        for f in schema
     ]
     return pa.table(columns, schema=schema)
 

@@ -1,7 +1,7 @@
 """Builds the final tables from what a run's directory holds, and from nothing else.
 
 Takes outcome and frame parts block by block, in order; leaves final/*.pq, sorted by sort_index. Memory is bounded by
-blocks, not by the number of specs.
+blocks, not by the number of specs; frames that weigh much wait in the temporary folder and get their index in pieces.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
@@ -21,9 +22,11 @@ import pyarrow.compute as pc
 from scythe_cli import frames, layout, outcomes
 from scythe_cli.errors import KeyExists, NotFinishedError
 from scythe_cli.events import Gathered, GatherStarted, ignore
-from scythe_cli.final import FinalTable, error_columns
+from scythe_cli.final import Clash, FinalTable, error_columns
 from scythe_cli.ledger import list_marks, read_ledger, read_mark, remove_mark, set_aside, write_mark
 from scythe_cli.parts import CorruptPart, read_block, read_part, read_schema
+from scythe_cli.spill import Spill
+from scythe_cli.stretches import pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +45,13 @@ AHEAD_BYTES = 128 << 20
 """Their size in memory, as far as the last one tells."""
 READERS = 16
 UPLOADERS = 4
+DECODERS = 2
+"""Parts of frames that are unpacked at a time."""
+SPILL_BYTES = 64 << 20
+"""A block's frames that weigh more wait for their turn on the disk."""
+PIECE_ROWS = 1 << 14
+PIECE_BYTES = 16 << 20
+"""Rows of frames that get their index at a time, and what they weigh with it, about."""
 WRITERS = 2
 """Final tables whose row groups are encoded at a time."""
 
@@ -151,7 +161,8 @@ class _Gather:
         self._schema = read_schema(run.store)
         self._index = read_block(run.store, 0, run.manifest.index).schema.remove_metadata()
         self._tables: dict[str, FinalTable] = {}
-        self._first_spec: dict[str, int] = {}
+        self._settlers: dict[int, int] = {}
+        self._turns = BoundedSemaphore(DECODERS)
 
     def build(self) -> FinalReport:
         """Stream all blocks into local files, then put those in the store."""
@@ -248,25 +259,36 @@ class _Gather:
         for block in self._ledger.blocks.values():
             for part in block.by_part:
                 try:
-                    self._read_part(part)
+                    self._read_part(part, [])
                 except CorruptPart as exc:
                     set_aside(self._run.store, part, str(exc))
                     found += 1
         return found
 
-    def _read_part(self, part: PartName) -> tuple[pa.Table, list[tuple[str, pa.Table]]]:
-        """A part's outcomes, and its frames by name."""
+    def _read_part(self, part: PartName, held: list[int]) -> tuple[pa.Table, list[tuple[str, pa.Table]]]:
+        """A part's outcomes, and its frames by name; `held` as `_read_frame` has it."""
         store = self._run.store
         table = read_part(store, part.key)
-        return table, [(name, read_part(store, part.frame_key(name))) for name in _frames_of(table)]
+        return table, [(name, self._read_frame(part.frame_key(name), held)) for name in _frames_of(table)]
+
+    def _read_frame(self, key: str, held: list[int]) -> pa.Table:
+        """A frame of a part; `held` has what those of its block weigh, which wait on the disk past a size."""
+        frame = read_part(self._run.store, key, turn=self._turns)
+        held.append(frame.nbytes)
+        if sum(held) <= SPILL_BYTES:
+            return frame
+        spill = Spill(frame.schema)
+        spill.add(dict(zip(frame.column_names, frame.columns, strict=True)))
+        return spill.table()
 
     def _read(self, number: int) -> _Block:
         specs = self._readers.submit(read_block, self._run.store, number, self._index.names)
         by_part = self._ledger.blocks[number].by_part
-        read = [self._readers.submit(self._read_part, part) for part in by_part]
+        weights: list[int] = []
+        read = deque(self._readers.submit(self._read_part, part, weights) for part in by_part)
         rows, held = [], []
-        for wanted, of_part in zip(by_part.values(), read, strict=True):
-            table, frames_of = of_part.result()
+        for wanted in by_part.values():
+            table, frames_of = read.popleft().result()
             table = table.cast(self._schema) if table.schema.equals(self._schema) else _fill(table, self._schema)
             rows.append(_only(table, wanted, outcomes.ROW))
             held += [(name, _only(frame, wanted, frames.ROW)) for name, frame in frames_of]
@@ -292,19 +314,33 @@ class _Gather:
         """Append a block's frames; specs whose frame does not go with the others' become failures."""
         fitting: dict[str, list[pa.Table]] = {}
         misfits: dict[int, str] = {}
-        for name, frame in sorted(block.frames, key=_by_name_and_row):
+        block.frames.sort(key=_by_name_and_row)
+        for name, frame in block.frames:
             if name not in self._tables:
-                self._open_frame(name, frame, block.specs, offset)
-            for row, fitted in self._fit(name, frame, fitting.setdefault(name, [])):
-                spec, first = _sort_index(block.specs, row - offset), self._first_spec[name]
-                misfits[row] = f"dataframes[{name!r}]: {fitted} in spec {spec}, unlike in spec {first}"
-        for name, held in fitting.items():
-            if not held:
-                continue
-            self._append_frame(name, [self._tables[name].refit(frame) for frame in held], block.specs, offset, misfits)
+                self._open_frame(name, frame)
+            for row, clash in self._fit(name, frame, fitting.setdefault(name, [])):
+                spec = _sort_index(block.specs, row - offset)
+                misfits[row] = f"dataframes[{name!r}]: {clash.told} in spec {spec}{self._unlike(name, clash)}"
+        block.frames.clear()
+        while fitting:
+            name, held = fitting.popitem()
+            if held:
+                refitted = [self._tables[name].refit(frame) for frame in held]
+                held.clear()
+                self._append_frame(name, refitted, block.specs, offset, misfits)
         return _with_misfits(table, misfits) if misfits else table
 
-    def _fit(self, name: str, frame: pa.Table, fitting: list[pa.Table]) -> Iterator[tuple[int, str]]:
+    def _unlike(self, name: str, clash: Clash) -> str:
+        """Which spec another one clashes with: the one that settled the column's type."""
+        row = self._tables[name].settled_by.get(clash.column or "")
+        if row is None:
+            return ""
+        if row not in self._settlers:
+            specs = read_block(self._run.store, layout.block_of(row), [layout.SORT_INDEX])
+            self._settlers[row] = _sort_index(specs, row % layout.BLOCK)
+        return f", unlike in spec {self._settlers[row]}"
+
+    def _fit(self, name: str, frame: pa.Table, fitting: list[pa.Table]) -> Iterator[tuple[int, Clash]]:
         """Put a frame with those that fit; where it does not, spec by spec. Tell of the specs that do not fit."""
         rows = _rows_of(frame)
         fitted = self._tables[name].fit(frame, fitting)
@@ -315,27 +351,26 @@ class _Gather:
         else:
             for row in rows:
                 alone = frame.filter(pc.equal(frame.column(frames.ROW), pa.scalar(row)))
-                yield from self._fit(name, frames.without_guesses(alone), fitting)
+                yield from self._fit(name, alone, fitting)
 
-    def _open_frame(self, name: str, frame: pa.Table, specs: pa.Table, offset: int) -> None:
-        rows = frame.column(frames.ROW)
-        self._first_spec[name] = _sort_index(specs, rows[0].as_py() - offset if len(rows) else 0)
+    def _open_frame(self, name: str, frame: pa.Table) -> None:
         own = frame.drop_columns([frames.ROW, layout.SORT_SUBINDEX]).schema
         self._open(name, pa.schema([*own, *self._index, pa.field(layout.SORT_SUBINDEX, pa.int64())]))
 
     def _append_frame(
         self, name: str, held: list[pa.Table], specs: pa.Table, offset: int, misfits: dict[int, str]
     ) -> None:
-        united = pa.concat_tables(held)
-        if misfits:
-            out = pc.is_in(united.column(frames.ROW), value_set=pa.array(list(misfits), type=pa.int64()))
-            united = united.filter(pc.invert(out))
-        if not frames.is_sorted(united.column(frames.ROW)):
-            united = united.sort_by([(frames.ROW, "ascending"), (layout.SORT_SUBINDEX, "ascending")])
-        if united.num_rows:
-            index = _take(specs, united.column(frames.ROW), offset)
-            own = united.select(self._tables[name].own).columns
-            self._tables[name].add([*own, *index.columns, united.column(layout.SORT_SUBINDEX)])
+        table = self._tables[name]
+        largest = _rows_within(PIECE_BYTES, [*held, specs])
+        for piece in pieces(held, without=misfits, size=lambda: min(largest, table.room)):
+            index = _take(specs, piece.column(frames.ROW), offset)
+            table.add([*piece.select(table.own).columns, *index.columns, piece.column(layout.SORT_SUBINDEX)])
+
+
+def _rows_within(n_bytes: int, tables: list[pa.Table]) -> int:
+    """How many rows have so many bytes, if they are as the tables' are together: a power of two."""
+    each = sum(table.nbytes / max(1, table.num_rows) for table in (pa.concat_tables(tables[:-1]), tables[-1]))
+    return min(PIECE_ROWS, 1 << max(0, int(n_bytes / max(1.0, each)).bit_length() - 1))
 
 
 def _sort_index(specs: pa.Table, place: int) -> int:
@@ -349,7 +384,7 @@ def _rows_of(frame: pa.Table) -> list[int]:
 
 def _by_name_and_row(named: tuple[str, pa.Table]) -> tuple[str, int]:
     name, frame = named
-    return name, frame.column(frames.ROW)[0].as_py() if frame.num_rows else -1
+    return name, frame.column(frames.ROW)[0].as_py() if frame.num_rows else 1 << 62  # what has rows knows more
 
 
 def _frames_of(table: pa.Table) -> list[str]:

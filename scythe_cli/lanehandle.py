@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from scythe_cli import wire
 from scythe_cli.clocks import Clock
-from scythe_cli.leaf import IDLE, JUDGED, LATE, LATE_AT, MARKER, MARKER_SIZE, STOP_AT
+from scythe_cli.leaf import IDLE, JUDGED, LATE, LATE_AT, MARKER, MARKER_SIZE, STOP_AT, TELLING_AT
 from scythe_cli.printed import Printed
 from scythe_cli.scratch import unnamed_file
 
@@ -94,6 +94,11 @@ class LaneHandle:
         """The row at work: those before it are done, those behind it not begun."""
         row, start = MARKER.unpack_from(self.marker)
         return (row, start) if row >= 0 else None
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether it makes a message of outcomes, whatever row is at work."""
+        return self.marker[TELLING_AT] != 0
 
     def idle_since(self) -> float | None:
         """When it ended its last row, handed over its outcomes or got its rows; None before the first, and at work."""

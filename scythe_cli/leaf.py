@@ -57,6 +57,8 @@ LATE = struct.Struct("<d")
 LATE_AT = MARKER.size
 STOP_AT = LATE_AT + LATE.size
 """Shared memory, third: a byte, nonzero to stop before the next row. The supervisor writes it."""
+TELLING_AT = STOP_AT + 1
+"""Shared memory, fourth: a byte, nonzero while outcomes become a message beside the row at work. The lane writes it."""
 MARKER_SIZE = STOP_AT + 8
 IDLE = -1
 JUDGED = -2
@@ -340,15 +342,18 @@ class Lane:
                 pending, self._pending = self._pending, Pending()
                 self._handed = Clock.monotonic()
                 if not judge:
+                    self._marker[TELLING_AT] = 1
                     self._pending = self._outputs.set_aside(pending)
                 self._taking = False
             if not pending and not ending:
+                self._marker[TELLING_AT] = 0
                 return
             judged: list[int] = []
             watch = (lambda row: self._tell_judged(row, judged)) if judge else None
             *before, last = self._outputs.batches(pending, watch)
             if judged:
                 self._recover()
+            self._marker[TELLING_AT] = 0
             for header, buffers in before:
                 self._connection.sendall(wire.pack(header, buffers))
             self._connection.sendall(wire.pack({**last[0], **ending}, last[1]))

@@ -276,7 +276,7 @@ class Outputs:
         if self._hooked or self.loose:
             try:
                 at = self._doubtful(pending, self._columns(pending))
-            except (ValueError, pa.ArrowException):
+            except BaseException:  # noqa: BLE001 - whatever it is, the main thread finds the row that it is about
                 at = [*range(len(pending.rows))]
             aside.join(pending.split_off({pending.rows[place] for place in at}))
         return aside
@@ -297,11 +297,27 @@ class Outputs:
     ) -> list[tuple[dict[str, Any], list[bytes]]]:
         """The hand-over messages: one, unless the frames of some specs have types that do not go with the others'.
 
+        What goes wrong otherwise is laid at the door of the outcome that it goes wrong with alone: that one fails.
+
         Args:
             pending: the outcomes.
             watch: told of the row for whose output code of the user's is about to run; not given where none does.
         """
         pending.settle()
+        try:
+            return self._batches(pending, watch)
+        except BaseException as exc:  # what the checks before it did not foresee must not end the lane
+            if not pending.rows:
+                raise
+            if len(pending.rows) == 1:
+                self._give_up(pending, exc)
+                return [self._message(pending, self._columns(pending), {})]
+        rest = pending.split_off({*pending.rows[len(pending.rows) // 2 :]})
+        return self.batches(pending, watch) + self.batches(rest, watch)
+
+    def _batches(
+        self, pending: Pending, watch: Callable[[int], None] | None
+    ) -> list[tuple[dict[str, Any], list[bytes]]]:
         columns = self._checked(pending, watch or _unwatched)
         united: dict[str, pa.Table] = {}
         for name, tables in pending.frames.items():
@@ -311,11 +327,13 @@ class Outputs:
             if apart:
                 rest = pending.split_off(apart)
                 return self.batches(pending, watch) + self.batches(rest, watch)
-        columns += [
-            pa.array([pending.files.get(row, {}).get(name) for row in pending.rows], type=pa.string())
-            for name in self._files
-        ]
         return [self._message(pending, columns, united)]
+
+    def _give_up(self, pending: Pending, exc: BaseException) -> None:
+        """The one outcome that is pending cannot be handed over as it is: it is a failure, which says why."""
+        pending.outputs, pending.logs = [None], [None]
+        pending.failures[pending.rows[0]] = self._refusal(exc)
+        pending.forget(pending.rows[0])
 
     def _message(
         self, pending: Pending, columns: list[pa.Array[Any]], united: dict[str, pa.Table]
@@ -334,6 +352,10 @@ class Outputs:
             "seconds": sum(pending.durations),
             "retry": pending.retry,
         }
+        columns += [
+            pa.array([pending.files.get(row, {}).get(name) for row in pending.rows], type=pa.string())
+            for name in self._files
+        ]
         outcomes = pa.Table.from_arrays(self._arrays(pending, columns), schema=self._schema)
         return header, [_stream(outcomes), *(_stream(table) for table in united.values())]
 
@@ -484,8 +506,8 @@ def _stack(tables: dict[int, pa.Table]) -> tuple[pa.Table, set[int]]:
         if row not in misfits:
             numbers.extend(repeat(row, table.num_rows))
             places.extend(range(table.num_rows))
-    united = united.append_column(frames.ROW, pa.array(numbers, type=pa.int64()))
-    return united.append_column(layout.SORT_SUBINDEX, pa.array(places, type=pa.int64())), misfits
+    ids = [pa.array(numbers, type=pa.int64()), pa.array(places, type=pa.int64())]
+    return pa.table([*united.columns, *ids], names=[*united.column_names, frames.ROW, layout.SORT_SUBINDEX]), misfits
 
 
 def _stream(table: pa.Table) -> bytes:

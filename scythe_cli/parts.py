@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,6 +25,7 @@ from scythe_cli.outcomes import FRAMES_KEY, KIND, ROW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from scythe_cli.stores.base import Store
 
@@ -224,10 +226,17 @@ def _worth_a_dictionary(schema: pa.Schema) -> list[str]:
     return [field.name for field in schema if pa.types.is_string(field.type)]
 
 
-def read_part(store: Store, key: str, columns: list[str] | None = None) -> pa.Table:
-    """One part of outcomes or of a frame. Raises `CorruptPart` when its bytes are not what was written."""
+def read_part(
+    store: Store, key: str, columns: list[str] | None = None, *, turn: AbstractContextManager[object] | None = None
+) -> pa.Table:
+    """One part of outcomes or of a frame. Raises `CorruptPart` when its bytes are not what was written.
+
+    What is read is unpacked within `turn`, which may have it wait: that takes several times the memory.
+    """
     try:
-        table = _decoded(store.read(key), columns)
+        data = store.read(key)
+        with turn or nullcontext():
+            table = _decoded(data, columns)
     except KeyMissing as exc:
         raise CorruptPart(f"{store.locate(key)} is gone") from exc
     except _GARBAGE as exc:

@@ -331,7 +331,7 @@ class Supervisor:
             self._pool.grow()
         for take in death.takes:
             rows = take.open_rows()
-            strikes = 0
+            strikes = take.strikes if take is not death.takes[0] else 0
             if self._witnesses.blame(take, death):
                 assert death.row is not None  # noqa: S101 - just said
                 rows.remove(death.row)
@@ -344,10 +344,13 @@ class Supervisor:
                 self._give_back(take, rows, strikes=strikes)
 
     def _blame(self, take: Take, death: Death, row: int) -> None:
-        """An attempt of a row came to nothing: another, or its failure."""
+        """An attempt of a row came to nothing: another, or its failure.
+
+        A row that is known to be the cause without having been at work has ended as many lanes as it takes to know.
+        """
         run: RunWork = take.owner
         attempt = take.attempts.get(row, 1)
-        if attempt < run.job.max_attempts:
+        if attempt < run.job.max_attempts and death.row is not None:
             self._delay(run, row, attempt + 1)
             return
         outcome = outcome_of(death, run, row, attempt=attempt, folder=self._pool.folder)

@@ -109,6 +109,28 @@ def test_the_folder_of_temporary_files_is_always_there(traces: faults.Traces, tm
     assert not faults.tables(run).bad
 
 
+@pytest.mark.parametrize(("trouble", "kind"), [("raises", "invalid_output"), ("exits", "lost")])
+def test_what_cannot_be_handed_over_fails_alone(tmp_path: Path, trouble: str, kind: str) -> None:
+    diary = tmp_path / "diary"
+    specs = [{"trouble": trouble, "diary": str(diary), "seconds": 0.02}] * 30
+    run = faults.begin(tmp_path / "runs", specs, function="stumbles:work", retries=1)
+    assert faults.drive(faults.first(run)) is None
+    failures = faults.tables(run).bad
+    assert {row: (one["kind"], one["attempts"]) for row, one in failures.items()} == dict.fromkeys(
+        [3, 13, 23], (kind, 1)
+    )
+    if trouble == "raises":
+        assert {one["message"] for one in failures.values()} == {"LookupError: no way to tell this"}
+        assert len(diary.read_text().splitlines()) == 30, "a neighbour was run again"
+
+
+def test_a_hand_over_that_ends_the_lane_does_not_count_for_the_spec_at_work(tmp_path: Path) -> None:
+    specs = [{"trouble": "exits", "seconds": 1.0 if at == 4 else 0.0} for at in range(6)]
+    run = faults.begin(tmp_path / "runs", specs, function="stumbles:work", retries=0)
+    assert faults.drive(faults.first(run), lanes=1) is None
+    assert {row: one["kind"] for row, one in faults.tables(run).bad.items()} == {3: "lost"}
+
+
 def test_threads_that_race_for_outcomes_lose_none(tmp_path: Path) -> None:
     diary = tmp_path / "diary"
     specs = [{"trouble": "none", "diary": str(diary)}] * 6000

@@ -65,6 +65,12 @@ def frames(spec):
     yield "empty_not", {"empty": pd.DataFrame({"v": [7]})}
     yield "empty_only", {"void": pl.DataFrame({"v": []}, schema={"v": pl.Int32})}
     yield "empty_bare", {"bare": pd.DataFrame()}
+    yield "unknown0", {"unknown": pd.DataFrame({"name": [], "hour": []})}
+    yield "unknown1", {"unknown": pd.DataFrame({"name": ["a"], "hour": [1]})}
+    yield "unknown2", {"unknown": pl.DataFrame(schema={"name": pl.Datetime, "hour": pl.String})}
+    yield "unknown3", {"unknown": pd.DataFrame({"name": [None], "hour": [2]})}
+    yield "own", {"own": pl.DataFrame({"x": [spec.x] * 2, "case": "own"})}
+    yield "own_none", {"own": pd.DataFrame(index=range(1))}
     yield "none", {}
     yield "differ0", {"differ": pd.DataFrame({"a": [1], "b": ["x"]})}
     yield "differ1", {"differ": pd.DataFrame({"c": [2.5], "a": [2]})}
@@ -211,6 +217,15 @@ def test_empty_frames(run: Gathered) -> None:
     assert {"sort_index", "case", "sort_subindex"} <= set(void.columns)
     bare = pl.read_parquet(run.folder / "bare.pq")
     assert bare.height == 0
+
+
+def test_a_frame_without_rows_decides_no_type(run: Gathered) -> None:
+    assert rows(run.frame("unknown"), "name", "hour", "case") == [("a", 1, "unknown1"), (None, 2, "unknown3")]
+
+
+def test_rows_that_are_their_cases_own_values_alone(run: Gathered) -> None:
+    assert rows(run.frame("own")) == [("own", 0), ("own", 1), ("own_none", 0)]
+    assert len(pd.read_parquet(run.folder / "own.pq")) == 3
 
 
 def test_columns_that_differ_are_united_with_nulls(run: Gathered) -> None:

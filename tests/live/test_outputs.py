@@ -31,6 +31,7 @@ class In(ExperimentInputSpec):
 
 class Out(ExperimentOutputSpec):
     n: int = Field(default=1, ge=0)
+    note: str = ""
     grade: Grade = Grade.GOOD
     day: date = date(2026, 1, 31)
     spread: list[float] = [0.5]
@@ -107,6 +108,8 @@ def make(input_spec: In, tempdir: Path) -> Out:
             return Out(table=file, whens=[datetime(2024, 1, 1), datetime(2024, 1, 1, tzinfo=UTC)])
         case "wide":
             return Out(table=file, n=2**70)
+        case "not_utf8":
+            return Out(table=file, note="\\udcff")
         case "out_of_bounds":
             output = Out(table=file)
             output.n = -1
@@ -145,7 +148,7 @@ CASES = [
         "other_model",
         "nothing",
     ),
-    *("zone", "zone_of_time", "zone_in_list", "wide"),
+    *("zone", "zone_of_time", "zone_in_list", "wide", "not_utf8"),
 ]
 
 
@@ -272,6 +275,7 @@ def test_scalars_have_the_models_types(made: Made) -> None:
         ("zone_of_time", "has a time zone, which no column of times keeps"),
         ("zone_in_list", "whens = [2024-01-01T00:00:00, "),
         ("zone_in_list", "has a time zone"),
+        ("not_utf8", "note = '\\udcff': is not a string: "),
         ("other_model", "the function returned filemaker.In, not Out"),
         ("nothing", "the function returned None, not Out"),
     ],
@@ -284,6 +288,7 @@ def test_failures_are_told_apart_by_the_part_of_the_output(made: Made) -> None:
     assert made.groups == {
         "Out.table": 6,
         "Out.n": 3,
+        "Out.note": 1,
         "Out.when": 1,
         "Out.clock": 1,
         "Out.whens": 1,

@@ -21,7 +21,7 @@ GROUPS = {
     "the run": "tree engines/base run outcomes kinds frames seals parts spectable changes winners ledger lease",
     "the lane": "inputs outputs kernelstate sanity leaf forkserver",
     "the supervisor": "scratch take printed lanehandle death serverhandle pool runwork backlog watch blame supervisor",
-    "the verbs": "status final gather download cancel underway inline allocate",
+    "the verbs": "status final stretches gather download cancel underway inline allocate",
     "the stores": "stores/disk stores/local stores/bucket stores/s3",
     "the local engine": "engines/local",
     "the Hatchet engine": "engines/plan engines/lost engines/progress engines/embedded engines/hatchet_config "
