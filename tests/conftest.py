@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,18 @@ pytest_plugins = ["servers"]
 
 _OURS = ("SCYTHE_", "HATCHET_", "AWS_")
 _KEPT = ("SCYTHE_TEST_",)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The tests are the same wherever they are started: from `nohup` or with `&`, which have signals ignored.
+
+    Compiled modules stand elsewhere: that Python writes them beside a user's files is not scythe's doing.
+    """
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(config.rootpath / ".pytest_cache" / "compiled")
 
 
 @pytest.fixture(autouse=True)
