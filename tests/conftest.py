@@ -21,16 +21,11 @@ _OURS = ("SCYTHE_", "HATCHET_", "AWS_")
 _KEPT = ("SCYTHE_TEST_",)
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """The tests are the same wherever they are started: from `nohup` or with `&`, which have signals ignored.
-
-    Compiled modules stand elsewhere: that Python writes them beside a user's files is not scythe's doing.
-    """
+def pytest_configure() -> None:
+    """The tests are the same wherever they are started: from `nohup` or with `&`, which have signals ignored."""
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    os.environ["PYTHONPYCACHEPREFIX"] = str(config.rootpath / ".pytest_cache" / "compiled")
 
 
 @pytest.fixture(autouse=True)

@@ -163,10 +163,11 @@ def project(folder: Path, specs: str = "x\n1\n2\n3\n", *, module: str = MODULE, 
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """Every file and folder below, and what the files hold."""
+    """Every file and folder below, and what the files hold; but for what Python compiles for itself."""
     return {
         str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         for path in folder.rglob("*")
+        if "__pycache__" not in path.parts
     }
 
 
