@@ -194,7 +194,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_resume_finishes_it(tmp_path: P
 def test_resume_runs_the_failed_again_with_the_frozen_settings(tmp_path: Path) -> None:
     folder = project(tmp_path, "x,how\n1,well\n2,badly\n")
     assert scythe("allocate", cwd=folder).code == 1
-    (folder / "doubles.py").write_text(MODULE.replace('== "badly"', '== "never"'))
+    (folder / "doubles.py").write_text(MODULE.replace('== "badly"', '== "no more"'))
     (folder / "specs.csv").write_text("x\n7\n")
     refused = scythe("allocate", "--resume", "doubles", cwd=folder)
     assert refused.code == 2
@@ -283,7 +283,7 @@ def test_a_resume_with_other_models_is_refused(tmp_path: Path) -> None:
     assert "Out.double was double and is string; In.more is new and has no default\nhint: allocate a new" in refused.err
     assert tree(folder / "scythe-runs") == before
     (folder / "doubles.py").write_text(
-        MODULE.replace('== "badly"', '== "never"').replace(
+        MODULE.replace('== "badly"', '== "no more"').replace(
             "x: float", "more: int = Field(default_factory=lambda: 1)\n    x: float"
         )
     )
