@@ -262,9 +262,7 @@ def _exactly(column: pa.ChunkedArray[Any], wanted: pa.DataType) -> pa.ChunkedArr
     if not _become_floats(column.type, wanted):
         return cast("pa.ChunkedArray[Any]", column.cast(wanted))
     if not pa.types.is_nested(wanted):
-        floats: Any = column.cast(pa.string()).cast(
-            wanted
-        )  # by their digits: arrow's own way is off by one in the last
+        floats: Any = column.cast(pa.string()).cast(wanted)  # by digits: arrow's own way is off by one in the last
         if floats.cast(pa.string()).cast(column.type).equals(column):
             return cast("pa.ChunkedArray[Any]", floats)
     raise pa.ArrowInvalid(f"a {column.type} has more digits than a {wanted} keeps")

@@ -57,13 +57,14 @@ class KernelState:
         if _signal.pthread_sigmask(signal.SIG_BLOCK, ()) != self._blocked:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._blocked)
         if not faulthandler.is_enabled() or [*map(getsignal, _SIGNALS)] != self._handlers:
-            self._restore_handlers()
+            self.restore_handlers()
         if not os.path.isdir(self._folder):  # noqa: PTH112 - a third of Path.is_dir's cost
             os.makedirs(self._folder, exist_ok=True)  # noqa: PTH103 - the same
         lowered = [*map(resource.getrlimit, _LIMITS)] != self._limits and not self._restore_limits()
         return "a limit that the spec lowered stays low" if lowered else self._restore_priority()
 
-    def _restore_handlers(self) -> None:
+    def restore_handlers(self) -> None:
+        """Put back what answers to signals."""
         for number, handler in zip(_SIGNALS, self._handlers, strict=True):
             if getsignal(number) is not handler:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)

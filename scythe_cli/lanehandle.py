@@ -20,7 +20,7 @@ from scythe_cli.printed import Printed
 from scythe_cli.scratch import unnamed_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from scythe_cli.take import Take
 
@@ -185,11 +185,10 @@ class LaneHandle:
             Garbled: no lane says this.
         """
         for header, buffers in self.inbox.feed(piece):
-            self._check(header, buffers)
-            yield self._take_note(header, buffers)
+            yield self._take_note(self._checked(header, buffers), header, buffers)
 
-    def _check(self, header: dict[str, Any], buffers: list[bytes]) -> None:
-        """Raise `Garbled` unless a message tells of rows that the lane has and has not told of."""
+    def _checked(self, header: dict[str, Any], buffers: list[bytes]) -> Sequence[int]:
+        """The rows that a message tells of; `Garbled` is raised unless the lane has them and has not told of them."""
         try:
             rows = header["rows"]
             told = range(rows[0], rows[1] + 1) if rows else header["listed"]
@@ -200,12 +199,12 @@ class LaneHandle:
             raise wire.Garbled("no lane says this") from exc
         if not sound:
             raise wire.Garbled("no lane says this")
+        return told
 
-    def _take_note(self, header: dict[str, Any], buffers: list[bytes]) -> Message:
+    def _take_note(self, told: Sequence[int], header: dict[str, Any], buffers: list[bytes]) -> Message:
         self.spoke = True
         take = self.takes[0]
-        rows = header["rows"]
-        take.handed += [range(rows[0], rows[1] + 1) if rows else header["listed"], header["retry"]]
+        take.handed += [told, header["retry"]]
         if header.get("done"):
             self.takes.popleft()
             if not self.takes:

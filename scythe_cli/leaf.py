@@ -23,7 +23,7 @@ from scythe_cli import layout, wire
 from scythe_cli.anatomy import is_plain
 from scythe_cli.backends import open_store
 from scythe_cli.cache import Trust
-from scythe_cli.clocks import Clock
+from scythe_cli.clocks import Clock, wait_for_the_end
 from scythe_cli.inputs import Inputs
 from scythe_cli.outcomes import (
     EXCEPTION,
@@ -248,7 +248,7 @@ class Lane:
             failure = self._failure(exc, experiment, job)
         self._join_in()
         if LATE.unpack_from(self._marker, LATE_AT)[0] == clock:
-            _wait_for_the_end()
+            wait_for_the_end()  # the word of the supervisor has ended what ran: that is no result
         ended = Clock.monotonic()
         duration = ended - clock
         log = self._capture.take()
@@ -273,7 +273,7 @@ class Lane:
         return ended
 
     def _join_in(self) -> None:
-        """After the user's function: a forked child goes no further, and no other thread takes outcomes any more."""
+        """After code of the user's: a forked child goes no further, and no other thread takes outcomes any more."""
         if os.getpid() != self._pid:
             os._exit(0)
         self._calling = False
@@ -363,9 +363,8 @@ class Lane:
         MARKER.pack_into(self._marker, 0, JUDGED - row, Clock.monotonic())
 
     def _recover(self) -> None:
-        """After a judgement, as after a spec: a forked child goes no further, what was printed is nobody's."""
-        if os.getpid() != self._pid:
-            os._exit(0)
+        """After a judgement, as after a spec; but what was printed is nobody's."""
+        self._join_in()
         self._rest()
         self._capture.take()
         self._sanity.restore(HAND_OVER_SECONDS, Clock.monotonic())
@@ -375,9 +374,3 @@ def _split_ids(block: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
     """A block without the ids that all rows of a run share, and these."""
     shared = (layout.EXPERIMENT_ID, layout.ROOT_WORKFLOW_RUN_ID)
     return block.drop_columns(list(shared)), {name: block.column(name)[0].as_py() for name in shared}
-
-
-def _wait_for_the_end() -> None:
-    """The supervisor's word has ended what the user's code was at, which is not to pass for its result."""
-    while True:
-        Clock.sleep(1)

@@ -32,7 +32,7 @@ Bump = Literal["major", "minor", "patch", "keep"]
 CLAIM_TRIES = 3600
 """Seconds ahead of now that a claim looks for a free one."""
 TASK_PREFIX = "scythe_experiment_"
-"""What stands before an experiment's name in the manifest, as in the original's tasks."""
+"""What stands before an experiment's name in the manifest, and in its leaf task's on Hatchet."""
 _VERSION = re.compile(r"v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 
 

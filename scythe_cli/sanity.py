@@ -220,8 +220,7 @@ class Sanity:
         os.umask(self._mask)
         signal.setitimer(signal.ITIMER_REAL, 0)
         if [*map(getsignal, _WATCHED)] != self._signals:
-            for number, handler in zip(_WATCHED, self._signals, strict=True):
-                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+            self._kernel.restore_handlers()
         faulthandler.cancel_dump_traceback_later()
         if self._collects and not gc.isenabled():
             gc.enable()

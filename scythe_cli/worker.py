@@ -33,6 +33,7 @@ from scythe_cli.events import Draining, Notice, WorkerReady, ignore
 from scythe_cli.lanes import Allowance, Lanes
 from scythe_cli.parts import PartThreads
 from scythe_cli.registry import ExperimentRegistry
+from scythe_cli.run import TASK_PREFIX
 from scythe_cli.scratch import scratch
 
 if TYPE_CHECKING:
@@ -347,4 +348,4 @@ async def _sparing_the_listener() -> AsyncGenerator[None, None]:
 
 
 def _task_name(one: Experiment) -> str:
-    return f"scythe_experiment_{one.name}"
+    return f"{TASK_PREFIX}{one.name}"

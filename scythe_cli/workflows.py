@@ -11,11 +11,11 @@ from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from scythe_cli import layout
 from scythe_cli.backends import open_store
-from scythe_cli.clocks import Clock
+from scythe_cli.clocks import wait_for_the_end
 from scythe_cli.errors import KeyMissing
 from scythe_cli.specs import ExperimentInputSpec, ExperimentOutputSpec
 
@@ -121,14 +121,8 @@ class WorkflowCall:
             return found if isinstance(found, self.output_model) else self._output(found)
         except Exception:
             if at_work is not None and at_work.is_over():
-                _wait_for_the_end()
+                wait_for_the_end()  # cancelled with the run, which is no failure of the spec
             raise
 
     def _output(self, found: dict[str, Any]) -> ExperimentOutputSpec:
         return self.output_model.model_validate(found.get(self.task) or {})
-
-
-def _wait_for_the_end() -> NoReturn:
-    """The spec's workflow was cancelled with the run: that is no failure, and the process is about to be ended."""
-    while True:
-        Clock.sleep(60)

@@ -278,7 +278,8 @@ def _final(terminal: Terminal, work: Work) -> FinalReport:
 def _tell(terminal: Terminal, done: Allocation, file: Path, as_json: bool) -> None:
     """The summary on stdout, the next command on stderr, and the exit code."""
     terminal.close()
-    _put_document(done, as_json)
+    if as_json:
+        _put_document(done)
     if done.ended is not None:
         _ended(done, file, as_json)
     if done.final is None:
@@ -292,12 +293,11 @@ def _tell(terminal: Terminal, done: Allocation, file: Path, as_json: bool) -> No
     put_next(again("download", done.run, latest=True))
 
 
-def _put_document(done: Allocation, as_json: bool) -> None:
+def _put_document(done: Allocation) -> None:
     from scythe_cli.documents import AllocateDocument
     from scythe_cli.status import status
 
-    if as_json:
-        put_json(AllocateDocument.of(done, status(done.run)))
+    put_json(AllocateDocument.of(done, status(done.run)))
 
 
 def _summary(run: Run, final: FinalReport, seconds: float) -> None:
@@ -345,7 +345,8 @@ def _nothing_to_run(terminal: Terminal, run: Run, file: Path, as_json: bool) -> 
     if not now.missing and (final is None or set(final.tables) - set(now.final)):
         final = gather(run, listener=terminal)
     if now.missing:  # only what failed was asked for, and nothing has
-        _put_document(Allocation(run, None, None), as_json)
+        if as_json:
+            _put_document(Allocation(run, None, None))
         told = f"{now.missing:,} of {counted(now.total, 'spec')} {are(now.total, 'has', 'have')} no outcome yet"
         raise NotFinishedError(f"{run.id}: {told}", hint=_resume_command(run, file))
     _tell(terminal, Allocation(run, None, final), file, as_json)

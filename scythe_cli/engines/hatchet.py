@@ -23,7 +23,7 @@ from scythe_cli.engines.plan import STORAGE, read_plan, write_plan
 from scythe_cli.engines.progress import Progress as Follower
 from scythe_cli.errors import EngineError, KeyExists, NotFoundError, StoreError
 from scythe_cli.events import Notice, Progress
-from scythe_cli.run import write_manifest
+from scythe_cli.run import TASK_PREFIX, write_manifest
 from scythe_cli.workflows import RUN_KEY
 
 if TYPE_CHECKING:
@@ -291,7 +291,7 @@ class _Opened:
 def why_nothing_runs(plan: Plan, workers: Iterable[WorkerSeen]) -> str | None:  # noqa: PLR0911 - one line a reason
     """The sentence for a user whose run stands still; None when a worker could take it."""
     leaf = plan.run.manifest.experiment_name
-    name = leaf.removeprefix("scythe_experiment_")
+    name = leaf.removeprefix(TASK_PREFIX)
     live = list(workers)
     if not live:
         return "no worker is connected; start one where the experiment is: scythe worker experiment.yml"
