@@ -72,7 +72,7 @@ def test_a_task_that_stands_alone_is_one_too_and_the_local_engine_can_wait_for_i
 
 @pytest.mark.parametrize("engine", ["hatchet", "local"])
 def test_cancel_reaches_the_runs_of_a_workflow_and_they_are_no_failures(gardener: Fleet, engine: str) -> None:
-    work = begin(gardener, "pipeline:pipeline", engine, [1, *range(101, 111)], flush=0.1, grace=4, leaf_size=1)
+    work = begin(gardener, "pipeline:pipeline", engine, [1, *range(101, 111)], flush=0.1, grace=4, leaf_size=11)
     ticket = HatchetEngine().submit(work) if engine == "hatchet" else LocalEngine(3).submit(work)
     with ThreadPoolExecutor(1) as waiting:
         ended = waiting.submit(ticket.wait, lambda _: None)
