@@ -31,7 +31,7 @@ lint: $(STAMP)  ## format check, lint, types
 	$(BIN)/mypy
 
 schemas: $(STAMP)  ## write schemas/ anew from the models
-	$(BIN)/python -m scythe_cli.schemas
+	$(BIN)/python -m scythe_cli.cli.schemas
 
 bench: $(STAMP)  ## measure against named peers; prints a table, writes bench/results/
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench

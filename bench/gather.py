@@ -15,13 +15,14 @@ import polars as pl
 import pyarrow as pa
 
 from bench.harness import SCYTHE, Row, Usage, in_turn, median, ratio, report, run
-from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, layout
-from scythe_cli.layout import BLOCK, PartName
-from scythe_cli.ledger import write_mark
-from scythe_cli.outcomes import outcome_schema
-from scythe_cli.parts import encode
-from scythe_cli.run import Manifest, SemVer, claim, spec_id_prefix, write_manifest
-from scythe_cli.stores.local import LocalStore
+from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec
+from scythe_cli.core import layout
+from scythe_cli.core.layout import BLOCK, PartName
+from scythe_cli.run.outcomes import outcome_schema
+from scythe_cli.run.parts import encode
+from scythe_cli.run.run import Manifest, SemVer, claim, spec_id_prefix, write_manifest
+from scythe_cli.run.state import write_mark
+from scythe_cli.storage.local import LocalStore
 
 N = 1_000_000
 COLUMNS = 30

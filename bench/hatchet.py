@@ -22,11 +22,12 @@ from typing import Any
 
 import polars as pl
 
-from scythe_cli import allocate, config, experiment
-from scythe_cli.backends import open_store
-from scythe_cli.engines.hatchet import HatchetEngine
+from scythe_cli.engines.hatchet.engine import HatchetEngine
 from scythe_cli.engines.local import LocalEngine
-from scythe_cli.gather import gather
+from scythe_cli.experiment import config, experiment
+from scythe_cli.operations import allocate
+from scythe_cli.operations.gather import gather
+from scythe_cli.storage.open_store import open_store
 
 MODULE = """
 import time

@@ -21,10 +21,12 @@ import obstore
 import pyarrow as pa
 
 from bench.harness import Row, Usage, median, ratio, report
-from scythe_cli import allocate, config, experiment, files, gather, status
-from scythe_cli.backends import open_store
 from scythe_cli.engines.local import LocalEngine
-from scythe_cli.run import open_run
+from scythe_cli.experiment import config, experiment
+from scythe_cli.operations import allocate, gather, status
+from scythe_cli.run.run import open_run
+from scythe_cli.storage import references as files
+from scythe_cli.storage.open_store import open_store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 os.environ.setdefault("SCYTHE_TEST_S3_KEY", "testing-key")

@@ -9,28 +9,28 @@ if TYPE_CHECKING:
     from scythe_cli.api import BaseExperiment as BaseExperiment
     from scythe_cli.api import ExperimentRun as ExperimentRun
     from scythe_cli.api import VersionedExperiment as VersionedExperiment
-    from scythe_cli.experiment import ExperimentRegistry as ExperimentRegistry
-    from scythe_cli.original import RecursionMap as RecursionMap
-    from scythe_cli.original import ScytheStorageSettings as ScytheStorageSettings
-    from scythe_cli.original import ScytheWorkerConfig as ScytheWorkerConfig
-    from scythe_cli.run import SemVer as SemVer
-    from scythe_cli.specs import ExperimentInputSpec as ExperimentInputSpec
-    from scythe_cli.specs import ExperimentOutputSpec as ExperimentOutputSpec
-    from scythe_cli.specs import FileReference as FileReference
-    from scythe_cli.specs import S3Url as S3Url
+    from scythe_cli.compat import RecursionMap as RecursionMap
+    from scythe_cli.compat import ScytheStorageSettings as ScytheStorageSettings
+    from scythe_cli.compat import ScytheWorkerConfig as ScytheWorkerConfig
+    from scythe_cli.experiment.experiment import ExperimentRegistry as ExperimentRegistry
+    from scythe_cli.experiment.models import ExperimentInputSpec as ExperimentInputSpec
+    from scythe_cli.experiment.models import ExperimentOutputSpec as ExperimentOutputSpec
+    from scythe_cli.experiment.models import FileReference as FileReference
+    from scythe_cli.experiment.models import S3Url as S3Url
+    from scythe_cli.run.run import SemVer as SemVer
 
 _HOMES = {
     "BaseExperiment": "api",
-    "ExperimentInputSpec": "specs",
-    "ExperimentOutputSpec": "specs",
-    "ExperimentRegistry": "experiment",
+    "ExperimentInputSpec": "experiment.models",
+    "ExperimentOutputSpec": "experiment.models",
+    "ExperimentRegistry": "experiment.experiment",
     "ExperimentRun": "api",
-    "FileReference": "specs",
-    "RecursionMap": "original",
-    "S3Url": "specs",
-    "ScytheStorageSettings": "original",
-    "ScytheWorkerConfig": "original",
-    "SemVer": "run",
+    "FileReference": "experiment.models",
+    "RecursionMap": "compat",
+    "S3Url": "experiment.models",
+    "ScytheStorageSettings": "compat",
+    "ScytheWorkerConfig": "compat",
+    "SemVer": "run.run",
     "VersionedExperiment": "api",
 }
 

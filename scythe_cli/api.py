@@ -10,24 +10,27 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import BaseModel
 
-from scythe_cli import config, entry, experiment, files, layout
-from scythe_cli import run as runs
-from scythe_cli.backends import open_engine, open_store
+from scythe_cli.core import layout
 from scythe_cli.errors import ConfigError, EntryPointError, NotFoundError, did_you_mean
-from scythe_cli.ref import Ref
-from scythe_cli.run import SemVer
+from scythe_cli.experiment import config, experiment
+from scythe_cli.experiment import importer as entry
+from scythe_cli.run import run as runs
+from scythe_cli.run.run import SemVer
+from scythe_cli.run_future import Ref
+from scythe_cli.storage import references as files
+from scythe_cli.storage.open_store import open_engine, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import polars as pl
 
-    from scythe_cli.download import DownloadReport
-    from scythe_cli.gather import FinalReport
-    from scythe_cli.original import RecursionMap, ScytheStorageSettings
-    from scythe_cli.run import Bump, Run
-    from scythe_cli.status import RunStatus
-    from scythe_cli.stores.base import Store
+    from scythe_cli.compat import RecursionMap, ScytheStorageSettings
+    from scythe_cli.operations.download import DownloadReport
+    from scythe_cli.operations.gather import FinalReport
+    from scythe_cli.operations.status import RunStatus
+    from scythe_cli.run.run import Bump, Run
+    from scythe_cli.storage.base import Store
 
 Versioning = Literal["bumpmajor", "bumpminor", "bumppatch", "keep"]
 _BUMPS: dict[str, Bump] = {"bumpmajor": "major", "bumpminor": "minor", "bumppatch": "patch", "keep": "keep"}
@@ -64,13 +67,13 @@ class ExperimentRun:
 
     def status(self, *, errors: bool = False) -> RunStatus:
         """Counts, rate and ETA, from the store alone; with `errors`, failures by kind, type and place."""
-        from scythe_cli.status import status
+        from scythe_cli.operations.status import status
 
         return status(self.run, errors=errors)
 
     def gather(self, *, partial: bool = False) -> FinalReport:
         """Build the final tables. Raises `NotFinishedError` when specs are missing, unless `partial`."""
-        from scythe_cli.gather import gather
+        from scythe_cli.operations.gather import gather
 
         return gather(self.run, partial=partial)
 
@@ -78,7 +81,7 @@ class ExperimentRun:
         self, dest: str | Path | None = None, *, files: bool = False, only_field: str | None = None
     ) -> DownloadReport:
         """Fetch the final tables, and with `files` the result files, to a folder on this disk."""
-        from scythe_cli.download import download
+        from scythe_cli.operations.download import download
 
         target = Path(dest) if dest is not None else Path(f"{self.run.name}-{self.run.version}")
         return download(self.run.store, target, files=files, only_field=only_field, fields=self.run.manifest.files)
@@ -168,7 +171,7 @@ class BaseExperiment:
             InputError: something is wrong with the specs, a file, a setting; nothing was written.
             StoreError: the store refuses.
         """
-        from scythe_cli.allocate import begin, first_work, prepare, start
+        from scythe_cli.operations.allocate import begin, first_work, prepare, start
 
         _refuse_at_import()
         wanted = _bump(version)

@@ -14,8 +14,8 @@ import typer
 from typer.core import TyperGroup
 
 import scythe_cli
-from scythe_cli import hangup
-from scythe_cli.cli.options import HAS_DOCUMENT, put_error
+from scythe_cli.cli.shared import HAS_DOCUMENT, put_error
+from scythe_cli.core import signals as hangup
 from scythe_cli.errors import ExitCode, InputError, ScytheError, did_you_mean
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class _Commands(TyperGroup):
             near = did_you_mean(cmd_name, COMMANDS)
             raise InputError(f"{cmd_name!r} is not a command.{near}", hint="scythe --help")
         single = _typer(help=COMMANDS[cmd_name])
-        single.command(name=cmd_name)(getattr(import_module(f"scythe_cli.cli.{cmd_name}"), cmd_name))
+        single.command(name=cmd_name)(getattr(import_module(f"scythe_cli.cli.commands.{cmd_name}"), cmd_name))
         return typer.main.get_command(single)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the signature is typer's

@@ -11,29 +11,31 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scythe_cli import layout, lease, ledger
-from scythe_cli.clocks import Clock
-from scythe_cli.engines.base import Ended
+from scythe_cli.core import layout
+from scythe_cli.core.clock import Clock
+from scythe_cli.core.processes import host
+from scythe_cli.core.row_ranges import cut_at_blocks
+from scythe_cli.engines.remote import take_back
 from scythe_cli.errors import EngineError, KeyExists, NotFinishedError, StoreError
-from scythe_cli.forkserver import Record
-from scythe_cli.leaf import Job
-from scythe_cli.parts import PartWriter, read_schema
-from scythe_cli.pool import Pool
-from scythe_cli.processes import host
-from scythe_cli.runwork import RunWork
-from scythe_cli.scratch import scratch
-from scythe_cli.supervisor import Supervisor
-from scythe_cli.tree import cut_at_blocks
-from scythe_cli.underway import take_back
-from scythe_cli.workflows import WorkflowCall
+from scythe_cli.experiment.hatchet_workflow import WorkflowCall
+from scythe_cli.lane.fork_server import Record
+from scythe_cli.lane.lane import Job
+from scythe_cli.run import lease
+from scythe_cli.run import state as ledger
+from scythe_cli.run.engine import Ended
+from scythe_cli.run.parts import PartWriter, read_schema
+from scythe_cli.supervisor.pool import Pool
+from scythe_cli.supervisor.run_progress import RunWork
+from scythe_cli.supervisor.scratch import scratch
+from scythe_cli.supervisor.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from scythe_cli.engines.base import Work
-    from scythe_cli.events import Listener
-    from scythe_cli.experiment import Experiment
-    from scythe_cli.tree import Range
+    from scythe_cli.core.events import Listener
+    from scythe_cli.core.row_ranges import Range
+    from scythe_cli.experiment.experiment import Experiment
+    from scythe_cli.run.engine import Work
 
 TAKE_SECONDS = 0.5
 """Work a lane is given at a time, once the cost of a spec is known."""

@@ -313,7 +313,7 @@ def test_a_termination_outside_of_specs_is_told_and_leaves_nothing(tmp_path: Pat
         assert scythe("allocate", cwd=folder).code == 0
     waits = tmp_path / "sitecustomize.py"
     waits.write_text(
-        "import time, scythe_cli.gather as g\nfrom pathlib import Path\n"
+        "import time, scythe_cli.operations.gather as g\nfrom pathlib import Path\n"
         "def wait(self):\n    Path(r'%s').touch()\n    time.sleep(60)\ng._Gather.build = wait\n" % (tmp_path / "there")
     )
     env = environment(PYTHONPATH=str(tmp_path), TMPDIR=str(tmp_path / "temp"))

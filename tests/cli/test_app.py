@@ -85,10 +85,10 @@ def test_each_error_has_its_exit_code(
     def fail(*_: object) -> None:
         raise exception
 
-    monkeypatch.setattr("scythe_cli.starter.from_template", fail)
+    monkeypatch.setattr("scythe_cli.cli.starter.from_template", fail)
     assert app.run(["init"]) == code
     assert capsys.readouterr() == ("", told)
-    monkeypatch.setattr("scythe_cli.backends.open_store", fail)
+    monkeypatch.setattr("scythe_cli.storage.open_store.open_store", fail)
     assert app.run(["status", "--json"]) == code
     said = capsys.readouterr()
     assert said.err == told
@@ -109,7 +109,7 @@ def test_a_wrong_command_line_with_json_is_a_document_too(capsys: pytest.Capture
 def test_a_bug_leaves_a_trace_file_and_no_traceback_on_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("scythe_cli.starter.from_template", lambda *_: dict[str, str]()["missing"])
+    monkeypatch.setattr("scythe_cli.cli.starter.from_template", lambda *_: dict[str, str]()["missing"])
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert app.run(["init", "somewhere"]) == ExitCode.BUG
     (trace,) = tmp_path.iterdir()

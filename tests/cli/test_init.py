@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from scythe_cli import config, experiment, schemas, starter
+from scythe_cli.cli import schemas, starter
+from scythe_cli.experiment import config, experiment
 
 SCYTHE = str(Path(sys.executable).with_name("scythe"))
 MODULE = """

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from command import FILE, MODULE, SCYTHE, Done, check, environment, installed, project, runs, scythe, together, tree
 
-from scythe_cli import layout
-from scythe_cli.backends import open_store
 from scythe_cli.cli import app
+from scythe_cli.core import layout
+from scythe_cli.storage.open_store import open_store
 
 SOME_FAIL = "x,how\n1,well\n2,badly\n3,well\n"
 

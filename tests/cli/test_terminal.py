@@ -20,8 +20,9 @@ from command import SCYTHE, environment, project, runs, scythe
 from rich.console import Console
 from signals import inherited
 
-from scythe_cli import events
-from scythe_cli.cli import ui, words
+from scythe_cli.cli import formatting as words
+from scythe_cli.cli import progress as ui
+from scythe_cli.core import events
 
 SOME_FAIL = "x,how\n" + "".join(f"{at},{'badly' if at == 3 else 'well'}\n" for at in range(9))
 TOKENS = re.compile(r"\n|\r|\x1b\[[0-9;?]*[A-Za-z]|[^\x1b\r\n]+|\x1b.")

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scythe_cli.backends import open_store
-from scythe_cli.download import RECORD, download
+from scythe_cli.core.events import DownloadAdvanced, DownloadStarted
 from scythe_cli.errors import NotFinishedError, NotFoundError, StoreError
-from scythe_cli.events import DownloadAdvanced, DownloadStarted
-from scythe_cli.stores.base import Entry
-from scythe_cli.stores.local import LocalStore
+from scythe_cli.operations.download import RECORD, download
+from scythe_cli.storage.base import Entry
+from scythe_cli.storage.local import LocalStore
+from scythe_cli.storage.open_store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scythe_cli.events import Event
-    from scythe_cli.stores.base import Store
+    from scythe_cli.core.events import Event
+    from scythe_cli.storage.base import Store
 
 OBJECTS = {
     "manifest.yml": b"m",

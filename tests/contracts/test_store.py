@@ -19,9 +19,9 @@ import servers
 from servers import BUCKET
 
 from scythe_cli import errors
-from scythe_cli.backends import open_store
 from scythe_cli.errors import ConfigError, KeyExists, KeyMissing, ScytheError, StoreError
-from scythe_cli.stores.s3 import IN_MEMORY
+from scythe_cli.storage.open_store import open_store
+from scythe_cli.storage.s3 import IN_MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from obstore.store import S3Credential
     from servers import FaultProxy
 
-    from scythe_cli.stores.base import Store
+    from scythe_cli.storage.base import Store
 
 STRANGE_NAMES = ["a b", "ü-é", "-x", "100%", "%20", "a+b&c=d", "q?x#y", "~{}[]^|`<>*\"'", "x.csv.gz", ".hidden", "日本"]
 BAD_KEYS = [
@@ -578,7 +578,7 @@ class TestS3Faults:
 
     def test_a_wrong_endpoint_is_told_soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
         servers.use_s3(monkeypatch, "http://127.0.0.1:9")
-        monkeypatch.setattr("scythe_cli.stores.bucket.QUICK", 1.0)
+        monkeypatch.setattr("scythe_cli.storage.s3_client.QUICK", 1.0)
         began = time.monotonic()
         with pytest.raises(
             StoreError,
@@ -614,7 +614,7 @@ class TestS3Faults:
             open_store("s3://bucket/p")
 
     def test_expired_credentials_are_renewed(self, s3_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> None:
-        from scythe_cli.stores import bucket
+        from scythe_cli.storage import s3_client as bucket
 
         asked: list[bucket.Bucket] = []
         identity = bucket.Bucket._identity

@@ -11,10 +11,10 @@ import servers
 import typer
 from docpages import ROOT, Session, blocks
 
-from scythe_cli import config
 from scythe_cli.cli import app as cli
 from scythe_cli.errors import ExitCode
-from scythe_cli.experimentfile import SECTIONS, ExperimentFile
+from scythe_cli.experiment import config
+from scythe_cli.experiment.settings import SECTIONS, ExperimentFile
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

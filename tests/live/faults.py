@@ -23,15 +23,17 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scythe_cli import config, errors, experiment, layout
-from scythe_cli.backends import open_store
-from scythe_cli.engines.base import Ended, Work
+from scythe_cli import errors
+from scythe_cli.core import layout
+from scythe_cli.core.events import ignore
+from scythe_cli.core.row_ranges import Range
 from scythe_cli.engines.local import LocalEngine, LocalTicket
-from scythe_cli.events import ignore
-from scythe_cli.forkserver import RUN_TAG
-from scythe_cli.gather import gather
-from scythe_cli.run import Run, open_run
-from scythe_cli.tree import Range
+from scythe_cli.experiment import config, experiment
+from scythe_cli.lane.fork_server import RUN_TAG
+from scythe_cli.operations.gather import gather
+from scythe_cli.run.engine import Ended, Work
+from scythe_cli.run.run import Run, open_run
+from scythe_cli.storage.open_store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -45,7 +47,7 @@ def begin(
     storage: Path | str, specs: Sequence[dict[str, Any]] | pa.Table, *, function: str = "trouble:work", **settings: Any
 ) -> Run:
     """Validate, claim, write: a run that nobody has worked on. `settings` are those under `run`."""
-    from scythe_cli import allocate  # here, for a driver that does not need it starts in half the time
+    from scythe_cli.operations import allocate  # here, for a driver that does not need it starts in half the time
 
     values = {"experiment": function, "storage": str(storage), "name": "t"}
     loaded = config.from_values(values | {f"run.{k}": v for k, v in settings.items()}, folder=TROUBLE)
@@ -63,7 +65,7 @@ def first(run: Run) -> Work:
 
 def rest(run: Run, *, sets: Sequence[str] = (), failed: bool = True, missing: bool = True) -> Work:
     """What a resume runs."""
-    from scythe_cli import allocate
+    from scythe_cli.operations import allocate
 
     loaded = experiment.load(run.experiment_file().experiment, TROUBLE)
     return allocate.resumed_work(run, loaded, allocate.remaining(run, failed=failed, missing=missing), sets=sets)

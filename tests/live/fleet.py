@@ -17,13 +17,14 @@ import polars as pl
 from hatchet_double import HatchetDouble, Settings
 from signals import inherited
 
-from scythe_cli import allocate, config, experiment
-from scythe_cli.backends import open_store
-from scythe_cli.engines.base import Work
-from scythe_cli.engines.hatchet import HatchetEngine
-from scythe_cli.engines.plan import read_plan
-from scythe_cli.engines.progress import Look, Progress
-from scythe_cli.run import Run
+from scythe_cli.engines.hatchet.engine import HatchetEngine
+from scythe_cli.engines.hatchet.plan import read_plan
+from scythe_cli.engines.hatchet.progress import Look, Progress
+from scythe_cli.experiment import config, experiment
+from scythe_cli.operations import allocate
+from scythe_cli.run.engine import Work
+from scythe_cli.run.run import Run
+from scythe_cli.storage.open_store import open_store
 
 HERE = Path(__file__).parent
 FIELD = HERE / "field"

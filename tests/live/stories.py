@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pyarrow as pa
 
-from scythe_cli import allocate, config, experiment, layout
-from scythe_cli.backends import open_store
+from scythe_cli.core import layout
+from scythe_cli.core.events import ignore
 from scythe_cli.engines.local import LocalEngine
-from scythe_cli.events import ignore
-from scythe_cli.run import open_run
+from scythe_cli.experiment import config, experiment
+from scythe_cli.operations import allocate
+from scythe_cli.run.run import open_run
+from scythe_cli.storage.open_store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scythe_cli.allocate import Allocation, Prepared
-    from scythe_cli.events import Event
-    from scythe_cli.run import Run
+    from scythe_cli.core.events import Event
+    from scythe_cli.operations.allocate import Allocation, Prepared
+    from scythe_cli.run.run import Run
 
 PLANT = Path(__file__).parent / "plant"
 LANES = 2

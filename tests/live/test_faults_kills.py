@@ -18,19 +18,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from scythe_cli import layout, pool
-from scythe_cli.events import ignore
-from scythe_cli.gather import gather
-from scythe_cli.ledger import read_ledger
-from scythe_cli.outcomes import KIND, ROW
-from scythe_cli.parts import read_part
-from scythe_cli.winners import list_parts
+from scythe_cli.core import layout
+from scythe_cli.core.events import ignore
+from scythe_cli.operations.gather import gather
+from scythe_cli.run.outcomes import KIND, ROW
+from scythe_cli.run.parts import read_part
+from scythe_cli.run.precedence import list_parts
+from scythe_cli.run.state import read_ledger
+from scythe_cli.supervisor import pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from scythe_cli.run import Run
+    from scythe_cli.run.run import Run
 
 N = 120
 SECONDS = 0.03
@@ -106,7 +107,9 @@ def descend(pid: int) -> list[psutil.Process]:
 def fork_servers(pid: int) -> list[int]:
     """Those of a process's runs; a test's process has other children too."""
     return [
-        child.pid for child in psutil.Process(pid).children() if "scythe_cli.forkserver" in " ".join(child.cmdline())
+        child.pid
+        for child in psutil.Process(pid).children()
+        if "scythe_cli.lane.fork_server" in " ".join(child.cmdline())
     ]
 
 

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 import faults
 import pytest
 
+from scythe_cli.core.events import ignore
 from scythe_cli.errors import EngineError
-from scythe_cli.events import ignore
-from scythe_cli.outcomes import ATTEMPTS, ROW
-from scythe_cli.parts import read_part
-from scythe_cli.status import status
-from scythe_cli.winners import list_parts
+from scythe_cli.operations.status import status
+from scythe_cli.run.outcomes import ATTEMPTS, ROW
+from scythe_cli.run.parts import read_part
+from scythe_cli.run.precedence import list_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from scythe_cli.run import Run
+    from scythe_cli.run.run import Run
 
 
 @pytest.fixture(autouse=True)

@@ -20,23 +20,25 @@ from typing import TYPE_CHECKING, Any
 import faults
 import pytest
 
-from scythe_cli import layout, lease, ledger, processes
-from scythe_cli.allocate import remaining
-from scythe_cli.backends import open_store
-from scythe_cli.cancel import cancel
+from scythe_cli.core import layout, processes
+from scythe_cli.core.events import ignore
+from scythe_cli.core.row_ranges import Range
 from scythe_cli.errors import InputError, KeyMissing, NotFinishedError, StoreError
-from scythe_cli.events import ignore
-from scythe_cli.gather import gather
-from scythe_cli.run import open_run
-from scythe_cli.status import glance, status
-from scythe_cli.stores.local import LocalStore
-from scythe_cli.tree import Range
-from scythe_cli.winners import list_parts
+from scythe_cli.operations.allocate import remaining
+from scythe_cli.operations.cancel import cancel
+from scythe_cli.operations.gather import gather
+from scythe_cli.operations.status import glance, status
+from scythe_cli.run import lease
+from scythe_cli.run import state as ledger
+from scythe_cli.run.precedence import list_parts
+from scythe_cli.run.run import open_run
+from scythe_cli.storage.local import LocalStore
+from scythe_cli.storage.open_store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from scythe_cli.run import Run
+    from scythe_cli.run.run import Run
 
 
 @pytest.fixture(autouse=True)
@@ -424,7 +426,7 @@ def test_a_partial_gather_that_comes_late_leaves_no_gathered_run(
     found = ledger.read_ledger(run)
     early = dataclasses.replace(found, blocks={}, marks={"generation": [1]})
     with monkeypatch.context() as patched:
-        patched.setattr("scythe_cli.gather.read_ledger", lambda _: early)
+        patched.setattr("scythe_cli.operations.gather.read_ledger", lambda _: early)
         assert gather(run, partial=True).missing == run.total
     assert glance(run).state == "complete"
     assert gather(run).missing == 0
@@ -480,7 +482,7 @@ def test_resume_chooses_and_success_wins(tmp_path: Path) -> None:
 
 def test_resume_refuses_other_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = begin(tmp_path, 3, 0.0)
-    monkeypatch.setattr("scythe_cli.experiment.Experiment.source_hash", "f" * 64)
+    monkeypatch.setattr("scythe_cli.experiment.experiment.Experiment.source_hash", "f" * 64)
     with pytest.raises(InputError, match=f"its hash was {run.manifest.source_hash[:12]} and is ffffffffffff") as told:
         faults.rest(run)
     assert "--allow-changed-code" in str(told.value.hint)

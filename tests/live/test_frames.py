@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scythe_cli import BaseExperiment, ExperimentInputSpec, ExperimentOutputSpec, experiment
-from scythe_cli.outputs import Outputs, Pending
+from scythe_cli import BaseExperiment, ExperimentInputSpec, ExperimentOutputSpec
+from scythe_cli.experiment import experiment
+from scythe_cli.lane.outputs import Outputs, Pending
 
 MODULE = """
 import datetime as dt

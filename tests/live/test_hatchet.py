@@ -11,12 +11,12 @@ import polars as pl
 import pytest
 from fleet import REAL, Fleet, begin, look, plots, table, until
 
-from scythe_cli import allocate
-from scythe_cli.cancel import cancel
-from scythe_cli.engines.hatchet import METADATA, ROOT, HatchetEngine, Stretch, connect
+from scythe_cli.engines.hatchet.engine import METADATA, ROOT, HatchetEngine, Stretch, connect
 from scythe_cli.engines.local import LocalEngine
 from scythe_cli.errors import EngineError
-from scythe_cli.gather import gather, gathered
+from scythe_cli.operations import allocate
+from scythe_cli.operations.cancel import cancel
+from scythe_cli.operations.gather import gather, gathered
 
 if TYPE_CHECKING:
     from servers import WebServer

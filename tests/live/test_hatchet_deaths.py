@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 from fleet import FIELD, NAMES, REAL, Fleet, begin, look, plots, table, until
 
-from scythe_cli import ledger
-from scythe_cli.engines.hatchet import ROOT, HatchetEngine
-from scythe_cli.outcomes import ROW
+from scythe_cli.engines.hatchet.engine import ROOT, HatchetEngine
+from scythe_cli.run import state as ledger
+from scythe_cli.run.outcomes import ROW
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,18 +10,19 @@ import polars as pl
 import pytest
 from fleet import FIELD, Fleet, table, until
 
-from scythe_cli import allocate, config, experiment
-from scythe_cli.backends import open_store
-from scythe_cli.cancel import cancel
-from scythe_cli.engines.hatchet import HatchetEngine
+from scythe_cli.engines.hatchet.engine import HatchetEngine
 from scythe_cli.engines.local import LocalEngine
-from scythe_cli.gather import gather
-from scythe_cli.ledger import read_ledger
+from scythe_cli.experiment import config, experiment
+from scythe_cli.operations import allocate
+from scythe_cli.operations.cancel import cancel
+from scythe_cli.operations.gather import gather
+from scythe_cli.run.state import read_ledger
+from scythe_cli.storage.open_store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scythe_cli.engines.base import Work
+    from scythe_cli.run.engine import Work
 
 
 @pytest.fixture

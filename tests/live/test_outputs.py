@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from scythe_cli import BaseExperiment, experiment
+from scythe_cli import BaseExperiment
+from scythe_cli.experiment import experiment
 
 MODULE = """
 from datetime import UTC, date, datetime, time, timedelta, timezone

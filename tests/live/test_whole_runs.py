@@ -15,20 +15,21 @@ import pytest
 from servers import BUCKET, client
 from stories import PLANT, Files, keys, prepared, reopened, resume, run_all, table
 
-from scythe_cli import layout, yamlfile
-from scythe_cli.backends import open_store
 from scythe_cli.cli import app
-from scythe_cli.download import download
+from scythe_cli.core import layout
+from scythe_cli.core import yaml_document as yamlfile
+from scythe_cli.core.events import UploadFinished
 from scythe_cli.errors import NotFinishedError, ReferenceError
-from scythe_cli.events import UploadFinished
-from scythe_cli.gather import gather
-from scythe_cli.run import find, open_run
-from scythe_cli.status import status
+from scythe_cli.operations.download import download
+from scythe_cli.operations.gather import gather
+from scythe_cli.operations.status import status
+from scythe_cli.run.run import find, open_run
+from scythe_cli.storage.open_store import open_store
 
 if TYPE_CHECKING:
     from servers import WebServer
 
-    from scythe_cli.events import Event
+    from scythe_cli.core.events import Event
 
 SCYTHE = str(Path(sys.executable).with_name("scythe"))
 

@@ -19,15 +19,16 @@ from faults import wait_for
 from servers import BUCKET, client
 from stories import PLANT, Files, keys, prepared, reopened, resume, run_all, table
 
-from scythe_cli import files as input_files
-from scythe_cli import layout, lease
-from scythe_cli.backends import open_store
 from scythe_cli.cli import app
+from scythe_cli.core import layout
+from scythe_cli.core.events import Progress
 from scythe_cli.errors import ExitCode, StoreError
-from scythe_cli.events import Progress
-from scythe_cli.run import latest
-from scythe_cli.status import status
-from scythe_cli.stores import bucket
+from scythe_cli.operations.status import status
+from scythe_cli.run import lease
+from scythe_cli.run.run import latest
+from scythe_cli.storage import references as input_files
+from scythe_cli.storage import s3_client as bucket
+from scythe_cli.storage.open_store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from servers import FaultProxy
 
-    from scythe_cli.events import Event
+    from scythe_cli.core.events import Event
 
 
 @pytest.fixture

@@ -24,11 +24,11 @@ from scythe_cli import (
     ScytheStorageSettings,
     SemVer,
     VersionedExperiment,
-    entry,
 )
-from scythe_cli.engines.base import Ended
 from scythe_cli.errors import ConfigError, EntryPointError, Interrupted, NotFoundError, TableError
-from scythe_cli.ref import Ref
+from scythe_cli.experiment import importer as entry
+from scythe_cli.run.engine import Ended
+from scythe_cli.run_future import Ref
 
 HEAVY = {"polars", "pyarrow", "pandas", "numpy", "boto3", "obstore", "hatchet_sdk", "typer", "rich"}
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from scythe_cli import config
+from scythe_cli.core.units import MaxFailures
 from scythe_cli.errors import ConfigError, ExitCode
-from scythe_cli.quantities import MaxFailures
+from scythe_cli.experiment import config
 
 HEAD = "experiment: building:simulate\nspecs: specs.csv\n"
 FULL = """\

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from scythe_cli.cli import worker
+from scythe_cli.cli.commands import worker
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 DEPLOY = HOW_TO / "deploy"

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from scythe_cli import ExperimentInputSpec, experiment
+from scythe_cli import ExperimentInputSpec
 from scythe_cli.errors import EntryPointError, ExitCode
-from scythe_cli.experiment import Experiment, ExperimentRegistry
-from scythe_cli.specs import file_fields
+from scythe_cli.experiment import experiment
+from scythe_cli.experiment.experiment import Experiment, ExperimentRegistry
+from scythe_cli.experiment.models import file_fields
 
 MODELS = """
 from enum import Enum
@@ -154,15 +155,18 @@ class TestFinding:
         assert not str(colorsys.__file__).startswith(str(folder))
 
     def test_importing_is_known_to_the_module(self, write: Write) -> None:
-        code = "from scythe_cli import entry\nDURING = entry.is_importing()\ndef f(x: In) -> Out: ..."
+        code = (
+            "from scythe_cli.experiment.importer import is_importing\nDURING = is_importing()\ndef f(x: In) -> Out: ..."
+        )
         found = experiment.load("exp:f", simple(write, code))
         assert found.function.__globals__["DURING"] is True
-        from scythe_cli import entry
+        from scythe_cli.experiment import importer as entry
 
         assert entry.is_importing() is False
 
     def test_it_imports_nothing_heavy(self) -> None:
-        code = "import scythe_cli.experiment, sys; print({'polars', 'pyarrow', 'pandas', 'boto3'} & set(sys.modules))"
+        heavy = {"polars", "pyarrow", "pandas", "boto3"}
+        code = f"import scythe_cli.experiment.experiment, sys; print({heavy} & set(sys.modules))"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout == "set()\n"
 
@@ -485,7 +489,7 @@ class TestOfAFunction:
             from models import *
             def f(x: In) -> Out: ...
             if __name__ == "__main__":
-                from scythe_cli import experiment
+                from scythe_cli.experiment import experiment
                 found = experiment.of(f)
                 again = experiment.load(found.target, found.folder)
                 print(found.target, found.folder, again.function.__module__, list(again.sources), sep="|")
@@ -501,7 +505,8 @@ class TestOfAFunction:
         "lines", ["def f(x: In) -> Out: ...", "class Mine(In): ...\n    def f(x: Mine) -> Out: ..."]
     )
     def test_what_stands_under_the_guard_of_a_script_is_refused(self, write: Write, lines: str) -> None:
-        code = f'from models import *\nfrom scythe_cli import experiment\nif __name__ == "__main__":\n    {lines}\n'
+        imports = "from models import *\nfrom scythe_cli.experiment import experiment"
+        code = f'{imports}\nif __name__ == "__main__":\n    {lines}\n'
         folder = write(models=MODELS, script=code + "    experiment.of(f)\n")
         done = subprocess.run([sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, check=False)
         place = f"script.py:{4 + lines.count(chr(10))}"
@@ -512,7 +517,7 @@ class TestOfAFunction:
         code = """
             from __future__ import annotations
             from models import *
-            from scythe_cli import experiment
+            from scythe_cli.experiment import experiment
             def f(x: Mine) -> Out: ...
             def g(x: In) -> Out: ...
             if __name__ == "__main__":
@@ -526,7 +531,7 @@ class TestOfAFunction:
         assert re.search(r"script\.py:\d+  Mine stands under", done.stderr), done.stderr
 
     def test_a_prompt_is_refused(self, write: Write) -> None:
-        code = MODELS + "def cell(x: In) -> Out: ...\nfrom scythe_cli import experiment\nexperiment.of(cell)"
+        code = MODELS + "def cell(x: In) -> Out: ...\nfrom scythe_cli.experiment import experiment\nexperiment.of(cell)"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert "cell is defined in a notebook or at a prompt: no other process can import it" in done.stderr
 

@@ -17,12 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from servers import BUCKET
 
-from scythe_cli import cache as cache_module
-from scythe_cli import errors, files
-from scythe_cli.backends import open_store
-from scythe_cli.cache import Cache, Remote, Trust
-from scythe_cli.clocks import Clock
-from scythe_cli.stores.local import LocalStore
+from scythe_cli import errors
+from scythe_cli.core.clock import Clock
+from scythe_cli.storage import cache as cache_module
+from scythe_cli.storage import references as files
+from scythe_cli.storage.cache import Cache, Remote, Trust
+from scythe_cli.storage.local import LocalStore
+from scythe_cli.storage.open_store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -258,8 +259,8 @@ class TestFetch:
     def test_an_error_page_is_never_kept(
         self, cache: Cache, web_server: WebServer, page: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("scythe_cli.web.RETRIES", 0)
-        from scythe_cli import web
+        monkeypatch.setattr("scythe_cli.storage.http.RETRIES", 0)
+        from scythe_cli.storage import http as web
 
         web._manager.cache_clear()
         web_server.pages["/x"] = page

@@ -13,10 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, frames, layout
-from scythe_cli.final import Clash, FinalTable
-from scythe_cli.gather import _Gather
-from scythe_cli.outputs import Outputs, Pending
+from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec
+from scythe_cli.columns import frames
+from scythe_cli.core import layout
+from scythe_cli.lane.outputs import Outputs, Pending
+from scythe_cli.operations.final_table import Clash, FinalTable
+from scythe_cli.operations.gather import _Gather
 
 
 def stack(rows: list[int], **columns: list[object]) -> pa.Table:

@@ -13,9 +13,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from scythe_cli import frames, kinds
-from scythe_cli.outputs import _stream
-from scythe_cli.parts import _decode, encode
+from scythe_cli.columns import frame_types as kinds
+from scythe_cli.columns import frames
+from scythe_cli.lane.outputs import _stream
+from scythe_cli.run.parts import _decode, encode
 
 ROWS: dict[str, Any] = {
     "null": pa.nulls(1),

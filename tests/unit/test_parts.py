@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scythe_cli import seals
+from scythe_cli.core.layout import PartName
 from scythe_cli.errors import StoreError
-from scythe_cli.layout import PartName
-from scythe_cli.outcomes import FRAMES_KEY, KIND, ROW
-from scythe_cli.parts import CorruptPart, block_bytes, encode, read_block, read_part, read_schema
-from scythe_cli.stores.base import Store
+from scythe_cli.run import checksum as seals
+from scythe_cli.run.outcomes import FRAMES_KEY, KIND, ROW
+from scythe_cli.run.parts import CorruptPart, block_bytes, encode, read_block, read_part, read_schema
+from scythe_cli.storage.base import Store
 
 NAME = PartName(0, 1, 4, 7, 4, 1, 0)
 TABLE = pa.table(

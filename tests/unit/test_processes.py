@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from scythe_cli import processes
+from scythe_cli.core import processes
 
 
 @pytest.mark.parametrize("handles", [True, False], ids=["with handles", "without"])

@@ -7,13 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scythe_cli.quantities import (
-    MaxFailures,
-    format_duration,
-    format_size,
-    parse_duration,
-    parse_size,
-)
+from scythe_cli.core.units import MaxFailures, format_duration, format_size, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(

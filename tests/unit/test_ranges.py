@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scythe_cli.engines.plan import is_run_id
+from scythe_cli.core.layout import BLOCK
+from scythe_cli.core.row_ranges import Range, covers, ranges_of, read_ranges, spans, subtract, within, write_ranges
+from scythe_cli.engines.hatchet.plan import is_run_id
+from scythe_cli.engines.hatchet.worker import WorkerSettings, machine_name
 from scythe_cli.errors import ConfigError
-from scythe_cli.layout import BLOCK
-from scythe_cli.tree import Range, covers, ranges_of, read_ranges, spans, subtract, within, write_ranges
-from scythe_cli.worker import WorkerSettings, machine_name
 
 ROWS = st.sets(st.integers(0, 3 * BLOCK), max_size=60)
 SOME = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 40)).map(lambda p: Range(p[0], p[0] + p[1])), max_size=8)

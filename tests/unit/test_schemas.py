@@ -8,8 +8,9 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from scythe_cli import config, schemas
+from scythe_cli.cli import schemas
 from scythe_cli.errors import ConfigError
+from scythe_cli.experiment import config
 
 FOLDER = Path(__file__).parents[2] / "schemas"
 HEAD = "experiment: a:b\nspecs: specs.csv\n"
@@ -18,7 +19,7 @@ HEAD = "experiment: a:b\nspecs: specs.csv\n"
 @pytest.mark.parametrize("document", schemas.MODELS)
 def test_schemas_are_fresh(document: str) -> None:
     file = FOLDER / schemas.file_name(document)
-    assert file.read_text(encoding="utf-8") == schemas.text(document), "run `python -m scythe_cli.schemas`"
+    assert file.read_text(encoding="utf-8") == schemas.text(document), "run `python -m scythe_cli.cli.schemas`"
 
 
 def test_no_schema_is_left_of_a_document_that_is_gone() -> None:

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scythe_cli import frames, layout, stretches
+from scythe_cli.columns import frames
+from scythe_cli.core import layout
+from scythe_cli.operations import frame_pieces as stretches
 
 
 def table(specs: list[tuple[int, int]]) -> pa.Table:

@@ -17,13 +17,14 @@ from pyarrow import feather
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from scythe_cli import rules, sources, table
-from scythe_cli.anatomy import is_plain
+from scythe_cli.columns.model_fields import is_plain
+from scythe_cli.columns.rows import GIVEN, make_specs, makers
+from scythe_cli.core import validation_errors as rules
 from scythe_cli.errors import ReferenceError, StoreError, TableError
-from scythe_cli.rows import GIVEN, make_specs, makers
-from scythe_cli.specs import ExperimentInputSpec, FileReference
-from scythe_cli.spectable import compute_features
-from scythe_cli.table import SpecTable, read_specs
+from scythe_cli.experiment.models import ExperimentInputSpec, FileReference
+from scythe_cli.run.specs_file import compute_features
+from scythe_cli.spec_table import sources, table
+from scythe_cli.spec_table.table import SpecTable, read_specs
 
 
 class Wall(StrEnum):

@@ -33,13 +33,13 @@ from pydantic import (
     model_validator,
 )
 
-from scythe_cli import report
-from scythe_cli.anatomy import is_plain
+from scythe_cli.columns.model_fields import is_plain
+from scythe_cli.columns.rows import make_specs
+from scythe_cli.columns.schema import arrow_schema
 from scythe_cli.errors import TableError
-from scythe_cli.rows import make_specs
-from scythe_cli.schema import arrow_schema
-from scythe_cli.specs import ExperimentInputSpec, FileReference, file_fields, user_fields
-from scythe_cli.table import read_specs
+from scythe_cli.experiment.models import ExperimentInputSpec, FileReference, file_fields, user_fields
+from scythe_cli.spec_table import report
+from scythe_cli.spec_table.table import read_specs
 
 
 class Wall(StrEnum):

@@ -8,7 +8,8 @@ import time
 
 from trouble import Input, Output, fine, write_diary
 
-from scythe_cli import ExperimentRegistry, leaf
+from scythe_cli import ExperimentRegistry
+from scythe_cli.lane import lane as leaf
 
 if "SCYTHE_LANE_OF" in os.environ:
     leaf.HAND_OVER_SECONDS = 2e-4

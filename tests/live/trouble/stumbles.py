@@ -8,7 +8,8 @@ from typing import Any
 
 from trouble import Input, Output, fine, write_diary
 
-from scythe_cli import ExperimentRegistry, outputs
+from scythe_cli import ExperimentRegistry
+from scythe_cli.lane import outputs
 
 if "SCYTHE_LANE_OF" in os.environ:
     arrays = outputs.Outputs._arrays

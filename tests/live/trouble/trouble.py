@@ -31,7 +31,8 @@ from typing import Any, cast
 import pyarrow as pa
 from pydantic import ConfigDict, Field, field_validator
 
-from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry, FileReference, wire
+from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry, FileReference
+from scythe_cli.lane import wire
 
 FAILS: dict[str, str] = {}
 LIVES: set[str] = set()

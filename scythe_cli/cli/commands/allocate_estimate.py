@@ -1,0 +1,70 @@
+"""`scythe allocate --dry-run` and `--probe`: what a run would be and cost, before anything is spent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from scythe_cli.cli.formatting import brief, counted, shown, size
+from scythe_cli.cli.shared import agreed, failure_line, put_json, put_next
+
+if TYPE_CHECKING:
+    from scythe_cli.cli.progress import Terminal
+    from scythe_cli.operations.allocate import Prepared
+    from scythe_cli.operations.estimate import Estimate, Plan
+    from scythe_cli.run.run import Bump, SemVer
+
+MOST_FAILURES = 5
+
+
+def dry_run_of(prepared: Prepared, version: Bump | SemVer, as_json: bool) -> None:
+    from scythe_cli.operations.estimate import plan
+    from scythe_cli.storage.open_store import open_store
+
+    found = plan(prepared, open_store(prepared.file.storage), version)
+    if as_json:
+        put_json(found)
+    else:
+        _show_plan(found, prepared.name)
+
+
+def _show_plan(found: Plan, name: str) -> None:
+    typer.echo(f"{name}: {counted(found.n_specs, 'spec')} valid; a dry run, nothing was written")
+    typer.echo(f"  run      {shown(found.address)}/<time>")
+    weight = f" ({size(found.n_bytes)})" if found.n_files else ""
+    remote = f", {found.n_remote:,} remote left where they are" if found.n_remote else ""
+    typer.echo(f"  files    {counted(found.n_files, 'input file')} to upload{weight}{remote}")
+    cut = f"{found.leaves:,} of" if found.leaves is not None else "sized by what a spec is seen to cost,"
+    typer.echo(f"  leaves   {cut} at most {counted(found.largest_leaf, 'spec')}, in {counted(found.blocks, 'block')}")
+    typer.echo(f"  objects  {found.objects:,} or more")
+
+
+def probe_of(terminal: Terminal, prepared: Prepared, k: int, yes: bool, as_json: bool) -> bool:
+    """Run a few specs, print the estimate, and ask whether to go on."""
+    from scythe_cli.operations.estimate import probe
+
+    with terminal.busy(f"probing {counted(min(k, prepared.table.rows), 'spec')}"):
+        found = probe(prepared, k)
+    if as_json and not yes:
+        put_json(found)
+        return False
+    _show_estimate(found, prepared.name, to_stderr=as_json)
+    if yes or agreed(f"Run all {counted(found.n_specs, 'spec')}?", yes):
+        return True
+    put_next("the same with --yes runs them all")
+    return False
+
+
+def _show_estimate(found: Estimate, name: str, *, to_stderr: bool) -> None:
+    def say(text: str) -> None:
+        typer.echo(text, err=to_stderr)
+
+    cpu = f"{found.cpu_hours:,.1f} CPU hours" if found.cpu_hours >= 1 else f"{brief(found.cpu_hours * 3600)} of CPU"
+    say(f"{name}: {counted(found.probed, 'spec')} probed, {found.failed:,} failed")
+    say(f"  a spec   {brief(found.seconds)} on average, {brief(found.slowest)} at most")
+    say(f"  all      {cpu} for {counted(found.n_specs, 'spec')}")
+    say(f"  here     {brief(found.wall_hours * 3600)} on {counted(found.lanes, 'lane')}")
+    say(f"  objects  {found.objects:,} or more")
+    for group in found.failures[:MOST_FAILURES]:
+        say(failure_line(group))

@@ -1,0 +1,56 @@
+"""`scythe init`: write a starter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from scythe_cli.cli.shared import running_user_code
+from scythe_cli.errors import InputError
+
+if TYPE_CHECKING:
+    from scythe_cli.cli.starter import Starter
+
+Template = Literal["minimal", "energy"]
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; made when it is not there.")] = Path(),
+    *,
+    template: Annotated[
+        Template | None,
+        typer.Option(help="The starter: `minimal` is pure Python (the default), `energy` runs EnergyPlus."),
+    ] = None,
+    function: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="MODULE:FUNCTION",
+            help="Write experiment.yml and the header of specs.csv for a function that exists, found from DIR.",
+        ),
+    ] = None,
+) -> None:
+    """Write a starter that runs as it is. Files that exist are never overwritten."""
+    from scythe_cli.cli import starter
+
+    if template and function:
+        raise InputError("--template and --from exclude each other", hint="give one of them")
+    with running_user_code():
+        if function:
+            made = starter.from_function(function, folder)
+        else:
+            made = starter.from_template(template or "minimal", folder)
+    for file in made.files:
+        typer.echo(f"wrote {file}{'/' if file.is_dir() else ''}")
+    if made.problem:
+        typer.echo(made.problem, err=True)
+    typer.echo(f"next: {_next(made)}", err=True)
+
+
+def _next(made: Starter) -> str:
+    allocate = "scythe allocate" if made.folder == Path() else f"scythe allocate {made.experiment_file}"
+    if made.problem:
+        return f"the line above, then python {made.folder / 'prepare.py'}, then {allocate}"
+    return allocate if made.has_specs else f"fill {made.specs_file}, then {allocate}"

@@ -1,0 +1,271 @@
+"""`scythe status`: what became of a run so far."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import shutil
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scythe_cli.cli.formatting import counted, duration, plain, rate, shortened, shown
+from scythe_cli.cli.shared import (
+    Json,
+    RunName,
+    Storage,
+    again,
+    failure_line,
+    find_run,
+    is_here,
+    put_json,
+    put_next,
+    put_tables,
+)
+from scythe_cli.errors import BrokenRun, Interrupted, ScytheError
+
+if TYPE_CHECKING:
+    from scythe_cli.experiment.config import Loaded
+    from scythe_cli.operations.status import FailureGroup, RunStatus
+    from scythe_cli.run.engine import Active
+    from scythe_cli.run.run import Run
+
+LATEST = 10
+WATCH_SECONDS = 2.0
+WATCH_WINDOW = 150.0
+"""Seconds over which the rate is taken: outcomes reach the store in bunches, every `run.flush` seconds."""
+LOG_LINES = 8
+TRACE_LINES = 6
+LINE_WIDTH = 160
+_YAML = (".yml", ".yaml")
+
+
+def status(
+    run: RunName = None,
+    *,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on until the run is over.")] = False,
+    errors: Annotated[bool, typer.Option("--errors", help="Group the failures by kind, type and place.")] = False,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Counts, rate, ETA and failures, from the store alone. Without RUN, a table of the latest runs."""
+    if run is None and not errors and not watch:
+        _latest(storage, as_json=as_json)
+        return
+    from scythe_cli.operations.status import status as read_status
+
+    found = find_run(run, storage)
+    if watch:
+        _watch(found)
+    now = _with_engine(found, read_status(found, errors=errors))
+    if as_json:
+        put_json(now)
+        return
+    _show(now)
+    if now.active is not None:
+        _show_active(now.active)
+    alone = _alone(found, run, storage) if now.failures else None
+    for group in now.failures:
+        _show_group(group, alone)
+    _next(found, now, errors=errors)
+
+
+def _with_engine(run: Run, now: RunStatus) -> RunStatus:
+    """Add what the engine has under way, where there is one and it answers."""
+    from scythe_cli.engines.remote import is_elsewhere, under_way
+    from scythe_cli.errors import EngineError
+    from scythe_cli.run.engine import Active
+
+    if now.state != "running" or not is_elsewhere(run):
+        return now
+    try:
+        return dataclasses.replace(now, active=under_way(run))
+    except EngineError as exc:
+        return dataclasses.replace(now, active=Active(0, 0, [], exc.message))
+
+
+def _show_active(active: Active) -> None:
+    typer.echo(f"  {active.queued:,} tasks queued, {active.running:,} with workers")
+    for one in active.workers:
+        labels = " ".join(f"{key}={value}" for key, value in one.labels.items() if not key.startswith("scythe_"))
+        typer.echo(f"  worker {one.name}   {counted(one.lanes, 'lane')}   {labels}".rstrip())
+    if active.why:
+        typer.echo(f"  {active.why}")
+
+
+def _watch(run: Run) -> None:
+    """Draw the bar until the run is over or nobody works on it."""
+    from scythe_cli.cli.progress import Terminal
+    from scythe_cli.core.events import Progress
+    from scythe_cli.operations.status import status as read_status
+
+    now = read_status(run)
+    with Terminal() as terminal:
+        if _goes_on(now):
+            terminal.follow(now.total, window=WATCH_WINDOW)
+        try:
+            while _goes_on(now):
+                terminal(Progress(now.done, now.failed, now.total))
+                time.sleep(WATCH_SECONDS)
+                now = read_status(run)
+        except KeyboardInterrupt:
+            raise Interrupted("no longer watching; the run goes on", hint=again("status", run, "--watch")) from None
+        terminal(Progress(now.done, now.failed, now.total))
+
+
+def _goes_on(now: RunStatus) -> bool:
+    return now.state == "running" or (now.state == "pending" and now.engine == "hatchet")
+
+
+def _latest(storage: str | None, *, as_json: bool) -> None:
+    from scythe_cli.experiment.config import DEFAULT_FILE, find_storage
+    from scythe_cli.operations.status import glance
+    from scythe_cli.run.run import latest
+    from scythe_cli.storage.open_store import open_store
+
+    broken: list[BrokenRun] = []
+
+    def seen(run: Run) -> RunStatus | None:
+        try:
+            return glance(run)
+        except BrokenRun as exc:
+            broken.append(exc)
+            return None
+
+    store = open_store(find_storage(storage))
+    found = latest(store, LATEST, on_broken=broken.append)
+    with ThreadPoolExecutor(LATEST) as pool:
+        readable = [(run, now) for run, now in zip(found, pool.map(seen, found), strict=True) if now is not None]
+    runs = [now for _, now in readable]
+    for exc in broken:
+        typer.echo(f"left out: {exc.message}; {exc.hint}", err=True)
+    if as_json:
+        from scythe_cli.cli.documents import RunsDocument
+
+        put_json(RunsDocument(store.locate(""), runs))
+        return
+    if not runs and broken:
+        typer.echo(f"no runs that can be read in {shown(store.locate(''))}")
+        return
+    if not runs:
+        typer.echo(f"no runs in {shown(store.locate(''))}")
+        put_next("scythe allocate" if Path(DEFAULT_FILE).exists() else "scythe init DIR")
+        return
+    _table(runs)
+    put_next(again("status", readable[0][0], latest=True))
+
+
+def _table(runs: list[RunStatus]) -> None:
+    """A line for each run; two where they would not fit the terminal."""
+    rows = [("run", "state", "done", "failed")]
+    rows += [(one.run, one.state, f"{one.done:,}/{one.total:,}", f"{one.failed:,}") for one in runs]
+    name, state, done, failed = (max(map(len, column)) for column in zip(*rows, strict=True))
+    narrow = sys.stdout.isatty() and name + state + done + failed + 6 > shutil.get_terminal_size().columns
+    for one in rows:
+        counts = f"{one[1]:<{state}}  {one[2]:>{done}}  {one[3]:>{failed}}"
+        typer.echo(f"{one[0]}\n  {counts}" if narrow else f"{one[0]:<{name}}  {counts}")
+
+
+def _show(now: RunStatus) -> None:
+    detail = f" ({now.detail})" if now.detail else ""
+    typer.echo(f"{now.run}   {now.state}{detail}")
+    pace = f"   {rate(now.rate)}" if now.rate else ""
+    eta = f"   ETA {duration(now.eta)}" if now.eta else ""
+    typer.echo(f"  {now.done:,} of {counted(now.total, 'spec')} done, {now.failed:,} failed{pace}{eta}")
+    put_tables(now.final)
+
+
+def _alone(run: Run, text: str | None, storage: str | None) -> str | None:
+    """The command that runs one spec of a run in this terminal, but for which; None where it might run another's."""
+    from scythe_cli.experiment.config import DEFAULT_FILE
+    from scythe_cli.run.run import TASK_PREFIX
+
+    here: list[Path] = []
+    with suppress(OSError):
+        here = sorted(path for path in Path().iterdir() if path.suffix in _YAML and path.is_file())
+    files = [Path(text)] if text and text.endswith(_YAML) else [Path(DEFAULT_FILE), *here]
+    try:
+        frozen = run.experiment_file()
+    except ScytheError:  # of another version, or cut: the failures can be told without
+        return None
+    found = {file: loaded for file in files if (loaded := _about(file, run)) is not None}
+    if not found:
+        return "in the experiment's folder: scythe allocate FILE"
+    theirs = {file: one for file, one in found.items() if storage or one.file.storage == frozen.storage}
+    for file, one in theirs.items():
+        name = one.file.name or run.manifest.experiment_name.removeprefix(TASK_PREFIX)
+        if name == run.name and _specs(one, one.file.specs) == _specs(one, frozen.specs):
+            return _allocate(file)
+    for file, one in found.items():
+        specs = _specs(one, frozen.specs)
+        known = file in theirs or specs == frozen.specs
+        if specs is not None and known and ("://" in specs or Path(specs).exists()):
+            return f"{_allocate(file)} --set {shlex.quote(f'specs={shown(specs)}')}"
+    return None
+
+
+def _allocate(file: Path) -> str:
+    return "scythe allocate" if is_here(file) else shlex.join(["scythe", "allocate", shown(file)])
+
+
+def _about(file: Path, run: Run) -> Loaded | None:
+    """The settings of an experiment file that names the function of a run."""
+    from scythe_cli.experiment import config
+
+    try:
+        loaded = config.load(file)
+    except ScytheError:  # other files may have the suffix too
+        return None
+    return loaded if loaded.file.experiment == run.manifest.entry_point else None
+
+
+def _specs(loaded: Loaded, specs: str | None) -> str | None:
+    """Where specs are that an experiment file of this folder calls so."""
+    from scythe_cli.experiment.setting_sources import absolute
+
+    return specs if specs is None or "://" in specs else str(absolute(loaded.folder / Path(specs).expanduser()))
+
+
+def _show_group(group: FailureGroup, alone: str | None) -> None:
+    from scythe_cli.core.validation_errors import written
+
+    inputs = ", ".join(f"{name}={written(value)}" for name, value in group.inputs.items())
+    lines = {
+        "kind": [f"{group.kind}, {counted(group.attempts, 'attempt')}"],
+        "inputs": [plain(inputs)] if inputs else [],
+        "message": plain(group.message).strip().splitlines()[1 : 1 + LOG_LINES],
+        "trace": _last_calls(group),
+        "log": plain(group.log).rstrip().splitlines()[-LOG_LINES:],
+        "alone": [f"{alone} --only {group.sort_index} --inline"] if alone else [],
+    }
+    typer.echo("")
+    typer.echo(failure_line(group))
+    for name, told in lines.items():
+        for at, line in enumerate(told):
+            typer.echo(f"  {'' if at else name:<7}  {line if name == 'alone' else shortened(line, LINE_WIDTH)}")
+
+
+def _last_calls(group: FailureGroup) -> list[str]:
+    """The calls that were made last, without the marks under their code."""
+    from scythe_cli.run.outcomes import CALLS_BEGIN_LAST
+
+    lines = [line[2:] for line in plain(group.traceback).splitlines() if line.startswith("  ") and line.strip(" ^~")]
+    return lines[:TRACE_LINES] if CALLS_BEGIN_LAST in group.traceback else lines[-TRACE_LINES:]
+
+
+def _next(run: Run, now: RunStatus, *, errors: bool) -> None:
+    resume = again("allocate --resume", run)
+    after = {"complete": again("gather", run), "gathered": again("download", run)}.get(now.state)
+    if now.state == "running":
+        put_next(again("status", run, "--watch"))
+    elif now.failed and not errors:
+        put_next(again("status", run, "--errors"))
+    elif after is None:
+        put_next(resume)
+    else:
+        put_next(*[resume] * bool(now.failed), after)

@@ -1,0 +1,100 @@
+"""`scythe worker`: serve a Hatchet engine."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scythe_cli.cli.shared import Storage, running_user_code
+from scythe_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from scythe_cli.core.events import Event, Listener
+    from scythe_cli.engines.hatchet.worker import Role, WorkerSettings
+
+
+def worker(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE | MODULE ...]",
+            help="Experiment files, modules, or module:function. Default: ./experiment.yml.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    slots: Annotated[int | None, typer.Option(min=1, metavar="N", help="Specs at a time. Default: the cores.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Default: one that tells the machine.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", metavar="K=V", help="What leaves may ask for: has_gpu=true.")
+    ] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option("--role", metavar="fan|leaf", help="fan follows runs, leaf runs specs. Default: both."),
+    ] = None,
+    storage: Storage = None,
+    embedded: Annotated[bool, typer.Option("--embedded", help="Start an engine on this machine first.")] = False,
+    allow_changed_code: Annotated[
+        bool, typer.Option("--allow-changed-code", help="Take leaves of runs whose code differs.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line on stdout.")] = False,
+) -> None:
+    """Serve a Hatchet engine until stopped. The first Ctrl-C or SIGTERM drains, the second ends at once."""
+    from scythe_cli.engines.hatchet.worker import WorkerSettings, find_experiments, serve
+
+    base = WorkerSettings.from_environment()
+    settings = dataclasses.replace(
+        base,
+        name=name or base.name,
+        slots=slots or base.slots,
+        labels={**(base.labels or {}), **_labels(label or [])},
+        roles=_roles(role) if role else base.roles,
+        storage=storage,
+        embedded=embedded,
+        any_code=allow_changed_code,
+    )
+    with running_user_code():
+        experiments, where = find_experiments(_targets(targets, settings), Path.cwd())
+    serve(experiments, settings, storage=where, listener=_put_json if as_json else _listener())
+
+
+def _targets(given: list[str] | None, settings: WorkerSettings) -> list[str]:
+    """The experiment file of the folder, unless told otherwise; a worker that only fans out needs none."""
+    if given:
+        return given
+    return ["experiment.yml"] if "leaf" in settings.roles or Path("experiment.yml").exists() else []
+
+
+def _roles(given: list[str]) -> frozenset[Role]:
+    found: set[Role] = set()
+    for text in given:
+        if text not in {"fan", "leaf"}:
+            raise ConfigError(f"--role {text}  must be fan or leaf")
+        found.add("fan" if text == "fan" else "leaf")
+    return frozenset(found)
+
+
+def _labels(given: list[str]) -> dict[str, str]:
+    found = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or not key or not value:
+            raise ConfigError(f"--label {text}  must be key=value, such as --label has_gpu=true")
+        found[key] = value
+    return found
+
+
+def _listener() -> Listener:
+    from scythe_cli.cli.progress import Terminal
+
+    return Terminal()
+
+
+def _put_json(event: Event) -> None:
+    """One line, at once: whoever reads may be a pipe."""
+    document = {"event": type(event).__name__, **dataclasses.asdict(event)}
+    typer.echo(json.dumps(document, ensure_ascii=False))

@@ -1,0 +1,325 @@
+"""What the operating system knows of processes: who is whose child, who is alive, how much memory a tree holds.
+
+On Linux a process can be told to die with its parent and to inherit its orphans; elsewhere both calls do nothing, and
+the callers rely on closed pipes instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scythe_cli.core.clock import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_LINUX = sys.platform == "linux"
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+TRACKER_SECONDS = 1.0
+"""What a tracker gets to clean up after those it served are gone; it takes a hundredth of that."""
+EXEC_ATTEMPTS = 50
+_TRACKER = b"resource_tracker import main"
+
+
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """Have the kernel send this process a signal when the thread that started it ends."""
+    if _LINUX:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+
+
+def be_the_first_to_go() -> None:
+    """When the machine runs out of memory, have the kernel end this process rather than those that watch it."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("800")
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent dies."""
+    if _LINUX:
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def has_children() -> bool:
+    """Whether this process has a child, alive or not yet reaped."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def threads() -> int:
+    """Threads of this process as the kernel counts them, a few too many; 0 where it does not tell."""
+    return os.stat("/proc/self/task").st_nlink if _LINUX else 0  # noqa: PTH116 - a third of Path.stat's cost
+
+
+def children(pid: int) -> list[int]:
+    """The direct children of a process; empty when it is gone."""
+    try:
+        return [int(p) for task in Path(f"/proc/{pid}/task").iterdir() for p in _children_of_task(task)]
+    except FileNotFoundError:
+        import psutil
+
+        try:
+            return [child.pid for child in psutil.Process(pid).children()]
+        except psutil.Error:
+            return []
+    except ProcessLookupError:
+        return []
+
+
+def _children_of_task(task: Path) -> list[str]:
+    """A child belongs to the thread that started it."""
+    try:
+        return (task / "children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        if not Path("/proc/self/task", str(os.getpid()), "children").exists():
+            raise
+        return []  # the thread is gone
+
+
+def is_tracker(pid: int) -> bool:
+    """Whether a process is one of multiprocessing's resource trackers.
+
+    It removes the shared memory and semaphores that others leave, when they are gone; nobody does when it is killed.
+    """
+    for _ in range(EXEC_ATTEMPTS):
+        try:
+            line = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if line or Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].startswith(b"Z"):
+                return _TRACKER in line
+        except OSError:
+            return False
+        Clock.sleep(0.001)  # it is just becoming another program, and has no command line for a moment
+    return False
+
+
+def has_tracker_below(pid: int) -> bool:
+    """Whether a resource tracker is among the descendants of a process."""
+    return any(is_tracker(child) or has_tracker_below(child) for child in children(pid))
+
+
+def kill_children(keep: frozenset[int] | set[int] = frozenset()) -> set[int]:
+    """Kill and reap every direct child of this process but those in `keep`, and then what they leave to it.
+
+    Returns:
+        Resource trackers, which were spared: they end by themselves now, or must be made to.
+    """
+    trackers: set[int] = set()
+    while strangers := [pid for pid in children(os.getpid()) if pid not in keep and pid not in trackers]:
+        trackers.update(filter(is_tracker, strangers))
+        doomed = [pid for pid in strangers if pid not in trackers]
+        for pid in doomed:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in doomed:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+    return trackers
+
+
+def let_end(trackers: set[int]) -> None:
+    """Wait for trackers, children of this process, to end; not for ever."""
+    _let_go_of_tracker(trackers)
+    deadline = Clock.monotonic() + TRACKER_SECONDS
+    left = set(trackers)
+    while left and Clock.monotonic() < deadline:
+        left = {pid for pid in left if not _reaped(pid, os.WNOHANG)}
+        if left:
+            Clock.sleep(0.002)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+        _reaped(pid, 0)
+
+
+def _reaped(pid: int, options: int) -> bool:
+    with contextlib.suppress(ChildProcessError):
+        return os.waitpid(pid, options)[0] == pid
+    return True
+
+
+def _let_go_of_tracker(trackers: set[int]) -> None:
+    """A tracker serves as long as its pipe is open: close this process's end. Who needs one again starts another."""
+    module = sys.modules.get("multiprocessing.resource_tracker")
+    own: Any = None if module is None else module._resource_tracker
+    if own is not None and own._pid in trackers:
+        with contextlib.suppress(OSError):
+            os.close(own._fd)
+        own._fd = own._pid = None
+
+
+def ended_child() -> int | None:
+    """A direct child that has ended and was not reaped: its number is still its own. None where there is none."""
+    try:
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    return None if found is None else found.si_pid
+
+
+def kill_group(pid: int) -> None:
+    """Kill a process group by its leader, and the leader itself should it have left the group.
+
+    The leader must be a child of this process that was not reaped, or its number may be another's.
+    """
+    for kill in (os.killpg, os.kill):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            kill(pid, signal.SIGKILL)
+
+
+def kill_tagged(tag: str, *, keep: int | None = None) -> None:
+    """Kill every process that was started with `tag`, a `NAME=value`, in its environment, and wait until it is gone."""
+    wanted = tag.encode()
+    deadline = Clock.monotonic() + 2.0
+    patience = Clock.monotonic() + TRACKER_SECONDS
+    while Clock.monotonic() < deadline and (
+        found := [pid for pid in _pids() if pid not in (keep, os.getpid()) and wanted in _environment(pid)]
+    ):
+        for pid in found:
+            if Clock.monotonic() < patience and is_tracker(pid):
+                continue
+            _kill_if(pid, lambda pid: wanted in _environment(pid))
+        Clock.sleep(0.002)
+
+
+def _kill_if(pid: int, still: Callable[[int], bool]) -> None:
+    """Kill a process that is nobody's child here, unless its number has become another's since it was looked at."""
+    handle = _handle(pid)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if still(pid):
+            if handle is None:
+                os.kill(pid, signal.SIGKILL)
+            else:
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+    if handle is not None:
+        os.close(handle)
+
+
+def _handle(pid: int) -> int | None:
+    """What stands for this very process; None where it is gone, or the kernel or this Python has no such thing."""
+    if not hasattr(os, "pidfd_open"):  # conda's Python is built for kernels that lack it
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None
+
+
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()] if _LINUX else []  # noqa: PTH208 - 3x faster
+
+
+def _environment(pid: int) -> list[bytes]:
+    """What a process was started with; nothing for one that is gone, of another user, or a zombie."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def resident() -> int:
+    """Resident bytes of this process."""
+    if _LINUX:
+        return int(Path("/proc/self/statm").read_bytes().split()[1]) * _PAGE
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def tree_memory(pid: int, *, exact: bool = False) -> int:
+    """Resident bytes of a process and its descendants.
+
+    Args:
+        pid: the process.
+        exact: count a page that several processes share in parts, so once in all; a hundred times slower.
+    """
+    if not _LINUX:
+        import psutil
+
+        try:
+            process = psutil.Process(pid)
+            return sum(p.memory_info().rss for p in (process, *process.children(recursive=True)))
+        except psutil.Error:
+            return 0
+    total, queue = 0, [pid]
+    while queue:
+        one = queue.pop()
+        try:
+            total += _proportional(one) if exact else int(Path(f"/proc/{one}/statm").read_text().split()[1]) * _PAGE
+        except (FileNotFoundError, ProcessLookupError, IndexError):
+            continue
+        queue += children(one)
+    return total
+
+
+def _proportional(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) << 10
+    return 0
+
+
+def killed_for_memory() -> int:
+    """How many processes the kernel has killed so far because the machine, or a part of it, ran out of memory."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
+
+
+def boot_id() -> str:
+    """Changes when the machine starts anew."""
+    with contextlib.suppress(FileNotFoundError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    import psutil
+
+    return str(int(psutil.boot_time()))
+
+
+def namespace() -> str:
+    """Which processes this one's numbers are about: containers of one host count their own."""
+    with contextlib.suppress(OSError):
+        return str(Path("/proc/self/ns/pid").readlink())
+    return ""
+
+
+def start_time(pid: int) -> float | None:
+    """When a process started, in the kernel's own measure; None when it is gone. With the pid it names a process."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.NoSuchProcess:
+        return None
+    except psutil.AccessDenied:
+        return 0.0
+
+
+def is_alive(pid: int, started: float) -> bool:
+    """Whether the very process that had this pid and start time still runs."""
+    now = start_time(pid)
+    return now is not None and (now == 0.0 or abs(now - started) < 1.0)
+
+
+def describe_status(status: int) -> str:
+    """A child's end in words: `signal SIGSEGV`, `exit code 3`."""
+    if status >= 0:
+        return f"exit code {status}"
+    known = {int(number): number.name for number in signal.Signals}
+    return f"signal {known.get(-status, -status)}"
+
+
+def host() -> str:
+    """This machine's name."""
+    return socket.gethostname()

@@ -1,0 +1,195 @@
+"""What a generation of a run is to do, as the run's directory has it: the same for every worker that reads it.
+
+Takes the work an engine is given; leaves it in the generation's mark, with everything a worker needs besides the run
+itself. A queue message then names a run, a generation and row numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from scythe_cli.core import layout, processes
+from scythe_cli.core import yaml_document as yamlfile
+from scythe_cli.core.row_ranges import Range, covers, read_ranges, spans, within, write_ranges
+from scythe_cli.errors import InputError, KeyExists, KeyMissing, NotFinishedError, NotFoundError
+from scythe_cli.experiment import config
+from scythe_cli.run import state as ledger
+from scythe_cli.run.run import open_run
+
+if TYPE_CHECKING:
+    from scythe_cli.experiment.config import ExperimentFile
+    from scythe_cli.run.engine import Work
+    from scythe_cli.run.run import Run
+    from scythe_cli.storage.base import Store
+
+_RUN_ID = re.compile(r"([^/]+)/v(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)/([^/]+)")
+STORAGE = "scythe_storage"
+"""Label of every worker: which storage it serves, so that teams can share an engine."""
+LABELS = ("high_memory", "high_cpu", "has_gpu")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One generation's work.
+
+    Attributes:
+        run: the run.
+        generation: 1 for the first allocate, one more for each resume.
+        ranges: the rows to run, sorted.
+        file: the settings that rule.
+        source_hash: of the experiment's code that the generation was allocated with.
+        labels: of the workers that may take the leaves.
+        done: specs that had their outcome before and keep it.
+        failed: how many of those failed.
+    """
+
+    run: Run
+    generation: int
+    ranges: list[Range]
+    file: ExperimentFile
+    source_hash: str
+    labels: dict[str, str]
+    done: int
+    failed: int
+
+    @property
+    def adapts(self) -> bool:
+        """Whether leaves may split when their specs turn out slow."""
+        return isinstance(self.file.run.leaf_size, str)
+
+    @cached_property
+    def leaves(self) -> list[Range]:
+        """All leaves, as they start."""
+        size = self.file.run.leaf_size
+        return covers(self.ranges, layout.BLOCK if isinstance(size, str) else size)
+
+    @property
+    def todo(self) -> int:
+        """Rows to run."""
+        return sum(map(len, self.ranges))
+
+    def rows_in(self, one: Range) -> list[Range]:
+        """The rows to run of a stretch."""
+        return within(self.ranges, one)
+
+    def children(self, one: Range, depth: int) -> list[list[Range]]:
+        """The leaves of a stretch in groups: a group of one is a leaf, a larger one is a node of the next depth."""
+        leaves = [leaf for leaf in self.leaves if leaf.first >= one.first and leaf.last <= one.last]
+        if len(leaves) <= self.file.tree.factor or depth >= self.file.tree.max_depth:
+            return [[leaf] for leaf in leaves]
+        return spans(leaves, self.file.tree.factor)
+
+
+def is_run_id(text: str) -> bool:
+    """Whether a text has the shape of a run's id: name/version/time, and nothing that leaves the storage."""
+    found = _RUN_ID.fullmatch(text)
+    return found is not None and layout.is_safe_name(found[1]) and layout.is_run_time(found[2])
+
+
+def storage_label(address: str) -> str:
+    """A storage's address as a label's value."""
+    return hashlib.sha256(address.rstrip("/").encode()).hexdigest()[:12]
+
+
+def write_plan(work: Work) -> Plan:
+    """Begin a generation.
+
+    Raises:
+        NotFinishedError: somebody else has.
+    """
+    labels = {STORAGE: storage_label(work.run.store.locate("").rstrip("/").removesuffix(f"/{work.run.id}"))}
+    labels |= {name: "true" for name in LABELS if getattr(work.file.resources, name)}
+    for name, wanted in (work.experiment.options.desired_worker_labels or {}).items():
+        if name not in LABELS:
+            value = wanted.get("value") if isinstance(wanted, dict) else wanted
+            labels[name] = str(value).lower() if isinstance(value, bool) else str(value)
+    note = {
+        "host": processes.host(),
+        "pid": os.getpid(),
+        "began": datetime.now(UTC).isoformat(),
+        "engine": "hatchet",
+        "lanes": None,
+        "todo": work.todo,
+        "done": work.done,
+        "failed": work.failed,
+        "source_hash": work.experiment.source_hash,
+        "labels": labels,
+        "rows": write_ranges(work.ranges),
+        "settings": config.dump(work.file),
+    }
+    try:
+        ledger.write_mark(work.run.store, "generation", work.generation, note)
+    except KeyExists:
+        message = f"{work.run.id}: somebody else began generation {work.generation} of this run"
+        raise NotFinishedError(message, hint=f"scythe status {work.run.id}") from None
+    return _plan(work.run, work.generation, note)
+
+
+def read_plan(storage: Store, run_id: str, generation: int) -> Plan:
+    """What the directory says.
+
+    Raises:
+        InputError: that is no run id.
+        NotFoundError: there is no such run, or it has no such generation.
+    """
+    if not is_run_id(run_id):
+        raise InputError(f"{run_id[:200]!r} is no run id")
+    run = open_run(storage, run_id)
+    note = ledger.read_mark(run.store, "generation", generation)
+    if note is None:
+        raise NotFoundError(f"{run_id} has no generation {generation}")
+    return _plan(run, generation, note)
+
+
+def _plan(run: Run, generation: int, note: dict[str, Any]) -> Plan:
+    return Plan(
+        run=run,
+        generation=generation,
+        ranges=read_ranges(note["rows"]),
+        file=config.parse(note["settings"], place=layout.mark("generation", generation)),
+        source_hash=note["source_hash"],
+        labels=dict(note["labels"]),
+        done=note["done"],
+        failed=note["failed"],
+    )
+
+
+@dataclass(frozen=True)
+class Split:
+    """Where a leaf cut off the rest of its range.
+
+    Attributes:
+        keep: what stayed with the leaf; None when nothing did.
+        pieces: leaves of their own.
+    """
+
+    keep: Range | None
+    pieces: list[Range]
+
+
+def write_split(plan: Plan, one: Range, split: Split) -> bool:
+    """Record a split. False when somebody else recorded one of this range before."""
+    note = {"keep": str(split.keep or ""), "pieces": write_ranges(split.pieces)}
+    key = layout.split(one.first, one.last, plan.generation)
+    try:
+        plan.run.store.write(key, yamlfile.write(note).encode(), new=True)
+    except KeyExists:
+        return False
+    return True
+
+
+def read_split(plan: Plan, one: Range) -> Split | None:
+    """The recorded split of a range."""
+    key = layout.split(one.first, one.last, plan.generation)
+    try:
+        note = yamlfile.read(plan.run.store.read(key).decode(), key).data
+    except KeyMissing:
+        return None
+    keep = read_ranges(note["keep"] or "")
+    return Split(keep[0] if keep else None, read_ranges(note["pieces"]))

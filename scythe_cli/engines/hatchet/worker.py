@@ -1,0 +1,353 @@
+"""A worker: serves the tasks of its experiments to a Hatchet engine until it is asked to leave.
+
+Takes experiments and a storage; leaves outcomes in the runs it is given work of. Asked once, it begins nothing new,
+lets running specs end within their grace time, hands back the rest, and goes; asked twice, it goes at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from scythe_cli.core import processes
+from scythe_cli.core import signals as hangup
+from scythe_cli.core.events import Draining, Notice, WorkerReady, ignore
+from scythe_cli.engines.hatchet import embedded
+from scythe_cli.engines.hatchet.engine import CODE, FAN, LANES, Api, connect
+from scythe_cli.engines.hatchet.leaf_queue import Allowance, Lanes
+from scythe_cli.engines.hatchet.plan import STORAGE, storage_label
+from scythe_cli.engines.hatchet.serving import Serving, fan_tasks, leaf_task
+from scythe_cli.engines.hatchet.workflow_process import Record, serving
+from scythe_cli.engines.local import cores
+from scythe_cli.errors import ConfigError, EngineError, ExitCode, InputError
+from scythe_cli.experiment import config, experiment
+from scythe_cli.experiment.registry import ExperimentRegistry
+from scythe_cli.run.parts import PartThreads
+from scythe_cli.run.run import TASK_PREFIX
+from scythe_cli.storage.open_store import open_store
+from scythe_cli.supervisor.scratch import scratch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from types import FrameType
+
+    from hatchet_sdk import Hatchet
+
+    from scythe_cli.core.events import Listener
+    from scythe_cli.experiment.experiment import Experiment
+    from scythe_cli.storage.base import Store
+
+Role = Literal["fan", "leaf"]
+PREFETCH, LEAST_SLOTS = 3, 32
+"""Hatchet slots a lane, and at least: the engine refills a slot only once a second, so leaves wait here for a lane."""
+DURABLE_SLOTS = 100
+"""Roots that one worker may follow."""
+_TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off", ""})
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """How a worker serves.
+
+    Attributes:
+        name: of the worker; the machine's unless given.
+        slots: lanes; the cores of the machine unless given.
+        durable_slots: roots it may follow at a time.
+        labels: what leaves may ask for.
+        roles: fan follows runs and fans them out, leaf runs specs.
+        storage: where runs live; the experiment file's or the environment's unless given.
+        any_code: take leaves of runs whose code differs.
+        embedded: start the SDK's own engine first.
+    """
+
+    name: str | None = None
+    slots: int | None = None
+    durable_slots: int = DURABLE_SLOTS
+    labels: Mapping[str, str] | None = None
+    roles: frozenset[Role] = frozenset({"fan", "leaf"})
+    storage: str | None = None
+    any_code: bool = False
+    embedded: bool = False
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> WorkerSettings:
+        """What `SCYTHE_WORKER_*` says. Raises `ConfigError`."""
+        found = os.environ if environ is None else environ
+        own = {key.removeprefix(_PREFIX): value for key, value in found.items() if key.startswith(_PREFIX) and value}
+        if unknown := set(own) - _KNOWN:
+            raise ConfigError(f"{_PREFIX}{min(unknown)} is not a setting of workers: {', '.join(sorted(_KNOWN))}")
+        flags = {key.lower(): _flag(key, own[key]) for key in ("HIGH_MEMORY", "HIGH_CPU", "HAS_GPU") if key in own}
+        roles: set[Role] = {"fan", "leaf"}
+        if not _flag("DOES_FAN", own.get("DOES_FAN", "true")):
+            roles.discard("fan")
+        if not _flag("DOES_LEAF", own.get("DOES_LEAF", "true")):
+            roles.discard("leaf")
+        if not roles:
+            raise ConfigError(f"{_PREFIX}DOES_FAN and {_PREFIX}DOES_LEAF are both off: the worker would do nothing")
+        return cls(
+            name=own.get("NAME"),
+            slots=_count("SLOTS", own["SLOTS"]) if "SLOTS" in own else None,
+            durable_slots=_count("DURABLE_SLOTS", own.get("DURABLE_SLOTS", str(DURABLE_SLOTS))),
+            labels={key: "true" for key, on in flags.items() if on},
+            roles=frozenset(roles),
+        )
+
+
+_PREFIX = "SCYTHE_WORKER_"
+_KNOWN = {"NAME", "SLOTS", "DURABLE_SLOTS", "HIGH_MEMORY", "HIGH_CPU", "HAS_GPU", "DOES_FAN", "DOES_LEAF"}
+
+
+def _flag(key: str, text: str) -> bool:
+    if text.lower() in _TRUE | _FALSE:
+        return text.lower() in _TRUE
+    raise ConfigError(f"{_PREFIX}{key}={text}  must be true or false")
+
+
+def _count(key: str, text: str) -> int:
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise ConfigError(f"{_PREFIX}{key}={text}  must be a whole number, 1 or more")
+
+
+def machine_name(environ: Mapping[str, str] | None = None) -> str:
+    """A name that tells the machine: its host's, and what the cloud calls it where the environment says so."""
+    found = os.environ if environ is None else environ
+    parts = [processes.host()]
+    if job := found.get("AWS_BATCH_JOB_ID"):
+        parts = ["batch", job.replace(":", "-"), *filter(None, [found.get("AWS_BATCH_JOB_ATTEMPT")])]
+    elif task := found.get("ECS_CONTAINER_METADATA_URI_V4", "").rpartition("/")[2]:
+        parts = ["ecs", task]
+    elif machine := found.get("FLY_MACHINE_ID"):
+        parts = ["fly", *filter(None, [found.get("FLY_REGION")]), machine]
+    elif job := found.get("SLURM_JOB_ID"):
+        array = found.get("SLURM_ARRAY_TASK_ID")
+        parts = [processes.host(), "slurm", f"{found.get('SLURM_ARRAY_JOB_ID', job)}_{array}" if array else job]
+    return "-".join([*parts, str(os.getpid())])
+
+
+def find_experiments(targets: Sequence[str], folder: Path) -> tuple[list[Experiment], str | None]:
+    """What a worker was started with: experiment files, module:function targets, or modules.
+
+    Returns:
+        The experiments, and the storage of the first experiment file.
+
+    Raises:
+        InputError: something is not there, or two experiments share a name.
+    """
+    found: dict[str, Experiment] = {}
+    storage: str | None = None
+    for target in targets:
+        if target.endswith((".yml", ".yaml")):
+            loaded = config.load(target)
+            some = [experiment.load(loaded.file.experiment, loaded.folder, place=loaded.place("experiment"))]
+            storage = storage or loaded.file.storage
+        elif ":" in target:
+            some = [experiment.load(target, folder)]
+        else:
+            some = experiment.load_all([target], folder)
+        for one in some:
+            other = found.setdefault(one.name, one)
+            if other.function is not one.function:
+                raise InputError(f"two experiments are called {one.name!r}, in {other.file} and {one.file}")
+    return list(found.values()), storage
+
+
+def serve_registered(**settings: Any) -> None:
+    """Serve what `ExperimentRegistry` holds until stopped; `ScytheWorkerConfig(...).start()`."""
+    known = set(WorkerSettings.__dataclass_fields__)
+    lowered = {key.lower(): value for key, value in settings.items()}
+    flags = {key: lowered.pop(key) for key in ("high_memory", "high_cpu", "has_gpu") if key in lowered}
+    roles = {"fan": lowered.pop("does_fan", None), "leaf": lowered.pop("does_leaf", None)}
+    if unknown := set(lowered) - known:
+        raise ConfigError(f"{min(unknown)} is not a setting of a worker: {', '.join(sorted(known))}")
+    base = WorkerSettings.from_environment()
+    labels = {**(base.labels or {}), **(lowered.pop("labels", None) or {})}
+    labels = {key: value for key, value in labels.items() if flags.get(key, True)}
+    labels |= {key: "true" for key, on in flags.items() if on}
+    chosen: tuple[Role, ...] = ("fan", "leaf")
+    kept = frozenset(role for role in chosen if (role in base.roles if roles[role] is None else roles[role]))
+    experiments = [experiment.of(found) for found in experiment.registered()]
+    serve(experiments, replace(base, labels=labels, roles=kept, **lowered))
+
+
+def serve(
+    experiments: Sequence[Experiment],
+    settings: WorkerSettings,
+    *,
+    storage: str | None = None,
+    listener: Listener = ignore,
+) -> None:
+    """Serve until stopped; ends the process's main thread's work, never returns while connected.
+
+    Args:
+        experiments: whose leaves to run.
+        settings: how.
+        storage: the storage where neither the settings nor the environment give one.
+        listener: hears what happens.
+
+    Raises:
+        EngineError: the engine is away, refuses, or has no token.
+        StoreError: the storage does not answer.
+    """
+    if "leaf" in settings.roles and not experiments:
+        raise InputError("there is no experiment to serve", hint="scythe worker experiment.yml")
+    address = settings.storage or storage or config.find_storage()
+    with ExitStack() as stack:
+        if settings.embedded:
+            stack.enter_context(embedded.running())
+        hatchet = connect(patient=True)
+        Api(hatchet).workers()
+        _Worker(hatchet, open_store(address, patient=True), experiments, settings, listener, stack).run()
+
+
+class _Worker:
+    def __init__(
+        self,
+        hatchet: Hatchet,
+        storage: Store,
+        experiments: Sequence[Experiment],
+        settings: WorkerSettings,
+        listener: Listener,
+        stack: ExitStack,
+    ) -> None:
+        self._hatchet = hatchet
+        self._settings = settings
+        self._listener = listener
+        self._experiments = list(experiments) if "leaf" in settings.roles else []
+        self._slots = settings.slots or cores()
+        folder = stack.enter_context(scratch())
+        threads = PartThreads()
+        stack.callback(threads.close)
+        allowance = Allowance(self._slots)
+        lanes = {
+            _task_name(one): Lanes(one, self._slots, allowance=allowance, folder=folder, threads=threads)
+            for one in self._experiments
+        }
+        for some in lanes.values():
+            stack.callback(some.close)
+        name = settings.name or machine_name()
+        self._beside: subprocess.Popen[bytes] | None = None
+        if "leaf" in settings.roles and (workflows := ExperimentRegistry.included()):
+            targets = [(one.target, str(one.folder)) for one in map(experiment.of, workflows)]
+            labels = {**(settings.labels or {}), LANES: str(self._slots)}
+            self._beside = stack.enter_context(serving(Record(targets, f"{name}-workflows", self._slots, labels)))
+        self._serving = Serving(
+            hatchet=hatchet,
+            storage=storage,
+            name=name,
+            folder=folder,
+            lanes=lanes,
+            any_code=settings.any_code,
+            listener=listener,
+        )
+
+    def run(self) -> None:
+        """Connect and serve. Comes back when the worker has left the engine."""
+        serving, hatchet = self._serving, self._hatchet
+        tasks = [leaf_task(hatchet, serving, name) for name in serving.lanes]
+        if "fan" in self._settings.roles:
+            tasks += fan_tasks(hatchet, serving)
+        serving.gates.update({name: asyncio.Lock() for name in serving.lanes})
+        with warnings.catch_warnings(), hangup.children_spared():
+            warnings.simplefilter("ignore")
+            worker = hatchet.worker(
+                serving.name,
+                slots=max(LEAST_SLOTS, PREFETCH * self._slots),
+                durable_slots=self._settings.durable_slots,
+                labels=self._labels(),
+                workflows=tasks,
+                lifespan=_sparing_the_listener,
+            )
+        self._take_signals()
+        threading.Thread(target=self._watch_lanes, daemon=True, name="scythe-watch").start()
+        self._listener(
+            WorkerReady(
+                name=serving.name,
+                engine=hatchet.config.server_url,
+                storage=serving.storage.locate(""),
+                experiments=[one.name for one in self._experiments],
+                lanes=self._slots,
+                roles=sorted(self._settings.roles),
+            )
+        )
+        try:
+            worker.start()
+        except SystemExit as exc:
+            if exc.code:
+                raise EngineError("the engine did not take this worker; its own words stand above") from None
+
+    def _labels(self) -> dict[str, str | int]:
+        """Strings only: the engine tells a number's label from a text's."""
+        own: dict[str, str | int] = {
+            LANES: str(self._slots),
+            STORAGE: storage_label(self._serving.storage.locate("")),
+        }
+        if "fan" in self._settings.roles:
+            own[FAN] = "true"
+        for one in self._experiments:
+            own[f"{CODE}_{one.name}".lower()] = "any" if self._settings.any_code else one.source_hash[:12]
+        return own | dict(self._settings.labels or {})
+
+    def _take_signals(self) -> None:
+        """The SDK's own handlers drain; ours say since when, and make the second signal final."""
+        drain: Any = signal.getsignal(signal.SIGTERM)
+        for number in hangup.heard():
+
+            def handle(number: int, frame: FrameType | None) -> None:
+                hangup.hear(number)
+                if self._serving.draining is not None:
+                    self._leave_now()
+                self._serving.draining = time.monotonic()
+                running = sum(lanes.running for lanes in self._serving.lanes.values())
+                self._listener(Draining(running, 0.0))
+                drain(number, frame)
+
+            signal.signal(number, handle)
+
+    @staticmethod
+    def _leave_now() -> None:
+        for child in multiprocessing.active_children():
+            child.kill()
+        os._exit(ExitCode.INTERRUPTED)  # lanes die with this process
+
+    def _watch_lanes(self) -> None:
+        """A worker whose lanes cannot be started is no worker: it leaves, for whoever starts it to see."""
+        while True:
+            for lanes in self._serving.lanes.values():
+                if lanes.failure is not None:
+                    self._give_up(f"the lanes of {lanes.experiment.name} ended: {lanes.failure}")
+            if self._beside is not None and self._beside.poll() is not None and self._serving.draining is None:
+                self._give_up(
+                    f"the process that serves workflows ended with {processes.describe_status(self._beside.returncode)}"
+                )
+            time.sleep(1.0)
+
+    def _give_up(self, why: str) -> None:
+        self._listener(Notice(why))
+        sys.stderr.flush()
+        for child in multiprocessing.active_children():
+            child.kill()
+        os._exit(ExitCode.BUG)
+
+
+async def _sparing_the_listener() -> AsyncGenerator[None, None]:
+    """Begun by the SDK right before it starts a process of its own, which a worker that drains still needs."""
+    with ExitStack() as stack:
+        stack.enter_context(hangup.children_spared())
+        asyncio.get_running_loop().call_soon(stack.pop_all().close)
+    yield
+
+
+def _task_name(one: Experiment) -> str:
+    return f"{TASK_PREFIX}{one.name}"

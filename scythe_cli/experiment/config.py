@@ -1,0 +1,236 @@
+"""experiment.yml, flags and the environment, made into one frozen `ExperimentFile`.
+
+Takes the file's path, the flags and the environment; leaves the settings with every value resolved to plain numbers, or
+one `ConfigError` that names each wrong value's place, rule, and nearest right name.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from scythe_cli.core import yaml_document as yamlfile
+from scythe_cli.core.units import MaxFailures
+from scythe_cli.errors import ConfigError, did_you_mean
+from scythe_cli.experiment import setting_sources as origins
+from scythe_cli.experiment.setting_sources import Given
+from scythe_cli.experiment.settings import (
+    DEFAULT_FILE,
+    DEFAULT_STORAGE,
+    ENGINES,
+    S3,
+    SECTIONS,
+    SETTINGS,
+    ExperimentFile,
+    Resources,
+    RunSettings,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pydantic_core import ErrorDetails
+
+__all__ = [
+    "DEFAULT_FILE",
+    "DEFAULT_STORAGE",
+    "ExperimentFile",
+    "Loaded",
+    "MaxFailures",
+    "Resources",
+    "RunSettings",
+    "dump",
+    "find_storage",
+    "from_values",
+    "load",
+    "parse",
+    "settings",
+]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The settings and where they came from.
+
+    Attributes:
+        file: the settings; `storage` is an absolute path or an s3:// address.
+        folder: what relative paths of the file start from, absolute.
+        path: the file as it was named, or None when there was none.
+        given: every value that was given, with its place.
+    """
+
+    file: ExperimentFile
+    folder: Path
+    path: Path | None
+    given: Mapping[yamlfile.Path, Given]
+
+    def place(self, key: str) -> str:
+        """Where `run.timeout` (say) was given; the file, or "the defaults", when nowhere."""
+        given = self.given.get(tuple(key.split(".")))
+        return given.origin if given else str(self.path or "the defaults")
+
+    def with_options(self, options: Mapping[str, Any]) -> Loaded:
+        """The settings with `Register`'s options below everything that was given."""
+        given = origins.from_options(options) | dict(self.given)
+        return _loaded(given, self.folder, self.path)
+
+    def with_name(self, default: str) -> Loaded:
+        """The settings with a name, `default` unless one was given."""
+        return self if self.file.name else replace(self, file=self.file.model_copy(update={"name": default}))
+
+    def specs(self) -> str:
+        """The address of the specs. Raises `ConfigError` when none was given."""
+        if self.file.specs is None:
+            raise ConfigError(f"{self.place('specs')}  specs is missing: name a csv, parquet, feather or ndjson file")
+        return self.file.specs
+
+
+def load(
+    path: str | Path = DEFAULT_FILE,
+    *,
+    sets: Iterable[str] = (),
+    flags: Mapping[str, str | None] = MappingProxyType({}),
+    environ: Mapping[str, str] | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> Loaded:
+    """Read an experiment file and what overrules it: flag > file > environment > `Register`'s options > default.
+
+    Args:
+        path: the file.
+        sets: each `--set`, "run.timeout=20m". Relative paths in it start from the current folder.
+        flags: flags of their own by their key, {"storage": "./runs"}; None means not given.
+        environ: the environment, `os.environ` unless given.
+        options: `Register`'s options, `execution_timeout`, `retries`, `desired_worker_labels`.
+
+    Raises:
+        ConfigError: something is wrong; the message has a line for each problem.
+    """
+    path = Path(path)
+    written = origins.from_document(yamlfile.read(origins.read_text(path), str(path)), str(path))
+    surroundings = origins.from_environment(os.environ if environ is None else environ)
+    given = origins.from_options(options) | surroundings | written | origins.from_flags(sets, flags)
+    return _loaded(given, path.parent, path)
+
+
+def from_values(
+    values: Mapping[str, object],
+    *,
+    folder: Path,
+    environ: Mapping[str, str] | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> Loaded:
+    """Settings without a file: `values` by dotted key as a program gives them; None means not given.
+
+    Raises:
+        ConfigError: something is wrong; the message has a line for each problem.
+    """
+    arguments = {
+        tuple(key.split(".")): Given(value, f"{key}={value!r}") for key, value in values.items() if value is not None
+    }
+    surroundings = origins.from_environment(os.environ if environ is None else environ)
+    given = origins.from_options(options) | surroundings | origins.typed_here(arguments)
+    return _loaded(given, folder, None)
+
+
+def parse(text: str, *, place: str = DEFAULT_FILE, sets: Iterable[str] = ()) -> ExperimentFile:
+    """Read a frozen file: what stands there, and flags. The inverse of `dump`."""
+    return _build(origins.from_document(yamlfile.read(text, place), place) | origins.from_flags(sets, {}), place)
+
+
+def check_sets(sets: Iterable[str]) -> None:
+    """Hold that every `--set` names a setting, and one value that it may have. Raises `ConfigError`."""
+    _build({("experiment",): Given("any:one", "")} | origins.from_flags(sets, {}), "--set")
+
+
+def dump(file: ExperimentFile) -> str:
+    """The text that holds every setting, defaults too, and that `parse` reads as an equal object."""
+    return yamlfile.write(file.model_dump(mode="json"))
+
+
+def find_storage(
+    flag: str | None = None, *, path: str | Path = DEFAULT_FILE, environ: Mapping[str, str] | None = None
+) -> str:
+    """The storage of a bare RUN: the flag, else the experiment file's if there is one, else the environment's."""
+    if flag is None and Path(path).exists():
+        return load(path, environ=environ).file.storage
+    anything = {("experiment",): Given("any:one", "")}
+    surroundings = origins.from_environment(os.environ if environ is None else environ)
+    given = anything | surroundings | origins.from_flags([], {"storage": flag})
+    return _loaded(given, Path.cwd(), None).file.storage
+
+
+def settings() -> list[str]:
+    """Every key as `--set` takes it."""
+    return [".".join(path) for path in SETTINGS]
+
+
+def _loaded(given: Mapping[yamlfile.Path, Given], folder: Path, path: Path | None) -> Loaded:
+    file, folder = _build(given, str(path or "the arguments")), origins.absolute(folder)
+    local = not file.storage.startswith(S3)
+    storage = str(origins.absolute(folder / Path(file.storage).expanduser())) if local else file.storage.rstrip("/")
+    return Loaded(file.model_copy(update={"storage": storage}), folder, path, MappingProxyType(dict(given)))
+
+
+def _build(given: Mapping[yamlfile.Path, Given], place: str) -> ExperimentFile:
+    nested: dict[str, Any] = {}
+    problems: dict[yamlfile.Path, str] = {}
+    for path, item in given.items():
+        if path in SETTINGS:
+            section = nested.setdefault(path[0], {}) if len(path) == 2 else nested
+            section[path[-1]] = item.value
+        else:
+            problems[path] = _not_a_setting(path)
+    try:
+        file = ExperimentFile.model_validate(nested)
+    except ValidationError as exc:
+        for error in exc.errors(include_url=False):
+            path = tuple(map(str, error["loc"]))
+            problems[path] = _wrong(path, error, given)
+    if problems:
+        order = [*given, *problems]
+        lines = [
+            f"{given[path].origin if path in given else place}  {problems[path]}"
+            for path in sorted(problems, key=order.index)
+        ]
+        raise ConfigError("\n".join(lines))
+    return file
+
+
+def _not_a_setting(path: yamlfile.Path) -> str:
+    key, section = ".".join(path), SECTIONS.get(path[0])
+    if section and len(path) == 1:
+        return f"{key} is a section: give its keys below it ({', '.join(section.model_fields)})"
+    beside = did_you_mean(path[-1], section.model_fields) if section else did_you_mean(key, ExperimentFile.model_fields)
+    elsewhere = {known[-1]: ".".join(known) for known in SETTINGS}
+    near = get_close_matches(path[-1], elsewhere, n=1)
+    return f"{key} is not a setting.{beside or (f' Did you mean {elsewhere[near[0]]!r}?' if near else '')}"
+
+
+_RULES = {
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "string_type": "must be text; put it in quotes",
+    "string_too_short": "must not be empty",
+    "greater_than_equal": "must be {ge} or more",
+    "literal_error": "must be {expected}",
+    "value_error": "{error}",
+}
+
+
+def _wrong(path: yamlfile.Path, error: ErrorDetails, given: Mapping[yamlfile.Path, Given]) -> str:
+    key = ".".join(path)
+    if path not in given:
+        return f"{key} is missing. {ExperimentFile.model_fields[key].description}"
+    value = given[path].value
+    if value is None:
+        return f"{key} is empty: give a value, or leave it out for the default"
+    rule = _RULES.get(error["type"], error["msg"]).format(**error.get("ctx", {}))
+    near = did_you_mean(str(value), ENGINES) if key == "engine" else ""
+    shown = str(value).lower() if isinstance(value, bool) else repr(value)
+    return f"{key} is {shown}: {rule}{'.' if near else ''}{near}"

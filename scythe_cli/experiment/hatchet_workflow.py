@@ -1,0 +1,128 @@
+"""A Hatchet workflow of the user's own as an experiment: each spec is one run of it.
+
+Takes a `Workflow` or a `Standalone`; leaves what a lane calls as it calls a function. The SDK is not imported here:
+where there is a workflow, the user's module has imported it.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from scythe_cli.core import layout
+from scythe_cli.core.clock import wait_for_the_end
+from scythe_cli.errors import KeyMissing
+from scythe_cli.experiment.models import ExperimentInputSpec, ExperimentOutputSpec
+from scythe_cli.storage.open_store import open_store
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+RUN_KEY = "scythe_run"
+"""The metadata key of every task on Hatchet that belongs to a run."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The generation of a run that is at work.
+
+    Attributes:
+        tag: what its tasks are known by: the run's id and its number.
+        root: the address of the run.
+    """
+
+    tag: str
+    root: str
+
+    def is_over(self) -> bool:
+        """Whether somebody has stopped it."""
+        store, number = open_store(self.root, patient=True), int(self.tag.rpartition("/")[2])
+        for kind in ("cancel", "ended"):
+            with suppress(KeyMissing):
+                store.stat(layout.mark(kind, number))
+                return True
+        return False
+
+
+AT_WORK: ContextVar[Generation] = ContextVar("scythe_run")
+"""A lane sets it."""
+
+
+def is_workflow(value: object) -> bool:
+    """Whether something is a Hatchet `Workflow` or `Standalone`."""
+    sdk = sys.modules.get("hatchet_sdk.runnables.workflow")
+    return sdk is not None and isinstance(value, sdk.BaseWorkflow)
+
+
+def takes(workflow: Any) -> type[ExperimentInputSpec] | None:
+    """The model of its input; None where it is none of ours."""
+    found = workflow.input_validator_type
+    return found if isinstance(found, type) and issubclass(found, ExperimentInputSpec) else None
+
+
+def returns(workflow: Any) -> dict[str, type[ExperimentOutputSpec]]:
+    """The tasks that return one of our output models, by name."""
+    found = {task.name: task.output_validator_type for task in workflow.tasks}
+    return {
+        name: model
+        for name, model in found.items()
+        if isinstance(model, type) and issubclass(model, ExperimentOutputSpec)
+    }
+
+
+def home(workflow: object) -> tuple[ModuleType, str] | None:
+    """The module of a file that has a workflow at its top level, and its name there."""
+    for module in list(sys.modules.values()):
+        if getattr(module, "__file__", None) is not None:
+            for name, value in vars(module).items():
+                if value is workflow:
+                    return module, name
+    return None
+
+
+@cache
+def _declare(workflow: Any) -> None:
+    """Make it known to the engine, which gives an id for a run of an unknown one and forgets it without a word."""
+    workflow._client._client.admin.put_workflow(workflow.to_proto())
+
+
+@dataclass(frozen=True)
+class WorkflowCall:
+    """Runs a workflow with a spec and waits for what one of its tasks returns.
+
+    Attributes:
+        workflow: the workflow.
+        task: the task whose output counts.
+        output_model: its type.
+    """
+
+    workflow: Any
+    task: str
+    output_model: type[ExperimentOutputSpec]
+
+    def __call__(self, spec: ExperimentInputSpec) -> ExperimentOutputSpec:
+        """Have the engine run it; looks for the result once a second.
+
+        Raises:
+            Exception: the SDK's, when a task failed or the run was cancelled.
+            ValidationError: the task's output is not what its model says; `{}` is what the engine has for lost ones.
+        """
+        _declare(self.workflow)
+        at_work = AT_WORK.get(None)
+        tag = spec.experiment_id if at_work is None else at_work.tag
+        ref = self.workflow.run(spec, wait_for_result=False, additional_metadata={RUN_KEY: tag})
+        print(f"Hatchet run {ref.workflow_run_id}")
+        try:
+            found = ref.result()
+            return found if isinstance(found, self.output_model) else self._output(found)
+        except Exception:
+            if at_work is not None and at_work.is_over():
+                wait_for_the_end()  # cancelled with the run, which is no failure of the spec
+            raise
+
+    def _output(self, found: dict[str, Any]) -> ExperimentOutputSpec:
+        return self.output_model.model_validate(found.get(self.task) or {})

@@ -1,0 +1,172 @@
+"""`ExperimentRegistry.Register`: which functions of the user's are experiments, and with what options.
+
+Takes functions as their modules are imported; leaves them unchanged and callable, and their options on record.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from weakref import WeakKeyDictionary
+
+from scythe_cli.core import layout
+from scythe_cli.core.units import parse_duration
+from scythe_cli.errors import EntryPointError
+from scythe_cli.experiment import hatchet_workflow as workflows
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+Function = Callable[..., Any]
+Registrable = TypeVar("Registrable", bound=Function)
+Included = TypeVar("Included")
+FileLocation = Literal["cache", "copied-to-tempdir"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `Register` was given. None leaves the choice to experiment.yml, the environment and the defaults.
+
+    Attributes:
+        name: the task's name; the function's unless given.
+        description: one line; the docstring's first unless given.
+        execution_timeout: one attempt of one spec: seconds, "10m" or a timedelta.
+        retries: more attempts of one spec.
+        desired_worker_labels: labels of the workers that may take the leaves.
+        auto_fetch_files: give the function local paths; otherwise its file fields hold the addresses.
+        local_file_location: paths in the machine's cache, not to be written to, or copies in the tempdir.
+    """
+
+    name: str | None = None
+    description: str | None = None
+    execution_timeout: timedelta | str | float | None = None
+    retries: int | None = None
+    desired_worker_labels: Mapping[str, Any] | None = None
+    auto_fetch_files: bool = True
+    local_file_location: FileLocation = "cache"
+
+    def settings(self) -> dict[str, Any]:
+        """What experiment.yml may overrule, as `config.load(options=...)` takes it."""
+        keys = ("execution_timeout", "retries", "desired_worker_labels")
+        return {key: getattr(self, key) for key in keys if getattr(self, key) is not None}
+
+
+class ExperimentRegistry:
+    """The experiments that this process has imported."""
+
+    _included: ClassVar[list[Any]] = []
+    _registered: ClassVar[WeakKeyDictionary[Function, Options]] = WeakKeyDictionary()
+
+    @classmethod
+    def Register(  # noqa: N802 - the name that users of the original know
+        cls,
+        name: str | None = None,
+        description: str | None = None,
+        *,
+        execution_timeout: timedelta | str | float | None = None,
+        retries: int | None = None,
+        desired_worker_labels: Mapping[str, Any] | None = None,
+        auto_fetch_files: bool = True,
+        local_file_location: FileLocation = "cache",
+    ) -> Callable[[Registrable], Registrable]:
+        """Register a function as an experiment. The function itself comes back, unchanged.
+
+        Args:
+            name: the task's name; the function's unless given.
+            description: one line; the docstring's first unless given.
+            execution_timeout: one attempt of one spec: seconds, "10m" or a timedelta.
+            retries: more attempts of one spec.
+            desired_worker_labels: labels of the workers that may take the leaves.
+            auto_fetch_files: give the function local paths; otherwise its file fields hold the addresses.
+            local_file_location: "cache" gives paths in the machine's cache, "copied-to-tempdir" copies of its own.
+
+        Raises:
+            EntryPointError: an option is not what it should be.
+        """
+        if callable(name):
+            raise EntryPointError("write `@ExperimentRegistry.Register()`, with the parentheses")
+        options = Options(
+            name=name,
+            description=description,
+            execution_timeout=execution_timeout,
+            retries=retries,
+            desired_worker_labels=desired_worker_labels,
+            auto_fetch_files=auto_fetch_files,
+            local_file_location=local_file_location,
+        )
+        _check(options)
+
+        def register(function: Registrable) -> Registrable:
+            cls._registered[function] = options
+            return function
+
+        return register
+
+    @classmethod
+    def Include(cls, workflow: Included) -> Included:  # noqa: N802 - the name that users of the original know
+        """Make an experiment of a Hatchet `Workflow` or `Standalone`, which comes back unchanged: a spec is one run.
+
+        Workers that import its module serve it. Its input derives from `ExperimentInputSpec`, and so does the output of
+        one of its tasks from `ExperimentOutputSpec`.
+
+        Raises:
+            EntryPointError: it is neither, or what it takes is no experiment's input.
+        """
+        if not workflows.is_workflow(workflow):
+            raise EntryPointError(f"Include({workflow!r})  must be a Hatchet Workflow or Standalone")
+        if workflows.takes(workflow) is None:
+            raise EntryPointError(f"Include({workflow!r})  must take a model derived from ExperimentInputSpec")
+        if workflow not in cls._included:
+            cls._included.append(workflow)
+        return workflow
+
+    @classmethod
+    def included(cls) -> list[Any]:
+        """The workflows that were included, in order."""
+        return list(cls._included)
+
+    @classmethod
+    def experiments(cls) -> Mapping[str, Function]:
+        """The registered functions by their task's name; of two that share one, the later."""
+        return MappingProxyType({options.name or found.__name__: found for found, options in cls._registered.items()})
+
+    @classmethod
+    def functions(cls) -> list[Function]:
+        """Every registered function, in the order of registration."""
+        return list(cls._registered)
+
+    @classmethod
+    def options(cls, function: Any) -> Options:
+        """What a function was registered with; the defaults when it was not. A workflow has its own settings."""
+        if workflows.is_workflow(function):
+            return Options(
+                name=function.name, description=f"the Hatchet workflow {function.name}", auto_fetch_files=False
+            )
+        while function not in cls._registered and getattr(function, "__wrapped__", None) is not None:
+            function = function.__wrapped__
+        return cls._registered.get(function, Options())
+
+
+def _check(options: Options) -> None:
+    if options.name is not None and not layout.is_safe_name(options.name):
+        raise _wrong(
+            "name",
+            options.name,
+            "must be at most 100 letters, digits, dots, dashes and underscores, a letter or digit first",
+        )
+    if options.execution_timeout is not None:
+        try:
+            parse_duration(options.execution_timeout)
+        except ValueError as exc:
+            raise _wrong("execution_timeout", options.execution_timeout, str(exc)) from None
+    if options.retries is not None and (not isinstance(options.retries, int) or options.retries < 0):
+        raise _wrong("retries", options.retries, "must be a whole number, 0 or more")
+    if options.local_file_location not in typing.get_args(FileLocation):
+        raise _wrong("local_file_location", options.local_file_location, "must be 'cache' or 'copied-to-tempdir'")
+
+
+def _wrong(option: str, value: object, rule: str) -> EntryPointError:
+    return EntryPointError(f"Register({option}={value!r})  {option} {rule}")

@@ -1,0 +1,151 @@
+"""Where settings come from: the file, flags, the environment, `Register`'s options. Each value keeps its place.
+
+Takes the four sources as they are; leaves one `Layer` for each, values by their key's path, nothing checked yet.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scythe_cli.core import yaml_document as yamlfile
+from scythe_cli.errors import ConfigError, did_you_mean
+from scythe_cli.experiment.settings import DEFAULT_FILE, S3, SECTIONS, ExperimentFile, Resources
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+DEFAULT_PREFIX = "scythe"
+_TEXTS = {(name,) for name in ExperimentFile.model_fields if name not in SECTIONS}
+_ADDRESSES = {("storage",), ("specs",)}
+
+
+@dataclass(frozen=True)
+class Given:
+    """One value and the place that gave it: "experiment.yml:12", "--set name=x", "SCYTHE_ENGINE=x"."""
+
+    value: object
+    origin: str
+
+
+Layer = dict[yamlfile.Path, Given]
+"""What one source gives, by the key's path."""
+
+
+_NO_YAML = {
+    **dict.fromkeys([".py", ".ipynb"], "the code is named in it, `experiment: {}:function`"),
+    **dict.fromkeys(
+        [".csv", ".parquet", ".pq", ".feather", ".arrow", ".ipc", ".ndjson", ".jsonl"],
+        "the table is named in it, `specs: {}`",
+    ),
+}
+
+
+def read_text(path: Path) -> str:
+    """An experiment file's text. Raises `ConfigError` when there is none."""
+    if instead := _NO_YAML.get(path.suffix.lower()):
+        told = f"FILE is the experiment file ({DEFAULT_FILE}); {instead.format(path.name)}"
+        raise ConfigError(f"{path}  is no YAML. {told}", hint="`scythe init` writes a starter")
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        near = [file.name for file in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+        where = f"looked in {absolute(path.parent)}"
+        message = f"{path}  does not exist ({where}).{did_you_mean(path.name, near)}"
+        raise ConfigError(message, hint="`scythe init` writes a starter") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}  is a folder; name the file, such as {path / DEFAULT_FILE}") from None
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{path}  is not UTF-8 text (byte {exc.start}); an experiment file is YAML") from None
+    except OSError as exc:
+        raise ConfigError(f"{path}  cannot be read: {exc.strerror}") from exc
+
+
+def from_document(document: yamlfile.Document, place: str) -> Layer:
+    """What a file gives; each value's place is its line."""
+    layer: Layer = {}
+    for key, value in document.data.items():
+        if key not in SECTIONS or not isinstance(value, dict | None):
+            layer[(key,)] = Given(value, f"{place}:{document.lines[(key,)]}")
+            continue
+        for below, inner in (value or {}).items():
+            layer[(key, below)] = Given(inner, f"{place}:{document.lines[(key, below)]}")
+    return layer
+
+
+def from_flags(sets: Iterable[str], flags: Mapping[str, str | None]) -> Layer:
+    """What `--set key=value` and flags of their own give, None meaning not given."""
+    layer: Layer = {}
+    for text in sets:
+        key, equals, value = text.partition("=")
+        path = tuple(key.strip().split("."))
+        if not equals:
+            raise ConfigError(f"--set {text}  must be key=value, such as --set run.timeout=20m")
+        layer[path] = Given(_from_text(path, value.strip()), f"--set {text}")
+    for key, flag in flags.items():
+        if flag is not None:
+            layer[(key,)] = Given(flag, f"--{key} {flag}")
+    return typed_here(layer)
+
+
+def from_environment(environ: Mapping[str, str]) -> Layer:
+    """What `SCYTHE_STORAGE`, `SCYTHE_ENGINE` and `SCYTHE_RUN_*` give; empty ones give nothing."""
+    layer: Layer = {}
+    bucket = environ.get("SCYTHE_STORAGE_BUCKET")
+    if bucket:
+        prefix = environ.get("SCYTHE_STORAGE_BUCKET_PREFIX", DEFAULT_PREFIX).strip("/")
+        address = f"{S3}{bucket}/{prefix}".rstrip("/")
+        layer[("storage",)] = Given(address, f"SCYTHE_STORAGE_BUCKET={bucket}")
+    if environ.get("SCYTHE_STORAGE"):
+        layer[("storage",)] = Given(environ["SCYTHE_STORAGE"], f"SCYTHE_STORAGE={environ['SCYTHE_STORAGE']}")
+    if environ.get("SCYTHE_ENGINE"):
+        layer[("engine",)] = Given(environ["SCYTHE_ENGINE"], f"SCYTHE_ENGINE={environ['SCYTHE_ENGINE']}")
+    for variable, value in environ.items():
+        if variable.startswith("SCYTHE_RUN_") and value:
+            path = ("run", variable.removeprefix("SCYTHE_RUN_").lower())
+            layer[path] = Given(_from_text(path, value), f"{variable}={value}")
+    return typed_here(layer)
+
+
+_WORDS = {"true": True, "false": False}
+
+
+def from_options(options: Mapping[str, Any]) -> Layer:
+    """What `Register` was given, of the options that are settings too."""
+    layer: Layer = {}
+    for option, key in [("execution_timeout", "timeout"), ("retries", "retries")]:
+        if options.get(option) is not None:
+            layer[("run", key)] = Given(options[option], f"Register({option}={options[option]!r})")
+    for label, wanted in (options.get("desired_worker_labels") or {}).items():
+        if label in Resources.model_fields:
+            value = wanted.get("value") if isinstance(wanted, dict) else getattr(wanted, "value", wanted)
+            origin = f"Register(desired_worker_labels={{{label!r}: {wanted!r}}})"
+            layer[("resources", label)] = Given(_WORDS.get(str(value).lower(), value), origin)
+    return layer
+
+
+def _from_text(path: yamlfile.Path, text: str) -> object:
+    value = yamlfile.scalar(text)
+    return text if path in _TEXTS and value is not None and not isinstance(value, str) else value
+
+
+def typed_here(layer: Layer) -> Layer:
+    """Make relative addresses absolute: a person types them from the folder she is in."""
+    found = dict(layer)
+    for path in _ADDRESSES & set(layer):
+        value = layer[path].value
+        if isinstance(value, str | Path) and str(value) and not _is_address(str(value)):
+            found[path] = replace(layer[path], value=str(absolute(Path(value).expanduser())))
+    return found
+
+
+def _is_address(text: str) -> bool:
+    return re.match(r"[A-Za-z0-9+.-]+:/", text) is not None
+
+
+def absolute(path: Path) -> Path:
+    """From the current folder, without `..`, symbolic links kept."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - `resolve` would follow links, and another host may see only the link

@@ -1,0 +1,184 @@
+"""The settings of one experiment, `ExperimentFile`: each key of experiment.yml with its type, bounds and description.
+
+Takes values as people write them; leaves frozen models of plain numbers. Editors' JSON schema is made from them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from scythe_cli.core import layout
+from scythe_cli.core.units import NONE, Limit, MaxFailures, OptionalBytes, OptionalSeconds, PositiveSeconds, Seconds
+
+DEFAULT_FILE = "experiment.yml"
+DEFAULT_STORAGE = "./scythe-runs"
+AUTO = "auto"
+ENGINES = ("local", "hatchet")
+S3 = "s3://"
+LEAST_MEMORY = 16 << 20
+"""Less than this no Python process can start in."""
+
+_TARGET = r"^.+:[^\W\d]\w*$"
+_STORAGE = r"^(s3://[^/\s]+(/.*)?|(?![A-Za-z0-9+.-]+:/).+)$"
+
+
+def _target(value: str) -> str:
+    if not re.match(_TARGET, value):
+        raise ValueError("must be module:function or path/to/file.py:function")
+    return value
+
+
+def _storage(value: str) -> str:
+    if not re.match(_STORAGE, value):
+        raise ValueError("must be a folder or s3://bucket/prefix")
+    return value
+
+
+def _name(value: str) -> str:
+    if not layout.is_safe_name(value):
+        raise ValueError(layout.NAME_RULE)
+    return value
+
+
+def _leaf_size(value: object) -> object:
+    if value == AUTO or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= layout.BLOCK):
+        return value
+    raise ValueError(f"must be auto or a whole number from 1 to {layout.BLOCK}")
+
+
+def _enough(value: int | None) -> int | None:
+    if value is not None and value < LEAST_MEMORY:
+        raise ValueError("must be at least 16MiB, with a unit, such as 4GiB")
+    return value
+
+
+class Settings(BaseModel):
+    """Common to the sections: nothing unknown, nothing converted silently, nothing changed later."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class RunSettings(Settings):
+    """How the specs are run."""
+
+    timeout: OptionalSeconds = Field(
+        default=None,
+        description="One attempt of one spec; then its process and all its children are killed. Default: none.",
+        examples=["10m", "1h30m", 45],
+    )
+    retries: int = Field(
+        default=1, ge=0, description="More attempts of one spec after an exception, a crash or a timeout.", examples=[1]
+    )
+    max_failures: Limit = Field(
+        default=MaxFailures(),
+        description="Failed specs, a number or a percentage of the finished ones (counted once 20 have finished); past "
+        "it the run stops. `all`: never stop, not even when the first 20 specs all fail alike. Default: none.",
+        examples=["5%", 12, "all"],
+        json_schema_extra={"default": NONE},
+    )
+    memory: Annotated[OptionalBytes, AfterValidator(_enough)] = Field(
+        default=None,
+        description="Memory of one spec's process and its children; past it they are killed. Default: none.",
+        examples=["4GiB", "500MB"],
+    )
+    grace: Seconds = Field(
+        default=30.0,
+        description="What running specs get to end when the run is asked to stop.",
+        examples=["30s", "2m"],
+        json_schema_extra={"default": "30s"},
+    )
+    flush: PositiveSeconds = Field(
+        default=30.0,
+        description="Finished specs are in the store at the latest after this.",
+        examples=["30s"],
+        json_schema_extra={"default": "30s"},
+    )
+    leaf_size: Annotated[
+        int | Literal["auto"],
+        BeforeValidator(_leaf_size),
+        WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": layout.BLOCK}, {"const": AUTO}]}),
+    ] = Field(
+        default="auto",
+        description=f"Specs a leaf, at most {layout.BLOCK}; `auto` adapts to what a spec is seen to cost.",
+        examples=["auto", 100],
+    )
+    workers: int | None = Field(
+        default=None, ge=1, description="Local engine: processes. Default: the cores of the machine.", examples=[4]
+    )
+
+
+class ArtifactSettings(Settings):
+    """What becomes of input files."""
+
+    copy_remote: bool = Field(default=False, description="Also copy s3:// and https:// input files into the run.")
+
+
+class Resources(Settings):
+    """Which workers may take the leaves."""
+
+    high_memory: bool = Field(default=False, description="Only workers with the label high_memory=true.")
+    high_cpu: bool = Field(default=False, description="Only workers with the label high_cpu=true.")
+    has_gpu: bool = Field(default=False, description="Only workers with the label has_gpu=true.")
+
+
+class TreeSettings(Settings):
+    """The shape of the fan-out on Hatchet."""
+
+    factor: int = Field(default=16, ge=2, description="Children of one node.")
+    max_depth: int = Field(default=4, ge=0, description="Levels of nodes between the root and the leaves.")
+
+
+class ExperimentFile(Settings):
+    """One experiment and how to run it: the content of experiment.yml."""
+
+    experiment: Annotated[str, AfterValidator(_target)] = Field(
+        description="The function: module:function, or path/to/file.py:function, from this file's folder.",
+        examples=["building_energy:simulate_energy", "models/epidemic.py:simulate"],
+        json_schema_extra={"pattern": r"^.+:[^\s:]+$"},
+    )
+    specs: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The table of specs: csv, parquet, feather or ndjson; a path from this file's folder, an s3:// or "
+        "https:// address.",
+        examples=["specs.csv", "s3://bucket/specs.parquet"],
+    )
+    name: Annotated[str, AfterValidator(_name)] | None = Field(
+        default=None,
+        description="The name of the runs' folder. Default: the function's name.",
+        examples=["building_energy"],
+        json_schema_extra={"pattern": layout.NAME_PATTERN},
+    )
+    storage: Annotated[str, AfterValidator(_storage)] = Field(
+        default=DEFAULT_STORAGE,
+        description="Where runs live: a folder, relative to this file, or s3://bucket/prefix.",
+        examples=[DEFAULT_STORAGE, "s3://bucket/prefix"],
+        json_schema_extra={"pattern": _STORAGE},
+    )
+    engine: Literal["local", "hatchet"] = Field(default="local", description="What decides where and when specs run.")
+    run: RunSettings = Field(default_factory=RunSettings, description="How the specs are run.")
+    artifacts: ArtifactSettings = Field(default_factory=ArtifactSettings, description="What becomes of input files.")
+    resources: Resources = Field(default_factory=Resources, description="Which workers may take the leaves.")
+    tree: TreeSettings = Field(default_factory=TreeSettings, description="The shape of the fan-out on Hatchet.")
+
+
+def _paths(model: type[BaseModel]) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    for name, field in model.model_fields.items():
+        section = _section(field.annotation)
+        found += [(name, *below) for below in _paths(section)] if section else [(name,)]
+    return found
+
+
+def _section(annotation: object) -> type[BaseModel] | None:
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+SETTINGS = tuple(_paths(ExperimentFile))
+"""The path of every key, in the order of the file."""
+
+SECTIONS = {name: kind for name, field in ExperimentFile.model_fields.items() if (kind := _section(field.annotation))}
+"""The keys that have keys below them."""

@@ -1,0 +1,191 @@
+"""What an experiment's function takes and returns, read from its annotations and checked.
+
+Takes a function, or an input model with a `run` method; leaves a `Signature`, or one `EntryPointError` that gives the
+place, what is wrong, and what is expected, in code.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel
+from pydantic.errors import PydanticUndefinedAnnotation
+
+from scythe_cli.core import layout
+from scythe_cli.errors import EntryPointError
+from scythe_cli.experiment import hatchet_workflow as workflows
+from scythe_cli.experiment.models import (
+    ExperimentInputSpec,
+    ExperimentOutputSpec,
+    file_fields,
+    hidden_file,
+    is_nested,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Model = TypeVar("Model", bound=BaseModel)
+
+DATAFRAMES = "dataframes"
+_TEMPDIR = "tempdir"
+_INDEX = frozenset({*layout.INDEX_HEAD, layout.SORT_SUBINDEX})
+_EXPECTED = (
+    "expected `def {name}(input_spec: MyInput, tempdir: Path) -> MyOutput:` (tempdir may be left out), with "
+    "`class MyInput(ExperimentInputSpec)` and `class MyOutput(ExperimentOutputSpec)`"
+)
+_EXPECTED_RUN = "expected `def run(self, tempdir: Path) -> MyOutput:` (tempdir may be left out)"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What to call and with what.
+
+    Attributes:
+        function: takes (input_spec), or (input_spec, tempdir) when `takes_tempdir`.
+    """
+
+    function: Callable[..., Any]
+    input_model: type[ExperimentInputSpec]
+    output_model: type[ExperimentOutputSpec]
+    takes_tempdir: bool
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """The function under examination, as messages speak of it."""
+
+    function: Any
+    name: str
+    place: str
+    hint: str | None
+    model: type[ExperimentInputSpec] | None
+
+    def error(self, text: str, *, hint: str | None = None) -> EntryPointError:
+        return EntryPointError(f"{self.place}  {self.name} {text}", hint=hint)
+
+
+def read_signature(value: object, name: str, file: Path) -> Signature:
+    """Check that a function (or an input model) is an experiment.
+
+    Args:
+        value: what the module has under `name`.
+        file: the module's file.
+
+    Raises:
+        EntryPointError: it is none.
+    """
+    if workflows.is_workflow(value):
+        return _workflow(value, name, file)
+    subject = _subject(value, name, file)
+    if inspect.iscoroutinefunction(subject.function) or inspect.isasyncgenfunction(subject.function):
+        raise subject.error("is async: its process runs one spec at a time; write `def`", hint=subject.hint)
+    if inspect.isgeneratorfunction(subject.function):
+        raise subject.error("yields: an experiment returns one output; write `return`", hint=subject.hint)
+    names = _parameters(subject)
+    types = _annotations(subject)
+    if subject.model:
+        types[names[0]] = subject.model
+    input_model = _model(subject, types, names[0], ExperimentInputSpec)
+    output_model = _model(subject, types, "return", ExperimentOutputSpec)
+    if names[1:] and types.get(_TEMPDIR) is not Path:
+        raise subject.error("must annotate its second parameter `tempdir: Path`", hint=subject.hint)
+    _check_fields(subject, input_model, output_model)
+    return Signature(subject.function, input_model, output_model, bool(names[1:]))
+
+
+def _subject(value: object, name: str, file: Path) -> _Subject:
+    hint = _EXPECTED.format(name=name)
+    if isinstance(value, FunctionType):
+        line = inspect.unwrap(value).__code__.co_firstlineno
+        return _Subject(value, name, f"{file.name}:{line}", hint, None)
+    if not isinstance(value, type) or not issubclass(value, ExperimentInputSpec):
+        kind = "a class that is no ExperimentInputSpec" if isinstance(value, type) else type(value).__name__
+        raise EntryPointError(f"{file.name}  {name} must be a function; it is {kind}", hint=hint)
+    run = getattr(value, "run", None)
+    if not isinstance(run, FunctionType):
+        raise EntryPointError(f"{file.name}  the input model {name} has no method `run`", hint=_EXPECTED_RUN)
+    line = inspect.unwrap(run).__code__.co_firstlineno
+    return _Subject(run, f"{name}.run", f"{file.name}:{line}", _EXPECTED_RUN, value)
+
+
+def _workflow(value: Any, name: str, file: Path) -> Signature:
+    subject = _Subject(None, name, file.name, None, None)
+    input_model, outputs = workflows.takes(value), workflows.returns(value)
+    if input_model is None:
+        raise subject.error(f"must take a model derived from {ExperimentInputSpec.__name__}: input_validator=MyInput")
+    if len(outputs) != 1:
+        found = ", ".join(outputs) or "none"
+        raise subject.error(f"must have one task that returns an {ExperimentOutputSpec.__name__}; it has {found}")
+    [(task, output_model)] = outputs.items()
+    _check_fields(subject, input_model, output_model)
+    return Signature(workflows.WorkflowCall(value, task, output_model), input_model, output_model, takes_tempdir=False)
+
+
+def _parameters(subject: _Subject) -> list[str]:
+    parameters = list(inspect.signature(subject.function).parameters.values())
+    names = [parameter.name for parameter in parameters]
+    usual = all(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters)
+    if not usual or len(names) not in {1, 2} or names[1:] not in ([], [_TEMPDIR]):
+        empty = inspect.Parameter.empty
+        shown = ", ".join(str(parameter.replace(annotation=empty, default=empty)) for parameter in parameters)
+        first = "self" if subject.model else "input_spec"
+        raise subject.error(f"takes ({shown}); it may take ({first}) or ({first}, tempdir: Path)", hint=subject.hint)
+    return names
+
+
+def _annotations(subject: _Subject) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(subject.function)
+    except (NameError, AttributeError, SyntaxError, TypeError) as exc:
+        advice = "import the name at the top of the module, not under `if TYPE_CHECKING:`"
+        raise subject.error(f"has an annotation that cannot be resolved: {exc}", hint=advice) from exc
+
+
+def _model(subject: _Subject, types: Mapping[str, Any], key: str, base: type[Model]) -> type[Model]:
+    what = "return value" if key == "return" else f"parameter {key}"
+    if key not in types:
+        raise subject.error(f"has no annotation for its {what}", hint=subject.hint)
+    found = types[key]
+    if not isinstance(found, type) or not issubclass(found, base):
+        shown = found.__name__ if isinstance(found, type) else str(found)
+        raise subject.error(f"has a {what} of {shown}, which is no subclass of {base.__name__}", hint=subject.hint)
+    try:
+        found.model_rebuild()
+    except PydanticUndefinedAnnotation as exc:
+        raise subject.error(f"uses the model {found.__name__}, in which {exc.name!r} is not defined") from exc
+    return found
+
+
+def _check_fields(subject: _Subject, input_model: type[BaseModel], output_model: type[BaseModel]) -> None:
+    for name in [name for name in output_model.model_fields if name != DATAFRAMES]:
+        if name in _INDEX:
+            raise subject.error(f"returns a field {name!r}, which is the name of an index column: rename it")
+        if name in input_model.model_fields:
+            raise subject.error(f"returns a field {name!r}, which {input_model.__name__} has as an input: rename it")
+    for name in {layout.SORT_SUBINDEX, DATAFRAMES} & set(input_model.model_fields):
+        raise subject.error(f"takes a field {name!r}, which is a name of scythe's own: rename it")
+    for model in (input_model, output_model):
+        for name in model.model_fields:
+            if rule := _broken_rule(model, name):
+                raise subject.error(f"uses a field {name!r} of {model.__name__}, which {rule}")
+
+
+def _broken_rule(model: type[BaseModel], name: str) -> str | None:
+    """What is wrong with a field, if anything."""
+    annotation = model.model_fields[name].annotation
+    if not name.isidentifier():
+        return "is no Python name: rename it"
+    if name in file_fields(model):
+        if is_nested(annotation):
+            return "holds several files: give each file a field of its own"
+        if not layout.is_safe_name(name):
+            return "names a folder and may hold only A-Z, a-z, 0-9 and _: rename it"
+    elif inside := hidden_file(annotation):
+        return f"holds a file inside, {inside}, which would not be found there: give it a field of {model.__name__}"
+    return None

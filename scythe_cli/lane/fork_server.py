@@ -1,0 +1,348 @@
+"""The process that lanes are forked from: it imports the user's module once and then does nothing else.
+
+Takes a record of names over a socket, leaves lanes and tells of their ends. It is the parent of every lane and inherits
+whatever a dead lane leaves running, so nothing of a spec outlives its lane. When its supervisor is gone it ends the
+lanes and all that they started, and then itself; when it is killed, the kernel kills the lanes. It never runs user code
+beyond the import, never uses polars, and has one thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import fcntl
+import gc
+import importlib
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from scythe_cli.core import processes
+from scythe_cli.core.clock import Clock
+from scythe_cli.errors import EntryPointError
+from scythe_cli.experiment.experiment import load
+from scythe_cli.lane.lane import Lane
+from scythe_cli.lane.os_state import WHERE_SIGNAL, trace_crashes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scythe_cli.experiment.experiment import Experiment
+
+CANARY_SECONDS = 3.0
+CONTAINERS = 10_000
+"""New objects after which a lane looks for cycles; outcomes that wait for their hand-over are some, and in none."""
+_USUAL_THRESHOLD = (700, 10, 10)
+RUN_TAG = "SCYTHE_LANE_OF"
+"""Environment variable of the fork server and all below it: the scratch folder of the supervisor that started them."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that a fork server is told: names only.
+
+    Attributes:
+        target: the entry point, `module:function` or `file.py:function`.
+        folder: where the target is resolved from, and the lanes' working directory.
+        scratch: the supervisor's folder for temporary files.
+    """
+
+    target: str
+    folder: str
+    scratch: str
+
+
+def command(fd: int, record: Record) -> list[str]:
+    """The command line that starts a fork server which talks on `fd`."""
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        f"from scythe_cli.lane.fork_server import main; main({fd}, {json.dumps(asdict(record))!r})"
+    )
+    return [sys.executable, "-c", code]
+
+
+def _lane_command(record: Record, lane: int, fds: tuple[int, int, int]) -> list[str]:
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        f"from scythe_cli.lane.fork_server import lane_main; lane_main({json.dumps(asdict(record))!r}, {lane}, {fds!r})"
+    )
+    return [sys.executable, "-c", code]
+
+
+def lane_folder(scratch: str, lane: int) -> Path:
+    """Where a lane keeps its temporary files; whoever sees it end removes it."""
+    return Path(scratch, f"lane-{lane}")
+
+
+def lane_main(text: str, lane: int, fds: tuple[int, int, int]) -> NoReturn:
+    """A lane that was not forked: import the user's module here, then work."""
+    record = Record(**json.loads(text))
+    processes.die_with_parent()
+    with _as_it_was(record):
+        experiment, broken = _import(record)
+    _work(record, lane, experiment, broken, fds)
+
+
+def main(fd: int, text: str) -> None:
+    """Run the fork server until the other end of `fd` closes."""
+    record = Record(**json.loads(text))
+    processes.die_with_parent()
+    processes.adopt_orphans()
+    parent = os.getppid()
+    with _as_it_was(record):
+        experiment, broken = _import(record)
+    forks = _can_fork()
+    gc.collect()
+    gc.freeze()
+    _ForkServer(socket.socket(fileno=fd), record, experiment, broken, forks=forks).serve(parent)
+
+
+@contextlib.contextmanager
+def _as_it_was(record: Record) -> Iterator[None]:
+    """Undo what an import does to the process that would have lanes end unheard, or somewhere else."""
+    streams = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in range(3)]
+    umask = os.umask(0o077)
+    os.umask(umask)
+    os.chdir(record.folder)
+    yield
+    os.chdir(record.folder)
+    os.umask(umask)
+    os.environ[RUN_TAG] = record.scratch
+    for fd, stream in enumerate(streams):
+        os.dup2(stream, fd)
+        os.close(stream)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # also what the supervisor's process was told by the same import
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+        signal.setitimer(timer, 0)
+    faulthandler.cancel_dump_traceback_later()
+
+
+def _import(record: Record) -> tuple[Experiment | None, str | None]:
+    for module in ("pyarrow", "pyarrow.parquet", "pyarrow.compute"):
+        importlib.import_module(module)
+    sys.modules["pyarrow"].array([0])  # the first array looks for pandas: here once, and in no lane
+    try:
+        return load(record.target, record.folder), None
+    except EntryPointError as exc:
+        return None, exc.message
+    except BaseException:  # noqa: BLE001 - the user's module may raise anything; every row then says what
+        return None, traceback.format_exc()
+
+
+def _can_fork() -> bool:
+    """Whether lanes may be forked from here, with what the user's module did at import.
+
+    Threads that it started would be missing in them. Polars, once used, hangs in them: one child tries, under a limit.
+    """
+    if threading.active_count() > 1:
+        return False
+    if "polars" not in sys.modules:
+        return True
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(BaseException):
+            polars = importlib.import_module("polars")
+            polars.DataFrame({"a": [1, 2]}).group_by("a").len()
+            os._exit(0)
+        os._exit(1)
+    deadline = Clock.monotonic() + CANARY_SECONDS
+    while Clock.monotonic() < deadline:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return status == 0
+        select.select([], [], [], 0.005)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return False
+
+
+def _work(
+    record: Record, lane: int, experiment: Experiment | None, broken: str | None, fds: tuple[int, int, int]
+) -> NoReturn:
+    """Be a lane until there is no more work, then end without running anybody's exit handlers twice."""
+    connection, marker, capture = fds
+    code = 1
+    try:
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        _settle_in(record, lane, capture)
+        Lane(socket.socket(fileno=connection), marker, capture, experiment, broken, tempfile.gettempdir()).serve()
+        code = 0
+    except BaseException:  # noqa: BLE001 - a lane must not climb into the fork server's stack
+        os.write(capture, traceback.format_exc().encode(errors="replace"))
+    finally:
+        os._exit(code)
+
+
+def _settle_in(record: Record, lane: int, capture: int) -> None:
+    """Make the process a lane: its own temporary files and chance, a trace when it crashes, no core file."""
+    processes.adopt_orphans()
+    processes.be_the_first_to_go()
+    os.chdir(record.folder)
+    folder = lane_folder(record.scratch, lane)
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    trace_crashes(capture)
+    if gc.get_threshold() == _USUAL_THRESHOLD:
+        gc.set_threshold(CONTAINERS, *_USUAL_THRESHOLD[1:])
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
+
+
+def _kill_lane(pid: int, above: int | None = None) -> None:
+    """Kill a lane with its group. Where a resource tracker may be in that, the lane alone: what it leaves comes to us.
+
+    Args:
+        pid: the lane, not reaped.
+        above: who has the lane's children: the lane itself, unless it has ended.
+    """
+    if processes.has_tracker_below(above or pid):
+        os.kill(pid, signal.SIGKILL)
+    else:
+        processes.kill_group(pid)
+
+
+class _ForkServer:
+    def __init__(
+        self,
+        control: socket.socket,
+        record: Record,
+        experiment: Experiment | None,
+        broken: str | None,
+        *,
+        forks: bool,
+    ) -> None:
+        self._control = control
+        self._record = record
+        self._experiment = experiment
+        self._broken = broken
+        self._forks = forks
+        self._lanes: dict[int, int] = {}
+        self._lingering: dict[int, float] = {}
+        self._helpers = set(processes.children(os.getpid()))
+        self._fds: list[int] = []
+        self._text = b""
+        self._wake, wake_write = os.pipe()
+        os.set_blocking(wake_write, False)
+        os.set_blocking(self._wake, False)
+        mine = (signal.SIGCHLD, signal.SIGTERM)
+        self._signals = [(number, signal.signal(number, lambda *_: None)) for number in mine]
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        self._wake_write = wake_write
+        processes.die_with_parent(signal.SIGTERM)
+
+    def serve(self, parent: int) -> None:
+        """Start and kill lanes as told, until the supervisor, process `parent`, has closed its end or is gone."""
+        with contextlib.suppress(BrokenPipeError):
+            self._say(event="ready", forks=self._forks, import_error=self._broken)
+            self._serve(parent)
+        for pid in self._lanes:
+            _kill_lane(pid)
+        processes.let_end(processes.kill_children() | set(self._lingering))
+
+    def _serve(self, parent: int) -> None:
+        while os.getppid() == parent:
+            wait = processes.TRACKER_SECONDS / 4 if self._lingering else None
+            readable, _, _ = select.select([self._control.fileno(), self._wake], [], [], wait)
+            self._end_what_lingers()
+            if self._wake in readable:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake, 4096)
+                self._reap()
+            if self._control.fileno() in readable and not self._listen():
+                return
+
+    def _listen(self) -> bool:
+        try:
+            data, fds, _, _ = socket.recv_fds(self._control, 65536, 48)
+        except ConnectionResetError:
+            return False
+        if not data:
+            return False
+        self._fds += fds
+        *lines, self._text = (self._text + data).split(b"\n")
+        for line in lines:
+            order = json.loads(line)
+            if order["order"] == "lane":
+                take, self._fds = self._fds[:3], self._fds[3:]
+                self._start(order["lane"], (take[0], take[1], take[2]))
+            else:
+                for pid in [pid for pid, lane in self._lanes.items() if lane == order["lane"]]:
+                    if order["order"] == "kill":
+                        _kill_lane(pid)
+                    else:
+                        os.kill(pid, WHERE_SIGNAL)
+        return True
+
+    def _start(self, lane: int, fds: tuple[int, int, int]) -> None:
+        try:
+            pid = os.fork()
+        except OSError as exc:
+            pid = None
+            self._say(event="exit", lane=lane, status=exc.errno)
+        if pid == 0:
+            self._become_lane(lane, fds)
+        for fd in fds:
+            os.close(fd)
+        if pid is None:
+            return
+        self._lanes[pid] = lane
+        self._say(event="started", lane=lane, pid=pid)
+
+    def _become_lane(self, lane: int, fds: tuple[int, int, int]) -> NoReturn:
+        try:
+            os.setsid()
+            processes.die_with_parent()
+            signal.set_wakeup_fd(-1)
+            for number, handler in self._signals:
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._control.close()
+            for fd in (self._wake, self._wake_write, *self._fds):
+                os.close(fd)
+            if not self._forks:
+                for fd in fds:
+                    os.set_inheritable(fd, True)
+                os.execv(sys.executable, _lane_command(self._record, lane, fds))  # noqa: S606 - ours, and no shell
+        except BaseException:  # noqa: BLE001 - a lane must not climb into the fork server's stack
+            os._exit(1)
+        _work(self._record, lane, self._experiment, self._broken, fds)
+
+    def _reap(self) -> None:
+        """Bury what has ended. A lane's group is killed before the lane is reaped: then its number is still its own."""
+        ended: dict[int, int] = {}
+        while (pid := processes.ended_child()) is not None:
+            if pid in self._lanes:
+                _kill_lane(pid, os.getpid())
+            _, status = os.waitpid(pid, 0)
+            self._lingering.pop(pid, None)
+            if pid in self._lanes:
+                ended[self._lanes.pop(pid)] = os.waitstatus_to_exitcode(status)
+        if ended:
+            trackers = processes.kill_children(keep=self._helpers | set(self._lanes) | set(self._lingering))
+            self._lingering |= dict.fromkeys(trackers, Clock.monotonic() + processes.TRACKER_SECONDS)
+        for lane, code in ended.items():
+            self._say(event="exit", lane=lane, status=code)
+
+    def _end_what_lingers(self) -> None:
+        """Kill trackers that had their time; they are reaped as all that ends."""
+        for pid, deadline in self._lingering.items():
+            if Clock.monotonic() > deadline:
+                os.kill(pid, signal.SIGKILL)
+
+    def _say(self, **event: Any) -> None:
+        self._control.sendall(json.dumps(event).encode() + b"\n")

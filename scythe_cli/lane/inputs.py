@@ -1,0 +1,59 @@
+"""The input files of a spec: where an address stands in a field, a local path when the function runs.
+
+Takes a spec whose file fields hold addresses; leaves local paths in them, fetched once per machine.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scythe_cli.storage import references as files
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scythe_cli.storage.base import Store
+
+KEPT = 4096
+"""Fetched files a lane keeps in use at a time."""
+
+
+class Inputs:
+    """Fetches what the specs of one run refer to.
+
+    Args:
+        run: the store, rooted at the run.
+        experiment_id: tells the run's own artifacts, wherever the run was when their addresses were written.
+        copied: give each spec its own copy, in its temporary folder.
+    """
+
+    def __init__(self, run: Store, experiment_id: str, *, copied: bool) -> None:
+        self._run = run
+        self._experiment_id = experiment_id
+        self._copied = copied
+        self._paths: dict[str, Path] = {}
+
+    def resolve(self, spec: Any, fields: Sequence[str], tempdir: Path) -> None:
+        """Put local paths into a spec's file fields.
+
+        Raises:
+            ReferenceError: a file does not exist or cannot be read.
+            StoreError: its server is away, fails or refuses.
+        """
+        for name in fields:
+            value = spec.__dict__.get(name)
+            if value is not None:
+                path = self._local(str(value))
+                spec.__dict__[name] = files.copy_to(path, tempdir) if self._copied else path
+
+    def _local(self, address: str) -> Path:
+        path = self._paths.get(address)
+        if path is None:
+            if len(self._paths) >= KEPT:
+                self._paths.clear()
+                files.release()
+            key = files.artifact_key(address, self._experiment_id)
+            path = files.fetch_artifact(self._run, key) if key is not None else files.fetch(address)
+            self._paths[address] = path
+        return path

@@ -1,0 +1,386 @@
+"""Allocate: from a checked table to a real run, and through an engine to final tables.
+
+Takes settings, an experiment and a table; leaves a run directory. Everything is checked before the first write,
+the claim; the manifest is the last, and makes the run real.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scythe_cli.core import layout, processes
+from scythe_cli.core import yaml_document as yamlfile
+from scythe_cli.core.events import RunReady, SpecsValidated, UploadAdvanced, UploadFinished, UploadStarted, ignore
+from scythe_cli.core.row_ranges import Range, ranges_of
+from scythe_cli.errors import InputError, StoreError, TableError
+from scythe_cli.experiment import config, provenance
+from scythe_cli.experiment.experiment import io_spec
+from scythe_cli.experiment.models import file_fields, scalar_fields, user_fields
+from scythe_cli.operations.gather import FinalReport, gather, gathered
+from scythe_cli.run import parts
+from scythe_cli.run.compatibility import refuse_other_models
+from scythe_cli.run.engine import Ended, Engine, Ticket, Work
+from scythe_cli.run.outcomes import outcome_schema
+from scythe_cli.run.run import (
+    TASK_PREFIX,
+    Bump,
+    Claim,
+    Manifest,
+    Run,
+    SemVer,
+    claim,
+    next_version,
+    spec_id_prefix,
+    write_manifest,
+)
+from scythe_cli.run.specs_file import compute_features, write_specs
+from scythe_cli.run.state import read_ledger
+from scythe_cli.spec_table.table import read_specs
+from scythe_cli.storage import references as files
+from scythe_cli.storage.cache import Trust
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+
+    from scythe_cli.core.events import Listener
+    from scythe_cli.experiment.experiment import Experiment
+    from scythe_cli.experiment.models import ExperimentOutputSpec
+    from scythe_cli.spec_table.table import SpecTable
+    from scythe_cli.storage.base import Store
+    from scythe_cli.storage.references import UploadPlan
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that was checked, before anything is written.
+
+    Attributes:
+        loaded: the settings.
+        experiment: the loaded experiment.
+        table: the validated specs.
+        uploads: the local input files and their places in the run.
+        remote: the remote input files, by field.
+        features: the computed features, row by row; None where the model computes none.
+        copies: the local copies of the remote files, by address; None unless the run is to have its own.
+    """
+
+    loaded: config.Loaded
+    experiment: Experiment
+    table: SpecTable
+    uploads: UploadPlan
+    remote: dict[str, list[str]]
+    features: pa.Table | None = None
+    copies: Mapping[str, Path] | None = None
+
+    @property
+    def file(self) -> config.ExperimentFile:
+        """The settings."""
+        return self.loaded.file
+
+    @property
+    def name(self) -> str:
+        """The name of the runs' folder."""
+        return self.file.name or self.experiment.name
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the local input files."""
+        return sum(upload.size for upload in self.uploads.uploads)
+
+
+def prepare(
+    loaded: config.Loaded,
+    experiment: Experiment,
+    *,
+    specs: Any = None,
+    limit: int | None = None,
+    overwrite_sort_index: bool = False,
+) -> Prepared:
+    """Read and check the table and every file it refers to, as they are now. Writes nothing.
+
+    Args:
+        loaded: the settings.
+        experiment: the loaded experiment.
+        specs: a path, an address, a list of input models or a table; the settings' unless given.
+        limit: take the first so many specs.
+        overwrite_sort_index: number the specs by their place, whatever the source says.
+
+    Raises:
+        TableError: rows are wrong, all in one report.
+        ReferenceError: files are missing.
+        StoreError: nothing is wrong but that servers of files are away, fail or refuse.
+    """
+    Trust.ask_anew()
+    table = read_specs(
+        loaded.specs() if specs is None else specs,
+        experiment.input_model,
+        base=loaded.folder,
+        limit=limit,
+        renumber=overwrite_sort_index,
+        place=loaded.place("specs") if specs is None else None,
+        check_files=True,
+    )
+    if not table.rows:
+        raise TableError(f"{table.name}: no specs; give at least one row")
+    local: dict[str, list[Path]] = {}
+    remote: dict[str, list[str]] = {}
+    for field, addresses in table.references.items():
+        remote[field] = [address for address in addresses if files.is_remote(address)]
+        local[field] = [Path(address) for address in addresses if not files.is_remote(address)]
+    features = compute_features(table)
+    _check_names(table, features, experiment.output_model)
+    copies = None
+    if loaded.file.artifacts.copy_remote:
+        copies = files.fetch_all(address for addresses in remote.values() for address in addresses)
+        for field, addresses in remote.items():
+            local[field] += [copies[address] for address in addresses]
+    return Prepared(loaded, experiment, table, files.plan_uploads(local), remote, features, copies)
+
+
+def _check_names(table: SpecTable, features: pa.Table | None, output_model: type[ExperimentOutputSpec]) -> None:
+    """Refuse a column of the index that has the name of an output: the final tables have room for one.
+
+    Fields of the two models are compared when they are loaded; here it is what the models do not name.
+    """
+    outputs = user_fields(output_model)
+    computed = features.column_names if features is not None else []
+    for name in table.extra:
+        if name == layout.SORT_SUBINDEX:
+            raise TableError(f"{table.name}  column {name!r} has a name of scythe's own: rename it")
+        if name in outputs:
+            told = f"{table.name}  column {name!r} is called as a field of the output {output_model.__name__}"
+            raise TableError(f"{told}: rename one of them")
+    for name in computed:
+        if name in outputs:
+            told = f"computed_features gives {name!r}, which is a field of the output {output_model.__name__}"
+            raise TableError(f"{told}: choose another name")
+
+
+def begin(prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep", listener: Listener = ignore) -> Run:
+    """Claim a run id, bring everything the leaves need, and write the manifest. The table's rows are let go.
+
+    Raises:
+        StoreError: the store does not answer or refuses. Without a manifest there is no run, only a claim.
+    """
+    wanted = next_version(storage, prepared.name, version)
+    listener(SpecsValidated(prepared.name, str(wanted), prepared.table.rows))
+    ours = claim(storage, prepared.name, wanted)
+    _upload(prepared, ours, listener)
+    addresses = _artifact_addresses(prepared, ours)
+    store = ours.store
+    small = {
+        layout.EXPERIMENT_FILE: config.dump(prepared.file).encode(),
+        layout.IO_SPEC: yamlfile.write(io_spec(prepared.experiment)).encode(),
+        layout.INPUT_ARTIFACTS: yamlfile.write({"files": _listed(prepared, ours)}).encode(),
+        layout.OUTCOME_SCHEMA: parts.encode(outcome_schema(prepared.experiment.output_model).empty_table()),
+    }
+    with ThreadPoolExecutor(len(small)) as pool:
+        list(pool.map(store.write, small, small.values()))
+    write_specs(
+        store,
+        prepared.table,
+        experiment_id=ours.id,
+        root_workflow_run_id=ours.root_workflow_run_id,
+        spec_id_prefix=spec_id_prefix(ours.id),
+        addresses=addresses,
+        features=prepared.features,
+    )
+    manifest = _manifest(prepared, ours)
+    write_manifest(store, manifest)
+    prepared.table.let_go()
+    return Run(store, manifest)
+
+
+def _upload(prepared: Prepared, ours: Claim, listener: Listener) -> None:
+    uploads = prepared.uploads.uploads
+    if not uploads:
+        return
+    listener(UploadStarted(len(uploads), prepared.n_bytes))
+    files.send(ours.store, uploads, on_bytes=lambda n: listener(UploadAdvanced(n)))
+    listener(UploadFinished(len(uploads), prepared.n_bytes))
+
+
+def _artifact_addresses(prepared: Prepared, ours: Claim) -> dict[str, dict[str, str]]:
+    """By field, the address in the run of each address in the table that has one."""
+    found: dict[str, dict[str, str]] = {}
+    for (field, path), key in prepared.uploads.keys.items():
+        found.setdefault(field, {})[str(path)] = ours.store.locate(key)
+    copies = prepared.copies or {}
+    for field, addresses in prepared.remote.items():
+        for address in filter(copies.__contains__, addresses):
+            found[field][address] = found[field][str(copies[address])]
+    return found
+
+
+def _listed(prepared: Prepared, ours: Claim) -> dict[str, list[str]]:
+    """input_artifacts.yml: the addresses of all input files, by field."""
+    listed: dict[str, list[str]] = {field: [] for field in file_fields(prepared.experiment.input_model)}
+    for upload in prepared.uploads.uploads:
+        listed[upload.field].append(ours.store.locate(upload.key))
+    if not prepared.file.artifacts.copy_remote:
+        for field, addresses in prepared.remote.items():
+            listed[field] += addresses
+    return {field: sorted(addresses) for field, addresses in listed.items()}
+
+
+def _manifest(prepared: Prepared, ours: Claim) -> Manifest:
+    experiment = prepared.experiment
+    code = experiment.function.__code__ if hasattr(experiment.function, "__code__") else None
+    line = f":{code.co_firstlineno}" if code else ""
+    return Manifest(
+        experiment_id=ours.id,
+        experiment_name=f"{TASK_PREFIX}{experiment.name}",
+        input_artifacts=ours.store.locate(layout.INPUT_ARTIFACTS),
+        io_spec=ours.store.locate(layout.IO_SPEC),
+        specs_uri=ours.store.locate(layout.SPECS),
+        workflow_run_id=ours.root_workflow_run_id if prepared.file.engine == "local" else None,
+        root_workflow_run_id=ours.root_workflow_run_id,
+        created=ours.created,
+        n_specs=prepared.table.rows,
+        block_size=layout.BLOCK,
+        entry_point=prepared.file.experiment,
+        source_hash=experiment.source_hash,
+        git_commit=provenance.git_commit(experiment.folder),
+        packages=provenance.packages(experiment),
+        python=provenance.python(),
+        host=processes.host(),
+        engine=prepared.file.engine,
+        index=[*prepared.table.index, *(prepared.features.column_names if prepared.features is not None else [])],
+        scalars=list(scalar_fields(experiment.output_model)),
+        files=list(file_fields(experiment.output_model)),
+        place=f"{experiment.name} ({experiment.file.name}{line})",
+    )
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """How an allocate ended.
+
+    Attributes:
+        run: the run.
+        ended: why it stopped early; None when every spec has its outcome.
+        final: the final tables; None when it stopped early or nobody waited.
+    """
+
+    run: Run
+    ended: Ended | None
+    final: FinalReport | None
+
+
+def start(work: Work, engine: Engine, listener: Listener = ignore) -> Ticket:
+    """Hand work to an engine."""
+    ticket = engine.submit(work)
+    listener(
+        RunReady(
+            work.run.id,
+            work.run.store.locate(""),
+            work.file.engine,
+            engine.lanes,
+            work.generation,
+            work.todo,
+            work.run.total,
+            ticket.link,
+        )
+    )
+    return ticket
+
+
+def finish(work: Work, ticket: Ticket, listener: Listener = ignore) -> Allocation:
+    """Wait for work and build the final tables when every spec has its outcome."""
+    try:
+        ended = ticket.wait(listener)
+    except StoreError as exc:
+        exc.hint = exc.hint or f"what is done is kept; then: scythe allocate --resume {work.run.id}"
+        raise
+    if ended is not None:
+        return Allocation(work.run, ended, None)
+    return Allocation(work.run, None, final_tables(work, listener))
+
+
+def final_tables(work: Work, listener: Listener = ignore) -> FinalReport:
+    """Build the final tables of finished work, where its engine has not."""
+    built = gathered(work.run) if work.file.engine != "local" else None
+    return built or gather(work.run, listener=listener)
+
+
+def first_work(run: Run, prepared: Prepared) -> Work:
+    """All of a new run."""
+    return Work(run, prepared.experiment, prepared.file, [Range(0, run.total - 1)], generation=1)
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """What a resume will run, and why.
+
+    Attributes:
+        missing: rows without an outcome.
+        failed: rows whose outcome is a failure and that will be tried again.
+        kept: specs that keep their outcome.
+        kept_failed: how many of those failed.
+        cancelled: whether the last generation was cancelled.
+    """
+
+    missing: list[Range]
+    failed: list[int]
+    kept: int
+    kept_failed: int
+    generation: int
+    cancelled: bool
+
+    @property
+    def todo(self) -> int:
+        """Specs that will run."""
+        return sum(map(len, self.missing)) + len(self.failed)
+
+
+def remaining(run: Run, *, failed: bool = True, missing: bool = True) -> Remaining:
+    """Read from the run's directory what is left to do."""
+    ledger = read_ledger(run)
+    try:
+        again = ledger.failed_rows() if failed and ledger.failed else []
+    except parts.CorruptPart:
+        return remaining(run, failed=failed, missing=missing)
+    return Remaining(
+        missing=ledger.missing() if missing else [],
+        failed=again,
+        kept=ledger.done - len(again),
+        kept_failed=ledger.failed - len(again),
+        generation=ledger.generation,
+        cancelled=bool(ledger.generation) and ledger.generation in ledger.marks.get("cancel", []),
+    )
+
+
+def resumed_work(
+    run: Run, experiment: Experiment, rest: Remaining, *, sets: Sequence[str] = (), allow_changed_code: bool = False
+) -> Work:
+    """The work of a resume: the frozen settings rule, but for `sets`.
+
+    Raises:
+        InputError: the experiment's source is not what the run was allocated with, and that was not allowed; or its
+            models have changed.
+    """
+    changed = experiment.source_hash != run.manifest.source_hash
+    if changed and allow_changed_code:
+        refuse_other_models(run, experiment)
+    elif changed:
+        raise InputError(
+            f"the code of {run.manifest.entry_point} has changed since {run.id} was allocated: its hash was "
+            f"{run.manifest.source_hash[:12]} and is {experiment.source_hash[:12]}",
+            hint="add --allow-changed-code to run the rest with the code as it is now",
+        )
+    rows = sorted({*rest.failed, *(row for one in rest.missing for row in one)}) if rest.failed else None
+    file = config.parse(run.store.read(layout.EXPERIMENT_FILE).decode(), sets=sets)
+    return Work(
+        run,
+        experiment,
+        file,
+        rest.missing if rows is None else ranges_of(rows),
+        generation=rest.generation + 1,
+        done=rest.kept,
+        failed=rest.kept_failed,
+    )

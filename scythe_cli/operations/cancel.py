@@ -1,0 +1,60 @@
+"""Stops a run from anywhere: a mark in its directory, which whoever works on it looks for every few seconds."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from scythe_cli.core import processes
+from scythe_cli.errors import KeyExists
+from scythe_cli.run.state import read_ledger, read_mark, write_mark
+
+if TYPE_CHECKING:
+    from scythe_cli.run.run import Run
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """What a cancel did.
+
+    Attributes:
+        run: the run's id.
+        already: it was cancelled before, or all of it was done.
+        by: who cancelled it first.
+        at: when, UTC.
+        done: specs that have their outcome and keep it.
+        total: specs of the run.
+    """
+
+    run: str
+    already: bool
+    by: str
+    at: str
+    done: int
+    total: int
+
+
+def cancel(run: Run) -> Cancelled:
+    """Mark the run's latest generation as cancelled. What is done is kept, and a resume goes on from there."""
+    ledger = read_ledger(run)
+    if ledger.complete:
+        return Cancelled(run.id, already=True, by="", at="", done=ledger.done, total=ledger.total)
+    note = {"by": _who(), "at": datetime.now(UTC).isoformat(timespec="seconds")}
+    already = False
+    try:
+        write_mark(run.store, "cancel", max(1, ledger.generation), note)
+    except KeyExists:
+        already = True
+        note = read_mark(run.store, "cancel", max(1, ledger.generation)) or note
+    return Cancelled(run.id, already, str(note["by"]), str(note["at"]), ledger.done, ledger.total)
+
+
+def _who() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{processes.host()}"

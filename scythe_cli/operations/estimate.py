@@ -1,0 +1,166 @@
+"""What a run would cost, before it is one: a plan from arithmetic, an estimate from a few specs that really ran.
+
+Takes checked specs; leaves a `Plan` or an `Estimate`. The probe runs in a temporary store that is gone afterwards.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from scythe_cli.core import layout
+from scythe_cli.core.events import ignore
+from scythe_cli.core.row_ranges import Range, leaves
+from scythe_cli.engines.local import LocalEngine
+from scythe_cli.errors import NotFinishedError
+from scythe_cli.operations.allocate import begin, first_work
+from scythe_cli.operations.status import FailureGroup, failure_groups
+from scythe_cli.run.outcomes import DURATION, ROW
+from scythe_cli.run.parts import read_part
+from scythe_cli.run.run import next_version
+from scythe_cli.run.state import read_ledger
+from scythe_cli.storage.local import LocalStore
+
+if TYPE_CHECKING:
+    from scythe_cli.core.events import Listener
+    from scythe_cli.operations.allocate import Prepared
+    from scythe_cli.run.run import Bump, Run, SemVer
+    from scythe_cli.storage.base import Store
+
+CONTROL_OBJECTS = 12
+"""Objects of a run besides blocks, parts and files: manifest, frozen file, claim, lease, marks, final tables."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an allocate would do.
+
+    Attributes:
+        run: the id it would claim, but for the second.
+        address: the folder of that.
+        n_specs: valid specs.
+        n_files: local input files it would upload.
+        n_bytes: their bytes.
+        n_remote: remote input files, which stay where they are unless copied.
+        blocks: blocks of 4,096 specs; a leaf lies in one.
+        leaves: leaves, or None where their size adapts to what a spec is seen to cost.
+        largest_leaf: specs of the largest.
+        objects: objects it would write at the least, without result files.
+    """
+
+    run: str
+    address: str
+    n_specs: int
+    n_files: int
+    n_bytes: int
+    n_remote: int
+    blocks: int
+    leaves: int | None
+    largest_leaf: int
+    objects: int
+
+
+def plan(prepared: Prepared, storage: Store, version: Bump | SemVer) -> Plan:
+    """Tell what an allocate would do. Writes nothing."""
+    n = prepared.table.rows
+    size = prepared.file.run.leaf_size
+    whole = [Range(0, n - 1)]
+    blocks = -(-n // layout.BLOCK)
+    cut = None if isinstance(size, str) else leaves(whole, size)
+    run = f"{prepared.name}/{next_version(storage, prepared.name, version)}"
+    return Plan(
+        run=run,
+        address=storage.locate(run),
+        n_specs=n,
+        n_files=len(prepared.uploads.uploads),
+        n_bytes=prepared.n_bytes,
+        n_remote=sum(map(len, prepared.remote.values())),
+        blocks=blocks,
+        leaves=None if cut is None else len(cut),
+        largest_leaf=min(n, layout.BLOCK) if cut is None else max(map(len, cut)),
+        objects=_objects(prepared),
+    )
+
+
+def _objects(prepared: Prepared) -> int:
+    """Blocks, a part for each, input files, and what every run has."""
+    blocks = -(-prepared.table.rows // layout.BLOCK)
+    return CONTROL_OBJECTS + 2 * blocks + len(prepared.uploads.uploads)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a few specs cost, and so all of them would.
+
+    Attributes:
+        n_specs: all specs.
+        objects: objects that all of them would write at the least, without result files.
+        probed: specs that ran.
+        failed: how many of them failed.
+        seconds: of one spec, the mean.
+        slowest: of one spec.
+        cpu_hours: of all specs on lanes like these.
+        lanes: lanes of this machine.
+        wall_hours: of all specs on this machine.
+        failures: what failed, by kind, type and place.
+    """
+
+    n_specs: int
+    objects: int
+    probed: int
+    failed: int
+    seconds: float
+    slowest: float
+    cpu_hours: float
+    lanes: int
+    wall_hours: float
+    failures: list[FailureGroup]
+
+
+def probe(prepared: Prepared, k: int, listener: Listener = ignore) -> Estimate:
+    """Run `k` specs, spread over the table, without a run directory.
+
+    Raises:
+        NotFinishedError: it was interrupted.
+    """
+    n = prepared.table.rows
+    k = min(k, n)
+    rows = pa.array(sorted({round(at * (n - 1) / max(1, k - 1)) for at in range(k)}))
+    table = replace(prepared.table, table=prepared.table.table.take(rows))
+    features = None if prepared.features is None else prepared.features.take(rows)
+    engine = LocalEngine(prepared.file.run.workers)
+    with tempfile.TemporaryDirectory(prefix="scythe-probe-") as folder:
+        settings = prepared.file.model_copy(update={"engine": "local", "storage": folder})
+        few = replace(prepared, table=table, features=features, loaded=replace(prepared.loaded, file=settings))
+        run = begin(few, LocalStore(Path(folder)))
+        ended = engine.submit(first_work(run, few)).wait(listener)
+        if ended is not None and ended.reason != "canary":
+            raise NotFinishedError(f"the probe ended early: {ended.detail}")
+        seconds = _durations(run)
+        ledger = read_ledger(run)
+        failures = failure_groups(run, ledger)
+    mean = sum(seconds) / max(1, len(seconds))
+    return Estimate(
+        n_specs=n,
+        objects=_objects(prepared),
+        probed=len(seconds),
+        failed=ledger.failed,
+        seconds=mean,
+        slowest=max(seconds, default=0.0),
+        cpu_hours=mean * n / 3600,
+        lanes=engine.lanes,
+        wall_hours=mean * n / 3600 / min(n, engine.lanes),
+        failures=failures,
+    )
+
+
+def _durations(run: Run) -> list[float]:
+    found: dict[int, float] = {}
+    for part in read_ledger(run).parts:
+        table = read_part(run.store, part.key, [ROW, DURATION])
+        found |= {row[ROW]: row[DURATION] for row in table.to_pylist()}
+    return list(found.values())

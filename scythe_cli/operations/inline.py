@@ -1,0 +1,77 @@
+"""One spec in this very process, without a run: to see it fail under a debugger."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.compute as pc
+
+from scythe_cli.columns.rows import make_specs
+from scythe_cli.core import layout
+from scythe_cli.errors import NotFoundError
+from scythe_cli.experiment.models import file_fields
+from scythe_cli.lane.outputs import Outputs, Pending
+from scythe_cli.run.outcomes import from_exception
+from scythe_cli.storage import references as files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scythe_cli.experiment.experiment import Experiment
+    from scythe_cli.operations.allocate import Prepared
+    from scythe_cli.run.outcomes import Failure
+
+
+def run_inline(
+    prepared: Prepared, sort_index: int, *, debug: Callable[[BaseException], None]
+) -> tuple[Any, Failure | None]:
+    """Call the experiment's function with one spec, and judge what it returns as a lane does.
+
+    Args:
+        prepared: the checked experiment and table.
+        sort_index: the spec's.
+        debug: called with what the function raises, while the spec's temporary folder is still there.
+
+    Returns:
+        What the function returned, None where it raised; and its failure, None where all is well.
+
+    Raises:
+        NotFoundError: no spec has this sort_index.
+    """
+    table = prepared.table.table
+    row = pc.index(table.column(layout.SORT_INDEX), sort_index).as_py()
+    if row < 0:
+        held = f"{table.num_rows:,} specs" if table.num_rows != 1 else "1 spec"
+        raise NotFoundError(f"no spec has sort_index {sort_index}; the table has {held}")
+    experiment = prepared.experiment
+    ids = {layout.EXPERIMENT_ID: f"{prepared.name}/inline", layout.WORKFLOW_RUN_ID: f"inline-{sort_index}"}
+    spec = make_specs(table.slice(row, 1), experiment.input_model, ids)[0]
+    with tempfile.TemporaryDirectory(prefix="scythe-inline-") as folder:
+        if experiment.options.auto_fetch_files:
+            for name in file_fields(experiment.input_model):
+                if (value := getattr(spec, name)) is not None:
+                    path = files.fetch(str(value))
+                    copied = experiment.options.local_file_location == "copied-to-tempdir"
+                    spec.__dict__[name] = files.copy_to(path, Path(folder)) if copied else path
+        os.chdir(experiment.folder)
+        try:
+            output = experiment.call(spec, Path(folder))
+        except (Exception, SystemExit) as exc:  # noqa: BLE001 - around the user's function
+            debug(exc)
+            return None, from_exception(exc, folder=str(experiment.folder))
+        return output, _judge(experiment, spec, output, Path(folder))
+
+
+def _judge(experiment: Experiment, spec: Any, output: Any, folder: Path) -> Failure | None:
+    """What a lane would say of an output. Its files are moved."""
+    outbox = folder / "outbox"
+    outbox.mkdir(exist_ok=True)
+    outputs = Outputs(experiment.output_model, experiment.input_model, worker="", outbox=str(outbox), root="")
+    pending = Pending()
+    if (failure := outputs.accept(pending, 0, spec, output, folder)) is None:
+        pending.add(0, spec.sort_index, output, 1, 0.0, 0.0, None)
+        outputs.batches(pending)
+    return failure or pending.failures.get(0)

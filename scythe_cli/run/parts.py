@@ -1,0 +1,317 @@
+"""Outcome and frame parts: written while a run goes on, listed and read when it is counted or gathered.
+
+Takes the batches of lanes; leaves objects under `scatter-gather/output`. A part is named after what it holds and is
+written after the files and frames of its specs, so that its presence means they are complete.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from scythe_cli.columns import frames
+from scythe_cli.core import layout
+from scythe_cli.core.layout import PartName
+from scythe_cli.errors import KeyMissing, NotFinishedError, StoreError
+from scythe_cli.run import checksum as seals
+from scythe_cli.run.outcomes import FRAMES_KEY, KIND, ROW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from scythe_cli.storage.base import Store
+
+_T = TypeVar("_T")
+
+PART_BYTES = 32 << 20
+"""A block's outcomes are written when they weigh this much, however young they are."""
+WRITERS = 4
+READERS = 2
+UPLOADERS = 8
+
+
+@dataclass
+class _Held:
+    """Outcomes of one block that are not in the store yet."""
+
+    since: float
+    batches: list[tuple[list[str], list[bytes]]] = field(default_factory=list)
+    tables: list[pa.Table] = field(default_factory=list)
+    uploads: list[Future[None]] = field(default_factory=list)
+    callbacks: list[Callable[[], None]] = field(default_factory=list)
+    weight: int = 0
+
+
+class PartThreads:
+    """The threads that write parts, move output files and read blocks ahead; several writers may share them."""
+
+    def __init__(self) -> None:
+        self.readers = ThreadPoolExecutor(READERS, "scythe-block")
+        self.writers = ThreadPoolExecutor(WRITERS, "scythe-part")
+        self.uploaders = ThreadPoolExecutor(UPLOADERS, "scythe-upload")
+
+    def close(self) -> None:
+        """Let the threads go. What was not written stays unwritten."""
+        self.readers.shutdown(wait=True, cancel_futures=True)
+        self.writers.shutdown(wait=True, cancel_futures=True)
+        self.uploaders.shutdown(wait=True, cancel_futures=True)
+
+
+class PartWriter:
+    """Collects outcomes block by block and writes them behind the supervisor's back.
+
+    Args:
+        store: rooted at the run.
+        generation: 1 for the first allocate, one more for each resume.
+        flush: seconds after which a finished spec is in the store at the latest.
+        series: tells the parts of one writer apart from another's over the same range.
+        threads: those of several writers, closed by whoever made them; its own unless given.
+    """
+
+    def __init__(
+        self, store: Store, *, generation: int, flush: float, series: int = 0, threads: PartThreads | None = None
+    ) -> None:
+        self._store = store
+        self._generation = generation
+        self._flush = flush
+        self._attempt = series
+        self._held: dict[int, _Held] = {}
+        self._writing: set[Future[None]] = set()
+        self.threads = threads or PartThreads()
+        self._shared = threads is not None
+        self._taken: set[tuple[int, int, int]] = set()
+
+    def add(self, block: int, header: dict[str, Any], buffers: list[bytes]) -> None:
+        """Take over one batch of a lane."""
+        held = self._of(block)
+        held.batches.append((header["frames"], buffers))
+        held.weight += sum(map(len, buffers))
+        held.uploads += [self.threads.uploaders.submit(self._upload, local, key) for local, key in header["uploads"]]
+        if held.weight > PART_BYTES:
+            self.write(block)
+
+    def add_table(self, block: int, outcomes: pa.Table) -> None:
+        """Take over outcomes that no lane could tell."""
+        held = self._of(block)
+        held.tables.append(outcomes)
+        held.weight += outcomes.nbytes
+        if held.weight > PART_BYTES:
+            self.write(block)
+
+    def _of(self, block: int) -> _Held:
+        return self._held.setdefault(block, _Held(time.monotonic()))
+
+    def write(self, block: int, *, then: Callable[[], None] | None = None) -> None:
+        """Begin to write what is held of a block; call `then` when it is in the store."""
+        held = self._held.pop(block, None) or _Held(0.0)
+        if then is not None:
+            held.callbacks.append(then)
+        self._writing.add(self.threads.writers.submit(self._write, block, held))
+
+    def tick(self) -> None:
+        """Write what is due. Raises what a write failed with: `StoreError` and its like."""
+        due = time.monotonic() - self._flush
+        for block in [block for block, held in self._held.items() if held.since < due]:
+            self.write(block)
+        self._settle()
+
+    def next_due(self) -> float | None:
+        """When the oldest held outcome must be written, on the monotonic clock."""
+        return min((held.since for held in self._held.values()), default=None)
+
+    def finish(self) -> None:
+        """Write all that is held and wait until it is in the store."""
+        for block in list(self._held):
+            self.write(block)
+        while self._writing:
+            next(iter(self._writing)).exception()
+            self._settle()
+
+    def close(self) -> None:
+        """Let its own threads go. What was not written stays unwritten."""
+        if not self._shared:
+            self.threads.close()
+
+    def _settle(self) -> None:
+        done = {future for future in self._writing if future.done()}
+        self._writing -= done
+        for future in done:
+            future.result()
+
+    def _upload(self, local: str, key: str) -> None:
+        self._store.upload(key, Path(local), consume=True)
+        Path(local).unlink(missing_ok=True)
+
+    def _write(self, block: int, held: _Held) -> None:
+        for upload in held.uploads:
+            upload.result()
+        decoded = [(names, [_decode(buffer) for buffer in buffers]) for names, buffers in held.batches]
+        for outcomes, frames_of in _compatible(decoded, held.tables):
+            self._write_part(block, outcomes, frames_of)
+        for callback in held.callbacks:
+            callback()
+
+    def _write_part(self, block: int, outcomes: pa.Table, frames_of: dict[str, pa.Table]) -> None:
+        if not frames.is_sorted(outcomes.column(ROW)):
+            outcomes = outcomes.sort_by(ROW)
+        rows = outcomes.column(ROW)
+        first, last = rows[0].as_py(), rows[-1].as_py()
+        failed = outcomes.num_rows - outcomes.column(KIND).null_count
+        name = PartName(block, self._generation, first, last, outcomes.num_rows, failed, self._next(first, last))
+        for frame, table in frames_of.items():
+            self._store.write(name.frame_key(frame), encode(table))
+        self._store.write(name.key, encode(outcomes.replace_schema_metadata({FRAMES_KEY: ",".join(frames_of)})))
+
+    def _next(self, first: int, last: int) -> int:
+        attempt = self._attempt
+        while (first, last, attempt) in self._taken:
+            attempt += 1
+        self._taken.add((first, last, attempt))
+        return attempt
+
+
+def _compatible(
+    batches: list[tuple[list[str], list[pa.Table]]], tables: list[pa.Table]
+) -> Iterator[tuple[pa.Table, dict[str, pa.Table]]]:
+    """The batches of a block as few parts as their frames' types allow: one, but for a clash between specs."""
+    rest = batches
+    outcomes = tables
+    while rest or outcomes:
+        kept: list[tuple[list[str], list[pa.Table]]] = []
+        apart: list[tuple[list[str], list[pa.Table]]] = []
+        united: dict[str, pa.Table] = {}
+        for names, decoded in rest:
+            trial = dict(united)
+            for name, table in zip(names, decoded[1:], strict=True):
+                both, misfits = frames.unite([trial[name], table] if name in trial else [table])
+                if misfits:
+                    apart.append((names, decoded))
+                    break
+                trial[name] = both
+            else:
+                united = trial
+                kept.append((names, decoded))
+        yield pa.concat_tables([decoded[0] for _, decoded in kept] + outcomes, promote_options="default"), united
+        rest, outcomes = apart, []
+
+
+def _decode(buffer: bytes) -> pa.Table:
+    return pa.ipc.open_stream(pa.py_buffer(buffer)).read_all()
+
+
+def encode(table: pa.Table) -> bytes:
+    """One table as the bytes of a small parquet file, sealed."""
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        sink,
+        table.schema,
+        compression="lz4",
+        use_dictionary=_worth_a_dictionary(table.schema),  # type: ignore[arg-type]  # the stubs know only bool
+        write_page_checksum=True,
+    ) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({seals.KEY: seals.ROOM})  # type: ignore[dict-item]  # bytes are fine
+    return seals.seal(memoryview(sink.getvalue()))
+
+
+def _worth_a_dictionary(schema: pa.Schema) -> list[str]:
+    return [field.name for field in schema if pa.types.is_string(field.type)]
+
+
+def read_part(
+    store: Store, key: str, columns: list[str] | None = None, *, turn: AbstractContextManager[object] | None = None
+) -> pa.Table:
+    """One part of outcomes or of a frame. Raises `CorruptPart` when its bytes are not what was written.
+
+    What is read is unpacked within `turn`, which may have it wait: that takes several times the memory.
+    """
+    try:
+        data = store.read(key)
+        with turn or nullcontext():
+            table = _decoded(data, columns)
+    except KeyMissing as exc:
+        raise CorruptPart(f"{store.locate(key)} is gone") from exc
+    except _GARBAGE as exc:
+        raise CorruptPart(f"{store.locate(key)} cannot be read: {exc}") from exc
+    name = PartName.parse(key)
+    if problem := _disagrees(table, name, columns):
+        raise CorruptPart(f"{store.locate(key)} {problem}")
+    return table
+
+
+_GARBAGE = (pa.ArrowException, OSError, ValueError, TypeError, LookupError, OverflowError)
+"""What reading bytes raises that are not what was written: some of them are taken for names, lengths, types."""
+
+
+def _decoded(data: bytes, columns: list[str] | None) -> pa.Table:
+    sealed = seals.check(data)
+    file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=not sealed)
+    table = file.read(columns, use_threads=False)  # without the pool of threads that pyarrow may not outlive
+    return table if columns is None else table.select(columns)
+
+
+def _disagrees(table: pa.Table, name: PartName | None, columns: list[str] | None) -> str | None:
+    """What a part holds that its name does not say; None when all is as it should be."""
+    if columns is None and ROW not in table.column_names:
+        return f"has no column {ROW!r}"
+    if name is None:
+        return None
+    if name.rows != table.num_rows:
+        return f"has {table.num_rows} rows, not {name.rows}"
+    if ROW in table.column_names:
+        edges: Any = pc.min_max(table.column(ROW)).as_py()
+        if (edges["min"], edges["max"]) != (name.first, name.last):
+            return f"has the rows {edges['min']} to {edges['max']}, not {name.first} to {name.last}"
+    if KIND in table.column_names and name.failed != name.rows - table.column(KIND).null_count:
+        return f"has {name.rows - table.column(KIND).null_count} failures, not {name.failed}"
+    return None
+
+
+def read_block(store: Store, number: int, columns: list[str] | None = None) -> pa.Table:
+    """Columns, or all, of one block's specs. Raises `StoreError` when its bytes are not what was written."""
+    return _own(store, layout.input_block(number), lambda data: _decoded(data, columns))
+
+
+def block_bytes(store: Store, number: int) -> bytes:
+    """The parquet of one block's specs, as lanes take it. Raises as `read_block`."""
+
+    def check(data: bytes) -> bytes:
+        if not seals.check(data):
+            _decoded(data, None)
+        return data
+
+    return _own(store, layout.input_block(number), check)
+
+
+def read_schema(store: Store) -> pa.Schema:
+    """The columns of the run's outcomes. Raises as `read_block`."""
+    return _own(store, layout.OUTCOME_SCHEMA, lambda data: _decoded(data, None).schema.remove_metadata())
+
+
+def _own(store: Store, key: str, read: Callable[[bytes], _T]) -> _T:
+    """Read what the run needs and cannot make anew."""
+    try:
+        return read(store.read(key))
+    except _GARBAGE as exc:
+        raise StoreError(
+            f"{store.locate(key)} cannot be read: {exc}", hint="put a copy of it back; without it the run cannot go on"
+        ) from exc
+
+
+class CorruptPart(NotFinishedError):
+    """A part whose bytes are not what was written; its rows count as missing."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            message, hint="scythe gather sets it aside; then scythe allocate --resume runs its specs again"
+        )

@@ -1,0 +1,82 @@
+"""Which outcome parts a run has, and which part's outcome counts for each row. Reads names, and opens little.
+
+Takes a listing; leaves, for each block, its `Winners`. Nothing here imports anything heavy until a part must be opened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from scythe_cli.core import layout
+from scythe_cli.core.layout import PartName
+
+if TYPE_CHECKING:
+    from scythe_cli.storage.base import Store
+
+
+def list_parts(store: Store) -> list[PartName]:
+    """The outcome parts of a run, from names alone, in order of block, generation, range."""
+    found = (PartName.parse(entry.key) for entry in store.list(layout.OUTPUT))
+    return sorted(part for part in found if part is not None)
+
+
+@dataclass(frozen=True)
+class Winners:
+    """Which part's outcome counts for each row of one block.
+
+    Attributes:
+        by_part: for each part that wins rows, those rows; None means all of them.
+        failed: how many of the winning outcomes are failures.
+        rows: how many rows have an outcome.
+        corrupt: parts that could not be read.
+    """
+
+    by_part: dict[PartName, list[int] | None]
+    failed: int
+    rows: int
+    corrupt: list[PartName]
+
+
+def simple(parts: list[PartName]) -> bool:
+    """Whether a block's parts can be counted by name: none is sparse, no two overlap."""
+    edges = sorted((part.first, part.last) for part in parts)
+    return not any(part.sparse for part in parts) and all(before[1] < after[0] for before, after in pairwise(edges))
+
+
+def winners(store: Store, parts: list[PartName]) -> Winners:
+    """Settle one block: success over failure, then the newest generation, then the smallest key."""
+    if simple(parts):
+        return Winners(dict.fromkeys(parts), sum(p.failed for p in parts), sum(p.rows for p in parts), [])
+    import pyarrow.compute as pc
+
+    from scythe_cli.run.outcomes import KIND, ROW
+    from scythe_cli.run.parts import CorruptPart, read_part
+
+    best: dict[int, tuple[bool, int, str, PartName]] = {}
+    corrupt = []
+    for part in parts:
+        try:
+            table = read_part(store, part.key, [ROW, KIND])
+        except CorruptPart:
+            corrupt.append(part)
+            continue
+        rows: list[Any] = table.column(ROW).to_pylist()
+        failed: list[Any] = pc.is_valid(table.column(KIND)).to_pylist()
+        for row, bad in zip(rows, failed, strict=True):
+            candidate = (bad, -part.generation, part.key, part)
+            if row not in best or candidate[:3] < best[row][:3]:
+                best[row] = candidate
+    by_part: dict[PartName, list[int] | None] = {}
+    for row, (_, _, _, part) in sorted(best.items()):
+        by_part.setdefault(part, []).append(row)  # type: ignore[union-attr]  # only lists are put in here
+    return Winners(by_part, sum(bad for bad, *_ in best.values()), len(best), corrupt)
+
+
+def by_block(parts: list[PartName]) -> dict[int, list[PartName]]:
+    """Parts grouped by their block, blocks in order."""
+    grouped: dict[int, list[PartName]] = {}
+    for part in sorted(parts):
+        grouped.setdefault(part.block, []).append(part)
+    return grouped

@@ -1,0 +1,184 @@
+"""What a run's directory says of the run: counts, missing rows, generations, marks. Reads names, and opens little.
+
+Takes a run; leaves a `Ledger`. Only blocks whose parts are sparse or overlap have those parts opened.
+"""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from scythe_cli.core import layout
+from scythe_cli.core import yaml_document as yamlfile
+from scythe_cli.core.row_ranges import Range, missing, ranges_of
+from scythe_cli.errors import BrokenRun, ConfigError, KeyExists, KeyMissing
+from scythe_cli.run.precedence import by_block, list_parts, winners
+
+if TYPE_CHECKING:
+    from scythe_cli.core.layout import PartName
+    from scythe_cli.run.precedence import Winners
+    from scythe_cli.run.run import Run
+    from scythe_cli.storage.base import Store
+
+READERS = 16
+_MARK = re.compile(rf"{layout.CONTROL}/([a-z]+)-(\d+)\.yml")
+_ASIDE = re.compile(rf"{layout.CONTROL}/aside-(\d+)-(.+)\.yml")
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A run's state, as its directory has it.
+
+    Attributes:
+        total: specs of the run.
+        blocks: for each block with parts, which part's outcome counts for each row.
+        marks: the numbered objects in control/, by kind: lease, cancel, generation, ended, gathered.
+        finals: the names of the final tables that exist.
+    """
+
+    store: Store
+    total: int
+    parts: list[PartName]
+    blocks: dict[int, Winners]
+    marks: dict[str, list[int]]
+    finals: list[str]
+
+    @cached_property
+    def done(self) -> int:
+        """Specs with an outcome."""
+        return sum(block.rows for block in self.blocks.values())
+
+    @cached_property
+    def failed(self) -> int:
+        """Specs whose outcome is a failure."""
+        return sum(block.failed for block in self.blocks.values())
+
+    @property
+    def generation(self) -> int:
+        """The latest generation that began; 0 before the first."""
+        return max(self.marks.get("generation", [0]))
+
+    @property
+    def complete(self) -> bool:
+        """Whether every spec has an outcome."""
+        return self.done == self.total
+
+    @cached_property
+    def corrupt(self) -> list[PartName]:
+        """Parts that were opened and could not be read."""
+        return [part for block in self.blocks.values() for part in block.corrupt]
+
+    def missing(self) -> list[Range]:
+        """The rows without an outcome."""
+        covered: list[Range] = []
+        for block in self.blocks.values():
+            for part, rows in block.by_part.items():
+                covered += [Range(part.first, part.last)] if rows is None else ranges_of(rows)
+        return missing(self.total, covered)
+
+    def failed_rows(self) -> list[int]:
+        """The rows whose outcome is a failure; opens the parts that have any.
+
+        Raises:
+            CorruptPart: one of them cannot be read. It is set aside: a ledger read anew counts its rows as missing.
+        """
+        from scythe_cli.run.outcomes import KIND, ROW
+        from scythe_cli.run.parts import CorruptPart, read_part
+
+        found: list[int] = []
+        for block in self.blocks.values():
+            for part, rows in block.by_part.items():
+                if part.failed:
+                    try:
+                        table = read_part(self.store, part.key, [ROW, KIND])
+                    except CorruptPart as exc:
+                        set_aside(self.store, part, str(exc))
+                        raise
+                    wanted = None if rows is None else set(rows)
+                    rows_in: list[Any] = table.filter(table.column(KIND).is_valid()).column(ROW).to_pylist()
+                    found += [row for row in rows_in if wanted is None or row in wanted]
+        return sorted(found)
+
+    def mark(self, kind: str, number: int) -> dict[str, Any] | None:
+        """The content of one numbered object, or None where there is none."""
+        if number not in self.marks.get(kind, []):
+            return None
+        return read_mark(self.store, kind, number)
+
+
+def read_ledger(run: Run) -> Ledger:
+    """Read a run's state. Costs the pages of two or three listings, and the parts of blocks that need opening."""
+    with ThreadPoolExecutor(READERS) as pool:
+        control, listed = pool.submit(_control, run.store), pool.submit(list_parts, run.store)
+        final = pool.submit(lambda: list(run.store.list(layout.FINAL)))
+        marks, aside = control.result()
+        parts = [part for part in listed.result() if (str(part.block), part.file) not in aside]
+        grouped = by_block(parts)
+        settled = pool.map(lambda some: winners(run.store, some), grouped.values())
+        blocks = dict(zip(grouped, settled, strict=True))
+    prefix, suffix = f"{layout.FINAL}/", ".pq"
+    finals = sorted(e.key.removeprefix(prefix).removesuffix(suffix) for e in final.result() if e.key.endswith(suffix))
+    return Ledger(run.store, run.total, parts, blocks, marks, finals)
+
+
+def list_marks(store: Store) -> dict[str, list[int]]:
+    """The numbers of the objects in control/, by kind. Costs one short listing."""
+    return _control(store)[0]
+
+
+def _control(store: Store) -> tuple[dict[str, list[int]], set[tuple[str, str]]]:
+    marks: dict[str, list[int]] = {}
+    aside: set[tuple[str, str]] = set()
+    for entry in store.list(layout.CONTROL):
+        if found := _MARK.fullmatch(entry.key):
+            marks.setdefault(found[1], []).append(int(found[2]))
+        elif found := _ASIDE.fullmatch(entry.key):
+            aside.add((found[1], found[2]))
+    return marks, aside
+
+
+def set_aside(store: Store, part: PartName, why: str) -> None:
+    """Have a part that cannot be read count for nothing from now on; its rows are missing again."""
+    note = yamlfile.write({"part": part.key, "why": why}).encode()
+    try:
+        store.write(layout.aside(part), note, new=True)
+    except KeyExists:
+        return
+
+
+def write_mark(store: Store, kind: str, number: int, content: dict[str, Any]) -> None:
+    """Put a numbered object. Raises `KeyExists` when somebody else has."""
+    store.write(layout.mark(kind, number), yamlfile.write(content).encode(), new=True)
+
+
+def remove_mark(store: Store, kind: str, number: int) -> None:
+    """Take away a numbered object whose word does not hold any more; one that is not there is no error."""
+    store.delete(layout.mark(kind, number))
+
+
+_HOLDS = {
+    "lease": ("host", "boot_id", "pid", "started", "written", "lasts"),
+    "generation": ("began", "todo"),
+    "ended": ("ended", "reason", "detail"),
+    "cancel": ("by", "at"),
+    "gathered": ("tables",),
+}
+"""What is read of a numbered object without looking whether it is there, by kind."""
+
+
+def read_mark(store: Store, kind: str, number: int) -> dict[str, Any] | None:
+    """One numbered object, or None. Raises `BrokenRun` when it is not what somebody wrote."""
+    key = layout.mark(kind, number)
+    try:
+        found = yamlfile.read(store.read(key).decode(), key).data
+    except KeyMissing:
+        return None
+    except (ConfigError, UnicodeDecodeError):
+        found = {}
+    if not found.keys() >= {*_HOLDS.get(kind, ())} or not found:
+        hint = "when nobody works on the run, remove it" if kind == "lease" else "put a copy of it back, or remove it"
+        raise BrokenRun(f"{store.locate(key)} is empty, cut or changed", hint=hint)
+    return found

@@ -1,0 +1,140 @@
+"""A run under way in the background of a Python process, and who waits for it.
+
+Takes work that an engine has taken on; leaves the final tables' addresses, or raises what stopped the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING
+
+from scythe_cli.core.events import ignore
+from scythe_cli.errors import Interrupted, NotFinishedError, ScytheError
+
+if TYPE_CHECKING:
+    from scythe_cli.core.events import Event, Listener
+    from scythe_cli.operations.allocate import Allocation
+    from scythe_cli.run.engine import Ended, Ticket, Work
+
+WAKE_SECONDS = 0.2
+"""The main thread looks up this often: a signal that reaches another thread does not break a wait without an end."""
+
+
+class Ref:
+    """Wait for a run with `result()` or `await aio_result()`.
+
+    A run on this machine is worked through in the background of the process, and leaving the interpreter waits for it.
+    One that an engine elsewhere works through is followed while somebody waits, and goes on without us.
+    """
+
+    def __init__(self, work: Work, ticket: Ticket) -> None:
+        self._work = work
+        self._ticket = ticket
+        self._listener: Listener = ignore
+        self._future: Future[Allocation] = Future()
+        self._asked = False
+        self._ours = work.file.engine == "local"
+        self._thread = threading.Thread(target=self._follow, name="scythe-run", daemon=not self._ours)
+        if self._ours:
+            self._thread.start()
+            # Executors shut down before ordinary threads are joined at exit, and the run still needs its own; what is
+            # registered here, later than theirs, runs before it.
+            threading._register_atexit(self._leave)  # type: ignore[attr-defined]  # the hook concurrent.futures uses
+
+    def __repr__(self) -> str:
+        state = "over" if self._future.done() else "under way"
+        return f"<{type(self).__name__} of {self._work.run.id}, {state}>"
+
+    @property
+    def workflow_run_id(self) -> str | None:
+        """The engine's id of the run."""
+        return self._ticket.workflow_run_id
+
+    def stop(self) -> None:
+        """Ask the run to end, as Ctrl-C does a command; the second time, at once."""
+        self._ticket.stop()
+
+    def result(self) -> dict[str, str]:
+        """Wait for the final tables. Ctrl-C stops a run on this machine, and what is done is kept.
+
+        Returns:
+            The address of each by name: scalars, errors, result_file_refs, and the user's frames.
+
+        Raises:
+            NotFinishedError: the run was cancelled, or stopped by too many failures.
+            Interrupted: Ctrl-C.
+            ScytheError: anything else that stopped it.
+        """
+        self._begin()
+        if sys.stderr.isatty():
+            from scythe_cli.cli.progress import Terminal
+
+            with Terminal() as terminal:
+                terminal.follow(self._work.run.total)
+                self._listener = terminal
+                self._wait()
+                self._listener = ignore
+        else:
+            self._wait()
+        return self._outcome()
+
+    async def aio_result(self) -> dict[str, str]:
+        """The same, for asyncio; being cancelled here leaves the run alone."""
+        self._begin()
+        waiter = asyncio.wrap_future(self._future)
+        await asyncio.wait([waiter])
+        waiter.exception()  # it is raised below, and asyncio should not tell that nobody looked
+        return self._outcome()
+
+    def _begin(self) -> None:
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def _follow(self) -> None:
+        from scythe_cli.operations.allocate import finish
+
+        try:
+            allocation = finish(self._work, self._ticket, self._tell)
+        except BaseException as exc:  # noqa: BLE001 - raised again where somebody waits
+            self._future.set_exception(exc)
+        else:
+            self._future.set_result(allocation)
+
+    def _tell(self, event: Event) -> None:
+        self._listener(event)
+
+    def _wait(self) -> None:
+        """Wait through any number of Ctrl-C: the first asks the run to end, the second ends it."""
+        while not self._future.done():
+            try:
+                wait([self._future], timeout=WAKE_SECONDS)
+            except KeyboardInterrupt:
+                self._ticket.stop()
+
+    def _leave(self) -> None:
+        """At exit: the run goes on to its end, and what nobody asked for is told if it is bad."""
+        if not self._future.done() and sys.stderr.isatty():
+            print(f"{self._work.run.id} is still running; Ctrl-C stops it", file=sys.stderr)
+        self._wait()
+        if not self._asked:
+            try:
+                self._outcome()
+            except ScytheError as exc:
+                print(f"error: {exc}" + (f"\nhint: {exc.hint}" if exc.hint else ""), file=sys.stderr)
+
+    def _outcome(self) -> dict[str, str]:
+        self._asked = True
+        allocation = self._future.result()
+        if allocation.ended is not None:
+            kind = Interrupted if allocation.ended.reason == "interrupted" else NotFinishedError
+            raise kind(f"{allocation.run.id}: {allocation.ended.detail}", hint=self._next_step(allocation.ended))
+        return dict(allocation.final.tables) if allocation.final is not None else {}
+
+    def _next_step(self, ended: Ended) -> str:
+        address = self._work.run.store.locate("")
+        if not self._ours and ended.reason == "interrupted":
+            return f"scythe status {address} --watch"
+        return f"in {self._work.experiment.folder}: scythe allocate --resume {address}"

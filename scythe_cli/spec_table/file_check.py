@@ -1,0 +1,83 @@
+"""The files that a table's rows name: each address once, with the first row that has it and how many do.
+
+Takes columns of file fields; leaves a line in the report for each file that cannot be had.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from scythe_cli.storage import references as files
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from scythe_cli.columns.checks import Column
+    from scythe_cli.spec_table.report import Report
+    from scythe_cli.storage.cache import Remote
+
+
+class Addresses:
+    """Addresses by field, for as many rows as there are.
+
+    Args:
+        folders: what relative paths start from.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = folders
+        self._seen: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def add(self, field: str, column: Column, first: int = 0) -> None:
+        """The cells of a field; `first` is the row of the first of them. Later rows come later."""
+        rows = pa.array(range(first, first + len(column)), pa.int64())
+        alike = pa.table({"address": column, "row": rows}).group_by("address", use_threads=False)
+        for cell in alike.aggregate([("row", "min"), ("row", "count")]).to_pylist():
+            if cell["address"] is not None:
+                key = (field, absolute(cell["address"], self._folders))
+                row, count = self._seen.get(key, (cell["row_min"], 0))
+                self._seen[key] = (min(row, cell["row_min"]), count + cell["row_count"])
+
+    def check(self, report: Report, found: Mapping[str, files.Problem | Remote] | None = None) -> None:
+        """Report each file that cannot be had, in the order of rows.
+
+        Args:
+            report: takes a line for each.
+            found: what `files.probe` said of the addresses, where that is known.
+        """
+        found = found if found is not None else files.probe(address for _, address in self._seen)
+        missing = []
+        for (field, address), (row, count) in self._seen.items():
+            if isinstance(problem := found[address], files.Problem):
+                missing.append((row, _Missing(field, address, problem, count)))
+        for row, one in sorted(missing, key=lambda pair: pair[0]):
+            report.add_file(row, one, refused=one.problem.refused)
+
+
+@dataclass(frozen=True)
+class _Missing:
+    """A file that cannot be had; its folder is looked through only if it is shown."""
+
+    field: str
+    address: str
+    problem: files.Problem
+    rows: int
+
+    def __str__(self) -> str:
+        others = self.rows - 1
+        more = f" (and {others:,} more row{'s' * (others > 1)})" if others else ""
+        near = files.nearest(Path(self.address)) if not files.is_remote(self.address) else ""
+        return f"{self.field} = {self.address!r}: {self.problem.message}{more}{near and '.'}{near}"
+
+
+def absolute(address: str, folders: Sequence[Path]) -> str:
+    """A local path made absolute: from the first folder where it exists, else from the first."""
+    if files.is_remote(address):
+        return address
+    path = Path(address).expanduser()
+    tried = [folder / path for folder in folders]
+    return str(next((one for one in tried if one.exists()), tried[0]).absolute())

@@ -1,0 +1,290 @@
+"""The machine's cache of remote files. Takes an address and a way to get it, leaves a read-only file that many share.
+
+    <root>/index/<address hash>.json      which content an address had when its server was last asked, and when that was
+    <root>/objects/<content hash>/<name>  the file, under the name the function shall see
+    <root>/locks/<address hash>.lock      held by the one process that looks and fetches
+    <root>/use/<process>                  the files a living process was given and has not released, one a line
+
+A file is in use until the process that was given it ends or calls `release`. A process holds a lock on its list, so the
+lists of the dead can be told; and no list grows while files are evicted.
+
+What was asked before `Trust.since`, or more than `VALID` seconds ago, is asked again: a command that reads or checks
+files asks anew, and so does the first lane of a machine that needs a file in a run; the others believe its answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import threading
+import time
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from scythe_cli.core.clock import Clock
+from scythe_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from filelock import BaseFileLock
+
+DIRECTORY = "SCYTHE_CACHE_DIR"
+SIZE = "SCYTHE_CACHE_SIZE"
+DEFAULT_SIZE = "20GB"
+VALID = 300.0
+"""Seconds for which an address is not asked again whether its content is still the same, within a run."""
+STALE_PARTIAL = 3600.0
+_TOUCH = 60.0
+_PARTIAL = ".partial"
+
+
+@dataclass(frozen=True)
+class Remote:
+    """What a server says about a file.
+
+    Attributes:
+        size: bytes, or None where the server does not say.
+        etag: the content's version, "" where the server does not say.
+    """
+
+    size: int | None
+    etag: str
+
+
+@dataclass(frozen=True)
+class _Indexed:
+    address: str
+    file: str
+    size: int
+    asked: float
+
+
+class Trust:
+    """What this process believes without asking.
+
+    Attributes:
+        since: what a server said before this moment counts for nothing, on this machine's clock.
+    """
+
+    since: ClassVar[float] = 0.0
+
+    @classmethod
+    def ask_anew(cls) -> None:
+        """Believe only what is asked from now on."""
+        cls.since = Clock.time()
+
+
+class Cache:
+    """A bounded folder of remote files, shared by the processes of a machine.
+
+    Args:
+        root: the folder; made when needed.
+        max_bytes: the least recently used files go when more than this is kept. Files in use stay.
+    """
+
+    def __init__(self, root: Path, max_bytes: int) -> None:
+        self._root = root
+        self._max_bytes = max_bytes
+        self._used: set[str] = set()
+        self._list: int | None = None
+        self._guard = threading.Lock()
+        self._added = max_bytes  # unknown until the first look at the folder
+
+    def get(
+        self,
+        address: str,
+        *,
+        name: Callable[[Path], str],
+        look: Callable[[], Remote] | None,
+        download: Callable[[Path], None],
+    ) -> Path:
+        """The file at `address`, fetched at most once, whoever asks at the same time.
+
+        Args:
+            address: what identifies the file.
+            name: how the file shall be called; asked once, with the path of the fetched file.
+            look: asks for its size and ETag; None when the content under the address never changes.
+            download: writes it to a path; whatever it raises comes through, and nothing is kept.
+        """
+        tag = _digest(address)
+        index = self._root / "index" / f"{tag}.json"
+        if path := self._fresh(index, forever=look is None):
+            return path
+        with self._lock(tag):
+            if path := self._fresh(index, forever=look is None):
+                return path
+            asked = Clock.time()
+            remote = look() if look else Remote(None, "")
+            version = remote.etag or (time.time_ns() if look else "")
+            folder = Path("objects") / _digest(f"{address}\0{version}\0{remote.size}")
+            known = _read(index)
+            if remote.etag and known and Path(known.file).parent == folder and self._hold(known):
+                _write(index, replace(known, asked=asked))
+                return self._root / known.file
+            file, size = self._fetch(folder, name, download)
+            _write(index, _Indexed(address, file, size, asked))
+            self._make_room(size)
+            return self._root / file
+
+    def release(self) -> None:
+        """Give up every file this process was given: from now on they may be evicted."""
+        with self._guard:
+            self._used.clear()
+            if self._list is not None:
+                os.ftruncate(self._list, 0)
+
+    def _fresh(self, index: Path, *, forever: bool) -> Path | None:
+        known = _read(index)
+        now = Clock.time()
+        if known is None or not (forever or max(Trust.since, now - VALID) < known.asked <= now):
+            return None
+        return self._root / known.file if self._hold(known) else None
+
+    def _hold(self, known: _Indexed) -> bool:
+        """Note that this process uses a file, if it is there and whole."""
+        path = self._root / known.file
+        with self._guard, self._door(fcntl.LOCK_SH):
+            try:
+                found = path.stat()
+            except FileNotFoundError:
+                return False
+            if found.st_size != known.size:
+                return False
+            if known.file not in self._used:
+                self._note(known.file)
+        if time.time() - found.st_atime > _TOUCH:
+            with contextlib.suppress(PermissionError, FileNotFoundError):
+                os.utime(path, (time.time(), found.st_mtime))
+        return True
+
+    def _note(self, file: str) -> None:
+        if self._list is None:
+            path = self._folder("use") / f"{os.getpid()}-{os.urandom(4).hex()}"
+            self._list = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            fcntl.flock(self._list, fcntl.LOCK_EX)
+        os.write(self._list, json.dumps(file).encode() + b"\n")
+        self._used.add(file)
+
+    def _in_use(self) -> set[str]:
+        """The files that living processes use; the lists of dead ones go on the way."""
+        used: set[str] = set()
+        for path in self._folder("use").iterdir():
+            with path.open("rb") as listed:
+                try:
+                    fcntl.flock(listed, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    used.update(json.loads(line) for line in listed)
+                else:
+                    path.unlink()
+        return used
+
+    @contextlib.contextmanager
+    def _door(self, how: int) -> Iterator[None]:
+        """Shared by those who note that they use a file, alone for who evicts."""
+        descriptor = os.open(self._folder("locks") / "evict.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(descriptor, how)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _folder(self, name: str) -> Path:
+        folder = self._root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _fetch(self, folder: Path, name: Callable[[Path], str], download: Callable[[Path], None]) -> tuple[str, int]:
+        partial = self._root / folder / f"{_PARTIAL}-{os.getpid()}"
+        with self._door(fcntl.LOCK_SH):
+            for left in self._folder(str(folder)).glob(f"{_PARTIAL}-*"):  # of a killed process: we hold the lock
+                left.unlink(missing_ok=True)
+            partial.touch()
+        try:
+            download(partial)
+            file, size = str(folder / name(partial)), partial.stat().st_size
+            partial.chmod(0o444)
+            with self._guard, self._door(fcntl.LOCK_SH):
+                self._note(file)
+                partial.replace(self._root / file)
+        finally:
+            partial.unlink(missing_ok=True)
+        return file, size
+
+    def _lock(self, name: str) -> BaseFileLock:
+        from filelock import FileLock
+
+        return FileLock(self._folder("locks") / f"{name}.lock")
+
+    def _make_room(self, added: int) -> None:
+        """Evict down to nine tenths, looking at the folder again whenever a hundredth was added."""
+        self._added += added
+        if self._added < self._max_bytes / 100:
+            return
+        self._added = 0
+        with self._guard, self._door(fcntl.LOCK_EX):
+            kept = sorted(self._objects())
+            total = sum(size for _, size, _ in kept)
+            used = self._in_use() if total > self._max_bytes else set()
+            for _, size, path in kept if total > self._max_bytes else ():
+                if total <= self._max_bytes * 0.9:
+                    break
+                if str(path.relative_to(self._root)) not in used:
+                    path.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):
+                        path.parent.rmdir()
+                    total -= size
+
+    def _objects(self) -> Iterator[tuple[float, int, Path]]:
+        """Last use, size and path of every object; what killed processes left half-written goes on the way."""
+        for path in (self._root / "objects").glob("*/*"):
+            with contextlib.suppress(FileNotFoundError):
+                found = path.stat()
+                if not path.name.startswith(f"{_PARTIAL}-"):
+                    yield found.st_atime, found.st_size, path
+                elif time.time() - found.st_mtime > STALE_PARTIAL:
+                    path.unlink()
+
+
+def of_machine() -> Cache:
+    """The cache that SCYTHE_CACHE_DIR and SCYTHE_CACHE_SIZE name, in this process.
+
+    Raises:
+        ConfigError: SCYTHE_CACHE_SIZE is no size.
+    """
+    return _open(os.environ.get(DIRECTORY), os.environ.get(SIZE) or DEFAULT_SIZE, os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _open(folder: str | None, size: str, process: int) -> Cache:  # noqa: ARG001 - a fork is a process of its own
+    from platformdirs import user_cache_path
+    from pydantic import ByteSize, TypeAdapter, ValidationError
+
+    try:
+        max_bytes = int(TypeAdapter(ByteSize).validate_python(size))
+    except ValidationError:
+        raise ConfigError(f"{SIZE}: {size!r} is not a size in bytes; write it like 20GB or 500MiB") from None
+    return Cache(Path(folder).expanduser().absolute() if folder else user_cache_path("scythe") / "files", max_bytes)
+
+
+def _read(index: Path) -> _Indexed | None:
+    try:
+        return _Indexed(**json.loads(index.read_bytes()))
+    except (FileNotFoundError, ValueError, TypeError):  # missing, or cut short by a power cut
+        return None
+
+
+def _write(index: Path, indexed: _Indexed) -> None:
+    index.parent.mkdir(parents=True, exist_ok=True)
+    aside = index.with_suffix(f".{os.getpid()}")
+    aside.write_text(json.dumps(asdict(indexed)))
+    aside.replace(index)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]

@@ -1,0 +1,121 @@
+"""Files on the web. Takes an `https://` address, leaves what the server says about it, or the whole file.
+
+Nothing but an answer of 200 is ever written, and only as many bytes as the server announced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from functools import cache
+from typing import TYPE_CHECKING
+
+from scythe_cli.storage.cache import Remote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from urllib3 import BaseHTTPResponse, PoolManager
+
+RETRIES = 4
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 60.0
+CHUNK = 1 << 20
+_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "scythe"}
+_NO_HEAD = {400, 403, 405, 501}
+
+
+class WebError(Exception):
+    """A web server refused, failed, or was not reached.
+
+    Args:
+        message: what it said, without the address.
+        status: the HTTP status, or None when there was no answer.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def head(address: str) -> Remote:
+    """Ask for size and version of a file, without getting it. Raises `WebError`."""
+    with _answer("HEAD", address) as answer:
+        if answer.status not in _NO_HEAD:
+            return _remote(answer)
+    # addresses signed for GET, and some servers, refuse HEAD alone
+    with _answer("GET", address) as answer:
+        return _remote(answer)
+
+
+def download(address: str, path: Path) -> None:
+    """Get a file. `path` is only complete when this returns. Raises `WebError`."""
+    with _answer("GET", address) as answer, path.open("wb") as file:
+        _check(answer)
+        for chunk in answer.stream(CHUNK, decode_content=False):
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _answer(method: str, address: str) -> Iterator[BaseHTTPResponse]:
+    from urllib3.exceptions import HTTPError
+
+    try:
+        answer = _pool(address, os.getpid()).request(method, address, headers=_HEADERS, preload_content=False)
+        try:
+            yield answer
+        except BaseException:
+            answer.close()
+            raise
+        if method == "HEAD":
+            answer.drain_conn()
+        else:
+            answer.close()  # what is left of an unread body is not worth reading
+    except HTTPError as exc:
+        reason = getattr(exc, "reason", None) or exc.__cause__ or exc
+        raise WebError(str(reason)) from exc
+
+
+def _check(answer: BaseHTTPResponse) -> None:
+    if answer.status != 200:
+        raise WebError(f"{answer.status} {answer.reason or ''}".strip(), answer.status)
+
+
+def _remote(answer: BaseHTTPResponse) -> Remote:
+    _check(answer)
+    size = answer.headers.get("Content-Length", "")
+    return Remote(
+        int(size) if size.isdecimal() else None, answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
+    )
+
+
+def _pool(address: str, process: int) -> PoolManager:
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(address)
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return _manager(proxy if proxy and not proxy_bypass(parts.hostname or "") else None, process)
+
+
+@cache
+def _manager(proxy: str | None, process: int) -> PoolManager:  # noqa: ARG001 - a fork must not share connections
+    from urllib3 import PoolManager, ProxyManager, Retry, Timeout
+
+    retries = Retry(
+        total=RETRIES,
+        connect=2,
+        backoff_factor=0.5,
+        backoff_jitter=0.5,
+        status_forcelist=(429, 500, 502, 503, 504),
+        raise_on_status=False,
+        respect_retry_after_header=False,
+    )
+    timeout = Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT)
+    if proxy is None:
+        return PoolManager(maxsize=32, retries=retries, timeout=timeout)
+    return ProxyManager(proxy, maxsize=32, retries=retries, timeout=timeout)

@@ -1,0 +1,306 @@
+"""Runs in a bucket. Takes bytes and files, leaves objects; the only module that knows S3.
+
+Bytes go through obstore, identity comes from boto3's default session: environment, profiles, SSO, roles. Retries with
+backoff happen in obstore: for seconds until the server has answered once, so that a wrong endpoint is told at once, and
+for a minute and a half from then on, so that a run survives a lost connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+import uuid
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from scythe_cli.errors import ConfigError, KeyExists, KeyMissing, StoreError
+from scythe_cli.storage.atomic_files import place, source_file, told, write_aside
+from scythe_cli.storage.base import Entry, check_key, check_prefix
+from scythe_cli.storage.s3_client import Bucket, explain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from obstore import GetResult, ObjectMeta
+    from obstore.store import S3Store as Handle
+
+    from scythe_cli.storage.base import Ticker
+
+    T = TypeVar("T")
+
+MIB = 1 << 20
+PART = 8 * MIB
+"""Larger files go up in parts of this, or of 1/9000 of the file: S3 allows 10,000 parts."""
+IN_MEMORY = 48 * MIB
+"""What all transfers of a process may hold at a time."""
+TOKEN = "scythe-token"  # noqa: S105 - a name
+RESUMES = 20
+"""How often a download goes on after its body broke off."""
+
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+
+
+class S3Store:
+    """A bucket's prefix as a `Store`."""
+
+    def __init__(self, bucket: Bucket, prefix: str) -> None:
+        self._bucket = bucket
+        self._prefix = prefix
+
+    @classmethod
+    def open(cls, path: str, *, patient: bool = False) -> S3Store:
+        """Open `bucket/prefix`. With `patient`, an outage is waited out even before the server has answered once.
+
+        Raises:
+            ConfigError: this is no bucket and prefix.
+            StoreError: no credentials, or no region.
+        """
+        name, _, prefix = path.partition("/")
+        if not _BUCKET.fullmatch(name):
+            raise ConfigError(f"storage 's3://{path}': {name!r} is no name of a bucket; write s3://bucket/prefix")
+        try:
+            folder = check_prefix(prefix)
+        except ValueError as exc:
+            raise ConfigError(f"storage 's3://{path}': {exc}") from exc
+        return cls(Bucket.connect(name, patient=patient), folder)
+
+    @property
+    def address(self) -> str:
+        return f"s3://{self._bucket.name}/{self._prefix}".rstrip("/")
+
+    def locate(self, key: str) -> str:
+        return f"s3://{self._bucket.name}/{self._full(key)}" if key else self.address
+
+    def within(self, prefix: str) -> S3Store:
+        return S3Store(self._bucket, self._prefix + check_prefix(prefix))
+
+    def read(self, key: str) -> bytes:
+        import obstore
+
+        return self._ask("read", key, lambda handle: bytes(obstore.get(handle, self._full(key)).bytes()))
+
+    def stat(self, key: str) -> Entry:
+        import obstore
+
+        try:
+            meta = self._ask("read", key, lambda handle: obstore.head(handle, self._full(key)))
+        except KeyMissing:
+            if not self._bucket.seen:  # an answer to HEAD does not say whether it is the bucket that is missing
+                next(self.list(key), None)
+            raise
+        return self._entry(meta)
+
+    def write(self, key: str, data: bytes, *, new: bool = False) -> None:
+        import obstore
+
+        if new:
+            self._create(key, data)
+        else:
+            self._ask("write", key, lambda handle: obstore.put(handle, self._full(key), data))
+
+    def delete(self, key: str) -> None:
+        import obstore
+
+        with contextlib.suppress(KeyMissing):
+            self._ask("delete", key, lambda handle: obstore.delete(handle, self._full(key)))
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        import obstore
+
+        head = self._prefix + check_prefix(prefix)
+        with self._told("list", prefix):
+            held: Entry | None = None
+            for page in obstore.list(self._bucket.handle(), head or None, chunk_size=1000):
+                self._bucket.seen = True
+                for meta in page:
+                    entry = self._entry(meta)
+                    if held and not entry.key.startswith(f"{held.key}/"):
+                        yield held
+                    held = entry if not entry.size else None  # perhaps what some tools put for a folder
+                    if not held:
+                        yield entry
+            if held:
+                yield held
+
+    def children(self, prefix: str = "") -> Sequence[str]:
+        import obstore
+
+        head = self._prefix + check_prefix(prefix)
+        with self._told("list", prefix):
+            found = obstore.list_with_delimiter(self._bucket.handle(), head or None)
+            self._bucket.seen = True
+            return sorted(path[len(head) :] for path in found["common_prefixes"])
+
+    def upload(self, key: str, path: Path, *, on_bytes: Ticker | None = None, consume: bool = False) -> None:
+        with source_file(path) as source:
+            size = path.stat().st_size
+            with _MEMORY.take(size if size <= PART else IN_MEMORY):
+                if size <= PART:
+                    self.write(key, source.read())
+                    if on_bytes:
+                        on_bytes(size)
+                else:
+                    self._upload_parts(key, source, size, on_bytes)
+        if consume:
+            path.unlink(missing_ok=True)
+
+    def download(self, key: str, path: Path, *, on_bytes: Ticker | None = None) -> None:
+        with told("write", path):
+            place(write_aside(path, lambda file: self._pour(key, file, on_bytes)), path, new=False)
+
+    def _create(self, key: str, data: bytes) -> None:
+        """Put an object if there is none. A create that was retried may find its own work: the token tells."""
+        token = uuid.uuid4().hex
+        for _ in range(3):
+            if self._put_new(key, data, token):
+                break
+            with contextlib.suppress(KeyMissing):  # gone again: create it
+                if self._token(key) != token:
+                    raise KeyExists(f"{self.locate(key)} exists already")
+                break
+        if not self._bucket.conditional:
+            self._check_conditional(key, data)
+
+    def _put_new(self, key: str, data: bytes, token: str) -> bool:
+        import obstore
+        from obstore.exceptions import AlreadyExistsError
+
+        def put(handle: Handle) -> bool:
+            try:
+                obstore.put(
+                    handle, self._full(key), data, attributes={TOKEN: token}, mode="create", use_multipart=False
+                )
+            except AlreadyExistsError:
+                return False
+            return True
+
+        return self._ask("create", key, put)
+
+    def _token(self, key: str) -> str | None:
+        import obstore
+
+        return self._ask("read", key, lambda handle: obstore.get(handle, self._full(key)).attributes.get(TOKEN))
+
+    def _check_conditional(self, key: str, data: bytes) -> None:
+        """Some servers ignore the condition: then nothing may rely on it, and a second create shows it."""
+        import obstore
+
+        if self._put_new(key, data, uuid.uuid4().hex):
+            self._ask("delete", key, lambda handle: obstore.delete(handle, self._full(key)))
+            raise StoreError(
+                f"cannot create {self.locate(key)} safely: the server overwrites objects although it is asked not to"
+                " (it needs conditional writes, If-None-Match; update the server or choose another storage)"
+            )
+        self._bucket.conditional = True
+
+    def _upload_parts(self, key: str, source: BinaryIO, size: int, on_bytes: Ticker | None) -> None:
+        import obstore
+
+        part = max(PART, -(-size // 9000))
+
+        def put(handle: Handle) -> None:
+            source.seek(0)
+            obstore.put(
+                handle,
+                self._full(key),
+                _chunks(source, on_bytes),
+                use_multipart=True,
+                chunk_size=part,
+                max_concurrency=max(1, IN_MEMORY // part - 2),
+            )
+
+        self._ask("write", key, put)
+
+    def _pour(self, key: str, file: BinaryIO, on_bytes: Ticker | None) -> None:
+        """Write an object's bytes; when the body breaks off, go on from there, if it is still the same object."""
+        from obstore.exceptions import BaseError
+
+        etag: str | None = None
+        for resumes in range(RESUMES + 1):
+            rest = partial(_get, key=self._full(key), offset=file.tell(), etag=etag)
+            got = self._ask("read", key, rest)
+            etag, size = got.meta["e_tag"], got.meta["size"]
+            try:
+                for chunk in got.stream(min_chunk_size=MIB):
+                    file.write(chunk)
+                    if on_bytes:
+                        on_bytes(len(chunk))
+            except BaseError as exc:
+                if resumes == RESUMES:
+                    raise self._error("read", key, exc) from exc
+                continue
+            if file.tell() == size:
+                return
+        raise StoreError(f"cannot read {self.locate(key)}: the body breaks off each time (check the network)")
+
+    def _ask(self, operation: str, key: str, request: Callable[[Handle], T]) -> T:
+        with self._told(operation, key):
+            answer = request(self._bucket.handle())
+        self._bucket.seen = True
+        return answer
+
+    @contextlib.contextmanager
+    def _told(self, operation: str, key: str) -> Iterator[None]:
+        """The edge where obstore's errors become ours."""
+        from obstore.exceptions import BaseError
+
+        try:
+            yield
+        except (BaseError, FileNotFoundError) as exc:
+            raise self._error(operation, key, exc) from exc
+
+    def _error(self, operation: str, key: str, exc: Exception) -> KeyMissing | StoreError:
+        problem = explain(exc, operation=operation, endpoint=self._bucket.endpoint)
+        self._bucket.answered = self._bucket.answered or problem.answered
+        if problem.missing:
+            return KeyMissing(f"{self.locate(key)} does not exist")
+        return StoreError(f"cannot {operation} {self.locate(key)}: {problem.text}")
+
+    def _full(self, key: str) -> str:
+        return self._prefix + check_key(key)
+
+    def _entry(self, meta: ObjectMeta) -> Entry:
+        return Entry(meta["path"][len(self._prefix) :], meta["size"], (meta["e_tag"] or "").strip('"'))
+
+
+def _get(handle: Handle, key: str, offset: int, etag: str | None) -> GetResult:
+    import obstore
+
+    if not offset:
+        return obstore.get(handle, key)
+    return obstore.get(handle, key, options={"range": {"offset": offset}, "if_match": etag})
+
+
+def _chunks(source: BinaryIO, on_bytes: Ticker | None) -> Iterator[bytes]:
+    while chunk := source.read(MIB):
+        yield chunk
+        if on_bytes:
+            on_bytes(len(chunk))
+
+
+class _Memory:
+    """A number of bytes that transfers share, first come first served."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._used = 0
+        self._door = threading.Lock()
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def take(self, size: int) -> Iterator[None]:
+        with self._door, self._changed:
+            self._changed.wait_for(lambda: self._used + size <= self._limit)
+            self._used += size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._used -= size
+                self._changed.notify_all()
+
+
+_MEMORY = _Memory(IN_MEMORY)
