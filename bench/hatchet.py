@@ -22,7 +22,7 @@ from typing import Any
 
 import polars as pl
 
-from scythe_cli.engines.hatchet.engine import HatchetEngine
+from scythe_cli.engines.hatchet.client.engine import HatchetEngine
 from scythe_cli.engines.local import LocalEngine
 from scythe_cli.experiment import config, experiment
 from scythe_cli.operations import allocate

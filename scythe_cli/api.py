@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from pydantic import BaseModel
 
 from scythe_cli.core import layout
+from scythe_cli.engines.open_engine import open_engine
 from scythe_cli.errors import ConfigError, EntryPointError, NotFoundError, did_you_mean
 from scythe_cli.experiment import config, experiment
 from scythe_cli.experiment import importer as entry
@@ -18,7 +19,7 @@ from scythe_cli.run import run as runs
 from scythe_cli.run.run import SemVer
 from scythe_cli.run_future import Ref
 from scythe_cli.storage import references as files
-from scythe_cli.storage.open_store import open_engine, open_store
+from scythe_cli.storage.open_store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -51,6 +51,6 @@ class ScytheWorkerConfig:
 
     def start(self) -> None:
         """Serve what `ExperimentRegistry` holds until stopped."""
-        from scythe_cli.engines.hatchet.worker import serve_registered
+        from scythe_cli.engines.hatchet.worker.worker import serve_registered
 
         serve_registered(**self._settings)

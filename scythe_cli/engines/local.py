@@ -12,20 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.core import layout
-from scythe_cli.core.clock import Clock
-from scythe_cli.core.processes import host
+from scythe_cli.core.processes import cores, host
 from scythe_cli.core.row_ranges import cut_at_blocks
 from scythe_cli.engines.remote import take_back
 from scythe_cli.errors import EngineError, KeyExists, NotFinishedError, StoreError
 from scythe_cli.experiment.hatchet_workflow import WorkflowCall
 from scythe_cli.lane.fork_server import Record
-from scythe_cli.lane.lane import Job
 from scythe_cli.run import lease
 from scythe_cli.run import state as ledger
 from scythe_cli.run.engine import Ended
-from scythe_cli.run.parts import PartWriter, read_schema
+from scythe_cli.run.parts import PartWriter
+from scythe_cli.supervisor.chunk import CHUNK_SECONDS
 from scythe_cli.supervisor.pool import Pool
-from scythe_cli.supervisor.run_progress import RunWork
+from scythe_cli.supervisor.run_progress import run_work
 from scythe_cli.supervisor.scratch import scratch
 from scythe_cli.supervisor.supervisor import Supervisor
 
@@ -36,9 +35,8 @@ if TYPE_CHECKING:
     from scythe_cli.core.row_ranges import Range
     from scythe_cli.experiment.experiment import Experiment
     from scythe_cli.run.engine import Work
+    from scythe_cli.supervisor.run_progress import RunWork
 
-TAKE_SECONDS = 0.5
-"""Work a lane is given at a time, once the cost of a spec is known."""
 CANCEL_POLL_SECONDS = 2.0
 
 
@@ -82,7 +80,7 @@ class GuidedSource:
     def _size(self, cost: float | None, lanes: int) -> int:
         if cost is None:
             return 1
-        by_time = TAKE_SECONDS / max(cost, 1e-9)
+        by_time = CHUNK_SECONDS / max(cost, 1e-9)
         guided = -(-self._rows // (2 * lanes))
         return max(1, int(min(by_time, guided, self._most)))
 
@@ -183,37 +181,6 @@ class LocalTicket:
         self._supervisor = None
 
 
-def run_work(work: Work, writer: PartWriter, folder: Path, *, worker: str | None = None) -> RunWork:
-    """What a supervisor needs to know of a run; shared by all engines."""
-    settings = work.file.run
-    outbox = folder / "outbox"
-    outbox.mkdir(exist_ok=True)
-    job = Job(
-        key=f"{work.run.id}#{work.generation}",
-        experiment_id=work.run.id,
-        root=work.run.store.locate(""),
-        outbox=str(outbox),
-        max_attempts=1 + settings.retries,
-        worker=worker or host(),
-        memory=settings.memory,
-        since=Clock.time(),
-    )
-    return RunWork(
-        job=job,
-        store=work.run.store,
-        writer=writer,
-        schema=read_schema(work.run.store),
-        place=work.run.manifest.place,
-        total=work.run.total,
-        max_failures=settings.max_failures,
-        timeout=settings.timeout,
-        memory=settings.memory,
-        done_before=work.done,
-        failed_before=work.failed,
-        canary=work.generation == 1 and work.todo > 20 and not settings.max_failures.off,
-    )
-
-
 def _begin(work: Work, lanes: int) -> None:
     note = {
         "host": host(),
@@ -292,8 +259,3 @@ class LocalEngine:
             with suppress(EngineError):  # it fails again when the work is waited for, and is told there
                 ready.pool(experiment)
             yield
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -27,7 +27,7 @@ def under_way(run: Run) -> Active:
     Raises:
         EngineError: it does not answer or refuses.
     """
-    from scythe_cli.engines.hatchet.engine import HatchetEngine
+    from scythe_cli.engines.hatchet.client.engine import HatchetEngine
 
     return HatchetEngine().active(run)
 
@@ -38,6 +38,6 @@ def take_back(run: Run) -> None:
     Raises:
         EngineError: it does not answer or refuses; the mark in the directory then stops the rest within seconds.
     """
-    from scythe_cli.engines.hatchet.engine import HatchetEngine
+    from scythe_cli.engines.hatchet.client.engine import HatchetEngine
 
     HatchetEngine().cancel(run)

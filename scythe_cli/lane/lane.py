@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
-import struct
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +25,10 @@ from scythe_cli.experiment.hatchet_workflow import AT_WORK, Generation
 from scythe_cli.experiment.models import file_fields
 from scythe_cli.lane import wire
 from scythe_cli.lane.inputs import Inputs
+from scythe_cli.lane.job import Job
 from scythe_cli.lane.outputs import Outputs, Pending
 from scythe_cli.lane.process_state import Capture, Sanity, TempDir
+from scythe_cli.lane.shared_memory import IDLE, JUDGED, LATE, LATE_AT, MARKER, MARKER_SIZE, STOP_AT, TELLING_AT
 from scythe_cli.run.outcomes import (
     EXCEPTION,
     INVALID_OUTPUT,
@@ -50,20 +50,6 @@ if TYPE_CHECKING:
 
     from scythe_cli.experiment.experiment import Experiment
 
-MARKER = struct.Struct("<qd")
-"""Shared memory, first: the row at work and its start on the monotonic clock. The lane writes it. Or `IDLE`, and since
-when: 0 before the first row."""
-LATE = struct.Struct("<d")
-"""Shared memory, second: the start of a row whose time is over; it may no longer end. The supervisor writes it."""
-LATE_AT = MARKER.size
-STOP_AT = LATE_AT + LATE.size
-"""Shared memory, third: a byte, nonzero to stop before the next row. The supervisor writes it."""
-TELLING_AT = STOP_AT + 1
-"""Shared memory, fourth: a byte, nonzero while outcomes become a message beside the row at work. The lane writes it."""
-MARKER_SIZE = STOP_AT + 8
-IDLE = -1
-JUDGED = -2
-"""Less the row: code of the user's runs for its outcome, which is being handed over; its clock began anew."""
 JUDGE_AT_ONCE = 0.05
 """Seconds after which a spec's output is judged when the spec ends, and not at its hand-over with others."""
 
@@ -72,31 +58,6 @@ HAND_OVER_SECONDS = 0.4
 BATCH_BYTES = 16 << 20
 CHUNK = 512
 """Specs made into models at a time."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a lane is told about the run its next rows belong to: names and numbers.
-
-    Attributes:
-        key: tells jobs apart.
-        experiment_id: name/version/time.
-        root: the address of the run.
-        outbox: the supervisor's folder for output files.
-        max_attempts: attempts a spec has.
-        worker: who runs it, for the outcome's column.
-        memory: bytes one spec's processes may hold, or None.
-        since: when its supervisor took it up; what servers said of files before that counts for nothing.
-    """
-
-    key: str
-    experiment_id: str
-    root: str
-    outbox: str
-    max_attempts: int
-    worker: str
-    memory: int | None = None
-    since: float = 0.0
 
 
 class Lane:

@@ -15,7 +15,6 @@ import pyarrow as pa
 from scythe_cli.core import layout
 from scythe_cli.core.events import ignore
 from scythe_cli.core.row_ranges import Range, leaves
-from scythe_cli.engines.local import LocalEngine
 from scythe_cli.errors import NotFinishedError
 from scythe_cli.operations.allocate import begin, first_work
 from scythe_cli.operations.status import FailureGroup, failure_groups
@@ -28,6 +27,7 @@ from scythe_cli.storage.local import LocalStore
 if TYPE_CHECKING:
     from scythe_cli.core.events import Listener
     from scythe_cli.operations.allocate import Prepared
+    from scythe_cli.run.engine import Engine
     from scythe_cli.run.run import Bump, Run, SemVer
     from scythe_cli.storage.base import Store
 
@@ -121,8 +121,8 @@ class Estimate:
     failures: list[FailureGroup]
 
 
-def probe(prepared: Prepared, k: int, listener: Listener = ignore) -> Estimate:
-    """Run `k` specs, spread over the table, without a run directory.
+def probe(prepared: Prepared, k: int, engine: Engine, listener: Listener = ignore) -> Estimate:
+    """Run `k` specs, spread over the table, on this machine's engine, without a run directory.
 
     Raises:
         NotFinishedError: it was interrupted.
@@ -132,7 +132,6 @@ def probe(prepared: Prepared, k: int, listener: Listener = ignore) -> Estimate:
     rows = pa.array(sorted({round(at * (n - 1) / max(1, k - 1)) for at in range(k)}))
     table = replace(prepared.table, table=prepared.table.table.take(rows))
     features = None if prepared.features is None else prepared.features.take(rows)
-    engine = LocalEngine(prepared.file.run.workers)
     with tempfile.TemporaryDirectory(prefix="scythe-probe-") as folder:
         settings = prepared.file.model_copy(update={"engine": "local", "storage": folder})
         few = replace(prepared, table=table, features=features, loaded=replace(prepared.loaded, file=settings))
@@ -143,6 +142,7 @@ def probe(prepared: Prepared, k: int, listener: Listener = ignore) -> Estimate:
         seconds = _durations(run)
         ledger = read_ledger(run)
         failures = failure_groups(run, ledger)
+    lanes = engine.lanes or 1
     mean = sum(seconds) / max(1, len(seconds))
     return Estimate(
         n_specs=n,
@@ -152,8 +152,8 @@ def probe(prepared: Prepared, k: int, listener: Listener = ignore) -> Estimate:
         seconds=mean,
         slowest=max(seconds, default=0.0),
         cpu_hours=mean * n / 3600,
-        lanes=engine.lanes,
-        wall_hours=mean * n / 3600 / min(n, engine.lanes),
+        lanes=lanes,
+        wall_hours=mean * n / 3600 / min(n, lanes),
         failures=failures,
     )
 

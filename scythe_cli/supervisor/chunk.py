@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scythe_cli.lane.lane import Job
+    from scythe_cli.lane.job import Job
+
+
+CHUNK_SECONDS = 0.5
+"""Work that a lane gets at a time, once the cost of a spec is known."""
 
 
 @dataclass

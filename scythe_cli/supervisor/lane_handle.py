@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core.clock import Clock
 from scythe_cli.lane import wire
-from scythe_cli.lane.lane import IDLE, JUDGED, LATE, LATE_AT, MARKER, MARKER_SIZE, STOP_AT, TELLING_AT
+from scythe_cli.lane.shared_memory import IDLE, JUDGED, LATE, LATE_AT, MARKER, MARKER_SIZE, STOP_AT, TELLING_AT
 from scythe_cli.supervisor.captured_output import Printed
 from scythe_cli.supervisor.scratch import unnamed_file
 

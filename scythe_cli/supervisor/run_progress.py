@@ -12,14 +12,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scythe_cli.core import layout
-from scythe_cli.run.parts import block_bytes
+from scythe_cli.core.clock import Clock
+from scythe_cli.core.processes import host
+from scythe_cli.lane.job import Job
+from scythe_cli.run.parts import block_bytes, read_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
+    from pathlib import Path
 
     from scythe_cli.core.units import MaxFailures
-    from scythe_cli.lane.lane import Job
+    from scythe_cli.run.engine import Work
     from scythe_cli.run.parts import PartWriter
     from scythe_cli.storage.base import Store
 
@@ -114,3 +118,34 @@ class RunWork:
         value = self.sort_indexes[1][row - block * layout.BLOCK].as_py()
         assert isinstance(value, int)  # noqa: S101 - the column's type, for the type checker
         return value
+
+
+def run_work(work: Work, writer: PartWriter, folder: Path, *, worker: str | None = None) -> RunWork:
+    """What a supervisor needs to know of a run; shared by all engines."""
+    settings = work.file.run
+    outbox = folder / "outbox"
+    outbox.mkdir(exist_ok=True)
+    job = Job(
+        key=f"{work.run.id}#{work.generation}",
+        experiment_id=work.run.id,
+        root=work.run.store.locate(""),
+        outbox=str(outbox),
+        max_attempts=1 + settings.retries,
+        worker=worker or host(),
+        memory=settings.memory,
+        since=Clock.time(),
+    )
+    return RunWork(
+        job=job,
+        store=work.run.store,
+        writer=writer,
+        schema=read_schema(work.run.store),
+        place=work.run.manifest.place,
+        total=work.run.total,
+        max_failures=settings.max_failures,
+        timeout=settings.timeout,
+        memory=settings.memory,
+        done_before=work.done,
+        failed_before=work.failed,
+        canary=work.generation == 1 and work.todo > 20 and not settings.max_failures.off,
+    )

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Never, Protocol
 
-import grpc.aio  # type: ignore[import-untyped]  # grpcio ships no types
+import grpc.aio
 
 Code = grpc.StatusCode
 

@@ -17,7 +17,7 @@ import polars as pl
 from hatchet_double import HatchetDouble, Settings
 from signals import inherited
 
-from scythe_cli.engines.hatchet.engine import HatchetEngine
+from scythe_cli.engines.hatchet.client.engine import HatchetEngine
 from scythe_cli.engines.hatchet.plan import read_plan
 from scythe_cli.engines.hatchet.progress import Look, Progress
 from scythe_cli.experiment import config, experiment

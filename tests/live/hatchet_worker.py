@@ -6,9 +6,9 @@ import sys
 
 if __name__ == "__main__":  # the SDK's listener process imports this file too, and needs none of it
     from scythe_cli.cli.app import run
-    from scythe_cli.engines.hatchet import leaf_task as hatchet_leaf
-    from scythe_cli.engines.hatchet import root_task as hatchet_root
-    from scythe_cli.engines.hatchet import serving as hatchet_tasks
+    from scythe_cli.engines.hatchet.worker import leaf_task as hatchet_leaf
+    from scythe_cli.engines.hatchet.worker import root_task as hatchet_root
+    from scythe_cli.engines.hatchet.worker import serving as hatchet_tasks
 
     if sys.argv[1] == "--quick":
         hatchet_root.LOOK_SECONDS = 0.2

@@ -11,7 +11,9 @@ import polars as pl
 import pytest
 from fleet import REAL, Fleet, begin, look, plots, table, until
 
-from scythe_cli.engines.hatchet.engine import METADATA, ROOT, HatchetEngine, Stretch, connect
+from scythe_cli.engines.hatchet.client.engine import HatchetEngine
+from scythe_cli.engines.hatchet.connection import connect
+from scythe_cli.engines.hatchet.names import METADATA, ROOT, Stretch
 from scythe_cli.engines.local import LocalEngine
 from scythe_cli.errors import EngineError
 from scythe_cli.operations import allocate

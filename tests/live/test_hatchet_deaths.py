@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 from fleet import FIELD, NAMES, REAL, Fleet, begin, look, plots, table, until
 
-from scythe_cli.engines.hatchet.engine import ROOT, HatchetEngine
+from scythe_cli.engines.hatchet.client.engine import HatchetEngine
+from scythe_cli.engines.hatchet.names import ROOT
 from scythe_cli.run import state as ledger
 from scythe_cli.run.outcomes import ROW
 

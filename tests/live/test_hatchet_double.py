@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import grpc  # type: ignore[import-untyped]  # grpcio ships no types
+import grpc
 import pytest
 from hatchet_double import HatchetDouble, Settings, Status
 from hatchet_sdk import ClientConfig, Hatchet

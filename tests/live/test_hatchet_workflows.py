@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from fleet import FIELD, Fleet, table, until
 
-from scythe_cli.engines.hatchet.engine import HatchetEngine
+from scythe_cli.engines.hatchet.client.engine import HatchetEngine
 from scythe_cli.engines.local import LocalEngine
 from scythe_cli.experiment import config, experiment
 from scythe_cli.operations import allocate

@@ -423,7 +423,7 @@ def run_python(code: str, *args: object) -> subprocess.Popen[bytes]:
 _FETCH = """
 import sys
 from pathlib import Path
-from scythe_cli import files
+from scythe_cli.storage import references as files
 from scythe_cli.cache import Cache
 print("ready", flush=True)
 sys.stdin.readline()

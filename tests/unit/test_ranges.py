@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scythe_cli.core.layout import BLOCK
 from scythe_cli.core.row_ranges import Range, covers, ranges_of, read_ranges, spans, subtract, within, write_ranges
 from scythe_cli.engines.hatchet.plan import is_run_id
-from scythe_cli.engines.hatchet.worker import WorkerSettings, machine_name
+from scythe_cli.engines.hatchet.worker.worker import WorkerSettings, machine_name
 from scythe_cli.errors import ConfigError
 
 ROWS = st.sets(st.integers(0, 3 * BLOCK), max_size=60)

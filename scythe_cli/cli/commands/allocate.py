@@ -88,7 +88,7 @@ def allocate(
         failed=failed, missing=missing, allow_changed_code=allow_changed_code, only=only, inline=inline,
     )  # fmt: skip
     from scythe_cli.cli.progress import Terminal
-    from scythe_cli.storage.open_store import engine_for
+    from scythe_cli.engines.open_engine import engine_for
 
     with Terminal() as terminal:
         if resume is not None:
@@ -211,8 +211,8 @@ def _follow(
     terminal: Terminal, work: Work, file: Path, wait: bool | None, as_json: bool, *, engine: Engine | None = None
 ) -> None:
     """Hand the work to the engine, wait where asked, tell how it ended."""
+    from scythe_cli.engines.open_engine import open_engine
     from scythe_cli.operations.allocate import Allocation, start
-    from scythe_cli.storage.open_store import open_engine
 
     local = work.file.engine == "local"
     with _resumable(work.run, file):

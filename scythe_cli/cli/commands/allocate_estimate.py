@@ -42,10 +42,11 @@ def _show_plan(found: Plan, name: str) -> None:
 
 def probe_of(terminal: Terminal, prepared: Prepared, k: int, yes: bool, as_json: bool) -> bool:
     """Run a few specs, print the estimate, and ask whether to go on."""
+    from scythe_cli.engines.open_engine import open_local
     from scythe_cli.operations.estimate import probe
 
     with terminal.busy(f"probing {counted(min(k, prepared.table.rows), 'spec')}"):
-        found = probe(prepared, k)
+        found = probe(prepared, k, open_local(prepared.file))
     if as_json and not yes:
         put_json(found)
         return False

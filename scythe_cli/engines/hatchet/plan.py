@@ -6,6 +6,7 @@ itself. A queue message then names a run, a generation and row numbers.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -193,3 +194,10 @@ def read_split(plan: Plan, one: Range) -> Split | None:
         return None
     keep = read_ranges(note["keep"] or "")
     return Split(keep[0] if keep else None, read_ranges(note["pieces"]))
+
+
+def end(plan: Plan, reason: str, detail: str = "") -> None:
+    """Put down why a generation is over. The first word counts."""
+    note = {"ended": datetime.now(UTC).isoformat(), "reason": reason, "detail": detail}
+    with contextlib.suppress(KeyExists):
+        ledger.write_mark(plan.run.store, "ended", plan.generation, note)

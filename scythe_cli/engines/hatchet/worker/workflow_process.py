@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import processes
-from scythe_cli.engines.hatchet.engine import connect
+from scythe_cli.engines.hatchet.connection import connect
 from scythe_cli.errors import ScytheError
 from scythe_cli.experiment import importer as entry
 

@@ -23,13 +23,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from scythe_cli.core import processes
 from scythe_cli.core import signals as hangup
 from scythe_cli.core.events import Draining, Notice, WorkerReady, ignore
+from scythe_cli.core.processes import cores
 from scythe_cli.engines.hatchet import embedded
-from scythe_cli.engines.hatchet.engine import CODE, FAN, LANES, Api, connect
-from scythe_cli.engines.hatchet.leaf_queue import Allowance, Lanes
+from scythe_cli.engines.hatchet.connection import Api, connect
+from scythe_cli.engines.hatchet.names import CODE, FAN, LANES
 from scythe_cli.engines.hatchet.plan import STORAGE, storage_label
-from scythe_cli.engines.hatchet.serving import Serving, fan_tasks, leaf_task
-from scythe_cli.engines.hatchet.workflow_process import Record, serving
-from scythe_cli.engines.local import cores
+from scythe_cli.engines.hatchet.worker.declarations import fan_tasks, leaf_task
+from scythe_cli.engines.hatchet.worker.leaf_queue import Allowance, Lanes
+from scythe_cli.engines.hatchet.worker.serving import Serving
+from scythe_cli.engines.hatchet.worker.workflow_process import Record, serving
 from scythe_cli.errors import ConfigError, EngineError, ExitCode, InputError
 from scythe_cli.experiment import config, experiment
 from scythe_cli.experiment.registry import ExperimentRegistry

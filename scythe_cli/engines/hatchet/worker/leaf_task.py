@@ -16,24 +16,24 @@ from scythe_cli.core import layout
 from scythe_cli.core import yaml_document as yamlfile
 from scythe_cli.core.events import LeafFinished
 from scythe_cli.core.row_ranges import Range, covers
-from scythe_cli.engines.hatchet.lost_rows import write_lost
 from scythe_cli.engines.hatchet.plan import Split, read_split, write_split
-from scythe_cli.engines.hatchet.serving import HandedBack
-from scythe_cli.engines.local import run_work
+from scythe_cli.engines.hatchet.worker.lost_rows import write_lost
+from scythe_cli.engines.hatchet.worker.serving import HandedBack
 from scythe_cli.errors import InputError, KeyExists
 from scythe_cli.run.compatibility import refuse_other_models
 from scythe_cli.run.engine import Work
 from scythe_cli.run.parts import PartWriter
 from scythe_cli.run.state import write_mark
+from scythe_cli.supervisor.run_progress import run_work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from scythe_cli.engines.hatchet.engine import Stretch
-    from scythe_cli.engines.hatchet.leaf_queue import Lanes, Leaf
+    from scythe_cli.engines.hatchet.names import Stretch
     from scythe_cli.engines.hatchet.plan import Plan
     from scythe_cli.engines.hatchet.progress import Progress
-    from scythe_cli.engines.hatchet.serving import Serving
+    from scythe_cli.engines.hatchet.worker.leaf_queue import Lanes, Leaf
+    from scythe_cli.engines.hatchet.worker.serving import Serving
     from scythe_cli.run.engine import WorkerSeen
     from scythe_cli.supervisor.run_progress import RunWork
 

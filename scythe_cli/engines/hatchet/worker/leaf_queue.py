@@ -18,10 +18,10 @@ from scythe_cli.core import layout
 from scythe_cli.core.events import ignore
 from scythe_cli.core.row_ranges import Range, within
 from scythe_cli.core.units import MaxFailures
-from scythe_cli.engines.local import TAKE_SECONDS
 from scythe_cli.errors import EngineError
 from scythe_cli.lane.fork_server import Record
 from scythe_cli.run.parts import PartThreads, PartWriter
+from scythe_cli.supervisor.chunk import CHUNK_SECONDS
 from scythe_cli.supervisor.pool import Pool
 from scythe_cli.supervisor.run_progress import RunWork
 from scythe_cli.supervisor.supervisor import Supervisor
@@ -109,7 +109,7 @@ class Queue:
         if cost is None:
             return 1
         guided = -(-sum(other.left + 1 for other in self._leaves) // (2 * lanes))
-        return max(1, int(min(TAKE_SECONDS / max(cost, 1e-9), guided)))
+        return max(1, int(min(CHUNK_SECONDS / max(cost, 1e-9), guided)))
 
     def cut(self, leaf: Leaf, keep: int) -> list[Range]:
         """Take back all rows of a leaf that wait but the first `keep`."""
@@ -257,7 +257,7 @@ class Lanes:
     def hungry(self) -> bool:
         """Whether a lane may soon be without work."""
         seconds = self.queue.seconds()
-        return self.queue.rows() < self.size if seconds is None else seconds / self.size < TAKE_SECONDS
+        return self.queue.rows() < self.size if seconds is None else seconds / self.size < CHUNK_SECONDS
 
     def begin(
         self, base: RunWork, one: Range, todo: list[Range], *, generation: int, flush: float, series: int

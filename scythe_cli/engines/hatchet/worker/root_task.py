@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout
 from scythe_cli.core.row_ranges import Range, covers, cut_at_blocks, halves, read_ranges, write_ranges
-from scythe_cli.engines.hatchet.engine import end, tag
-from scythe_cli.engines.hatchet.lost_rows import write_lost
-from scythe_cli.engines.hatchet.serving import children_of
+from scythe_cli.engines.hatchet.names import tag
+from scythe_cli.engines.hatchet.plan import end
+from scythe_cli.engines.hatchet.worker.lost_rows import write_lost
+from scythe_cli.engines.hatchet.worker.serving import children_of
 from scythe_cli.errors import EngineError, KeyExists, NotFinishedError
 from scythe_cli.operations.gather import gather
 from scythe_cli.run import lease
@@ -27,10 +28,10 @@ from scythe_cli.run import state as ledger
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from scythe_cli.engines.hatchet.engine import Stretch
+    from scythe_cli.engines.hatchet.names import Stretch
     from scythe_cli.engines.hatchet.plan import Plan
     from scythe_cli.engines.hatchet.progress import Look, Progress
-    from scythe_cli.engines.hatchet.serving import Serving
+    from scythe_cli.engines.hatchet.worker.serving import Serving
     from scythe_cli.run.engine import WorkerSeen
 
 LOOK_SECONDS = 0.5

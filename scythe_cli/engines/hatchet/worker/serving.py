@@ -1,4 +1,4 @@
-"""The tasks that a worker serves: their declarations, the node, and how children are enqueued.
+"""What all tasks of a worker share: its client, lanes and plans, and how a task enqueues its children.
 
 Takes payloads of row numbers; a node leaves its children in the engine's queue and waits for none of them.
 """
@@ -7,40 +7,34 @@ from __future__ import annotations
 
 import asyncio
 import time
-import warnings
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scythe_cli.core.events import Notice
 from scythe_cli.core.row_ranges import Range
-from scythe_cli.engines.hatchet.engine import METADATA, NODE, ROOT, Api, Stretch, tag
+from scythe_cli.engines.hatchet.connection import Api
+from scythe_cli.engines.hatchet.names import METADATA, NODE, Stretch, tag
 from scythe_cli.engines.hatchet.plan import STORAGE, read_plan
 from scythe_cli.engines.hatchet.progress import Progress
-from scythe_cli.errors import EngineError, InputError, ScytheError
+from scythe_cli.errors import EngineError, ScytheError
 from scythe_cli.run import state as ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from hatchet_sdk import Hatchet
 
     from scythe_cli.core.events import Listener
-    from scythe_cli.engines.hatchet.leaf_queue import Lanes
     from scythe_cli.engines.hatchet.plan import Plan
+    from scythe_cli.engines.hatchet.worker.leaf_queue import Lanes
     from scythe_cli.run.engine import WorkerSeen
     from scythe_cli.storage.base import Store
 
-LONG = timedelta(days=30)
-RETRIES = 500
-"""Each hand-over of a draining worker costs one."""
 DRAIN_SECONDS = 2.5
 """The engine goes on assigning to a paused worker for a second or two: what is handed back sooner comes back here."""
 SEEN_SECONDS = 2.0
 PLANS = 32
-RETRY_PAUSE = 30.0
 
 
 class HandedBack(ScytheError):
@@ -153,82 +147,3 @@ def children_of(plan: Plan, payload: Stretch) -> list[tuple[str, Stretch, str]]:
         child = payload.model_copy(update={"first": first, "last": last, "depth": payload.depth + 1, "tries": 0})
         found.append((name, child, f"{first}-{last}"))
     return found
-
-
-async def node(serving: Serving, payload: Stretch) -> dict[str, Any]:
-    """Enqueue the children of a stretch and be done."""
-    if serving.draining is not None:
-        await serving.leave()
-    plan, _ = await serving.plan(payload)
-    if await serving.is_over(plan):
-        return {"ok": 1, "children": 0}
-    children = children_of(plan, payload)
-    await serving.spawn(plan, children)
-    return {"ok": 1, "children": len(children)}
-
-
-def _settings(name: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "input_validator": Stretch,
-        "schedule_timeout": LONG,
-        "execution_timeout": LONG,
-        "retries": RETRIES,
-    }
-
-
-def fan_tasks(hatchet: Hatchet, serving: Serving | None) -> list[Any]:
-    """The root and the node; without a worker's side, for their declarations alone."""
-
-    async def root(payload: Stretch, ctx: Any) -> dict[str, Any]:
-        from scythe_cli.engines.hatchet.root_task import follow
-
-        del ctx
-        assert serving is not None  # noqa: S101 - a declaration is never run
-        return await _answer(serving, lambda: follow(serving, payload), 0)
-
-    async def inner(payload: Stretch, ctx: Any) -> dict[str, Any]:
-        assert serving is not None  # noqa: S101 - a declaration is never run
-        return await _answer(serving, lambda: node(serving, payload), ctx.retry_count)
-
-    durable: Any = hatchet.durable_task
-    ordinary: Any = hatchet.task
-    return [durable(**_settings(ROOT), eviction_policy=None)(root), ordinary(**_settings(NODE))(inner)]
-
-
-def leaf_task(hatchet: Hatchet, serving: Serving | None, name: str) -> Any:
-    """The task of one experiment's leaves."""
-
-    async def leaf(payload: Stretch, ctx: Any) -> dict[str, Any]:
-        from scythe_cli.engines.hatchet.leaf_task import run_leaf
-
-        assert serving is not None  # noqa: S101 - a declaration is never run
-        return await _answer(serving, lambda: run_leaf(serving, name, payload, ctx), ctx.retry_count)
-
-    ordinary: Any = hatchet.task
-    return ordinary(**_settings(name))(leaf)
-
-
-def declare(hatchet: Hatchet, leaf: str) -> None:
-    """Make the tasks' names known to the engine, which forgets runs of unknown ones without a word."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for task in [*fan_tasks(hatchet, None), leaf_task(hatchet, None, leaf)]:
-            hatchet._client.admin.put_workflow(task.to_proto())
-
-
-async def _answer(serving: Serving, work: Callable[[], Any], retries: int) -> dict[str, Any]:
-    """A task's result; what is wrong for good is not tried again, what may pass is, after a pause."""
-    from hatchet_sdk import NonRetryableException
-
-    try:
-        result: dict[str, Any] = await work()
-    except HandedBack:
-        raise
-    except InputError as exc:
-        raise NonRetryableException(exc.message) from None
-    except ScytheError as exc:
-        serving.complain(exc.message)
-        await asyncio.sleep(min(RETRY_PAUSE, 2.0 ** min(retries, 10)))
-        raise
-    return result

@@ -1,0 +1,197 @@
+"""The Hatchet engine as a client sees it: hand a run over, follow it, ask what is under way, stop it.
+
+Takes a connection from `HATCHET_CLIENT_*` (or the one that `scythe worker --embedded` left on this machine); leaves one
+root task for a generation of a run. What the run is stands in its directory; the engine is told names and numbers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+from scythe_cli.core.events import Notice, Progress
+from scythe_cli.engines.hatchet.client.diagnosis import why_nothing_runs
+from scythe_cli.engines.hatchet.connection import Api, connect, translated
+from scythe_cli.engines.hatchet.names import METADATA, ROOT, Stretch, tag
+from scythe_cli.engines.hatchet.plan import STORAGE, read_plan, write_plan
+from scythe_cli.engines.hatchet.progress import Progress as Follower
+from scythe_cli.errors import EngineError, NotFoundError, StoreError
+from scythe_cli.run import state as ledger
+from scythe_cli.run.engine import Active, Ended
+from scythe_cli.run.run import write_manifest
+
+if TYPE_CHECKING:
+    from hatchet_sdk import Hatchet
+
+    from scythe_cli.core.events import Listener
+    from scythe_cli.engines.hatchet.plan import Plan
+    from scythe_cli.experiment.config import ExperimentFile
+    from scythe_cli.run.engine import Work
+    from scythe_cli.run.run import Run
+
+POLL_SECONDS = 1.0
+ASK_EVERY = 10.0
+NO_WORKER_SECONDS = 60.0
+
+
+class HatchetEngine:
+    """Runs where `scythe worker` serves.
+
+    Args:
+        file: the settings; only which engine they name is of interest here.
+
+    Raises:
+        EngineError: no token, a refused one, or nobody answers.
+    """
+
+    def __init__(self, file: ExperimentFile | None = None) -> None:
+        del file
+        self._hatchet = connect()
+        self._api = Api(self._hatchet)
+        self._api.workers()
+
+    @property
+    def lanes(self) -> int | None:
+        """How many specs run at a time: nobody knows which workers will come."""
+        return None
+
+    def submit(self, work: Work) -> HatchetTicket:
+        """Begin a generation and have a root follow it. Returns at once."""
+        plan = write_plan(work)
+        self._declare(work.run.manifest.experiment_name)
+        task = self._hatchet.stubs.task(name=ROOT, input_validator=Stretch)
+        whole = Stretch(
+            run=work.run.id, generation=work.generation, first=plan.ranges[0].first, last=plan.ranges[-1].last
+        )
+        from hatchet_sdk.types.labels import DesiredWorkerLabel
+
+        label = DesiredWorkerLabel(key=STORAGE, value=plan.labels[STORAGE], required=True)
+        with translated(self._hatchet):
+            ref = task.run(
+                whole,
+                wait_for_result=False,
+                additional_metadata={METADATA: tag(plan)},
+                desired_worker_labels=[label],
+            )
+        with contextlib.suppress(StoreError):
+            write_manifest(
+                work.run.store, work.run.manifest.model_copy(update={"workflow_run_id": ref.workflow_run_id})
+            )
+        return HatchetTicket(self._hatchet, plan, ref.workflow_run_id)
+
+    def _declare(self, leaf: str) -> None:
+        from scythe_cli.engines.hatchet.worker.declarations import declare
+
+        with translated(self._hatchet):
+            declare(self._hatchet, leaf)
+
+    def active(self, run: Run) -> Active:
+        """What is under way for a run, and why nothing is, where something should."""
+        try:
+            plan = read_plan(_storage_of(run), run.id, max(1, _generation(run)))
+        except NotFoundError:
+            return Active(0, 0, [], None)
+        queued, running = self._api.counts(tag(plan))
+        workers = self._api.seen(run.manifest.experiment_name, plan.labels)
+        why = why_nothing_runs(plan, workers) if queued or not running else None
+        return Active(queued, running, workers, why)
+
+    def cancel(self, run: Run) -> None:
+        """Cancel what is queued and running of a run. The mark in its directory stands already."""
+        self._api.cancel(f"{run.id}/{max(1, _generation(run))}")
+
+
+def _generation(run: Run) -> int:
+    return max(ledger.read_ledger(run).marks.get("generation", [0]))
+
+
+def _storage_of(run: Run) -> Any:
+    return _Opened(run)
+
+
+class _Opened:
+    """A storage that holds one run which is open already."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def within(self, _: str) -> Any:
+        return self._run.store
+
+
+class HatchetTicket:
+    """A generation that the engine works through; followed by its directory."""
+
+    def __init__(self, hatchet: Hatchet, plan: Plan, workflow_run_id: str) -> None:
+        self._hatchet = hatchet
+        self._api = Api(hatchet)
+        self._plan = plan
+        self._stopped = False
+        self._asked = time.monotonic()
+        self._told: set[str] = set()
+        self.workflow_run_id = workflow_run_id
+
+    @property
+    def link(self) -> str:
+        """The run in the engine's dashboard."""
+        return f"{self._hatchet.config.server_url}/tenants/{self._hatchet.tenant_id}/runs/{self.workflow_run_id}"
+
+    def stop(self) -> None:
+        """Stop following. The run goes on; `scythe cancel` ends it."""
+        self._stopped = True
+
+    def wait(self, listener: Listener) -> Ended | None:
+        """Follow the run's directory until its root has ended it; see `Ticket`."""
+        plan, follower = self._plan, Follower(self._plan)
+        began = time.monotonic()
+        while True:
+            look = follower.look()
+            listener(Progress(look.done + plan.done, look.failed + plan.failed, plan.run.total))
+            if f"ended-{plan.generation}" in look.marks:
+                return _ended(plan)
+            if f"cancel-{plan.generation}" in look.marks:
+                return Ended("cancelled", "cancelled")
+            if self._stopped:
+                detail = f"no longer followed; it goes on without you (scythe cancel {plan.run.id} stops it)"
+                return Ended("interrupted", detail)
+            if not look.done and time.monotonic() - began > NO_WORKER_SECONDS:
+                self._say_why(listener)
+            if time.monotonic() - self._asked > ASK_EVERY:
+                self._check_root(listener)
+            time.sleep(POLL_SECONDS if time.monotonic() - began > 10 else POLL_SECONDS / 4)
+
+    def _say_why(self, listener: Listener) -> None:
+        try:
+            why = why_nothing_runs(self._plan, self._api.seen(self._plan.run.manifest.experiment_name, {}))
+        except EngineError as exc:
+            why = exc.message
+        if why and why not in self._told:
+            self._told.add(why)
+            listener(Notice(why))
+
+    def _check_root(self, listener: Listener) -> None:
+        """A root that the engine gave up would leave us waiting for ever."""
+        import grpc
+
+        self._asked = time.monotonic()
+        try:
+            details = self._hatchet.runs.get_details(self.workflow_run_id)
+        except grpc.RpcError:
+            if "away" not in self._told:
+                self._told.add("away")
+                listener(Notice("Hatchet does not answer; following the run by its directory"))
+            return
+        if not details.done or f"ended-{self._plan.generation}" in Follower(self._plan).look().marks:
+            return
+        errors = [task.error for task in details.task_runs.values() if task.error]
+        reason = (errors or [f"its status is {details.status.value}"])[0].strip().rpartition("\n")[2]
+        raise EngineError(
+            f"Hatchet ended the root of {self._plan.run.id} before its specs were done: {reason}",
+            hint=f"scythe allocate --resume {self._plan.run.id}",
+        )
+
+
+def _ended(plan: Plan) -> Ended | None:
+    note = ledger.read_mark(plan.run.store, "ended", plan.generation) or {"reason": "done", "detail": ""}
+    return None if note["reason"] == "done" else Ended(str(note["reason"]), str(note["detail"]))

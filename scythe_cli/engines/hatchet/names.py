@@ -1,0 +1,48 @@
+"""The names of tasks and labels, and the payload of every task: a run and row numbers, never code and never a path."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from scythe_cli.experiment.hatchet_workflow import RUN_KEY
+
+if TYPE_CHECKING:
+    from scythe_cli.engines.hatchet.plan import Plan
+
+ROOT = "scythe_scatter_gather"
+NODE = "scythe_scatter_node"
+METADATA = RUN_KEY
+"""The one key of every task's metadata; see `tag`."""
+LANES = "scythe_lanes"
+CODE = "scythe_code"
+FAN = "scythe_fan"
+"""Labels of every worker: its lanes, the hash of each experiment's code, and whether it follows runs."""
+
+
+class Stretch(BaseModel):
+    """The payload of every task: a run, a generation and row numbers.
+
+    Attributes:
+        run: the run's id.
+        generation: of the run.
+        first: row number.
+        last: row number, included.
+        depth: of a node; 0 is the root.
+        tries: how often workers died over these rows before, as far as known.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    run: str
+    generation: int
+    first: int
+    last: int
+    depth: int = 0
+    tries: int = 0
+
+
+def tag(plan: Plan) -> str:
+    """What a generation's tasks are known by: the run's id, and its number, or cancelling one would reach the next."""
+    return f"{plan.run.id}/{plan.generation}"

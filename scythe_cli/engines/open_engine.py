@@ -1,0 +1,54 @@
+"""The visible table of engines. Takes settings, returns the engine that they name.
+
+A new engine is one file or folder here, and one branch below. Each library is imported in its own branch.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from scythe_cli.engines.hatchet.client.engine import HatchetEngine
+    from scythe_cli.engines.local import LocalEngine
+    from scythe_cli.experiment.config import ExperimentFile
+    from scythe_cli.experiment.experiment import Experiment
+    from scythe_cli.run.engine import Engine
+
+
+def open_engine(file: ExperimentFile) -> Engine:
+    """Open the engine that the settings name.
+
+    Raises:
+        EngineError: it does not answer or refuses.
+    """
+    return _open_hatchet(file) if file.engine == "hatchet" else open_local(file)
+
+
+@contextmanager
+def engine_for(experiment: Experiment, file: ExperimentFile) -> Iterator[Callable[[], Engine]]:
+    """What opens the engine for work on one experiment, to be submitted and waited for in the block.
+
+    This machine's gets ready meanwhile: the user's module is imported while its specs are checked and written.
+    """
+    if file.engine == "hatchet":
+        yield lambda: _open_hatchet(file)
+        return
+    engine = open_local(file)
+    with engine.getting_ready(experiment):
+        yield lambda: engine
+
+
+def _open_hatchet(file: ExperimentFile) -> HatchetEngine:
+    from scythe_cli.engines.hatchet.client.engine import HatchetEngine
+
+    return HatchetEngine(file)
+
+
+def open_local(file: ExperimentFile) -> LocalEngine:
+    """The engine of this machine, whatever the settings name."""
+    from scythe_cli.engines.local import LocalEngine
+
+    return LocalEngine(file.run.workers)

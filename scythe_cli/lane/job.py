@@ -1,0 +1,30 @@
+"""What a lane knows of the run that its next rows belong to: names and numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a lane is told about the run its next rows belong to: names and numbers.
+
+    Attributes:
+        key: tells jobs apart.
+        experiment_id: name/version/time.
+        root: the address of the run.
+        outbox: the supervisor's folder for output files.
+        max_attempts: attempts a spec has.
+        worker: who runs it, for the outcome's column.
+        memory: bytes one spec's processes may hold, or None.
+        since: when its supervisor took it up; what servers said of files before that counts for nothing.
+    """
+
+    key: str
+    experiment_id: str
+    root: str
+    outbox: str
+    max_attempts: int
+    worker: str
+    memory: int | None = None
+    since: float = 0.0
