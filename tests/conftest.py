@@ -8,6 +8,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,8 @@ _KEPT = ("SCYTHE_TEST_",)
 
 def pytest_configure() -> None:
     """The tests are the same wherever they are started: from `nohup` or with `&`, which have signals ignored."""
+    settings.register_profile("scythe", deadline=None)  # a loaded machine is no failure
+    settings.load_profile("scythe")
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)

@@ -22,8 +22,11 @@ SCYTHE = str(Path(sys.executable).with_name("scythe"))
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 _WARM = multiprocessing.get_context("forkserver")
 _WARM.set_forkserver_preload(
-    [f"scythe_cli.{name}" for name in ("cli.allocate", "cli.ui", "estimate", "inline", "texts", "stores.local")]
-    + ["command", "pandas", "encodings.utf_8_sig", "getpass", "pwd"]
+    [
+        *("scythe_cli.cli.commands.allocate", "scythe_cli.cli.progress", "scythe_cli.operations.estimate"),
+        *("scythe_cli.operations.inline", "scythe_cli.spec_table.parse_text", "scythe_cli.storage.local"),
+        *("command", "pandas", "encodings.utf_8_sig", "getpass", "pwd", "scythe_cli.engines.local"),
+    ]
 )
 NOBODY = 65534
 OURS = ("SCYTHE_", "HATCHET_", "AWS_", "NO_COLOR", "FORCE_COLOR", "COLUMNS")

@@ -125,15 +125,12 @@ def test_the_experiment_file_shown_is_valid() -> None:
     assert file.name == "building_energy"
 
 
-def test_the_map_of_modules_is_complete() -> None:
-    """CONTRIBUTING has a line for each module."""
-    text = section((ROOT / "CONTRIBUTING.md").read_text(), "The modules")
-    paths = [path.relative_to(ROOT / "scythe_cli") for path in (ROOT / "scythe_cli").rglob("*.py")]
-    names = {
-        path.with_suffix("").as_posix() for path in paths if path.parts[0] != "templates" and path.name != "__init__.py"
-    }
-    told = set(re.findall(r"^\| `([\w/]+)` \| .+ \|$", text, re.MULTILINE))
-    assert told == names, f"missing: {sorted(names - told)}; gone: {sorted(told - names)}"
+def test_the_tree_of_packages_is_complete() -> None:
+    """CONTRIBUTING has a line for each package."""
+    text = section((ROOT / "CONTRIBUTING.md").read_text(), "The tree")
+    packages = {path.parent.name for path in (ROOT / "scythe_cli").rglob("*/__init__.py")} - {"scythe_cli"}
+    named = set(re.findall(r"^ +(\w+)/ +\S", text, re.MULTILINE)) - {"templates"}
+    assert named == packages
 
 
 @pytest.mark.parametrize("page", ["docs/design.md", "CONTRIBUTING.md"])

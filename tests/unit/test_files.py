@@ -424,7 +424,7 @@ _FETCH = """
 import sys
 from pathlib import Path
 from scythe_cli.storage import references as files
-from scythe_cli.cache import Cache
+from scythe_cli.storage.cache import Cache
 print("ready", flush=True)
 sys.stdin.readline()
 print(files.fetch(sys.argv[1], cache=Cache(Path(sys.argv[2]), 100_000_000)).stat().st_size)
