@@ -209,7 +209,7 @@ def test_a_store_that_is_gone_for_good(tmp_path: Path) -> None:
 import sys, faults
 from scythe_cli.storage.open_store import open_store
 from scythe_cli.errors import StoreError
-from scythe_cli.run import open_run
+from scythe_cli.run.run import open_run
 from scythe_cli.storage.local import LocalStore
 run = open_run(open_store({str(tmp_path / "runs")!r}), sys.argv[1])
 def refuse(self, key, data, new=False):
