@@ -1,4 +1,4 @@
-"""The templates of `scythe init`, and that the examples are what they write."""
+"""The templates of `scythe init`: `examples/` links to them, and what they compute is right."""
 
 import csv
 import importlib.util
@@ -10,20 +10,13 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TEMPLATES = ROOT / "scythe_cli" / "templates"
-GENERATED = {"weather", "scythe-runs", "__pycache__", "experiment.schema.json"}
-
-
-def files(folder: Path) -> dict[Path, bytes]:
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    names = (path.relative_to(folder) for path in paths)
-    return {name: (folder / name).read_bytes() for name in names if not GENERATED.intersection(name.parts)}
 
 
 @pytest.mark.parametrize("template", ["minimal", "energy"])
 def test_an_example_is_its_template(template: str) -> None:
-    assert files(ROOT / "examples" / template) == files(TEMPLATES / template)
+    assert (ROOT / "examples" / template).resolve() == TEMPLATES / template
 
 
 @pytest.fixture(scope="module")

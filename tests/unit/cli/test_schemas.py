@@ -12,7 +12,7 @@ from scythe_cli.cli import schemas
 from scythe_cli.errors import ConfigError
 from scythe_cli.experiment import config
 
-FOLDER = Path(__file__).parents[2] / "schemas"
+FOLDER = Path(__file__).parents[3] / "schemas"
 HEAD = "experiment: a:b\nspecs: specs.csv\n"
 
 
