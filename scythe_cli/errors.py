@@ -5,7 +5,7 @@ ScytheError                      70
 │   ├── ConfigError                   experiment.yml, a flag or an environment variable
 │   ├── EntryPointError               the experiment's module, function or annotations
 │   ├── TableError                    the specs table, one report for all of its errors
-│   └── ReferenceError                a file that a spec refers to
+│   └── InputFileError                a file that a spec refers to
 ├── NotFoundError                 3   no such run, version, file
 │   └── KeyMissing                    a store has no object under this key
 ├── UnreachableError              4   a store or an engine that does not answer or refuses
@@ -79,7 +79,7 @@ class TableError(InputError):
     """The specs table: one report of all its errors."""
 
 
-class ReferenceError(InputError):  # noqa: A001 - the field's word for it, and always written errors.ReferenceError
+class InputFileError(InputError):
     """A file that a spec refers to does not exist or cannot be read."""
 
 

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 import scythe_cli
 from scythe_cli.cli.shared import HAS_DOCUMENT, put_error
-from scythe_cli.core import signals as hangup
+from scythe_cli.core import signals
 from scythe_cli.errors import ExitCode, InputError, ScytheError, did_you_mean
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def main() -> NoReturn:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # it was closed by whoever started us
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - for the life of the process
-    for number in {signal.SIGTERM, signal.SIGHUP}.intersection(hangup.heard()):
+    for number in {signal.SIGTERM, signal.SIGHUP}.intersection(signals.stop_signals_not_ignored()):
         signal.signal(number, _interrupt)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text files here
@@ -95,7 +95,7 @@ def main() -> NoReturn:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """As Ctrl-C does: what was begun is tidied up."""
-    hangup.hear(number)
+    signals.on_stop_signal(number)
     signal.default_int_handler(number, frame)
 
 

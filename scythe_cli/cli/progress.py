@@ -16,8 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from scythe_cli.cli.formatting import clock, counted, duration, rate, size
-from scythe_cli.core import events
-from scythe_cli.core import signals as hangup
+from scythe_cli.core import events, signals
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -50,7 +49,7 @@ class _Screen(Console):
         try:
             super().__exit__(None, None, None)
         except OSError:
-            hangup.leave_terminal()
+            signals.detach_from_terminal()
 
 
 class _Line:

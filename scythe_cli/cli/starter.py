@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
 from scythe_cli.cli import schemas
-from scythe_cli.core import yaml_document as yamlfile
+from scythe_cli.core import yaml_document
 from scythe_cli.errors import InputError, StoreError
 from scythe_cli.experiment import experiment
 from scythe_cli.experiment.models import user_fields
@@ -107,7 +107,7 @@ def from_function(target: str, folder: Path) -> Starter:
         lines.writerow([_cell(value) for value in row.values()])
     settings = {"experiment": target, "specs": SPECS_FILE, "name": found.name, "storage": DEFAULT_STORAGE}
     head = f"# yaml-language-server: $schema=./{schemas.file_name('experiment')}\n"
-    texts = {DEFAULT_FILE: head + yamlfile.write(settings) + _MORE, SPECS_FILE: table.getvalue()}
+    texts = {DEFAULT_FILE: head + yaml_document.write(settings) + _MORE, SPECS_FILE: table.getvalue()}
     return Starter(folder, _write(folder, texts), has_specs=row is not None)
 
 

@@ -20,7 +20,7 @@ class Clock:
     time = time.time
 
 
-def wait_for_the_end() -> NoReturn:
+def sleep_until_killed() -> NoReturn:
     """For a process that is about to be killed, and is to tell nothing more until then."""
     while True:
         Clock.sleep(60)

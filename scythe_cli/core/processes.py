@@ -30,19 +30,19 @@ EXEC_ATTEMPTS = 50
 _TRACKER = b"resource_tracker import main"
 
 
-def die_with_parent(number: int = signal.SIGKILL) -> None:
+def set_parent_death_signal(number: int = signal.SIGKILL) -> None:
     """Have the kernel send this process a signal when the thread that started it ends."""
     if _LINUX:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
 
 
-def be_the_first_to_go() -> None:
+def raise_oom_score() -> None:
     """When the machine runs out of memory, have the kernel end this process rather than those that watch it."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("800")
 
 
-def adopt_orphans() -> None:
+def become_subreaper() -> None:
     """Become the parent of every descendant whose own parent dies."""
     if _LINUX:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
@@ -127,9 +127,9 @@ def kill_children(keep: frozenset[int] | set[int] = frozenset()) -> set[int]:
     return trackers
 
 
-def let_end(trackers: set[int]) -> None:
+def wait_for_trackers(trackers: set[int]) -> None:
     """Wait for trackers, children of this process, to end; not for ever."""
-    _let_go_of_tracker(trackers)
+    _release_tracker(trackers)
     deadline = Clock.monotonic() + TRACKER_SECONDS
     left = set(trackers)
     while left and Clock.monotonic() < deadline:
@@ -147,7 +147,7 @@ def _reaped(pid: int, options: int) -> bool:
     return True
 
 
-def _let_go_of_tracker(trackers: set[int]) -> None:
+def _release_tracker(trackers: set[int]) -> None:
     """A tracker serves as long as its pipe is open: close this process's end. Who needs one again starts another."""
     module = sys.modules.get("multiprocessing.resource_tracker")
     own: Any = None if module is None else module._resource_tracker

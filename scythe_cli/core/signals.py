@@ -1,6 +1,6 @@
-"""Signals that ask for the end, and what one of them means: the terminal was closed, or its connection is gone.
+"""Signals that ask a process to stop, and the lost terminal that one of them means.
 
-Takes nothing; leaves streams that can be written to, whoever has left.
+Input: none. Output: standard streams that can be written to after the terminal was closed.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def heard() -> list[signal.Signals]:
-    """Those that are not ignored: `nohup` and a shell's `&` mean it."""
-    return [number for number in _ENDS if signal.getsignal(number) is not signal.SIG_IGN]
+def stop_signals_not_ignored() -> list[signal.Signals]:
+    """The stop signals that this process does not ignore; `nohup` and a shell's `&` make it ignore some."""
+    return [number for number in _STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
 
-def hear(number: int) -> None:
-    """What a handler does first: when the terminal is gone, let go of it.
+def on_stop_signal(number: int) -> None:
+    """The first step of a signal handler: after SIGHUP, detach from the terminal that does not exist any more.
 
-    The kernel tells of that, and the shell may again, which is no second wish: it is not heard any more.
+    The kernel sends SIGHUP, and the shell may send it again. The second one is not a second request, so it is ignored.
     """
     if number == signal.SIGHUP:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        leave_terminal()
+        detach_from_terminal()
 
 
-def leave_terminal() -> None:
-    """Have what is written to a terminal that is gone go nowhere, where it would be an error."""
+def detach_from_terminal() -> None:
+    """Send output for a closed terminal to the null device; writing to the terminal would fail."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         with suppress(OSError):
@@ -43,8 +43,8 @@ def leave_terminal() -> None:
 
 
 @contextmanager
-def children_spared() -> Iterator[None]:
-    """Processes started in the block do not hear that the terminal they share is gone."""
+def ignore_sighup_while_spawning() -> Iterator[None]:
+    """Processes that are started in the block ignore SIGHUP, so a closed terminal does not end them."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         yield

@@ -104,8 +104,8 @@ class MaxFailures:
             return failed > self.count
         return self.percent is not None and finished >= COUNT_AFTER and failed * 100 > self.percent * finished
 
-    def told(self, failed: int, finished: int) -> str:
-        """The sentence about a run that has exceeded it."""
+    def message(self, failed: int, finished: int) -> str:
+        """The sentence about a run that has exceeded this limit."""
         what = f"{failed:,} specs" if failed != 1 else "1 spec"
         if self.percent is not None:
             what = f"{failed:,} of {finished:,} finished specs"
@@ -128,7 +128,7 @@ class MaxFailures:
                 return cls(percent=percent)
         raise ValueError(_LIMIT_RULE)
 
-    def plain(self) -> str | int:
+    def as_setting(self) -> str | int:
         """What `parse` reads as the same limit."""
         if self.off:
             return ALL
@@ -139,7 +139,7 @@ class MaxFailures:
         return f"{int(self.percent) if self.percent.is_integer() else format(Decimal(repr(self.percent)), 'f')}%"
 
     def __str__(self) -> str:
-        return str(self.plain())
+        return str(self.as_setting())
 
 
 def _positive(value: float | None) -> float | None:
@@ -175,6 +175,6 @@ OptionalBytes = Annotated[
 Limit = Annotated[
     MaxFailures,
     BeforeValidator(MaxFailures.parse),
-    PlainSerializer(MaxFailures.plain),
+    PlainSerializer(MaxFailures.as_setting),
     WithJsonSchema({"anyOf": [*_LIMIT_FORMS, {"enum": [ALL, NONE, None]}]}),
 ]

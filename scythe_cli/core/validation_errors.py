@@ -73,7 +73,7 @@ class Problem:
     def __str__(self) -> str:
         if self.value is NOTHING:
             return f"{self.field}: {self.rule}"
-        return f"{self.field} = {shown(self.value)}: {self.rule}"
+        return f"{self.field} = {repr_value(self.value)}: {self.rule}"
 
 
 def model_errors(exc: ValidationError, *, inside: str = "") -> list[Problem]:
@@ -107,13 +107,13 @@ def rule(error: ErrorDetails) -> str:
     return known.format_map({name: _short(bound) for name, bound in error.get("ctx", {}).items()})
 
 
-def shown(value: object) -> str:
+def repr_value(value: object) -> str:
     """A value as messages show it, at most a line."""
-    text = written(value)
+    text = format_value(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
-def written(value: object) -> str:
+def format_value(value: object) -> str:
     """A value as its author would write it: dates and times in ISO 8601, also in a list, all else as Python does."""
     match value:
         case date() | time():
@@ -121,9 +121,9 @@ def written(value: object) -> str:
         case timedelta() | Decimal():
             return str(value)
         case list():
-            return f"[{', '.join(map(written, value))}]"
+            return f"[{', '.join(map(format_value, value))}]"
         case dict():
-            return f"{{{', '.join(f'{key!r}: {written(inner)}' for key, inner in value.items())}}}"
+            return f"{{{', '.join(f'{key!r}: {format_value(inner)}' for key, inner in value.items())}}}"
     return repr(value)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from scythe_cli.core import yaml_document as yamlfile
+from scythe_cli.core import yaml_document
 from scythe_cli.core.units import MaxFailures
 from scythe_cli.errors import ConfigError, did_you_mean
 from scythe_cli.experiment import setting_sources as origins
@@ -68,7 +68,7 @@ class Loaded:
     file: ExperimentFile
     folder: Path
     path: Path | None
-    given: Mapping[yamlfile.Path, Given]
+    given: Mapping[yaml_document.Path, Given]
 
     def place(self, key: str) -> str:
         """Where `run.timeout` (say) was given; the file, or "the defaults", when nowhere."""
@@ -112,7 +112,7 @@ def load(
         ConfigError: something is wrong; the message has a line for each problem.
     """
     path = Path(path)
-    written = origins.from_document(yamlfile.read(origins.read_text(path), str(path)), str(path))
+    written = origins.from_document(yaml_document.read(origins.read_text(path), str(path)), str(path))
     surroundings = origins.from_environment(os.environ if environ is None else environ)
     given = origins.from_options(options) | surroundings | written | origins.from_flags(sets, flags)
     return _loaded(given, path.parent, path)
@@ -140,7 +140,7 @@ def from_values(
 
 def parse(text: str, *, place: str = DEFAULT_FILE, sets: Iterable[str] = ()) -> ExperimentFile:
     """Read a frozen file: what stands there, and flags. The inverse of `dump`."""
-    return _build(origins.from_document(yamlfile.read(text, place), place) | origins.from_flags(sets, {}), place)
+    return _build(origins.from_document(yaml_document.read(text, place), place) | origins.from_flags(sets, {}), place)
 
 
 def check_sets(sets: Iterable[str]) -> None:
@@ -150,7 +150,7 @@ def check_sets(sets: Iterable[str]) -> None:
 
 def dump(file: ExperimentFile) -> str:
     """The text that holds every setting, defaults too, and that `parse` reads as an equal object."""
-    return yamlfile.write(file.model_dump(mode="json"))
+    return yaml_document.write(file.model_dump(mode="json"))
 
 
 def find_storage(
@@ -170,16 +170,16 @@ def settings() -> list[str]:
     return [".".join(path) for path in SETTINGS]
 
 
-def _loaded(given: Mapping[yamlfile.Path, Given], folder: Path, path: Path | None) -> Loaded:
+def _loaded(given: Mapping[yaml_document.Path, Given], folder: Path, path: Path | None) -> Loaded:
     file, folder = _build(given, str(path or "the arguments")), origins.absolute(folder)
     local = not file.storage.startswith(S3)
     storage = str(origins.absolute(folder / Path(file.storage).expanduser())) if local else file.storage.rstrip("/")
     return Loaded(file.model_copy(update={"storage": storage}), folder, path, MappingProxyType(dict(given)))
 
 
-def _build(given: Mapping[yamlfile.Path, Given], place: str) -> ExperimentFile:
+def _build(given: Mapping[yaml_document.Path, Given], place: str) -> ExperimentFile:
     nested: dict[str, Any] = {}
-    problems: dict[yamlfile.Path, str] = {}
+    problems: dict[yaml_document.Path, str] = {}
     for path, item in given.items():
         if path in SETTINGS:
             section = nested.setdefault(path[0], {}) if len(path) == 2 else nested
@@ -202,7 +202,7 @@ def _build(given: Mapping[yamlfile.Path, Given], place: str) -> ExperimentFile:
     return file
 
 
-def _not_a_setting(path: yamlfile.Path) -> str:
+def _not_a_setting(path: yaml_document.Path) -> str:
     key, section = ".".join(path), SECTIONS.get(path[0])
     if section and len(path) == 1:
         return f"{key} is a section: give its keys below it ({', '.join(section.model_fields)})"
@@ -223,7 +223,7 @@ _RULES = {
 }
 
 
-def _wrong(path: yamlfile.Path, error: ErrorDetails, given: Mapping[yamlfile.Path, Given]) -> str:
+def _wrong(path: yaml_document.Path, error: ErrorDetails, given: Mapping[yaml_document.Path, Given]) -> str:
     key = ".".join(path)
     if path not in given:
         return f"{key} is missing. {ExperimentFile.model_fields[key].description}"

@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout
-from scythe_cli.core.clock import wait_for_the_end
+from scythe_cli.core.clock import sleep_until_killed
 from scythe_cli.errors import KeyMissing
 from scythe_cli.experiment.models import ExperimentInputSpec, ExperimentOutputSpec
 from scythe_cli.storage.open_store import open_store
@@ -121,7 +121,7 @@ class WorkflowCall:
             return found if isinstance(found, self.output_model) else self._output(found)
         except Exception:
             if at_work is not None and at_work.is_over():
-                wait_for_the_end()  # cancelled with the run, which is no failure of the spec
+                sleep_until_killed()  # cancelled with the run, which is no failure of the spec
             raise
 
     def _output(self, found: dict[str, Any]) -> ExperimentOutputSpec:

@@ -20,8 +20,7 @@ from pathlib import Path
 from traceback import StackSummary, TracebackException
 from typing import TYPE_CHECKING
 
-from scythe_cli.core import package
-from scythe_cli.core import signals as hangup
+from scythe_cli.core import package, signals
 from scythe_cli.errors import EntryPointError, ScytheError, did_you_mean
 from scythe_cli.experiment.source_files import is_library
 
@@ -224,7 +223,7 @@ def _first_on_path(folders: tuple[Path, ...]) -> Iterator[None]:
 def _hearing_signals() -> Iterator[None]:
     """Hear those that ask for the end or tell of one, though a module blocks or ignores them when it is imported."""
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    before = {number: signal.getsignal(number) for number in (*hangup.heard(), signal.SIGCHLD)}
+    before = {number: signal.getsignal(number) for number in (*signals.stop_signals_not_ignored(), signal.SIGCHLD)}
     try:
         yield
     finally:

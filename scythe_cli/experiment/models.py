@@ -191,7 +191,7 @@ class ExperimentInputSpec(BaseModel):
             The local path; do not change the file.
 
         Raises:
-            ReferenceError: it does not exist or cannot be read.
+            InputFileError: it does not exist or cannot be read.
             StoreError: its server is away, fails or refuses.
         """
         from scythe_cli.storage.references import fetch

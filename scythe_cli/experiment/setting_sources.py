@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scythe_cli.core import yaml_document as yamlfile
+from scythe_cli.core import yaml_document
 from scythe_cli.errors import ConfigError, did_you_mean
 from scythe_cli.experiment.settings import DEFAULT_FILE, S3, SECTIONS, ExperimentFile, Resources
 
@@ -31,7 +31,7 @@ class Given:
     origin: str
 
 
-Layer = dict[yamlfile.Path, Given]
+Layer = dict[yaml_document.Path, Given]
 """What one source gives, by the key's path."""
 
 
@@ -64,7 +64,7 @@ def read_text(path: Path) -> str:
         raise ConfigError(f"{path}  cannot be read: {exc.strerror}") from exc
 
 
-def from_document(document: yamlfile.Document, place: str) -> Layer:
+def from_document(document: yaml_document.Document, place: str) -> Layer:
     """What a file gives; each value's place is its line."""
     layer: Layer = {}
     for key, value in document.data.items():
@@ -127,8 +127,8 @@ def from_options(options: Mapping[str, Any]) -> Layer:
     return layer
 
 
-def _from_text(path: yamlfile.Path, text: str) -> object:
-    value = yamlfile.scalar(text)
+def _from_text(path: yaml_document.Path, text: str) -> object:
+    value = yaml_document.scalar(text)
     return text if path in _TEXTS and value is not None and not isinstance(value, str) else value
 
 

@@ -87,7 +87,7 @@ def lane_folder(scratch: str, lane: int) -> Path:
 def lane_main(text: str, lane: int, fds: tuple[int, int, int]) -> NoReturn:
     """A lane that was not forked: import the user's module here, then work."""
     record = Record(**json.loads(text))
-    processes.die_with_parent()
+    processes.set_parent_death_signal()
     with _as_it_was(record):
         experiment, broken = _import(record)
     _work(record, lane, experiment, broken, fds)
@@ -96,8 +96,8 @@ def lane_main(text: str, lane: int, fds: tuple[int, int, int]) -> NoReturn:
 def main(fd: int, text: str) -> None:
     """Run the fork server until the other end of `fd` closes."""
     record = Record(**json.loads(text))
-    processes.die_with_parent()
-    processes.adopt_orphans()
+    processes.set_parent_death_signal()
+    processes.become_subreaper()
     parent = os.getppid()
     with _as_it_was(record):
         experiment, broken = _import(record)
@@ -189,8 +189,8 @@ def _work(
 
 def _settle_in(record: Record, lane: int, capture: int) -> None:
     """Make the process a lane: its own temporary files and chance, a trace when it crashes, no core file."""
-    processes.adopt_orphans()
-    processes.be_the_first_to_go()
+    processes.become_subreaper()
+    processes.raise_oom_score()
     os.chdir(record.folder)
     folder = lane_folder(record.scratch, lane)
     folder.mkdir(parents=True, exist_ok=True)
@@ -243,7 +243,7 @@ class _ForkServer:
         self._signals = [(number, signal.signal(number, lambda *_: None)) for number in mine]
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         self._wake_write = wake_write
-        processes.die_with_parent(signal.SIGTERM)
+        processes.set_parent_death_signal(signal.SIGTERM)
 
     def serve(self, parent: int) -> None:
         """Start and kill lanes as told, until the supervisor, process `parent`, has closed its end or is gone."""
@@ -252,7 +252,7 @@ class _ForkServer:
             self._serve(parent)
         for pid in self._lanes:
             _kill_lane(pid)
-        processes.let_end(processes.kill_children() | set(self._lingering))
+        processes.wait_for_trackers(processes.kill_children() | set(self._lingering))
 
     def _serve(self, parent: int) -> None:
         while os.getppid() == parent:
@@ -306,7 +306,7 @@ class _ForkServer:
     def _become_lane(self, lane: int, fds: tuple[int, int, int]) -> NoReturn:
         try:
             os.setsid()
-            processes.die_with_parent()
+            processes.set_parent_death_signal()
             signal.set_wakeup_fd(-1)
             for number, handler in self._signals:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)

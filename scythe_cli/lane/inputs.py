@@ -38,7 +38,7 @@ class Inputs:
         """Put local paths into a spec's file fields.
 
         Raises:
-            ReferenceError: a file does not exist or cannot be read.
+            InputFileError: a file does not exist or cannot be read.
             StoreError: its server is away, fails or refuses.
         """
         for name in fields:

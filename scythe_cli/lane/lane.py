@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from scythe_cli.columns.model_fields import is_plain
 from scythe_cli.columns.rows import make_specs
 from scythe_cli.core import layout
-from scythe_cli.core.clock import Clock, wait_for_the_end
+from scythe_cli.core.clock import Clock, sleep_until_killed
 from scythe_cli.experiment.hatchet_workflow import AT_WORK, Generation
 from scythe_cli.experiment.models import file_fields
 from scythe_cli.lane import wire
@@ -210,7 +210,7 @@ class Lane:
             failure = self._failure(exc, experiment, job)
         self._join_in()
         if LATE.unpack_from(self._marker, LATE_AT)[0] == clock:
-            wait_for_the_end()  # the word of the supervisor has ended what ran: that is no result
+            sleep_until_killed()  # the word of the supervisor has ended what ran: that is no result
         ended = Clock.monotonic()
         duration = ended - clock
         log = self._capture.take()

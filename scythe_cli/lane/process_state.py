@@ -254,7 +254,7 @@ class Sanity:
 
     def _end_children(self) -> None:
         if trackers := processes.kill_children(self._children):
-            processes.let_end(trackers)
+            processes.wait_for_trackers(trackers)
             self._capture.take()  # it tells what it found, which is no spec's log
 
     def _restore_path(self) -> None:

@@ -23,7 +23,7 @@ CHUNK = 1 << 20
 HEADER_LIMIT = 1 << 30
 
 
-class Garbled(ValueError):
+class ProtocolError(ValueError):
     """What arrived is no message."""
 
 
@@ -39,14 +39,14 @@ def pack(header: dict[str, Any], buffers: Sequence[bytes | memoryview] = ()) -> 
 def _unpack(lengths: bytes | bytearray) -> tuple[int, int, int]:
     mark, head, body, checksum = _LENGTHS.unpack_from(lengths)
     if mark != _MARK or head > HEADER_LIMIT:
-        raise Garbled("no message begins like this")
+        raise ProtocolError("no message begins like this")
     return head, body, checksum
 
 
 def _message(held: memoryview, head: int, checksum: int) -> tuple[dict[str, Any], list[bytes]]:
     """The message whose header is so many bytes long."""
     if zlib.crc32(held) != checksum:
-        raise Garbled("what arrived is not what was sent")
+        raise ProtocolError("what arrived is not what was sent")
     header = json.loads(bytes(held[:head]))
     buffers, at = [], head
     for length in header["buffers"]:
@@ -62,7 +62,7 @@ class Inbox:
         self._held = bytearray()
 
     def feed(self, piece: bytes) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
-        """Take one piece; yield each message that is now whole. Raises `Garbled`."""
+        """Take one piece; yield each message that is now whole. Raises `ProtocolError`."""
         self._held += piece
         while (message := self._next()) is not None:
             yield message
@@ -81,7 +81,7 @@ class Inbox:
 
 
 def receive(sock: socket.socket) -> tuple[dict[str, Any], list[bytes]] | None:
-    """Block for one message; None at the end of the stream. Raises `Garbled`."""
+    """Block for one message; None at the end of the stream. Raises `ProtocolError`."""
     lengths = _exactly(sock, _LENGTHS.size)
     if lengths is None:
         return None

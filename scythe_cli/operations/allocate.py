@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scythe_cli.core import layout, processes
-from scythe_cli.core import yaml_document as yamlfile
+from scythe_cli.core import layout, processes, yaml_document
 from scythe_cli.core.events import RunReady, SpecsValidated, UploadAdvanced, UploadFinished, UploadStarted, ignore
 from scythe_cli.core.row_ranges import Range, ranges_of
 from scythe_cli.errors import InputError, StoreError, TableError
@@ -112,7 +111,7 @@ def prepare(
 
     Raises:
         TableError: rows are wrong, all in one report.
-        ReferenceError: files are missing.
+        InputFileError: files are missing.
         StoreError: nothing is wrong but that servers of files are away, fail or refuse.
     """
     Trust.ask_anew()
@@ -175,8 +174,8 @@ def begin(prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep"
     store = ours.store
     small = {
         layout.EXPERIMENT_FILE: config.dump(prepared.file).encode(),
-        layout.IO_SPEC: yamlfile.write(io_spec(prepared.experiment)).encode(),
-        layout.INPUT_ARTIFACTS: yamlfile.write({"files": _listed(prepared, ours)}).encode(),
+        layout.IO_SPEC: yaml_document.write(io_spec(prepared.experiment)).encode(),
+        layout.INPUT_ARTIFACTS: yaml_document.write({"files": _listed(prepared, ours)}).encode(),
         layout.OUTCOME_SCHEMA: parts.encode(outcome_schema(prepared.experiment.output_model).empty_table()),
     }
     with ThreadPoolExecutor(len(small)) as pool:

@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from scythe_cli.core import layout, processes
-from scythe_cli.core import yaml_document as yamlfile
+from scythe_cli.core import layout, processes, yaml_document
 from scythe_cli.errors import BrokenRun, ConfigError, KeyExists, KeyMissing, NotFoundError, did_you_mean
 from scythe_cli.experiment import config
 from scythe_cli.experiment import setting_sources as origins
@@ -186,7 +185,7 @@ def claim(
             "created": moment.isoformat(),
         }
         try:
-            store.write(layout.CLAIM, yamlfile.write(note).encode(), new=True)
+            store.write(layout.CLAIM, yaml_document.write(note).encode(), new=True)
         except KeyExists:
             moment += timedelta(seconds=1)
             continue
@@ -215,7 +214,7 @@ def spec_id(run_id: str, sort_index: int) -> str:
 
 def write_manifest(store: Store, manifest: Manifest) -> None:
     """Make the run real; or, later, add the engine's id."""
-    store.write(layout.MANIFEST, yamlfile.write(manifest.model_dump(mode="json")).encode())
+    store.write(layout.MANIFEST, yaml_document.write(manifest.model_dump(mode="json")).encode())
 
 
 def open_run(storage: Store, run_id: str) -> Run:
@@ -231,7 +230,7 @@ def open_run(storage: Store, run_id: str) -> Run:
     except KeyMissing:
         raise NotFoundError(f"{store.locate('')} is no run: it has no {layout.MANIFEST}") from None
     try:
-        return Run(store, Manifest.model_validate(yamlfile.read(data.decode(), layout.MANIFEST).data))
+        return Run(store, Manifest.model_validate(yaml_document.read(data.decode(), layout.MANIFEST).data))
     except (ConfigError, ValueError) as exc:
         raise BrokenRun(
             f"{store.locate(layout.MANIFEST)} is empty, cut or changed, or of another version of scythe",

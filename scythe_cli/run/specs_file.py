@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from scythe_cli.columns.checks import Column
 from scythe_cli.columns.rows import make_specs
 from scythe_cli.core import layout
-from scythe_cli.core.validation_errors import shown
+from scythe_cli.core.validation_errors import repr_value
 from scythe_cli.errors import TableError
 from scythe_cli.experiment.models import ExperimentInputSpec
 from scythe_cli.run.parts import encode
@@ -179,10 +179,12 @@ def _misfit(told: str, values: list[Any], where: Callable[[int], str]) -> str:
     at = bisect_left(range(len(values)), True, key=lambda row: _made(values[: row + 1]) is None)
     value = values[at]
     if _made([value]) is None:
-        return f"{where(at)}  {told} = {shown(value)}: must be text, a number of 64 bits, a boolean, a date or None"
+        return (
+            f"{where(at)}  {told} = {repr_value(value)}: must be text, a number of 64 bits, a boolean, a date or None"
+        )
     first = next(row for row, other in enumerate(values) if other is not None)
     kinds = f"{_kind(value)}, and {where(first)} gives {_kind(values[first])}"
-    return f"{where(at)}  {told} = {shown(value)}: is {kinds}; give one type in all rows"
+    return f"{where(at)}  {told} = {repr_value(value)}: is {kinds}; give one type in all rows"
 
 
 def _made(values: list[Any]) -> Column | None:

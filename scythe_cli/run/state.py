@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from scythe_cli.core import layout
-from scythe_cli.core import yaml_document as yamlfile
+from scythe_cli.core import layout, yaml_document
 from scythe_cli.core.row_ranges import Range, missing, ranges_of
 from scythe_cli.errors import BrokenRun, ConfigError, KeyExists, KeyMissing
 from scythe_cli.run.precedence import by_block, list_parts, winners
@@ -142,7 +141,7 @@ def _control(store: Store) -> tuple[dict[str, list[int]], set[tuple[str, str]]]:
 
 def set_aside(store: Store, part: PartName, why: str) -> None:
     """Have a part that cannot be read count for nothing from now on; its rows are missing again."""
-    note = yamlfile.write({"part": part.key, "why": why}).encode()
+    note = yaml_document.write({"part": part.key, "why": why}).encode()
     try:
         store.write(layout.aside(part), note, new=True)
     except KeyExists:
@@ -151,7 +150,7 @@ def set_aside(store: Store, part: PartName, why: str) -> None:
 
 def write_mark(store: Store, kind: str, number: int, content: dict[str, Any]) -> None:
     """Put a numbered object. Raises `KeyExists` when somebody else has."""
-    store.write(layout.mark(kind, number), yamlfile.write(content).encode(), new=True)
+    store.write(layout.mark(kind, number), yaml_document.write(content).encode(), new=True)
 
 
 def remove_mark(store: Store, kind: str, number: int) -> None:
@@ -173,7 +172,7 @@ def read_mark(store: Store, kind: str, number: int) -> dict[str, Any] | None:
     """One numbered object, or None. Raises `BrokenRun` when it is not what somebody wrote."""
     key = layout.mark(kind, number)
     try:
-        found = yamlfile.read(store.read(key).decode(), key).data
+        found = yaml_document.read(store.read(key).decode(), key).data
     except KeyMissing:
         return None
     except (ConfigError, UnicodeDecodeError):

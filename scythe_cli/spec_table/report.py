@@ -1,6 +1,6 @@
 """One report of everything that is wrong with a table.
 
-Takes problems as they are found; leaves a `TableError` (a `ReferenceError` where it is files alone) that gives the
+Takes problems as they are found; leaves a `TableError` (a `InputFileError` where it is files alone) that gives the
 first in full, by place, and then their number; a `StoreError` where nobody could tell what is wrong.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scythe_cli.core import layout
-from scythe_cli.errors import ReferenceError, StoreError, TableError
+from scythe_cli.errors import InputFileError, StoreError, TableError
 
 if TYPE_CHECKING:
     from scythe_cli.core.validation_errors import Problem
@@ -75,7 +75,7 @@ class Report:
 
         Raises:
             TableError: something is wrong.
-            ReferenceError: nothing but files that cannot be had.
+            InputFileError: nothing but files that cannot be had.
             StoreError: nothing but files whose servers are away, fail or refuse.
         """
         if not self._total:
@@ -90,7 +90,7 @@ class Report:
         count = f"{self._total:,} {what.format('s' * (self._total != 1))}"
         more = self._total - len(lines[:SHOWN])
         tail = f"... and {more:,} more, {count} in all" if more else count
-        kind = StoreError if self._refused == self._total else ReferenceError if alone else TableError
+        kind = StoreError if self._refused == self._total else InputFileError if alone else TableError
         raise kind("\n".join([*lines[:SHOWN], f"{tail} ({self._source.counting})"]))
 
 

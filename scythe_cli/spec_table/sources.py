@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 from scythe_cli.columns.checks import pc
-from scythe_cli.errors import ReferenceError, StoreError, TableError, did_you_mean
+from scythe_cli.errors import InputFileError, StoreError, TableError, did_you_mean
 from scythe_cli.experiment.models import ADDRESS_RULE, has_foreign_scheme
 from scythe_cli.spec_table.csv_reader import CsvFile
 from scythe_cli.spec_table.ndjson_reader import JsonFile
@@ -86,7 +86,7 @@ def open_source(given: Any, base: Path, *, place: str | None = None) -> Source:
 
     Raises:
         TableError: it does not exist, cannot be read, is empty, or is not what its name says.
-        ReferenceError: a remote file does not exist.
+        InputFileError: a remote file does not exist.
         StoreError: the server of a remote file is away, fails or refuses.
     """
     if isinstance(given, str | Path):
@@ -134,7 +134,7 @@ def _open_file(address: str, base: Path, place: str) -> Source:
 def _fetched(address: str, place: str) -> Path:
     try:
         return files.fetch(address)
-    except (ReferenceError, StoreError) as exc:
+    except (InputFileError, StoreError) as exc:
         raise type(exc)(f"{place}{exc}") from exc
 
 

@@ -110,7 +110,7 @@ class SpecTable:
         """Look whether the files are there that the table names.
 
         Raises:
-            ReferenceError: some are not, all in one report.
+            InputFileError: some are not, all in one report.
             StoreError: as far as the servers answered, they are.
         """
         found = files.probe(chain.from_iterable(self.references.values()))
@@ -149,7 +149,7 @@ def read_specs(
 
     Raises:
         TableError: everything that is wrong, in one report.
-        ReferenceError: a remote specs file does not exist, or nothing is wrong but files that the rows name.
+        InputFileError: a remote specs file does not exist, or nothing is wrong but files that the rows name.
         StoreError: nothing is wrong but that servers of the specs or of files are away, fail or refuse.
     """
     folder = (base or Path()).absolute()

@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from scythe_cli.errors import KeyExists, ReferenceError, StoreError
+from scythe_cli.errors import InputFileError, KeyExists, StoreError
 from scythe_cli.storage.base import PARTIAL
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _ADVICE = {
 
 
 @contextlib.contextmanager
-def told(operation: str, path: Path) -> Iterator[None]:
+def as_store_error(operation: str, path: Path) -> Iterator[None]:
     """The edge where the system's errors become ours."""
     try:
         yield
@@ -45,7 +45,7 @@ def source_file(path: Path) -> Iterator[BinaryIO]:
     try:
         file = path.open("rb")
     except OSError as exc:
-        raise ReferenceError(f"cannot read {path}: {exc.strerror or exc}") from exc
+        raise InputFileError(f"cannot read {path}: {exc.strerror or exc}") from exc
     with file:
         yield file
 

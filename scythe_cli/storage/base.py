@@ -93,7 +93,7 @@ class Store(Protocol):
     def upload(self, key: str, path: Path, *, on_bytes: Ticker | None = None, consume: bool = False) -> None:
         """Put a file, streamed. With `consume` the caller gives the file up and the store may move it instead.
 
-        Raises `errors.ReferenceError` when `path` itself cannot be read.
+        Raises `errors.InputFileError` when `path` itself cannot be read.
         """
 
     def download(self, key: str, path: Path, *, on_bytes: Ticker | None = None) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from scythe_cli.errors import KeyExists, KeyMissing
-from scythe_cli.storage.atomic_files import move, place, source_file, told, write_aside
+from scythe_cli.storage.atomic_files import as_store_error, move, place, source_file, write_aside
 from scythe_cli.storage.base import PARTIAL, Entry, check_key, check_prefix
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class LocalStore:
 
     def write(self, key: str, data: bytes, *, new: bool = False) -> None:
         path = self._path(key)
-        with told("write", path):
+        with as_store_error("write", path):
             if new and path.exists():
                 raise KeyExists(f"{path} exists already")
             partial = write_aside(path, lambda file: file.write(data))
@@ -61,25 +61,25 @@ class LocalStore:
 
     def delete(self, key: str) -> None:
         path = self._path(key)
-        with told("delete", path), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        with as_store_error("delete", path), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             path.unlink()
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         head = check_prefix(prefix)
         top = self._root / head
-        with told("list", top):
+        with as_store_error("list", top):
             self._check_root()
             yield from _walk(str(top), head)
 
     def children(self, prefix: str = "") -> Sequence[str]:
         top = self._root / check_prefix(prefix)
-        with told("list", top):
+        with as_store_error("list", top):
             self._check_root()
             return sorted(entry.name for entry in _scan(top) if entry.is_dir())
 
     def upload(self, key: str, path: Path, *, on_bytes: Ticker | None = None, consume: bool = False) -> None:
         target = self._path(key)
-        with source_file(path) as source, told("write", target):
+        with source_file(path) as source, as_store_error("write", target):
             if consume and move(path, source, target):
                 if on_bytes:
                     on_bytes(os.fstat(source.fileno()).st_size)
@@ -89,7 +89,7 @@ class LocalStore:
                 path.unlink(missing_ok=True)
 
     def download(self, key: str, path: Path, *, on_bytes: Ticker | None = None) -> None:
-        with self._found(key) as found, found.open("rb") as source, told("write", path):
+        with self._found(key) as found, found.open("rb") as source, as_store_error("write", path):
             place(write_aside(path, lambda file: _copy(source, file, on_bytes)), path, new=False)
 
     def _path(self, key: str) -> Path:
@@ -99,7 +99,7 @@ class LocalStore:
     def _found(self, key: str) -> Iterator[Path]:
         """No object, a folder, or a path through a file: on every store these say that the key is missing."""
         path = self._path(key)
-        with told("read", path):
+        with as_store_error("read", path):
             try:
                 yield path
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as exc:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from scythe_cli.core import layout
-from scythe_cli.errors import ConfigError, KeyMissing, ReferenceError, StoreError
+from scythe_cli.errors import ConfigError, InputFileError, KeyMissing, StoreError
 from scythe_cli.storage import http as web
 from scythe_cli.storage.cache import Remote, of_machine
 
@@ -145,13 +145,13 @@ def fetch(address: str, *, cache: Cache | None = None) -> Path:
     """The local path of any file: one on disk as it is, a remote one through the machine's cache. Do not change it.
 
     Raises:
-        ReferenceError: it does not exist or cannot be read.
+        InputFileError: it does not exist or cannot be read.
         StoreError: its server is away, fails or refuses; or the cache cannot keep it.
     """
     if not is_remote(address):
         path = Path(address).expanduser()
         if isinstance(found := _probe_local(path), Problem):
-            raise ReferenceError(f"{address}: {found.message}")
+            raise InputFileError(f"{address}: {found.message}")
         return path
     return _through(
         cache,
@@ -168,7 +168,7 @@ def fetch_artifact(run: Store, key: str, *, cache: Cache | None = None) -> Path:
     What a run holds never changes, so a cached file is not asked for again.
 
     Raises:
-        ReferenceError: it does not exist or cannot be read.
+        InputFileError: it does not exist or cannot be read.
         StoreError: its server is away, fails or refuses; or the cache cannot keep it.
     """
     address = run.locate(key)
@@ -215,7 +215,7 @@ def plan_uploads(paths: Mapping[str, Iterable[Path]]) -> UploadPlan:
         paths: by field, the files its column names; repetitions cost nothing.
 
     Raises:
-        ReferenceError: a file cannot be read.
+        InputFileError: a file cannot be read.
     """
     by_field = {field: list(dict.fromkeys(files)) for field, files in paths.items()}
     distinct = list(dict.fromkeys(path for files in by_field.values() for path in files))
@@ -238,7 +238,7 @@ def send(run: Store, uploads: Iterable[Upload], *, on_bytes: Ticker | None = Non
 
     Raises:
         StoreError: the store refused.
-        ReferenceError: a file cannot be read any more.
+        InputFileError: a file cannot be read any more.
     """
     with ThreadPoolExecutor(workers) as pool:
         try:
@@ -296,7 +296,7 @@ def _hash(path: Path) -> tuple[str, int]:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest(), os.fstat(file.fileno()).st_size
     except OSError as exc:
-        raise ReferenceError(f"cannot read {path}: {exc.strerror or exc}") from exc
+        raise InputFileError(f"cannot read {path}: {exc.strerror or exc}") from exc
 
 
 def _probe(address: str) -> Problem | Remote:
@@ -382,7 +382,7 @@ def _through(
     try:
         return cache.get(address, name=name, look=look, download=download)
     except (KeyMissing, StoreError, web.WebError) as exc:
-        kind = StoreError if _problem(address, exc).refused else ReferenceError
+        kind = StoreError if _problem(address, exc).refused else InputFileError
         raise kind(str(exc) if address in str(exc) else f"{address}: {exc}") from exc
     except OSError as exc:
         raise StoreError(f"{address}: cannot keep it in the cache, {exc} (see SCYTHE_CACHE_DIR)") from exc

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from scythe_cli.errors import ConfigError, KeyExists, KeyMissing, StoreError
-from scythe_cli.storage.atomic_files import place, source_file, told, write_aside
+from scythe_cli.storage.atomic_files import as_store_error, place, source_file, write_aside
 from scythe_cli.storage.base import Entry, check_key, check_prefix
 from scythe_cli.storage.s3_client import Bucket, explain
 
@@ -111,7 +111,7 @@ class S3Store:
         import obstore
 
         head = self._prefix + check_prefix(prefix)
-        with self._told("list", prefix):
+        with self._as_store_error("list", prefix):
             held: Entry | None = None
             for page in obstore.list(self._bucket.handle(), head or None, chunk_size=1000):
                 self._bucket.seen = True
@@ -129,7 +129,7 @@ class S3Store:
         import obstore
 
         head = self._prefix + check_prefix(prefix)
-        with self._told("list", prefix):
+        with self._as_store_error("list", prefix):
             found = obstore.list_with_delimiter(self._bucket.handle(), head or None)
             self._bucket.seen = True
             return sorted(path[len(head) :] for path in found["common_prefixes"])
@@ -148,7 +148,7 @@ class S3Store:
             path.unlink(missing_ok=True)
 
     def download(self, key: str, path: Path, *, on_bytes: Ticker | None = None) -> None:
-        with told("write", path):
+        with as_store_error("write", path):
             place(write_aside(path, lambda file: self._pour(key, file, on_bytes)), path, new=False)
 
     def _create(self, key: str, data: bytes) -> None:
@@ -237,13 +237,13 @@ class S3Store:
         raise StoreError(f"cannot read {self.locate(key)}: the body breaks off each time (check the network)")
 
     def _ask(self, operation: str, key: str, request: Callable[[Handle], T]) -> T:
-        with self._told(operation, key):
+        with self._as_store_error(operation, key):
             answer = request(self._bucket.handle())
         self._bucket.seen = True
         return answer
 
     @contextlib.contextmanager
-    def _told(self, operation: str, key: str) -> Iterator[None]:
+    def _as_store_error(self, operation: str, key: str) -> Iterator[None]:
         """The edge where obstore's errors become ours."""
         from obstore.exceptions import BaseError
 

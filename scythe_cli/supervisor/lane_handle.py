@@ -182,13 +182,13 @@ class LaneHandle:
         """The messages in what has arrived, when they are whole.
 
         Raises:
-            Garbled: no lane says this.
+            ProtocolError: no lane says this.
         """
         for header, buffers in self.inbox.feed(piece):
             yield self._take_note(self._checked(header, buffers), header, buffers)
 
     def _checked(self, header: dict[str, Any], buffers: list[bytes]) -> Sequence[int]:
-        """The rows that a message tells of; `Garbled` is raised unless the lane has them and has not told of them."""
+        """The rows of a message. Raises `ProtocolError` unless the lane has them and has not reported them."""
         try:
             rows = header["rows"]
             told = range(rows[0], rows[1] + 1) if rows else header["listed"]
@@ -196,9 +196,9 @@ class LaneHandle:
             sound = {*told, *header["retry"]} <= open_rows and len(told) == header["n"]
             sound = sound and len(buffers) == 1 + len(header["frames"])
         except (KeyError, TypeError, IndexError) as exc:
-            raise wire.Garbled("no lane says this") from exc
+            raise wire.ProtocolError("no lane says this") from exc
         if not sound:
-            raise wire.Garbled("no lane says this")
+            raise wire.ProtocolError("no lane says this")
         return told
 
     def _take_note(self, told: Sequence[int], header: dict[str, Any], buffers: list[bytes]) -> Message:

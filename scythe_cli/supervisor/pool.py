@@ -182,7 +182,7 @@ class Pool:
                 if message.header.get("unfit"):
                     lane.doom(UNFIT)
                 yield message
-        except wire.Garbled:
+        except wire.ProtocolError:
             self._stop_listening(lane)
             if lane.doomed is None:
                 self.kill(lane, GARBLED)

@@ -378,7 +378,7 @@ class Supervisor:
                     self._past_saving(run, block, "canary", detail)
         all_failed, finished = run.failed + run.failed_before, run.done + run.done_before
         if run.max_failures.exceeded(all_failed, finished, run.total):
-            self._past_saving(run, block, "max_failures", run.max_failures.told(all_failed, finished))
+            self._past_saving(run, block, "max_failures", run.max_failures.message(all_failed, finished))
 
     def _past_saving(self, run: RunWork, block: int, reason: str, detail: str) -> None:
         """Stop; or, for a leaf, let whoever follows the whole run see at once what there is."""

@@ -230,7 +230,7 @@ class Promises:
         assert store.stat("f").size == size == sum(moved)
 
     def test_upload_of_a_missing_file_blames_the_file(self, store: Store, tmp_path: Path) -> None:
-        with pytest.raises(errors.ReferenceError, match="source: No such file"):
+        with pytest.raises(errors.InputFileError, match="source: No such file"):
             store.upload("f", tmp_path / "source")
 
     def test_download_replaces_whole(self, store: Store, tmp_path: Path) -> None:

@@ -16,10 +16,9 @@ from servers import BUCKET, client
 from stories import PLANT, Files, keys, prepared, reopened, resume, run_all, table
 
 from scythe_cli.cli import app
-from scythe_cli.core import layout
-from scythe_cli.core import yaml_document as yamlfile
+from scythe_cli.core import layout, yaml_document
 from scythe_cli.core.events import UploadFinished
-from scythe_cli.errors import NotFinishedError, ReferenceError
+from scythe_cli.errors import InputFileError, NotFinishedError
 from scythe_cli.operations.download import download
 from scythe_cli.operations.gather import gather
 from scythe_cli.operations.status import status
@@ -64,7 +63,7 @@ def test_a_run_with_files_from_one_end_to_the_other(storage: str, files: Files, 
     # sent: four files, not one for each row nor for the twin
     sent = [event for event in heard if isinstance(event, UploadFinished)]
     assert [(event.n_files, event.n_bytes) for event in sent] == [(4, len("sunnyrainydashflat"))]
-    listed = yamlfile.read(done.run.store.read(layout.INPUT_ARTIFACTS).decode(), "").data["files"]
+    listed = yaml_document.read(done.run.store.read(layout.INPUT_ARTIFACTS).decode(), "").data["files"]
     assert sorted(listed["weather"]) == sorted(set(scalars["weather"].to_list()))
     assert (len(listed["weather"]), len(listed["tariff"])) == (3, 1)
     # the outputs
@@ -152,7 +151,7 @@ def test_missing_files_are_told_before_anything_is_written(
         ),
     ]
     specs = files.put("specs.csv", "weather\n" + "".join(f"{row}\n" for row in rows))
-    with pytest.raises(ReferenceError) as caught:
+    with pytest.raises(InputFileError) as caught:
         prepared(storage, str(specs))
     lines = caught.value.message.splitlines()
     assert [line.split()[0] for line in lines[:-1]] == [f"specs.csv:{n}" for n in (3, 5, 7, 8, 10, 11)]
@@ -182,7 +181,7 @@ def test_copies_of_remote_files_outlive_their_source(
     done = run_all(ready)
     assert table(done.run)["text"].to_list() == ["from s3", "from the web", "from disk"] * 2
     assert table(done.run)["name"].to_list() == ["w.epw"] * 6
-    listed = yamlfile.read(done.run.store.read(layout.INPUT_ARTIFACTS).decode(), "").data["files"]
+    listed = yaml_document.read(done.run.store.read(layout.INPUT_ARTIFACTS).decode(), "").data["files"]
     assert sorted(listed["weather"]) == sorted(set(table(done.run)["weather"]))
     assert all(address.startswith(done.run.store.locate("artifacts/weather")) for address in listed["weather"])
     assert web_server.counts["GET"] == 1
@@ -194,7 +193,7 @@ def test_remote_files_stay_where_they_are(storage: str, web_server: WebServer) -
     done = run_all(prepared(storage, [{"a": a, "weather": address} for a in range(20)]))
     assert set(table(done.run)["weather"]) == {address}
     assert set(table(done.run)["text"]) == {"from the web"}
-    listed = yamlfile.read(done.run.store.read(layout.INPUT_ARTIFACTS).decode(), "").data["files"]
+    listed = yaml_document.read(done.run.store.read(layout.INPUT_ARTIFACTS).decode(), "").data["files"]
     assert listed == {"weather": [address], "tariff": []}
     assert web_server.counts["GET"] == 1, "fetched more than once on this machine"
 

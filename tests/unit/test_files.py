@@ -88,7 +88,7 @@ class TestPlan:
         assert len({upload.key.casefold() for upload in plan.uploads}) == 4
 
     def test_an_unreadable_file_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(errors.ReferenceError, match=r"cannot read .*nope\.epw: No such file"):
+        with pytest.raises(errors.InputFileError, match=r"cannot read .*nope\.epw: No such file"):
             files.plan_uploads({"f": [tmp_path / "nope.epw"]})
 
     @given(st.lists(st.tuples(st.text(min_size=1, max_size=30), st.binary(max_size=3)), max_size=12))
@@ -168,7 +168,7 @@ class TestArtifacts:
         plan = files.plan_uploads({"f": paths})
         paths[3].unlink()
         run = LocalStore(tmp_path / "run")
-        with pytest.raises(errors.ReferenceError, match=r"cannot read .*3: No such file"):
+        with pytest.raises(errors.InputFileError, match=r"cannot read .*3: No such file"):
             files.send(run, plan.uploads, workers=2)
         assert len(list(run.list())) < 99
 
@@ -230,7 +230,7 @@ class TestProbe:
         assert isinstance(bucket, files.Problem)
         assert "NoSuchBucket" in bucket.message
         assert not bucket.refused
-        with pytest.raises(errors.ReferenceError, match="NoSuchBucket"):
+        with pytest.raises(errors.InputFileError, match="NoSuchBucket"):
             files.fetch("s3://no-such-bucket/x")
 
     def test_nobody_there(self) -> None:
@@ -247,7 +247,7 @@ class TestFetch:
     def test_a_local_file_as_it_is(self, tmp_path: Path) -> None:
         (path,) = make(tmp_path, {"x": "1"})
         assert files.fetch(str(path)) == path
-        with pytest.raises(errors.ReferenceError, match="nope: does not exist"):
+        with pytest.raises(errors.InputFileError, match="nope: does not exist"):
             files.fetch(str(tmp_path / "nope"))
 
     def test_names_come_from_the_address(self, cache: Cache, web_server: WebServer) -> None:
@@ -264,7 +264,7 @@ class TestFetch:
 
         web._manager.cache_clear()
         web_server.pages["/x"] = page
-        with pytest.raises(errors.ReferenceError if page == 404 else errors.StoreError, match=rf"/x: {page} "):
+        with pytest.raises(errors.InputFileError if page == 404 else errors.StoreError, match=rf"/x: {page} "):
             files.fetch(f"{web_server.url}/x", cache=cache)
         web_server.pages["/x"] = b"there now"
         assert files.fetch(f"{web_server.url}/x", cache=cache).read_bytes() == b"there now"

@@ -19,8 +19,8 @@ from pydantic_core import PydanticCustomError
 
 from scythe_cli.columns.model_fields import is_plain
 from scythe_cli.columns.rows import GIVEN, make_specs, makers
-from scythe_cli.core import validation_errors as rules
-from scythe_cli.errors import ReferenceError, StoreError, TableError
+from scythe_cli.core import validation_errors
+from scythe_cli.errors import InputFileError, StoreError, TableError
 from scythe_cli.experiment.models import ExperimentInputSpec, FileReference
 from scythe_cli.run.specs_file import compute_features
 from scythe_cli.spec_table import sources, table
@@ -279,7 +279,7 @@ def test_a_place_stands_in_front_of_what_is_wrong_with_the_address(tmp_path: Pat
 
 def test_specs_that_are_not_in_a_bucket_are_named_once(s3_storage: str) -> None:
     address = f"{s3_storage}/specs.csv"
-    with pytest.raises(ReferenceError, match=f"^e.yml:2  specs: {address} does not exist$"):
+    with pytest.raises(InputFileError, match=f"^e.yml:2  specs: {address} does not exist$"):
         read_specs(address, House, place="e.yml:2")
 
 
@@ -294,8 +294,8 @@ def test_dates_and_times_are_shown_as_one_writes_them() -> None:
         "specs row 0  day = 2024-05-05: must be <= 2023-01-01",
         "specs row 0  when = 2024-05-05T12:00:00: must be <= 2023-01-01T00:00:00",
     ]
-    assert rules.written({"a": [day, None, "b"]}) == "{'a': [2024-05-05, None, 'b']}"
-    assert rules.written(dt.timedelta(seconds=5)) == "0:00:05"
+    assert validation_errors.format_value({"a": [day, None, "b"]}) == "{'a': [2024-05-05, None, 'b']}"
+    assert validation_errors.format_value(dt.timedelta(seconds=5)) == "0:00:05"
 
 
 def test_typed_rows_count_from_zero() -> None:
@@ -632,7 +632,7 @@ def test_a_number_where_a_moment_should_be(tmp_path: Path) -> None:
 
 def checked(source: Any, model: type[ExperimentInputSpec] = Weather) -> list[str]:
     """The lines of the report about files alone."""
-    with pytest.raises(ReferenceError) as caught:
+    with pytest.raises(InputFileError) as caught:
         read_specs(source, model, check_files=True)
     return caught.value.message.splitlines()
 

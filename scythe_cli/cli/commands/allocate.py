@@ -26,7 +26,7 @@ from scythe_cli.cli.shared import (
     put_tables,
     running_user_code,
 )
-from scythe_cli.core import signals as hangup
+from scythe_cli.core import signals
 from scythe_cli.errors import ConfigError, ExitCode, Interrupted, NotFinishedError, StoreError
 
 if TYPE_CHECKING:
@@ -252,10 +252,10 @@ def _stopping(ticket: Ticket) -> Iterator[None]:
     """While specs run, Ctrl-C, SIGTERM and SIGHUP ask them to end instead of tearing the command down."""
 
     def stop(number: int, _: object) -> None:
-        hangup.hear(number)
+        signals.on_stop_signal(number)
         ticket.stop()
 
-    before = {number: signal.signal(number, stop) for number in hangup.heard()}
+    before = {number: signal.signal(number, stop) for number in signals.stop_signals_not_ignored()}
     try:
         yield
     finally:

@@ -232,9 +232,9 @@ def _specs(loaded: Loaded, specs: str | None) -> str | None:
 
 
 def _show_group(group: FailureGroup, alone: str | None) -> None:
-    from scythe_cli.core.validation_errors import written
+    from scythe_cli.core.validation_errors import format_value
 
-    inputs = ", ".join(f"{name}={written(value)}" for name, value in group.inputs.items())
+    inputs = ", ".join(f"{name}={format_value(value)}" for name, value in group.inputs.items())
     lines = {
         "kind": [f"{group.kind}, {counted(group.attempts, 'attempt')}"],
         "inputs": [plain(inputs)] if inputs else [],

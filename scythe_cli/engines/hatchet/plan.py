@@ -15,8 +15,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from scythe_cli.core import layout, processes
-from scythe_cli.core import yaml_document as yamlfile
+from scythe_cli.core import layout, processes, yaml_document
 from scythe_cli.core.row_ranges import Range, covers, read_ranges, spans, within, write_ranges
 from scythe_cli.errors import InputError, KeyExists, KeyMissing, NotFinishedError, NotFoundError
 from scythe_cli.experiment import config
@@ -179,7 +178,7 @@ def write_split(plan: Plan, one: Range, split: Split) -> bool:
     note = {"keep": str(split.keep or ""), "pieces": write_ranges(split.pieces)}
     key = layout.split(one.first, one.last, plan.generation)
     try:
-        plan.run.store.write(key, yamlfile.write(note).encode(), new=True)
+        plan.run.store.write(key, yaml_document.write(note).encode(), new=True)
     except KeyExists:
         return False
     return True
@@ -189,7 +188,7 @@ def read_split(plan: Plan, one: Range) -> Split | None:
     """The recorded split of a range."""
     key = layout.split(one.first, one.last, plan.generation)
     try:
-        note = yamlfile.read(plan.run.store.read(key).decode(), key).data
+        note = yaml_document.read(plan.run.store.read(key).decode(), key).data
     except KeyMissing:
         return None
     keep = read_ranges(note["keep"] or "")

@@ -12,8 +12,7 @@ import time
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from scythe_cli.core import layout
-from scythe_cli.core import yaml_document as yamlfile
+from scythe_cli.core import layout, yaml_document
 from scythe_cli.core.events import LeafFinished
 from scythe_cli.core.row_ranges import Range, covers
 from scythe_cli.engines.hatchet.plan import Split, read_split, write_split
@@ -157,7 +156,7 @@ class _LeafTask:
             await asyncio.to_thread(write_lost, self._plan, [row], attempts=died + 1, why=why)
             return 1
         store, generation = self._plan.run.store, self._plan.generation
-        about = yamlfile.write({"worker": self._serving.name, "at": time.time()}).encode()
+        about = yaml_document.write({"worker": self._serving.name, "at": time.time()}).encode()
         self._mark = (layout.attempt(row.first, generation, begun + 1), about)
         try:
             return await self._turn(alone=died + 1 == CAREFUL_TRIES)

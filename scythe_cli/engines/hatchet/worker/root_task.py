@@ -129,7 +129,7 @@ class _Root:
             return "cancelled", await asyncio.to_thread(_cancelled, plan)
         limit, failed, finished = plan.file.run.max_failures, look.failed + plan.failed, look.done + plan.done
         if limit.exceeded(failed, finished, plan.run.total):
-            return "max_failures", limit.told(failed, finished)
+            return "max_failures", limit.message(failed, finished)
         if self.canary and look.done >= 20:
             self.canary = False
             if why := await asyncio.to_thread(self.progress.canary, look):

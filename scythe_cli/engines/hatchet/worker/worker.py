@@ -20,8 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from scythe_cli.core import processes
-from scythe_cli.core import signals as hangup
+from scythe_cli.core import processes, signals
 from scythe_cli.core.events import Draining, Notice, WorkerReady, ignore
 from scythe_cli.core.processes import cores
 from scythe_cli.engines.hatchet import embedded
@@ -261,7 +260,7 @@ class _Worker:
         if "fan" in self._settings.roles:
             tasks += fan_tasks(hatchet, serving)
         serving.gates.update({name: asyncio.Lock() for name in serving.lanes})
-        with warnings.catch_warnings(), hangup.children_spared():
+        with warnings.catch_warnings(), signals.ignore_sighup_while_spawning():
             warnings.simplefilter("ignore")
             worker = hatchet.worker(
                 serving.name,
@@ -304,10 +303,10 @@ class _Worker:
     def _take_signals(self) -> None:
         """The SDK's own handlers drain; ours say since when, and make the second signal final."""
         drain: Any = signal.getsignal(signal.SIGTERM)
-        for number in hangup.heard():
+        for number in signals.stop_signals_not_ignored():
 
             def handle(number: int, frame: FrameType | None) -> None:
-                hangup.hear(number)
+                signals.on_stop_signal(number)
                 if self._serving.draining is not None:
                     self._leave_now()
                 self._serving.draining = time.monotonic()
@@ -346,7 +345,7 @@ class _Worker:
 async def _sparing_the_listener() -> AsyncGenerator[None, None]:
     """Begun by the SDK right before it starts a process of its own, which a worker that drains still needs."""
     with ExitStack() as stack:
-        stack.enter_context(hangup.children_spared())
+        stack.enter_context(signals.ignore_sighup_while_spawning())
         asyncio.get_running_loop().call_soon(stack.pop_all().close)
     yield
 

@@ -63,7 +63,7 @@ def serving(record: Record) -> Iterator[subprocess.Popen[bytes]]:
 
 def main(text: str) -> None:
     """Be that process."""
-    processes.die_with_parent()
+    processes.set_parent_death_signal()
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # it reaches the worker too, which ends this process in time
     record = Record(**json.loads(text))

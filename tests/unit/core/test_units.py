@@ -75,7 +75,7 @@ def test_sizes_go_round(size: int) -> None:
 )
 def test_a_limit_is_read_and_written(written: object, limit: MaxFailures) -> None:
     assert MaxFailures.parse(written) == limit
-    assert MaxFailures.parse(limit.plain()) == limit
+    assert MaxFailures.parse(limit.as_setting()) == limit
 
 
 @pytest.mark.parametrize("written", ["5", "101%", "five", 0.05, -1, True, "-5%", []])
@@ -86,7 +86,7 @@ def test_a_wrong_limit_is_refused_with_the_rule(written: object) -> None:
 
 @given(st.floats(0, 100))
 def test_percentages_go_round(percent: float) -> None:
-    assert MaxFailures.parse(MaxFailures(percent=percent).plain()) == MaxFailures(percent=percent)
+    assert MaxFailures.parse(MaxFailures(percent=percent).as_setting()) == MaxFailures(percent=percent)
 
 
 @pytest.mark.parametrize(
@@ -118,4 +118,4 @@ def test_a_limit_stops_a_run(written: object, failed: int, finished: int, exceed
     ],
 )
 def test_what_is_exceeded_is_told_with_the_limit(written: object, failed: int, finished: int, told: str) -> None:
-    assert MaxFailures.parse(written).told(failed, finished) == told
+    assert MaxFailures.parse(written).message(failed, finished) == told
