@@ -18,8 +18,7 @@ from scythe_cli.engines.remote import take_back
 from scythe_cli.errors import EngineError, KeyExists, NotFinishedError, StoreError
 from scythe_cli.experiment.hatchet_workflow import WorkflowCall
 from scythe_cli.lane.fork_server import Record
-from scythe_cli.run import lease
-from scythe_cli.run import state as ledger
+from scythe_cli.run import lease, state
 from scythe_cli.run.engine import Ended
 from scythe_cli.run.parts import PartWriter
 from scythe_cli.supervisor.chunk import CHUNK_SECONDS
@@ -192,7 +191,7 @@ def _begin(work: Work, lanes: int) -> None:
         "done": work.done,
     }
     try:
-        ledger.write_mark(work.run.store, "generation", work.generation, note)
+        state.write_mark(work.run.store, "generation", work.generation, note)
     except KeyExists:
         raise NotFinishedError(
             f"{work.run.id}: somebody else has worked on the run since it was looked at", hint="look again, and resume"
@@ -206,20 +205,20 @@ def _end(work: Work, ended: Ended | None) -> None:
         "detail": ended.detail if ended else "",
     }
     try:
-        ledger.write_mark(work.run.store, "ended", work.generation, note)
+        state.write_mark(work.run.store, "ended", work.generation, note)
     except KeyExists:
         return
 
 
 @contextmanager
 def _watching_for_cancel(work: Work, supervisor: Supervisor) -> Iterator[None]:
-    """Look for the cancel mark of this generation now and then, away from the loop that must not wait."""
+    """Snapshot for the cancel mark of this generation now and then, away from the loop that must not wait."""
     over = threading.Event()
 
     def watch() -> None:
         while not over.wait(CANCEL_POLL_SECONDS):
             try:
-                mark = ledger.read_mark(work.run.store, "cancel", work.generation)
+                mark = state.read_mark(work.run.store, "cancel", work.generation)
             except StoreError:
                 continue
             if mark is not None:

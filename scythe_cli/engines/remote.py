@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scythe_cli.run import state as ledger
+from scythe_cli.run import state
 
 if TYPE_CHECKING:
     from scythe_cli.run.engine import Active
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 def is_elsewhere(run: Run) -> bool:
     """Whether the latest generation was handed to an engine outside the process that allocated it."""
-    generation = max(ledger.read_ledger(run).marks.get("generation", [0]))
-    mark = ledger.read_mark(run.store, "generation", generation) if generation else None
+    generation = max(state.read_ledger(run).marks.get("generation", [0]))
+    mark = state.read_mark(run.store, "generation", generation) if generation else None
     return (mark or {}).get("engine") == "hatchet"
 
 

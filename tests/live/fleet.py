@@ -17,9 +17,9 @@ import polars as pl
 from hatchet_double import HatchetDouble, Settings
 from signals import inherited
 
+from scythe_cli.engines.generation.plan import read_plan
+from scythe_cli.engines.generation.progress import GenerationProgress, Snapshot
 from scythe_cli.engines.hatchet.client.engine import HatchetEngine
-from scythe_cli.engines.hatchet.plan import read_plan
-from scythe_cli.engines.hatchet.progress import Look, Progress
 from scythe_cli.experiment import config, experiment
 from scythe_cli.operations import allocate
 from scythe_cli.run.engine import Work
@@ -145,10 +145,10 @@ def plots(n: int, **common: object) -> list[dict[str, Any]]:
     return [{"seed": at, **common} for at in range(n)]
 
 
-def look(work: Work) -> Look:
+def look(work: Work) -> Snapshot:
     """How far a run is."""
     plan = read_plan(open_store(work.run.store.address.removesuffix("/" + work.run.id)), work.run.id, work.generation)
-    return Progress(plan).look()
+    return GenerationProgress(plan).read()
 
 
 def table(run: Run, name: str) -> pl.DataFrame:

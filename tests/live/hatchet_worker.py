@@ -6,18 +6,16 @@ import sys
 
 if __name__ == "__main__":  # the SDK's listener process imports this file too, and needs none of it
     from scythe_cli.cli.app import run
-    from scythe_cli.engines.hatchet.worker import leaf_task as hatchet_leaf
-    from scythe_cli.engines.hatchet.worker import root_task as hatchet_root
-    from scythe_cli.engines.hatchet.worker import serving as hatchet_tasks
+    from scythe_cli.engines.hatchet.worker import leaf_task, root_task, worker_context
 
     if sys.argv[1] == "--quick":
-        hatchet_root.LOOK_SECONDS = 0.2
-        hatchet_root.QUIET_SECONDS = 0.5
-        hatchet_root.LOST_SECONDS = 1.0
-        hatchet_root.STUCK_SECONDS = 1.0
-        hatchet_root.LEASE_SECONDS = 0.2
-        hatchet_tasks.SEEN_SECONDS = 0.5
-        hatchet_tasks.DRAIN_SECONDS = 0.5
-        hatchet_leaf.SHORT_LEAF = 0.5
-        hatchet_leaf.PATIENCE_SECONDS = 1.0
+        root_task.LOOK_SECONDS = 0.2
+        root_task.QUIET_SECONDS = 0.5
+        root_task.LOST_SECONDS = 1.0
+        root_task.STUCK_SECONDS = 1.0
+        root_task.LEASE_SECONDS = 0.2
+        worker_context.SEEN_SECONDS = 0.5
+        worker_context.DRAIN_SECONDS = 0.5
+        leaf_task.SHORT_LEAF = 0.5
+        leaf_task.PATIENCE_SECONDS = 1.0
     sys.exit(run(["worker", *sys.argv[2:]]))

@@ -13,7 +13,7 @@ from fleet import REAL, Fleet, begin, look, plots, table, until
 
 from scythe_cli.engines.hatchet.client.engine import HatchetEngine
 from scythe_cli.engines.hatchet.connection import connect
-from scythe_cli.engines.hatchet.names import METADATA, ROOT, Stretch
+from scythe_cli.engines.hatchet.names import METADATA, ROOT, TaskPayload
 from scythe_cli.engines.local import LocalEngine
 from scythe_cli.errors import EngineError
 from scythe_cli.operations import allocate
@@ -116,8 +116,8 @@ def test_a_run_that_only_fails_is_stopped(workers: Fleet, settings: dict[str, An
 
 def test_nothing_is_read_for_what_is_no_run_id(workers: Fleet) -> None:
     hatchet = connect()
-    root = hatchet.stubs.task(name=ROOT, input_validator=Stretch)
-    stray = Stretch(run="../../etc", generation=1, first=0, last=1)
+    root = hatchet.stubs.task(name=ROOT, input_validator=TaskPayload)
+    stray = TaskPayload(run="../../etc", generation=1, first=0, last=1)
     ref = root.run(stray, wait_for_result=False)
     details = until(
         lambda: (d := hatchet.runs.get_details(ref.workflow_run_id)).done and d, "its refusal", state=workers.logs

@@ -11,7 +11,15 @@ import scythe_cli
 ROOT = Path(scythe_cli.__file__).parent
 PACKAGES = [
     *("errors", "core", "storage", "experiment", "columns", "spec_table", "run", "lane", "supervisor", "operations"),
-    *("engines/hatchet", "engines/hatchet/worker", "engines/hatchet/client", "engines", "cli", "cli/commands"),
+    *(
+        "engines/generation",
+        "engines/hatchet",
+        "engines/hatchet/worker",
+        "engines/hatchet/client",
+        "engines",
+        "cli",
+        "cli/commands",
+    ),
     *("compat", "run_future", "api"),
 ]
 """From the top down. A module of the public face is a package of its own."""

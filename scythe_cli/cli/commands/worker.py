@@ -14,7 +14,7 @@ from scythe_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from scythe_cli.core.events import Event, Listener
-    from scythe_cli.engines.hatchet.worker.worker import Role, WorkerSettings
+    from scythe_cli.engines.hatchet.worker.worker_settings import Role, WorkerSettings
 
 
 def worker(
@@ -44,7 +44,8 @@ def worker(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line on stdout.")] = False,
 ) -> None:
     """Serve a Hatchet engine until stopped. The first Ctrl-C or SIGTERM drains, the second ends at once."""
-    from scythe_cli.engines.hatchet.worker.worker import WorkerSettings, find_experiments, serve
+    from scythe_cli.engines.hatchet.worker.worker import find_experiments, serve
+    from scythe_cli.engines.hatchet.worker.worker_settings import WorkerSettings
 
     base = WorkerSettings.from_environment()
     settings = dataclasses.replace(

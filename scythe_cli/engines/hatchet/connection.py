@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.engines.hatchet import embedded
-from scythe_cli.engines.hatchet.names import LANES, METADATA
+from scythe_cli.engines.hatchet.labels import LANES
+from scythe_cli.engines.hatchet.names import METADATA
 from scythe_cli.errors import EngineError
 from scythe_cli.run.engine import WorkerSeen
 
@@ -100,7 +101,7 @@ class Api:
             found = WorkerApi(client).worker_list(tenant=self._hatchet.tenant_id, _request_timeout=TIMEOUT)
         return [row for row in found.rows or [] if row.status == "ACTIVE"]
 
-    def seen(self, leaf: str, labels: dict[str, str]) -> list[WorkerSeen]:
+    def live_workers(self, leaf: str, labels: dict[str, str]) -> list[WorkerSeen]:
         """The live workers, and whether they would take leaves of this name with these labels."""
         return [_seen(row, f"{leaf}:{leaf}".lower(), labels) for row in self.workers()]
 

@@ -9,19 +9,15 @@ from pydantic import BaseModel, ConfigDict
 from scythe_cli.experiment.hatchet_workflow import RUN_KEY
 
 if TYPE_CHECKING:
-    from scythe_cli.engines.hatchet.plan import Plan
+    from scythe_cli.engines.generation.plan import GenerationPlan
 
 ROOT = "scythe_scatter_gather"
 NODE = "scythe_scatter_node"
 METADATA = RUN_KEY
 """The one key of every task's metadata; see `tag`."""
-LANES = "scythe_lanes"
-CODE = "scythe_code"
-FAN = "scythe_fan"
-"""Labels of every worker: its lanes, the hash of each experiment's code, and whether it follows runs."""
 
 
-class Stretch(BaseModel):
+class TaskPayload(BaseModel):
     """The payload of every task: a run, a generation and row numbers.
 
     Attributes:
@@ -43,6 +39,6 @@ class Stretch(BaseModel):
     tries: int = 0
 
 
-def tag(plan: Plan) -> str:
+def tag(plan: GenerationPlan) -> str:
     """What a generation's tasks are known by: the run's id, and its number, or cancelling one would reach the next."""
     return f"{plan.run.id}/{plan.generation}"

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scythe_cli.engines.hatchet.names import CODE, FAN
-from scythe_cli.engines.hatchet.plan import STORAGE
+from scythe_cli.engines.hatchet.labels import CODE, FAN, STORAGE
 from scythe_cli.run.run import TASK_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from scythe_cli.engines.hatchet.plan import Plan
+    from scythe_cli.engines.generation.plan import GenerationPlan
     from scythe_cli.run.engine import WorkerSeen
 
 
-def why_nothing_runs(plan: Plan, workers: Iterable[WorkerSeen]) -> str | None:  # noqa: PLR0911 - one line a reason
+def why_nothing_runs(plan: GenerationPlan, workers: Iterable[WorkerSeen]) -> str | None:  # noqa: PLR0911 - one line a reason
     """The sentence for a user whose run stands still; None when a worker could take it."""
     leaf = plan.run.manifest.experiment_name
     name = leaf.removeprefix(TASK_PREFIX)

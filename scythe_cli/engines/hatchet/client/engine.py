@@ -11,13 +11,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core.events import Notice, Progress
+from scythe_cli.engines.generation.plan import read_plan, write_plan
+from scythe_cli.engines.generation.progress import GenerationProgress
 from scythe_cli.engines.hatchet.client.diagnosis import why_nothing_runs
 from scythe_cli.engines.hatchet.connection import Api, connect, translated
-from scythe_cli.engines.hatchet.names import METADATA, ROOT, Stretch, tag
-from scythe_cli.engines.hatchet.plan import STORAGE, read_plan, write_plan
-from scythe_cli.engines.hatchet.progress import Progress as Follower
+from scythe_cli.engines.hatchet.labels import STORAGE, wanted_labels
+from scythe_cli.engines.hatchet.names import METADATA, ROOT, TaskPayload, tag
 from scythe_cli.errors import EngineError, NotFoundError, StoreError
-from scythe_cli.run import state as ledger
+from scythe_cli.run import state
 from scythe_cli.run.engine import Active, Ended
 from scythe_cli.run.run import write_manifest
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from hatchet_sdk import Hatchet
 
     from scythe_cli.core.events import Listener
-    from scythe_cli.engines.hatchet.plan import Plan
+    from scythe_cli.engines.generation.plan import GenerationPlan
     from scythe_cli.experiment.config import ExperimentFile
     from scythe_cli.run.engine import Work
     from scythe_cli.run.run import Run
@@ -58,10 +59,10 @@ class HatchetEngine:
 
     def submit(self, work: Work) -> HatchetTicket:
         """Begin a generation and have a root follow it. Returns at once."""
-        plan = write_plan(work)
+        plan = write_plan(work, engine="hatchet", labels=wanted_labels(work))
         self._declare(work.run.manifest.experiment_name)
-        task = self._hatchet.stubs.task(name=ROOT, input_validator=Stretch)
-        whole = Stretch(
+        task = self._hatchet.stubs.task(name=ROOT, input_validator=TaskPayload)
+        whole = TaskPayload(
             run=work.run.id, generation=work.generation, first=plan.ranges[0].first, last=plan.ranges[-1].last
         )
         from hatchet_sdk.types.labels import DesiredWorkerLabel
@@ -93,7 +94,7 @@ class HatchetEngine:
         except NotFoundError:
             return Active(0, 0, [], None)
         queued, running = self._api.counts(tag(plan))
-        workers = self._api.seen(run.manifest.experiment_name, plan.labels)
+        workers = self._api.live_workers(run.manifest.experiment_name, plan.labels)
         why = why_nothing_runs(plan, workers) if queued or not running else None
         return Active(queued, running, workers, why)
 
@@ -103,7 +104,7 @@ class HatchetEngine:
 
 
 def _generation(run: Run) -> int:
-    return max(ledger.read_ledger(run).marks.get("generation", [0]))
+    return max(state.read_ledger(run).marks.get("generation", [0]))
 
 
 def _storage_of(run: Run) -> Any:
@@ -123,13 +124,13 @@ class _Opened:
 class HatchetTicket:
     """A generation that the engine works through; followed by its directory."""
 
-    def __init__(self, hatchet: Hatchet, plan: Plan, workflow_run_id: str) -> None:
+    def __init__(self, hatchet: Hatchet, plan: GenerationPlan, workflow_run_id: str) -> None:
         self._hatchet = hatchet
         self._api = Api(hatchet)
         self._plan = plan
         self._stopped = False
         self._asked = time.monotonic()
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self.workflow_run_id = workflow_run_id
 
     @property
@@ -143,10 +144,10 @@ class HatchetTicket:
 
     def wait(self, listener: Listener) -> Ended | None:
         """Follow the run's directory until its root has ended it; see `Ticket`."""
-        plan, follower = self._plan, Follower(self._plan)
+        plan, progress = self._plan, GenerationProgress(self._plan)
         began = time.monotonic()
         while True:
-            look = follower.look()
+            look = progress.read()
             listener(Progress(look.done + plan.done, look.failed + plan.failed, plan.run.total))
             if f"ended-{plan.generation}" in look.marks:
                 return _ended(plan)
@@ -156,18 +157,18 @@ class HatchetTicket:
                 detail = f"no longer followed; it goes on without you (scythe cancel {plan.run.id} stops it)"
                 return Ended("interrupted", detail)
             if not look.done and time.monotonic() - began > NO_WORKER_SECONDS:
-                self._say_why(listener)
+                self._report_why_nothing_runs(listener)
             if time.monotonic() - self._asked > ASK_EVERY:
                 self._check_root(listener)
             time.sleep(POLL_SECONDS if time.monotonic() - began > 10 else POLL_SECONDS / 4)
 
-    def _say_why(self, listener: Listener) -> None:
+    def _report_why_nothing_runs(self, listener: Listener) -> None:
         try:
-            why = why_nothing_runs(self._plan, self._api.seen(self._plan.run.manifest.experiment_name, {}))
+            why = why_nothing_runs(self._plan, self._api.live_workers(self._plan.run.manifest.experiment_name, {}))
         except EngineError as exc:
             why = exc.message
-        if why and why not in self._told:
-            self._told.add(why)
+        if why and why not in self._reported:
+            self._reported.add(why)
             listener(Notice(why))
 
     def _check_root(self, listener: Listener) -> None:
@@ -178,11 +179,11 @@ class HatchetTicket:
         try:
             details = self._hatchet.runs.get_details(self.workflow_run_id)
         except grpc.RpcError:
-            if "away" not in self._told:
-                self._told.add("away")
+            if "away" not in self._reported:
+                self._reported.add("away")
                 listener(Notice("Hatchet does not answer; following the run by its directory"))
             return
-        if not details.done or f"ended-{self._plan.generation}" in Follower(self._plan).look().marks:
+        if not details.done or f"ended-{self._plan.generation}" in GenerationProgress(self._plan).read().marks:
             return
         errors = [task.error for task in details.task_runs.values() if task.error]
         reason = (errors or [f"its status is {details.status.value}"])[0].strip().rpartition("\n")[2]
@@ -192,6 +193,6 @@ class HatchetTicket:
         )
 
 
-def _ended(plan: Plan) -> Ended | None:
-    note = ledger.read_mark(plan.run.store, "ended", plan.generation) or {"reason": "done", "detail": ""}
+def _ended(plan: GenerationPlan) -> Ended | None:
+    note = state.read_mark(plan.run.store, "ended", plan.generation) or {"reason": "done", "detail": ""}
     return None if note["reason"] == "done" else Ended(str(note["reason"]), str(note["detail"]))

@@ -10,10 +10,10 @@ import warnings
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from scythe_cli.engines.hatchet.names import NODE, ROOT, Stretch
+from scythe_cli.engines.hatchet.names import NODE, ROOT, TaskPayload
 from scythe_cli.engines.hatchet.worker.leaf_task import run_leaf
 from scythe_cli.engines.hatchet.worker.root_task import follow
-from scythe_cli.engines.hatchet.worker.serving import HandedBack, children_of
+from scythe_cli.engines.hatchet.worker.worker_context import HandedBack, children_of
 from scythe_cli.errors import InputError, ScytheError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from hatchet_sdk import Hatchet
 
-    from scythe_cli.engines.hatchet.worker.serving import Serving
+    from scythe_cli.engines.hatchet.worker.worker_context import WorkerContext
 
 LONG = timedelta(days=30)
 RETRIES = 500
@@ -29,51 +29,51 @@ RETRIES = 500
 RETRY_PAUSE = 30.0
 
 
-async def node(serving: Serving, payload: Stretch) -> dict[str, Any]:
+async def node(context: WorkerContext, payload: TaskPayload) -> dict[str, Any]:
     """Enqueue the children of a stretch and be done."""
-    if serving.draining is not None:
-        await serving.leave()
-    plan, _ = await serving.plan(payload)
-    if await serving.is_over(plan):
+    if context.draining is not None:
+        await context.hand_back_when_draining()
+    plan, _ = await context.plan(payload)
+    if await context.is_over(plan):
         return {"ok": 1, "children": 0}
     children = children_of(plan, payload)
-    await serving.spawn(plan, children)
+    await context.spawn(plan, children)
     return {"ok": 1, "children": len(children)}
 
 
 def _settings(name: str) -> dict[str, Any]:
     return {
         "name": name,
-        "input_validator": Stretch,
+        "input_validator": TaskPayload,
         "schedule_timeout": LONG,
         "execution_timeout": LONG,
         "retries": RETRIES,
     }
 
 
-def fan_tasks(hatchet: Hatchet, serving: Serving | None) -> list[Any]:
+def fan_tasks(hatchet: Hatchet, context: WorkerContext | None) -> list[Any]:
     """The root and the node; without a worker's side, for their declarations alone."""
 
-    async def root(payload: Stretch, ctx: Any) -> dict[str, Any]:
+    async def root(payload: TaskPayload, ctx: Any) -> dict[str, Any]:
         del ctx
-        assert serving is not None  # noqa: S101 - a declaration is never run
-        return await _answer(serving, lambda: follow(serving, payload), 0)
+        assert context is not None  # noqa: S101 - a declaration is never run
+        return await _run_task(context, lambda: follow(context, payload), 0)
 
-    async def inner(payload: Stretch, ctx: Any) -> dict[str, Any]:
-        assert serving is not None  # noqa: S101 - a declaration is never run
-        return await _answer(serving, lambda: node(serving, payload), ctx.retry_count)
+    async def inner(payload: TaskPayload, ctx: Any) -> dict[str, Any]:
+        assert context is not None  # noqa: S101 - a declaration is never run
+        return await _run_task(context, lambda: node(context, payload), ctx.retry_count)
 
     durable: Any = hatchet.durable_task
     ordinary: Any = hatchet.task
     return [durable(**_settings(ROOT), eviction_policy=None)(root), ordinary(**_settings(NODE))(inner)]
 
 
-def leaf_task(hatchet: Hatchet, serving: Serving | None, name: str) -> Any:
+def leaf_task(hatchet: Hatchet, context: WorkerContext | None, name: str) -> Any:
     """The task of one experiment's leaves."""
 
-    async def leaf(payload: Stretch, ctx: Any) -> dict[str, Any]:
-        assert serving is not None  # noqa: S101 - a declaration is never run
-        return await _answer(serving, lambda: run_leaf(serving, name, payload, ctx), ctx.retry_count)
+    async def leaf(payload: TaskPayload, ctx: Any) -> dict[str, Any]:
+        assert context is not None  # noqa: S101 - a declaration is never run
+        return await _run_task(context, lambda: run_leaf(context, name, payload, ctx), ctx.retry_count)
 
     ordinary: Any = hatchet.task
     return ordinary(**_settings(name))(leaf)
@@ -87,7 +87,7 @@ def declare(hatchet: Hatchet, leaf: str) -> None:
             hatchet._client.admin.put_workflow(task.to_proto())
 
 
-async def _answer(serving: Serving, work: Callable[[], Any], retries: int) -> dict[str, Any]:
+async def _run_task(context: WorkerContext, work: Callable[[], Any], retries: int) -> dict[str, Any]:
     """A task's result; what is wrong for good is not tried again, what may pass is, after a pause."""
     from hatchet_sdk import NonRetryableException
 
@@ -98,7 +98,7 @@ async def _answer(serving: Serving, work: Callable[[], Any], retries: int) -> di
     except InputError as exc:
         raise NonRetryableException(exc.message) from None
     except ScytheError as exc:
-        serving.complain(exc.message)
+        context.warn(exc.message)
         await asyncio.sleep(min(RETRY_PAUSE, 2.0 ** min(retries, 10)))
         raise
     return result

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from scythe_cli.core import layout, yaml_document
 from scythe_cli.core.events import LeafFinished
 from scythe_cli.core.row_ranges import Range, covers
-from scythe_cli.engines.hatchet.plan import Split, read_split, write_split
-from scythe_cli.engines.hatchet.worker.lost_rows import write_lost
-from scythe_cli.engines.hatchet.worker.serving import HandedBack
+from scythe_cli.engines.generation.lost_rows import write_lost
+from scythe_cli.engines.generation.plan import Split, read_split, write_split
+from scythe_cli.engines.hatchet.worker.worker_context import HandedBack
 from scythe_cli.errors import InputError, KeyExists
 from scythe_cli.run.compatibility import refuse_other_models
 from scythe_cli.run.engine import Work
@@ -28,11 +28,12 @@ from scythe_cli.supervisor.run_progress import run_work
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from scythe_cli.engines.hatchet.names import Stretch
-    from scythe_cli.engines.hatchet.plan import Plan
-    from scythe_cli.engines.hatchet.progress import Progress
-    from scythe_cli.engines.hatchet.worker.leaf_queue import Lanes, Leaf
-    from scythe_cli.engines.hatchet.worker.serving import Serving
+    from scythe_cli.engines.generation.plan import GenerationPlan
+    from scythe_cli.engines.generation.progress import GenerationProgress
+    from scythe_cli.engines.hatchet.names import TaskPayload
+    from scythe_cli.engines.hatchet.worker.leaf_queue import Leaf
+    from scythe_cli.engines.hatchet.worker.leaf_runner import LeafRunner
+    from scythe_cli.engines.hatchet.worker.worker_context import WorkerContext
     from scythe_cli.run.engine import WorkerSeen
     from scythe_cli.supervisor.run_progress import RunWork
 
@@ -54,47 +55,54 @@ CAREFUL_TRIES = 2
 """Marked attempts at a single row, the last of them alone on its worker, before it counts as lost."""
 
 
-async def run_leaf(serving: Serving, name: str, payload: Stretch, ctx: Any) -> dict[str, Any]:
+async def run_leaf(context: WorkerContext, name: str, payload: TaskPayload, ctx: Any) -> dict[str, Any]:
     """Have the rows run, once a lane is near; see the module."""
-    plan, progress = await serving.plan(payload)
-    lanes = serving.lanes[name]
-    await _check_code(serving, plan, lanes)
-    work = _LeafTask(serving, plan, progress, lanes, payload, ctx)
+    plan, progress = await context.plan(payload)
+    runner = context.runners[name]
+    await _check_code(context, plan, runner)
+    work = _LeafTask(context, payload, plan=plan, progress=progress, runner=runner, ctx=ctx)
     try:
         return {"ok": 1, "rows": await work.run()}
     except HandedBack:
-        return {"ok": 1, "rows": await work.pass_on()}
+        return {"ok": 1, "rows": await work.requeue()}
 
 
-async def _check_code(serving: Serving, plan: Plan, lanes: Lanes) -> None:
-    mine = lanes.experiment.source_hash
+async def _check_code(context: WorkerContext, plan: GenerationPlan, runner: LeafRunner) -> None:
+    mine = runner.experiment.source_hash
     if plan.source_hash == mine:
         return
     message = (
-        f"worker {serving.name} has other code of {lanes.experiment.name} than the run: its hash is {mine[:12]}, the "
+        f"worker {context.name} has other code of {runner.experiment.name} than the run: its hash is {mine[:12]}, the "
         f"run's {plan.source_hash[:12]}; update the worker, or start it with --allow-changed-code"
     )
-    if serving.any_code:
+    if context.any_code:
         try:
-            await asyncio.to_thread(refuse_other_models, plan.run, lanes.experiment)
+            await asyncio.to_thread(refuse_other_models, plan.run, runner.experiment)
         except InputError as exc:
-            message = f"worker {serving.name}: {exc.message}"
+            message = f"worker {context.name}: {exc.message}"
         else:
             return
     with suppress(KeyExists):
         await asyncio.to_thread(write_mark, plan.run.store, "refused", plan.generation, {"why": message})
-    serving.complain(message)
+    context.warn(message)
     raise InputError(message)
 
 
 class _LeafTask:
     def __init__(
-        self, serving: Serving, plan: Plan, progress: Progress, lanes: Lanes, payload: Stretch, ctx: Any
+        self,
+        context: WorkerContext,
+        payload: TaskPayload,
+        *,
+        plan: GenerationPlan,
+        progress: GenerationProgress,
+        runner: LeafRunner,
+        ctx: Any,
     ) -> None:
-        self._serving = serving
+        self._context = context
         self._plan = plan
         self._progress = progress
-        self._lanes = lanes
+        self._runner = runner
         self._payload = payload
         self._name = plan.run.manifest.experiment_name
         self._one = Range(payload.first, payload.last)
@@ -105,18 +113,18 @@ class _LeafTask:
 
     async def run(self) -> int:
         """Tell how many rows got their outcome here. Raises `HandedBack` when others shall run them."""
-        if self._serving.draining is not None:
-            await self._serving.leave()
+        if self._context.draining is not None:
+            await self._context.hand_back_when_draining()
         if not await self._repeat_splits():
             return 0
         if self._tries:
-            return await self._suspicious()
-        return await self._turn(alone=False)
+            return await self._run_marked()
+        return await self._run_when_lane_free(alone=False)
 
-    async def pass_on(self) -> int:
+    async def requeue(self) -> int:
         """Have the stretch enqueued anew for whoever is free. Not a failure, which would cast suspicion on its rows."""
         child = self._payload.model_copy(update={"first": self._one.first, "last": self._one.last})
-        await self._serving.spawn(self._plan, [(self._name, child, f"{self._one}-p{time.time_ns()}")])
+        await self._context.spawn(self._plan, [(self._name, child, f"{self._one}-p{time.time_ns()}")])
         return 0
 
     async def _repeat_splits(self) -> bool:
@@ -133,22 +141,22 @@ class _LeafTask:
             (self._name, self._payload.model_copy(update={"first": p.first, "last": p.last, "tries": tries}), str(p))
             for p in pieces
         ]
-        await self._serving.spawn(self._plan, children)
+        await self._context.spawn(self._plan, children)
 
-    async def _suspicious(self) -> int:
+    async def _run_marked(self) -> int:
         """A worker died over this stretch, or handed it back: find out over which row, one step at a time."""
         todo = await asyncio.to_thread(self._progress.left_of, self._one)
         rows = sum(map(len, todo))
-        if not rows or await self._serving.is_over(self._plan):
+        if not rows or await self._context.is_over(self._plan):
             return 0
         if rows == 1:
-            return await self._careful(todo[0])
+            return await self._run_marked_row(todo[0])
         pieces = covers(todo, max(1, -(-rows // SUSPECT_PIECES)))
         await asyncio.to_thread(write_split, self._plan, self._one, Split(None, pieces))
         await self._enqueue(pieces, tries=int(all(len(piece) == 1 for piece in pieces)))
         return 0
 
-    async def _careful(self, row: Range) -> int:
+    async def _run_marked_row(self, row: Range) -> int:
         """Run a single row with a mark that outlives this process; the last time, alone on this worker."""
         begun, died = await asyncio.to_thread(self._deaths, row.first)
         if died >= CAREFUL_TRIES:
@@ -156,10 +164,10 @@ class _LeafTask:
             await asyncio.to_thread(write_lost, self._plan, [row], attempts=died + 1, why=why)
             return 1
         store, generation = self._plan.run.store, self._plan.generation
-        about = yaml_document.write({"worker": self._serving.name, "at": time.time()}).encode()
+        about = yaml_document.write({"worker": self._context.name, "at": time.time()}).encode()
         self._mark = (layout.attempt(row.first, generation, begun + 1), about)
         try:
-            return await self._turn(alone=died + 1 == CAREFUL_TRIES)
+            return await self._run_when_lane_free(alone=died + 1 == CAREFUL_TRIES)
         finally:
             await asyncio.to_thread(store.write, layout.survived(row.first, generation, begun + 1), about)
 
@@ -170,11 +178,11 @@ class _LeafTask:
         begun = next(n for n in itertools.count() if layout.attempt(row, generation, n + 1) not in keys)
         return begun, sum(layout.survived(row, generation, n + 1) not in keys for n in range(begun))
 
-    async def _turn(self, *, alone: bool) -> int:
+    async def _run_when_lane_free(self, *, alone: bool) -> int:
         """Wait for a lane to be near, look what is left, and have that run."""
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._admitted(alone=alone))
-            if await self._serving.is_over(self._plan):
+            await stack.enter_async_context(self._gate(alone=alone))
+            if await self._context.is_over(self._plan):
                 return 0
             todo = await asyncio.to_thread(self._progress.left_of, self._one)
             if not todo:
@@ -182,7 +190,7 @@ class _LeafTask:
             base = await asyncio.to_thread(self._base)
             if self._mark is not None:
                 await asyncio.to_thread(self._plan.run.store.write, *self._mark)
-            leaf = self._lanes.begin(
+            leaf = self._runner.begin(
                 base,
                 self._one,
                 todo,
@@ -195,16 +203,16 @@ class _LeafTask:
             return await self._watch(leaf)
 
     @asynccontextmanager
-    async def _admitted(self, *, alone: bool) -> AsyncIterator[None]:
+    async def _gate(self, *, alone: bool) -> AsyncIterator[None]:
         """Leaves go in one after the other, when the lanes are nearly out of work; alone, when all lanes are idle."""
-        gates = self._serving.gates
+        gates = self._context.gates
         wanted = gates.values() if alone else [gates[self._name]]
         async with AsyncExitStack() as stack:
             for gate in list(wanted):
                 await self._enter(stack, gate)
-            everyone = self._serving.lanes.values() if alone else [self._lanes]
-            while not all(lanes.idle if alone else lanes.hungry for lanes in everyone):
-                await self._still_here(alone=alone)
+            everyone = self._context.runners.values() if alone else [self._runner]
+            while not all(runner.idle if alone else runner.needs_work for runner in everyone):
+                await self._check_hand_back(alone=alone)
                 await asyncio.sleep(TURN_SECONDS)
             yield
 
@@ -212,32 +220,32 @@ class _LeafTask:
         waiting = asyncio.ensure_future(stack.enter_async_context(gate))
         try:
             while not (await asyncio.wait({waiting}, timeout=PULSE))[0]:
-                await self._still_here(alone=False)
+                await self._check_hand_back(alone=False)
         except BaseException:
             waiting.cancel()
             raise
 
-    async def _still_here(self, *, alone: bool) -> None:
+    async def _check_hand_back(self, *, alone: bool) -> None:
         """Raise `HandedBack` when this worker leaves, or when we wait for long while lanes idle elsewhere."""
-        if self._serving.draining is not None:
-            await self._serving.leave()
+        if self._context.draining is not None:
+            await self._context.hand_back_when_draining()
         if not alone and time.monotonic() - self._came > PATIENCE_SECONDS:
             self._came = time.monotonic()
-            if self._idle_elsewhere(await self._serving.seen(self._plan)):
+            if self._idle_elsewhere(await self._context.live_workers(self._plan)):
                 raise HandedBack("others are free")
 
     def _idle_elsewhere(self, seen: list[WorkerSeen]) -> int:
-        return sum(max(0, one.lanes - one.busy) for one in seen if one.name != self._serving.name)
+        return sum(max(0, one.lanes - one.busy) for one in seen if one.name != self._context.name)
 
     def _base(self) -> RunWork:
         """What the leaves of a run share, read once."""
-        plan, lanes = self._plan, self._lanes
+        plan, runner = self._plan, self._runner
         key = (plan.run.id, plan.generation)
-        if key not in lanes.bases:
-            work = Work(plan.run, lanes.experiment, plan.file, plan.ranges, plan.generation, plan.done, plan.failed)
-            writer = PartWriter(plan.run.store, generation=plan.generation, flush=0.0, threads=lanes.threads)
-            lanes.bases[key] = run_work(work, writer, self._serving.folder, worker=self._serving.name)
-        return lanes.bases[key]
+        if key not in runner.bases:
+            work = Work(plan.run, runner.experiment, plan.file, plan.ranges, plan.generation, plan.done, plan.failed)
+            writer = PartWriter(plan.run.store, generation=plan.generation, flush=0.0, threads=runner.threads)
+            runner.bases[key] = run_work(work, writer, self._context.folder, worker=self._context.name)
+        return runner.bases[key]
 
     async def _watch(self, leaf: Leaf) -> int:
         """Until the last outcome is in the store: cut off what others could do, give back what we will not."""
@@ -245,31 +253,31 @@ class _LeafTask:
         began, withdrawn = time.monotonic(), False
         try:
             while not (await asyncio.wait({over}, timeout=PULSE))[0]:
-                if self._serving.draining is not None and not withdrawn:
+                if self._context.draining is not None and not withdrawn:
                     withdrawn = True
-                    self._lanes.withdraw(leaf, grace=self._plan.file.run.grace)
+                    self._runner.withdraw(leaf, grace=self._plan.file.run.grace)
                 elif self._plan.adapts and not withdrawn and leaf.left and not self._tries:
                     await self._share(leaf)
         except asyncio.CancelledError:
-            self._lanes.withdraw(leaf, grace=self._plan.file.run.grace)
+            self._runner.withdraw(leaf, grace=self._plan.file.run.grace)
             over.add_done_callback(lambda done: done.exception() if not done.cancelled() else None)
             raise
         over.result()
         seconds = time.monotonic() - began
-        self._serving.listener(
+        self._context.listener(
             LeafFinished(self._plan.run.id, self._one.first, self._one.last, leaf.work.failed, seconds)
         )
         if not leaf.complete:
-            await self._serving.leave()
-            raise HandedBack(self._serving.name)
+            await self._context.hand_back_when_draining()
+            raise HandedBack(self._context.name)
         return leaf.work.done
 
     async def _share(self, leaf: Leaf) -> None:
         """Cut off what lanes that idle elsewhere could do of a slow leaf, and have it enqueued."""
-        cost, size, serving = self._lanes.queue.cost(leaf), self._lanes.size, self._serving
-        if cost is None or cost * leaf.left / size < SHORT_LEAF or time.monotonic() - serving.shared < SETTLE_SECONDS:
+        cost, size, context = self._runner.queue.cost(leaf), self._runner.size, self._context
+        if cost is None or cost * leaf.left / size < SHORT_LEAF or time.monotonic() - context.shared < SETTLE_SECONDS:
             return
-        seen = await serving.seen(self._plan)
+        seen = await context.live_workers(self._plan)
         idle = self._idle_elsewhere(seen)
         if not seen and cost * leaf.left > LONG_LEAF:
             idle = 2 * size
@@ -277,8 +285,8 @@ class _LeafTask:
         keep = max(0, min(left * size // (size + idle), left - idle))
         if not idle or keep >= left:
             return
-        serving.shared = time.monotonic()
-        rest = self._lanes.cut(leaf, keep)
+        context.shared = time.monotonic()
+        rest = self._runner.cut(leaf, keep)
         if not rest:
             return
         least, most = PIECE_SECONDS

@@ -16,22 +16,21 @@ from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout
 from scythe_cli.core.row_ranges import Range, covers, cut_at_blocks, halves, read_ranges, write_ranges
+from scythe_cli.engines.generation.lost_rows import write_lost
+from scythe_cli.engines.generation.plan import end
 from scythe_cli.engines.hatchet.names import tag
-from scythe_cli.engines.hatchet.plan import end
-from scythe_cli.engines.hatchet.worker.lost_rows import write_lost
-from scythe_cli.engines.hatchet.worker.serving import children_of
+from scythe_cli.engines.hatchet.worker.worker_context import children_of
 from scythe_cli.errors import EngineError, KeyExists, NotFinishedError
 from scythe_cli.operations.gather import gather
-from scythe_cli.run import lease
-from scythe_cli.run import state as ledger
+from scythe_cli.run import lease, state
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from scythe_cli.engines.hatchet.names import Stretch
-    from scythe_cli.engines.hatchet.plan import Plan
-    from scythe_cli.engines.hatchet.progress import Look, Progress
-    from scythe_cli.engines.hatchet.worker.serving import Serving
+    from scythe_cli.engines.generation.plan import GenerationPlan
+    from scythe_cli.engines.generation.progress import GenerationProgress, Snapshot
+    from scythe_cli.engines.hatchet.names import TaskPayload
+    from scythe_cli.engines.hatchet.worker.worker_context import WorkerContext
     from scythe_cli.run.engine import WorkerSeen
 
 LOOK_SECONDS = 0.5
@@ -47,22 +46,22 @@ SHRINK = 16
 LEASE_SECONDS = 1.0
 
 
-async def follow(serving: Serving, payload: Stretch) -> dict[str, Any]:
+async def follow(context: WorkerContext, payload: TaskPayload) -> dict[str, Any]:
     """See the module. Returns the address of each final table, or why the generation ended early."""
-    if serving.draining is not None:
-        await serving.leave()
-    plan, progress = await serving.plan(payload)
-    async with _held(serving, plan):
+    if context.draining is not None:
+        await context.hand_back_when_draining()
+    plan, progress = await context.plan(payload)
+    async with _held(context, plan):
         try:
-            return await _Root(serving, plan, progress, payload).run()
+            return await _Root(context, plan, progress, payload).run()
         except asyncio.CancelledError:
-            if ledger.read_mark(plan.run.store, "cancel", plan.generation) is not None:
+            if state.read_mark(plan.run.store, "cancel", plan.generation) is not None:
                 end(plan, "cancelled", _cancelled(plan))
             raise
 
 
 @contextlib.asynccontextmanager
-async def _held(serving: Serving, plan: Plan) -> AsyncIterator[None]:
+async def _held(context: WorkerContext, plan: GenerationPlan) -> AsyncIterator[None]:
     """Hold the run's lease; wait for it where a root that died elsewhere still seems to hold it."""
     stack = contextlib.ExitStack()
     while True:
@@ -70,8 +69,8 @@ async def _held(serving: Serving, plan: Plan) -> AsyncIterator[None]:
             await asyncio.to_thread(stack.enter_context, lease.hold(plan.run.store))
             break
         except NotFinishedError:
-            if serving.draining is not None:
-                await serving.leave()
+            if context.draining is not None:
+                await context.hand_back_when_draining()
             await asyncio.sleep(LEASE_SECONDS)
     try:
         yield
@@ -79,17 +78,17 @@ async def _held(serving: Serving, plan: Plan) -> AsyncIterator[None]:
         stack.close()
 
 
-def _cancelled(plan: Plan) -> str:
-    mark = ledger.read_mark(plan.run.store, "cancel", plan.generation) or {}
+def _cancelled(plan: GenerationPlan) -> str:
+    mark = state.read_mark(plan.run.store, "cancel", plan.generation) or {}
     return f"cancelled by {mark.get('by', 'somebody')} at {mark.get('at', 'some time')}"
 
 
 @dataclass
 class _Root:
-    serving: Serving
-    plan: Plan
-    progress: Progress
-    payload: Stretch
+    context: WorkerContext
+    plan: GenerationPlan
+    progress: GenerationProgress
+    payload: TaskPayload
     done: int = -1
     moved: float = field(default_factory=time.monotonic)
     asked: float = 0.0
@@ -104,25 +103,25 @@ class _Root:
 
     async def run(self) -> dict[str, Any]:
         """Until every row has its outcome, or the generation must end."""
-        mark = await asyncio.to_thread(ledger.read_mark, self.plan.run.store, "ended", self.plan.generation)
+        mark = await asyncio.to_thread(state.read_mark, self.plan.run.store, "ended", self.plan.generation)
         if mark is not None and mark["reason"] != "done":
             return {"ok": 1, "ended": str(mark["reason"])}
         self.canary = self.plan.generation == 1 and self.plan.todo > 20 and not self.plan.file.run.max_failures.off
-        await self.serving.spawn(self.plan, children_of(self.plan, self.payload))
+        await self.context.spawn(self.plan, children_of(self.plan, self.payload))
         while True:
             began = time.monotonic()
-            look = await asyncio.to_thread(self.progress.look)
-            if ended := self.over or await self._judge(look):
+            look = await asyncio.to_thread(self.progress.read)
+            if ended := self.over or await self._end_reason(look):
                 return await self._stop(*ended)
             if not look.missing and (tables := await self._gather()) is not None:
                 return {"ok": 1, **tables}
-            if self.serving.draining is not None:
-                await self.serving.leave()
-            await self._mend(look)
+            if self.context.draining is not None:
+                await self.context.hand_back_when_draining()
+            await self._repair_if_stuck(look)
             took = time.monotonic() - began
             await asyncio.sleep(max(LOOK_SECONDS, 3 * took))
 
-    async def _judge(self, look: Look) -> tuple[str, str] | None:
+    async def _end_reason(self, look: Snapshot) -> tuple[str, str] | None:
         """Why the generation must end now, if it must."""
         plan = self.plan
         if f"cancel-{plan.generation}" in look.marks:
@@ -140,7 +139,7 @@ class _Root:
         """End the generation and take back what is queued and running: the root itself with it."""
         await asyncio.to_thread(end, self.plan, reason, detail)
         with contextlib.suppress(EngineError):
-            await asyncio.shield(asyncio.to_thread(self.serving.api.cancel, tag(self.plan)))
+            await asyncio.shield(asyncio.to_thread(self.context.api.cancel, tag(self.plan)))
         return {"ok": 1, "ended": reason}
 
     async def _gather(self) -> dict[str, str] | None:
@@ -154,7 +153,7 @@ class _Root:
 
     # mending
 
-    async def _mend(self, look: Look) -> None:
+    async def _repair_if_stuck(self, look: Snapshot) -> None:
         """Where nothing moves, find out why, and enqueue again what the engine or a dead worker lost."""
         now = time.monotonic()
         if look.done != self.done:
@@ -164,10 +163,10 @@ class _Root:
             return
         self.asked = now
         try:
-            queued, running = await asyncio.to_thread(self.serving.api.counts, tag(self.plan))
+            queued, running = await asyncio.to_thread(self.context.api.counts, tag(self.plan))
         except EngineError:
             return
-        seen = await self.serving.seen(self.plan)
+        seen = await self.context.live_workers(self.plan)
         names = {worker.name for worker in seen}
         self.died = self.died or bool(self.names - names)
         self.names = names
@@ -182,8 +181,8 @@ class _Root:
             self.nothing_since = None
             await self._repair(look)
 
-    async def _hurry(self, look: Look, seen: list[WorkerSeen], queued: int, now: float) -> None:
-        """Lanes idle: have them run what a dead worker held, or what the engine does not hand out."""
+    async def _hurry(self, look: Snapshot, seen: list[WorkerSeen], queued: int, now: float) -> None:
+        """LeafRunner idle: have them run what a dead worker held, or what the engine does not hand out."""
         idle = sum(max(0, worker.lanes - worker.busy) for worker in seen)
         if not idle or (queued and not self.idle_since):
             self.idle_since = now if idle else None
@@ -193,20 +192,20 @@ class _Root:
             self.died, self.idle_since, self.moved = False, None, now
             self.rounds += 1
             size = max(1, layout.BLOCK // SHRINK**self.rounds)
-            await self._again(covers(look.missing, size), f"h{int(time.time())}")
+            await self._enqueue(covers(look.missing, size), f"h{int(time.time())}")
 
-    def _was_refused(self, look: Look) -> bool:
+    def _was_refused(self, look: Snapshot) -> bool:
         return f"refused-{self.plan.generation}" in look.marks
 
-    async def _repair(self, look: Look) -> None:
+    async def _repair(self, look: Snapshot) -> None:
         """No task covers these rows: enqueue them in halves; after the third time they are lost."""
         if self._was_refused(look):
             self.refused += 1
             if self.refused >= REPAIRS:
-                note = await asyncio.to_thread(ledger.read_mark, self.plan.run.store, "refused", self.plan.generation)
+                note = await asyncio.to_thread(state.read_mark, self.plan.run.store, "refused", self.plan.generation)
                 self.over = ("stopped", str((note or {}).get("why", "refused")))
                 return
-            await self._again(cut_at_blocks(look.missing), f"f{int(time.time())}")
+            await self._enqueue(cut_at_blocks(look.missing), f"f{int(time.time())}")
             return
         before, number = await asyncio.to_thread(self._repaired, look.marks)
         missing = cut_at_blocks(look.missing)
@@ -218,24 +217,24 @@ class _Root:
         if again:
             note = {"rows": write_ranges(again)}
             with contextlib.suppress(KeyExists):
-                await asyncio.to_thread(ledger.write_mark, self.plan.run.store, "repair", number, note)
-            await self._again([half for one in again for half in halves(one)], f"r{number}")
+                await asyncio.to_thread(state.write_mark, self.plan.run.store, "repair", number, note)
+            await self._enqueue([half for one in again for half in halves(one)], f"r{number}")
 
     def _repaired(self, marks: Iterable[str]) -> tuple[list[list[Range]], int]:
         """The rows of every repair so far, and the number of the next."""
         first = self.plan.generation * 10_000
         numbers = sorted(int(mark[7:]) for mark in marks if re.fullmatch(r"repair-\d+", mark))
         mine = [number for number in numbers if first <= number < first + 10_000]
-        notes = [ledger.read_mark(self.plan.run.store, "repair", number) or {} for number in mine]
+        notes = [state.read_mark(self.plan.run.store, "repair", number) or {} for number in mine]
         return [read_ranges(note.get("rows", "")) for note in notes], max(mine, default=first - 1) + 1
 
-    async def _again(self, ranges: list[Range], key: str) -> None:
+    async def _enqueue(self, ranges: list[Range], key: str) -> None:
         name = self.plan.run.manifest.experiment_name
         children = [
             (name, self.payload.model_copy(update={"first": one.first, "last": one.last, "depth": 1}), f"{one}-{key}")
             for one in ranges
         ]
-        await self.serving.spawn(self.plan, children)
+        await self.context.spawn(self.plan, children)
 
 
 def _times(repairs: list[list[Range]], one: Range) -> int:

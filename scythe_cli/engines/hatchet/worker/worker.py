@@ -16,21 +16,22 @@ import threading
 import time
 import warnings
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import processes, signals
 from scythe_cli.core.events import Draining, Notice, WorkerReady, ignore
 from scythe_cli.core.processes import cores
 from scythe_cli.engines.hatchet import embedded
 from scythe_cli.engines.hatchet.connection import Api, connect
-from scythe_cli.engines.hatchet.names import CODE, FAN, LANES
-from scythe_cli.engines.hatchet.plan import STORAGE, storage_label
+from scythe_cli.engines.hatchet.labels import CODE, FAN, LANES, STORAGE, storage_label
 from scythe_cli.engines.hatchet.worker.declarations import fan_tasks, leaf_task
-from scythe_cli.engines.hatchet.worker.leaf_queue import Allowance, Lanes
-from scythe_cli.engines.hatchet.worker.serving import Serving
-from scythe_cli.engines.hatchet.worker.workflow_process import Record, serving
+from scythe_cli.engines.hatchet.worker.lane_budget import LaneBudget
+from scythe_cli.engines.hatchet.worker.leaf_runner import LeafRunner
+from scythe_cli.engines.hatchet.worker.worker_context import WorkerContext
+from scythe_cli.engines.hatchet.worker.worker_settings import Role, WorkerSettings, machine_name
+from scythe_cli.engines.hatchet.worker.workflow_process import WorkflowProcessSettings, workflow_process
 from scythe_cli.errors import ConfigError, EngineError, ExitCode, InputError
 from scythe_cli.experiment import config, experiment
 from scythe_cli.experiment.registry import ExperimentRegistry
@@ -40,7 +41,7 @@ from scythe_cli.storage.open_store import open_store
 from scythe_cli.supervisor.scratch import scratch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Sequence
     from types import FrameType
 
     from hatchet_sdk import Hatchet
@@ -49,92 +50,8 @@ if TYPE_CHECKING:
     from scythe_cli.experiment.experiment import Experiment
     from scythe_cli.storage.base import Store
 
-Role = Literal["fan", "leaf"]
 PREFETCH, LEAST_SLOTS = 3, 32
 """Hatchet slots a lane, and at least: the engine refills a slot only once a second, so leaves wait here for a lane."""
-DURABLE_SLOTS = 100
-"""Roots that one worker may follow."""
-_TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off", ""})
-
-
-@dataclass(frozen=True)
-class WorkerSettings:
-    """How a worker serves.
-
-    Attributes:
-        name: of the worker; the machine's unless given.
-        slots: lanes; the cores of the machine unless given.
-        durable_slots: roots it may follow at a time.
-        labels: what leaves may ask for.
-        roles: fan follows runs and fans them out, leaf runs specs.
-        storage: where runs live; the experiment file's or the environment's unless given.
-        any_code: take leaves of runs whose code differs.
-        embedded: start the SDK's own engine first.
-    """
-
-    name: str | None = None
-    slots: int | None = None
-    durable_slots: int = DURABLE_SLOTS
-    labels: Mapping[str, str] | None = None
-    roles: frozenset[Role] = frozenset({"fan", "leaf"})
-    storage: str | None = None
-    any_code: bool = False
-    embedded: bool = False
-
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str] | None = None) -> WorkerSettings:
-        """What `SCYTHE_WORKER_*` says. Raises `ConfigError`."""
-        found = os.environ if environ is None else environ
-        own = {key.removeprefix(_PREFIX): value for key, value in found.items() if key.startswith(_PREFIX) and value}
-        if unknown := set(own) - _KNOWN:
-            raise ConfigError(f"{_PREFIX}{min(unknown)} is not a setting of workers: {', '.join(sorted(_KNOWN))}")
-        flags = {key.lower(): _flag(key, own[key]) for key in ("HIGH_MEMORY", "HIGH_CPU", "HAS_GPU") if key in own}
-        roles: set[Role] = {"fan", "leaf"}
-        if not _flag("DOES_FAN", own.get("DOES_FAN", "true")):
-            roles.discard("fan")
-        if not _flag("DOES_LEAF", own.get("DOES_LEAF", "true")):
-            roles.discard("leaf")
-        if not roles:
-            raise ConfigError(f"{_PREFIX}DOES_FAN and {_PREFIX}DOES_LEAF are both off: the worker would do nothing")
-        return cls(
-            name=own.get("NAME"),
-            slots=_count("SLOTS", own["SLOTS"]) if "SLOTS" in own else None,
-            durable_slots=_count("DURABLE_SLOTS", own.get("DURABLE_SLOTS", str(DURABLE_SLOTS))),
-            labels={key: "true" for key, on in flags.items() if on},
-            roles=frozenset(roles),
-        )
-
-
-_PREFIX = "SCYTHE_WORKER_"
-_KNOWN = {"NAME", "SLOTS", "DURABLE_SLOTS", "HIGH_MEMORY", "HIGH_CPU", "HAS_GPU", "DOES_FAN", "DOES_LEAF"}
-
-
-def _flag(key: str, text: str) -> bool:
-    if text.lower() in _TRUE | _FALSE:
-        return text.lower() in _TRUE
-    raise ConfigError(f"{_PREFIX}{key}={text}  must be true or false")
-
-
-def _count(key: str, text: str) -> int:
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
-    raise ConfigError(f"{_PREFIX}{key}={text}  must be a whole number, 1 or more")
-
-
-def machine_name(environ: Mapping[str, str] | None = None) -> str:
-    """A name that tells the machine: its host's, and what the cloud calls it where the environment says so."""
-    found = os.environ if environ is None else environ
-    parts = [processes.host()]
-    if job := found.get("AWS_BATCH_JOB_ID"):
-        parts = ["batch", job.replace(":", "-"), *filter(None, [found.get("AWS_BATCH_JOB_ATTEMPT")])]
-    elif task := found.get("ECS_CONTAINER_METADATA_URI_V4", "").rpartition("/")[2]:
-        parts = ["ecs", task]
-    elif machine := found.get("FLY_MACHINE_ID"):
-        parts = ["fly", *filter(None, [found.get("FLY_REGION")]), machine]
-    elif job := found.get("SLURM_JOB_ID"):
-        array = found.get("SLURM_ARRAY_TASK_ID")
-        parts = [processes.host(), "slurm", f"{found.get('SLURM_ARRAY_JOB_ID', job)}_{array}" if array else job]
-    return "-".join([*parts, str(os.getpid())])
 
 
 def find_experiments(targets: Sequence[str], folder: Path) -> tuple[list[Experiment], str | None]:
@@ -230,40 +147,41 @@ class _Worker:
         folder = stack.enter_context(scratch())
         threads = PartThreads()
         stack.callback(threads.close)
-        allowance = Allowance(self._slots)
-        lanes = {
-            _task_name(one): Lanes(one, self._slots, allowance=allowance, folder=folder, threads=threads)
+        budget = LaneBudget(self._slots)
+        runners = {
+            _task_name(one): LeafRunner(one, self._slots, budget=budget, folder=folder, threads=threads)
             for one in self._experiments
         }
-        for some in lanes.values():
-            stack.callback(some.close)
+        for runner in runners.values():
+            stack.callback(runner.close)
         name = settings.name or machine_name()
-        self._beside: subprocess.Popen[bytes] | None = None
+        self._workflow_process: subprocess.Popen[bytes] | None = None
         if "leaf" in settings.roles and (workflows := ExperimentRegistry.included()):
             targets = [(one.target, str(one.folder)) for one in map(experiment.of, workflows)]
             labels = {**(settings.labels or {}), LANES: str(self._slots)}
-            self._beside = stack.enter_context(serving(Record(targets, f"{name}-workflows", self._slots, labels)))
-        self._serving = Serving(
+            process = WorkflowProcessSettings(targets, f"{name}-workflows", self._slots, labels)
+            self._workflow_process = stack.enter_context(workflow_process(process))
+        self._context = WorkerContext(
             hatchet=hatchet,
             storage=storage,
             name=name,
             folder=folder,
-            lanes=lanes,
+            runners=runners,
             any_code=settings.any_code,
             listener=listener,
         )
 
     def run(self) -> None:
         """Connect and serve. Comes back when the worker has left the engine."""
-        serving, hatchet = self._serving, self._hatchet
-        tasks = [leaf_task(hatchet, serving, name) for name in serving.lanes]
+        context, hatchet = self._context, self._hatchet
+        tasks = [leaf_task(hatchet, context, name) for name in context.runners]
         if "fan" in self._settings.roles:
-            tasks += fan_tasks(hatchet, serving)
-        serving.gates.update({name: asyncio.Lock() for name in serving.lanes})
+            tasks += fan_tasks(hatchet, context)
+        context.gates.update({name: asyncio.Lock() for name in context.runners})
         with warnings.catch_warnings(), signals.ignore_sighup_while_spawning():
             warnings.simplefilter("ignore")
             worker = hatchet.worker(
-                serving.name,
+                context.name,
                 slots=max(LEAST_SLOTS, PREFETCH * self._slots),
                 durable_slots=self._settings.durable_slots,
                 labels=self._labels(),
@@ -274,9 +192,9 @@ class _Worker:
         threading.Thread(target=self._watch_lanes, daemon=True, name="scythe-watch").start()
         self._listener(
             WorkerReady(
-                name=serving.name,
+                name=context.name,
                 engine=hatchet.config.server_url,
-                storage=serving.storage.locate(""),
+                storage=context.storage.locate(""),
                 experiments=[one.name for one in self._experiments],
                 lanes=self._slots,
                 roles=sorted(self._settings.roles),
@@ -292,7 +210,7 @@ class _Worker:
         """Strings only: the engine tells a number's label from a text's."""
         own: dict[str, str | int] = {
             LANES: str(self._slots),
-            STORAGE: storage_label(self._serving.storage.locate("")),
+            STORAGE: storage_label(self._context.storage.locate("")),
         }
         if "fan" in self._settings.roles:
             own[FAN] = "true"
@@ -307,10 +225,10 @@ class _Worker:
 
             def handle(number: int, frame: FrameType | None) -> None:
                 signals.on_stop_signal(number)
-                if self._serving.draining is not None:
+                if self._context.draining is not None:
                     self._leave_now()
-                self._serving.draining = time.monotonic()
-                running = sum(lanes.running for lanes in self._serving.lanes.values())
+                self._context.draining = time.monotonic()
+                running = sum(runner.running for runner in self._context.runners.values())
                 self._listener(Draining(running, 0.0))
                 drain(number, frame)
 
@@ -325,13 +243,13 @@ class _Worker:
     def _watch_lanes(self) -> None:
         """A worker whose lanes cannot be started is no worker: it leaves, for whoever starts it to see."""
         while True:
-            for lanes in self._serving.lanes.values():
-                if lanes.failure is not None:
-                    self._give_up(f"the lanes of {lanes.experiment.name} ended: {lanes.failure}")
-            if self._beside is not None and self._beside.poll() is not None and self._serving.draining is None:
-                self._give_up(
-                    f"the process that serves workflows ended with {processes.describe_status(self._beside.returncode)}"
-                )
+            for runner in self._context.runners.values():
+                if runner.failure is not None:
+                    self._give_up(f"the lanes of {runner.experiment.name} ended: {runner.failure}")
+            process = self._workflow_process
+            if process is not None and process.poll() is not None and self._context.draining is None:
+                how = processes.describe_status(process.returncode)
+                self._give_up(f"the process that serves workflows ended with {how}")
             time.sleep(1.0)
 
     def _give_up(self, why: str) -> None:

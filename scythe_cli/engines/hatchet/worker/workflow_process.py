@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from scythe_cli.core import processes
 from scythe_cli.engines.hatchet.connection import connect
 from scythe_cli.errors import ScytheError
-from scythe_cli.experiment import importer as entry
+from scythe_cli.experiment import importer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ LEAVE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Record:
+class WorkflowProcessSettings:
     """All that the process is told: names.
 
     Attributes:
@@ -46,10 +46,10 @@ class Record:
 
 
 @contextmanager
-def serving(record: Record) -> Iterator[subprocess.Popen[bytes]]:
+def workflow_process(settings: WorkflowProcessSettings) -> Iterator[subprocess.Popen[bytes]]:
     """Serve while the block lasts, or until the process ends, which nobody here waits for."""
     code = f"import sys; sys.path[:] = {sys.path!r}\nfrom {__name__} import main; main(sys.argv[1])"
-    command = [sys.executable, "-c", code, json.dumps(asdict(record))]
+    command = [sys.executable, "-c", code, json.dumps(asdict(settings))]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr) as process:
         try:
             yield process
@@ -66,14 +66,14 @@ def main(text: str) -> None:
     processes.set_parent_death_signal()
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # it reaches the worker too, which ends this process in time
-    record = Record(**json.loads(text))
+    settings = WorkflowProcessSettings(**json.loads(text))
     try:
-        found: list[Any] = [entry.resolve(target, Path(folder)).value for target, folder in record.targets]
+        found: list[Any] = [importer.resolve(target, Path(folder)).value for target, folder in settings.targets]
         hatchet = connect(patient=True)
     except ScytheError as exc:
         sys.exit(f"error: {exc.message}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        worker = hatchet.worker(record.name, slots=record.slots, labels=dict(record.labels), workflows=found)
+        worker = hatchet.worker(settings.name, slots=settings.slots, labels=dict(settings.labels), workflows=found)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the SDK has set its own
     worker.start()

@@ -7,7 +7,6 @@ itself. A queue message then names a run, a generation and row numbers.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from scythe_cli.core import layout, processes, yaml_document
 from scythe_cli.core.row_ranges import Range, covers, read_ranges, spans, within, write_ranges
 from scythe_cli.errors import InputError, KeyExists, KeyMissing, NotFinishedError, NotFoundError
 from scythe_cli.experiment import config
-from scythe_cli.run import state as ledger
+from scythe_cli.run import state
 from scythe_cli.run.run import open_run
 
 if TYPE_CHECKING:
@@ -29,13 +28,10 @@ if TYPE_CHECKING:
     from scythe_cli.storage.base import Store
 
 _RUN_ID = re.compile(r"([^/]+)/v(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)/([^/]+)")
-STORAGE = "scythe_storage"
-"""Label of every worker: which storage it serves, so that teams can share an engine."""
-LABELS = ("high_memory", "high_cpu", "has_gpu")
 
 
 @dataclass(frozen=True)
-class Plan:
+class GenerationPlan:
     """One generation's work.
 
     Attributes:
@@ -92,46 +88,40 @@ def is_run_id(text: str) -> bool:
     return found is not None and layout.is_safe_name(found[1]) and layout.is_run_time(found[2])
 
 
-def storage_label(address: str) -> str:
-    """A storage's address as a label's value."""
-    return hashlib.sha256(address.rstrip("/").encode()).hexdigest()[:12]
-
-
-def write_plan(work: Work) -> Plan:
+def write_plan(work: Work, *, engine: str, labels: dict[str, str] | None = None) -> GenerationPlan:
     """Begin a generation.
 
+    Args:
+        work: what is to run.
+        engine: the name of the engine that has it run.
+        labels: of the workers that may take its leaves.
+
     Raises:
-        NotFinishedError: somebody else has.
+        NotFinishedError: another process has begun this generation.
     """
-    labels = {STORAGE: storage_label(work.run.store.locate("").rstrip("/").removesuffix(f"/{work.run.id}"))}
-    labels |= {name: "true" for name in LABELS if getattr(work.file.resources, name)}
-    for name, wanted in (work.experiment.options.desired_worker_labels or {}).items():
-        if name not in LABELS:
-            value = wanted.get("value") if isinstance(wanted, dict) else wanted
-            labels[name] = str(value).lower() if isinstance(value, bool) else str(value)
     note = {
         "host": processes.host(),
         "pid": os.getpid(),
         "began": datetime.now(UTC).isoformat(),
-        "engine": "hatchet",
+        "engine": engine,
         "lanes": None,
         "todo": work.todo,
         "done": work.done,
         "failed": work.failed,
         "source_hash": work.experiment.source_hash,
-        "labels": labels,
+        "labels": labels or {},
         "rows": write_ranges(work.ranges),
         "settings": config.dump(work.file),
     }
     try:
-        ledger.write_mark(work.run.store, "generation", work.generation, note)
+        state.write_mark(work.run.store, "generation", work.generation, note)
     except KeyExists:
         message = f"{work.run.id}: somebody else began generation {work.generation} of this run"
         raise NotFinishedError(message, hint=f"scythe status {work.run.id}") from None
     return _plan(work.run, work.generation, note)
 
 
-def read_plan(storage: Store, run_id: str, generation: int) -> Plan:
+def read_plan(storage: Store, run_id: str, generation: int) -> GenerationPlan:
     """What the directory says.
 
     Raises:
@@ -141,14 +131,14 @@ def read_plan(storage: Store, run_id: str, generation: int) -> Plan:
     if not is_run_id(run_id):
         raise InputError(f"{run_id[:200]!r} is no run id")
     run = open_run(storage, run_id)
-    note = ledger.read_mark(run.store, "generation", generation)
+    note = state.read_mark(run.store, "generation", generation)
     if note is None:
         raise NotFoundError(f"{run_id} has no generation {generation}")
     return _plan(run, generation, note)
 
 
-def _plan(run: Run, generation: int, note: dict[str, Any]) -> Plan:
-    return Plan(
+def _plan(run: Run, generation: int, note: dict[str, Any]) -> GenerationPlan:
+    return GenerationPlan(
         run=run,
         generation=generation,
         ranges=read_ranges(note["rows"]),
@@ -173,7 +163,7 @@ class Split:
     pieces: list[Range]
 
 
-def write_split(plan: Plan, one: Range, split: Split) -> bool:
+def write_split(plan: GenerationPlan, one: Range, split: Split) -> bool:
     """Record a split. False when somebody else recorded one of this range before."""
     note = {"keep": str(split.keep or ""), "pieces": write_ranges(split.pieces)}
     key = layout.split(one.first, one.last, plan.generation)
@@ -184,7 +174,7 @@ def write_split(plan: Plan, one: Range, split: Split) -> bool:
     return True
 
 
-def read_split(plan: Plan, one: Range) -> Split | None:
+def read_split(plan: GenerationPlan, one: Range) -> Split | None:
     """The recorded split of a range."""
     key = layout.split(one.first, one.last, plan.generation)
     try:
@@ -195,8 +185,8 @@ def read_split(plan: Plan, one: Range) -> Split | None:
     return Split(keep[0] if keep else None, read_ranges(note["pieces"]))
 
 
-def end(plan: Plan, reason: str, detail: str = "") -> None:
+def end(plan: GenerationPlan, reason: str, detail: str = "") -> None:
     """Put down why a generation is over. The first word counts."""
     note = {"ended": datetime.now(UTC).isoformat(), "reason": reason, "detail": detail}
     with contextlib.suppress(KeyExists):
-        ledger.write_mark(plan.run.store, "ended", plan.generation, note)
+        state.write_mark(plan.run.store, "ended", plan.generation, note)

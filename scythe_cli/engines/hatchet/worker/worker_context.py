@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from scythe_cli.core.events import Notice
 from scythe_cli.core.row_ranges import Range
+from scythe_cli.engines.generation.plan import read_plan
+from scythe_cli.engines.generation.progress import GenerationProgress
 from scythe_cli.engines.hatchet.connection import Api
-from scythe_cli.engines.hatchet.names import METADATA, NODE, Stretch, tag
-from scythe_cli.engines.hatchet.plan import STORAGE, read_plan
-from scythe_cli.engines.hatchet.progress import Progress
+from scythe_cli.engines.hatchet.labels import STORAGE
+from scythe_cli.engines.hatchet.names import METADATA, NODE, TaskPayload, tag
 from scythe_cli.errors import EngineError, ScytheError
-from scythe_cli.run import state as ledger
+from scythe_cli.run import state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from hatchet_sdk import Hatchet
 
     from scythe_cli.core.events import Listener
-    from scythe_cli.engines.hatchet.plan import Plan
-    from scythe_cli.engines.hatchet.worker.leaf_queue import Lanes
+    from scythe_cli.engines.generation.plan import GenerationPlan
+    from scythe_cli.engines.hatchet.worker.leaf_runner import LeafRunner
     from scythe_cli.run.engine import WorkerSeen
     from scythe_cli.storage.base import Store
 
@@ -42,7 +43,7 @@ class HandedBack(ScytheError):
 
 
 @dataclass
-class Serving:
+class WorkerContext:
     """What all tasks of one worker share.
 
     Attributes:
@@ -61,13 +62,13 @@ class Serving:
     storage: Store
     name: str
     folder: Path
-    lanes: dict[str, Lanes]
+    runners: dict[str, LeafRunner]
     any_code: bool
     listener: Listener
     draining: float | None = None
     shared: float = 0.0
     gates: dict[str, asyncio.Lock] = field(default_factory=dict)
-    _plans: OrderedDict[tuple[str, int], tuple[Plan, Progress]] = field(default_factory=OrderedDict)
+    _plans: OrderedDict[tuple[str, int], tuple[GenerationPlan, GenerationProgress]] = field(default_factory=OrderedDict)
     _seen: tuple[float, list[WorkerSeen]] = (0.0, [])
 
     @property
@@ -75,56 +76,56 @@ class Serving:
         """The engine's REST side."""
         return Api(self.hatchet)
 
-    async def plan(self, payload: Stretch) -> tuple[Plan, Progress]:
+    async def plan(self, payload: TaskPayload) -> tuple[GenerationPlan, GenerationProgress]:
         """The plan that a payload belongs to, and what is known of its progress."""
         key = (payload.run, payload.generation)
         if key not in self._plans:
             plan = await asyncio.to_thread(read_plan, self.storage, *key)
-            self._plans[key] = (plan, Progress(plan))
+            self._plans[key] = (plan, GenerationProgress(plan))
             while len(self._plans) > PLANS:
                 self._plans.popitem(last=False)
         self._plans.move_to_end(key)
         return self._plans[key]
 
-    async def is_over(self, plan: Plan) -> bool:
+    async def is_over(self, plan: GenerationPlan) -> bool:
         """Whether a generation was cancelled or has ended."""
         marks = [
-            asyncio.to_thread(ledger.read_mark, plan.run.store, kind, plan.generation) for kind in ("cancel", "ended")
+            asyncio.to_thread(state.read_mark, plan.run.store, kind, plan.generation) for kind in ("cancel", "ended")
         ]
         return any(mark is not None for mark in await asyncio.gather(*marks))
 
-    async def seen(self, plan: Plan) -> list[WorkerSeen]:
+    async def live_workers(self, plan: GenerationPlan) -> list[WorkerSeen]:
         """The workers that would take a plan's leaves; asked again every few seconds, none where the engine is away."""
         if time.monotonic() - self._seen[0] > SEEN_SECONDS:
             self._seen = (time.monotonic(), self._seen[1])
             try:
-                found = await asyncio.to_thread(self.api.seen, plan.run.manifest.experiment_name, plan.labels)
+                found = await asyncio.to_thread(self.api.live_workers, plan.run.manifest.experiment_name, plan.labels)
                 self._seen = (time.monotonic(), [worker for worker in found if worker.serves])
             except EngineError:
                 pass
         return self._seen[1]
 
-    def complain(self, message: str) -> None:
+    def warn(self, message: str) -> None:
         """Say what went wrong, in the worker's own output."""
         self.listener(Notice(message))
 
-    async def leave(self) -> None:
+    async def hand_back_when_draining(self) -> None:
         """Wait until a task that is handed back lands elsewhere, then hand it back."""
         assert self.draining is not None  # noqa: S101 - only called then
         await asyncio.sleep(max(DRAIN_SECONDS - (time.monotonic() - self.draining), DRAIN_SECONDS / 5))
         raise HandedBack(f"worker {self.name} is leaving")
 
-    async def spawn(self, plan: Plan, children: list[tuple[str, Stretch, str]]) -> None:
+    async def spawn(self, plan: GenerationPlan, children: list[tuple[str, TaskPayload, str]]) -> None:
         """Enqueue children, each with its task's name and key; nobody waits for them.
 
         The same keys from the same task give the same children again. The synchronous call, in a thread that keeps the
-        task's context, makes them ordinary children also of the durable root, whose log must not depend on the ledger.
+        task's context, makes them ordinary children also of the durable root, whose log must not depend on the state.
         """
         from hatchet_sdk.types.labels import DesiredWorkerLabel
 
         labels = [DesiredWorkerLabel(key=key, value=value, required=True) for key, value in plan.labels.items()]
         storage = [label for label in labels if label.key == STORAGE]
-        stubs = {name: self.hatchet.stubs.task(name=name, input_validator=Stretch) for name, _, _ in children}
+        stubs = {name: self.hatchet.stubs.task(name=name, input_validator=TaskPayload) for name, _, _ in children}
         items = [
             stubs[name].create_bulk_run_item(
                 payload,
@@ -138,7 +139,7 @@ class Serving:
             await asyncio.to_thread(next(iter(stubs.values())).run_many, items, wait_for_result=False)
 
 
-def children_of(plan: Plan, payload: Stretch) -> list[tuple[str, Stretch, str]]:
+def children_of(plan: GenerationPlan, payload: TaskPayload) -> list[tuple[str, TaskPayload, str]]:
     """What a node enqueues: nodes, or leaves."""
     found = []
     for group in plan.children(Range(payload.first, payload.last), payload.depth):

@@ -18,11 +18,11 @@ from scythe_cli.supervisor.run_progress import CANARY
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from scythe_cli.engines.hatchet.plan import Plan
+    from scythe_cli.engines.generation.plan import GenerationPlan
 
 
 @dataclass(frozen=True)
-class Look:
+class Snapshot:
     """One look at a generation.
 
     Attributes:
@@ -44,13 +44,13 @@ class Look:
 
 
 @dataclass
-class Progress:
+class GenerationProgress:
     """Remembers what it has opened, so that a look costs two listings."""
 
-    plan: Plan
+    plan: GenerationPlan
     _rows: dict[PartName, list[Range]] = field(default_factory=dict)
 
-    def look(self) -> Look:
+    def read(self) -> Snapshot:
         """Read the directory now."""
         store = self.plan.run.store
         prefix, suffix = f"{layout.CONTROL}/", ".yml"
@@ -59,7 +59,7 @@ class Progress:
         covered = [one for part in parts for one in self._covered(part)]
         missing = subtract(self.plan.ranges, covered)
         done = self.plan.todo - sum(map(len, missing))
-        return Look(missing, done, min(done, sum(part.failed for part in parts)), marks)
+        return Snapshot(missing, done, min(done, sum(part.failed for part in parts)), marks)
 
     def left_of(self, one: Range) -> list[Range]:
         """The rows of one leaf that are still to run; costs one short listing."""
@@ -67,7 +67,7 @@ class Progress:
         touching = [part for part in parts if part.first <= one.last and part.last >= one.first]
         return subtract(self.plan.rows_in(one), [row for part in touching for row in self._covered(part)])
 
-    def canary(self, look: Look) -> str | None:
+    def canary(self, look: Snapshot) -> str | None:
         """Why a run whose first specs all failed alike should stop, None when it should not."""
         if look.failed < look.done or look.done < CANARY:
             return None

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from scythe_cli.core.row_ranges import Range
-    from scythe_cli.engines.hatchet.plan import Plan
+    from scythe_cli.engines.generation.plan import GenerationPlan
 
 
-def write_lost(plan: Plan, ranges: Iterable[Range], *, attempts: int, why: str) -> None:
+def write_lost(plan: GenerationPlan, ranges: Iterable[Range], *, attempts: int, why: str) -> None:
     """Give every row of the ranges, which lie in one block each, the outcome `lost`."""
     store = plan.run.store
     schema = read_schema(store)

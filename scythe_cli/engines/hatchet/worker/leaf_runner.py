@@ -1,0 +1,163 @@
+"""The lanes of one experiment on a worker: leaves of any run wait for a free lane and end when their rows are stored.
+
+Input: leaves, from any thread. Output: their outcomes in their runs. One thread supervises the lanes of one experiment.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from scythe_cli.core import layout
+from scythe_cli.core.events import ignore
+from scythe_cli.core.row_ranges import Range, within
+from scythe_cli.core.units import MaxFailures
+from scythe_cli.engines.hatchet.worker.leaf_queue import Leaf, LeafQueue
+from scythe_cli.errors import EngineError
+from scythe_cli.lane.fork_server import Record
+from scythe_cli.run.parts import PartThreads, PartWriter
+from scythe_cli.supervisor.chunk import CHUNK_SECONDS
+from scythe_cli.supervisor.pool import Pool
+from scythe_cli.supervisor.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scythe_cli.engines.hatchet.worker.lane_budget import LaneBudget
+    from scythe_cli.experiment.experiment import Experiment
+    from scythe_cli.supervisor.run_progress import RunWork
+
+
+class LeafRunner:
+    """The lanes of one experiment, supervised by a thread of their own.
+
+    Args:
+        experiment: the loaded experiment.
+        size: lanes.
+        budget: shared with the worker's other experiments.
+        folder: for temporary files.
+        threads: that write parts.
+    """
+
+    def __init__(
+        self, experiment: Experiment, size: int, *, budget: LaneBudget, folder: Path, threads: PartThreads
+    ) -> None:
+        self.experiment = experiment
+        self.size = size
+        self.queue = LeafQueue()
+        self.failure: BaseException | None = None
+        self._budget = budget
+        self._folder = folder
+        self.threads = threads
+        self.bases: dict[tuple[str, int], RunWork] = {}
+        self._active: set[Leaf] = set()
+        self._names = 0
+        self._supervisor: Supervisor | None = None
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._supervise, name=f"scythe-lanes-{experiment.name}", daemon=True)
+        self._thread.start()
+
+    def _supervise(self) -> None:
+        """Run the lanes until the queue is closed. The thread starts them: on Linux they die with it."""
+        record = Record(self.experiment.target, str(self.experiment.folder), str(self._folder))
+        try:
+            with ExitStack() as stack:
+                pool = Pool(record, self.size)
+                stack.callback(pool.close)
+                self._supervisor = Supervisor(pool, self.queue, listener=ignore, grace=0.0, allowance=self._may)
+                self._ready.set()
+                self._supervisor.run()
+        except BaseException as exc:  # noqa: BLE001 - told to every leaf, and to the worker, which then ends
+            self.failure = exc
+        finally:
+            self._ready.set()
+            why = self.failure or EngineError("the lanes are closed")
+            for leaf in list(self._active):
+                leaf.work.close(why)
+
+    def _may(self, busy: int, more: int) -> int:
+        return self._budget.ask(self, busy, more, wants=bool(self._active))
+
+    @property
+    def idle(self) -> bool:
+        """Whether no leaf is here."""
+        return not self._active
+
+    @property
+    def running(self) -> int:
+        """About how many specs run."""
+        return min(self.size, sum(leaf.rows - leaf.left - leaf.work.done for leaf in list(self._active)))
+
+    @property
+    def needs_work(self) -> bool:
+        """Whether a lane may soon be without work."""
+        seconds = self.queue.seconds()
+        return self.queue.rows() < self.size if seconds is None else seconds / self.size < CHUNK_SECONDS
+
+    def begin(
+        self, base: RunWork, one: Range, todo: list[Range], *, generation: int, flush: float, series: int
+    ) -> Leaf:
+        """Put a leaf in the queue.
+
+        Args:
+            base: what its run's leaves share.
+            one: the leaf's stretch.
+            todo: the rows of it to run, at least one.
+            generation: of the run.
+            flush: seconds after which a finished spec is in the store at the latest.
+            series: tells its parts from those of another worker over the same rows.
+        """
+        rows = within(todo, one)
+        n = sum(map(len, rows))
+        self._names += 1
+        writer = PartWriter(base.store, generation=generation, flush=flush, series=series, threads=self.threads)
+        work = replace(
+            base,
+            name=f"{base.job.key}:{one}:{self._names}",
+            writer=writer,
+            max_failures=MaxFailures(),
+            left_in_block={layout.block_of(one.first): n},
+            alike={},
+        )
+        leaf = Leaf(work, n, deque(rows))
+        work.over = lambda failure: self._over(leaf, failure)
+        self._active.add(leaf)
+        self._ready.wait()
+        if self.failure is not None:
+            work.close(self.failure)
+            return leaf
+        self.queue.add(leaf)
+        if self._supervisor is not None:
+            self._supervisor.wake()
+        return leaf
+
+    def _over(self, leaf: Leaf, failure: BaseException | None) -> None:
+        self._active.discard(leaf)
+        if failure is None:
+            leaf.over.set_result(None)
+        else:
+            leaf.over.set_exception(failure)
+
+    def cut(self, leaf: Leaf, keep: int) -> list[Range]:
+        """Take back the rows of a leaf that wait, but the first `keep`. They get no outcome here."""
+        rest = self.queue.cut(leaf, keep)
+        self._release_rows(leaf, sum(map(len, rest)), None)
+        return rest
+
+    def withdraw(self, leaf: Leaf, *, grace: float) -> None:
+        """Begin no more rows of a leaf; what runs may end within the grace time. `leaf.over` tells when."""
+        rest = self.queue.cut(leaf, 0)
+        self._release_rows(leaf, sum(map(len, rest)), grace)
+
+    def _release_rows(self, leaf: Leaf, rows: int, grace: float | None) -> None:
+        if self._supervisor is not None:
+            self._supervisor.give_up(leaf.work, rows, grace=grace)
+
+    def close(self) -> None:
+        """End the lanes when their leaves are over."""
+        self.queue.close()
+        self._ready.wait()
+        self._thread.join()

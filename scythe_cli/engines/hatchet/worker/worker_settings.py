@@ -1,0 +1,101 @@
+"""How a worker serves, as its flags and `SCYTHE_WORKER_*` say.
+
+Input: environment variables. Output: `WorkerSettings`, and a name for a worker that was given none.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from scythe_cli.core import processes
+from scythe_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Role = Literal["fan", "leaf"]
+DURABLE_SLOTS = 100
+"""Roots that one worker may follow."""
+_TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off", ""})
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """How a worker serves.
+
+    Attributes:
+        name: of the worker; the machine's unless given.
+        slots: lanes; the cores of the machine unless given.
+        durable_slots: roots it may follow at a time.
+        labels: what leaves may ask for.
+        roles: fan follows runs and fans them out, leaf runs specs.
+        storage: where runs live; the experiment file's or the environment's unless given.
+        any_code: take leaves of runs whose code differs.
+        embedded: start the SDK's own engine first.
+    """
+
+    name: str | None = None
+    slots: int | None = None
+    durable_slots: int = DURABLE_SLOTS
+    labels: Mapping[str, str] | None = None
+    roles: frozenset[Role] = frozenset({"fan", "leaf"})
+    storage: str | None = None
+    any_code: bool = False
+    embedded: bool = False
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> WorkerSettings:
+        """What `SCYTHE_WORKER_*` says. Raises `ConfigError`."""
+        found = os.environ if environ is None else environ
+        own = {key.removeprefix(_PREFIX): value for key, value in found.items() if key.startswith(_PREFIX) and value}
+        if unknown := set(own) - _KNOWN:
+            raise ConfigError(f"{_PREFIX}{min(unknown)} is not a setting of workers: {', '.join(sorted(_KNOWN))}")
+        flags = {key.lower(): _flag(key, own[key]) for key in ("HIGH_MEMORY", "HIGH_CPU", "HAS_GPU") if key in own}
+        roles: set[Role] = {"fan", "leaf"}
+        if not _flag("DOES_FAN", own.get("DOES_FAN", "true")):
+            roles.discard("fan")
+        if not _flag("DOES_LEAF", own.get("DOES_LEAF", "true")):
+            roles.discard("leaf")
+        if not roles:
+            raise ConfigError(f"{_PREFIX}DOES_FAN and {_PREFIX}DOES_LEAF are both off: the worker would do nothing")
+        return cls(
+            name=own.get("NAME"),
+            slots=_count("SLOTS", own["SLOTS"]) if "SLOTS" in own else None,
+            durable_slots=_count("DURABLE_SLOTS", own.get("DURABLE_SLOTS", str(DURABLE_SLOTS))),
+            labels={key: "true" for key, on in flags.items() if on},
+            roles=frozenset(roles),
+        )
+
+
+_PREFIX = "SCYTHE_WORKER_"
+_KNOWN = {"NAME", "SLOTS", "DURABLE_SLOTS", "HIGH_MEMORY", "HIGH_CPU", "HAS_GPU", "DOES_FAN", "DOES_LEAF"}
+
+
+def _flag(key: str, text: str) -> bool:
+    if text.lower() in _TRUE | _FALSE:
+        return text.lower() in _TRUE
+    raise ConfigError(f"{_PREFIX}{key}={text}  must be true or false")
+
+
+def _count(key: str, text: str) -> int:
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise ConfigError(f"{_PREFIX}{key}={text}  must be a whole number, 1 or more")
+
+
+def machine_name(environ: Mapping[str, str] | None = None) -> str:
+    """A name that tells the machine: its host's, and what the cloud calls it where the environment says so."""
+    found = os.environ if environ is None else environ
+    parts = [processes.host()]
+    if job := found.get("AWS_BATCH_JOB_ID"):
+        parts = ["batch", job.replace(":", "-"), *filter(None, [found.get("AWS_BATCH_JOB_ATTEMPT")])]
+    elif task := found.get("ECS_CONTAINER_METADATA_URI_V4", "").rpartition("/")[2]:
+        parts = ["ecs", task]
+    elif machine := found.get("FLY_MACHINE_ID"):
+        parts = ["fly", *filter(None, [found.get("FLY_REGION")]), machine]
+    elif job := found.get("SLURM_JOB_ID"):
+        array = found.get("SLURM_ARRAY_TASK_ID")
+        parts = [processes.host(), "slurm", f"{found.get('SLURM_ARRAY_JOB_ID', job)}_{array}" if array else job]
+    return "-".join([*parts, str(os.getpid())])
