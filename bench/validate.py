@@ -21,7 +21,8 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from bench.harness import Row, Usage, in_turn, median, ratio, report, run
-from scythe_cli.experiment.models import ExperimentInputSpec, FileReference
+from scythe_cli.experiment.file_reference import FileReference
+from scythe_cli.experiment.models import ExperimentInputSpec
 from scythe_cli.spec_table.table import read_specs
 
 REPEATS = 3

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from scythe_cli.compat import ScytheStorageSettings as ScytheStorageSettings
     from scythe_cli.compat import ScytheWorkerConfig as ScytheWorkerConfig
     from scythe_cli.experiment.experiment import ExperimentRegistry as ExperimentRegistry
+    from scythe_cli.experiment.file_reference import FileReference as FileReference
+    from scythe_cli.experiment.file_reference import S3Url as S3Url
     from scythe_cli.experiment.models import ExperimentInputSpec as ExperimentInputSpec
     from scythe_cli.experiment.models import ExperimentOutputSpec as ExperimentOutputSpec
-    from scythe_cli.experiment.models import FileReference as FileReference
-    from scythe_cli.experiment.models import S3Url as S3Url
     from scythe_cli.run.run import SemVer as SemVer
 
 _HOMES = {
@@ -25,9 +25,9 @@ _HOMES = {
     "ExperimentOutputSpec": "experiment.models",
     "ExperimentRegistry": "experiment.experiment",
     "ExperimentRun": "api",
-    "FileReference": "experiment.models",
+    "FileReference": "experiment.file_reference",
     "RecursionMap": "compat",
-    "S3Url": "experiment.models",
+    "S3Url": "experiment.file_reference",
     "ScytheStorageSettings": "compat",
     "ScytheWorkerConfig": "compat",
     "SemVer": "run.run",

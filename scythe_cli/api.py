@@ -13,8 +13,7 @@ from pydantic import BaseModel
 from scythe_cli.core import layout
 from scythe_cli.engines.open_engine import open_engine
 from scythe_cli.errors import ConfigError, EntryPointError, NotFoundError, did_you_mean
-from scythe_cli.experiment import config, experiment
-from scythe_cli.experiment import importer as entry
+from scythe_cli.experiment import config, experiment, importer
 from scythe_cli.run import run as runs
 from scythe_cli.run.run import SemVer
 from scythe_cli.run_future import Ref
@@ -221,7 +220,7 @@ class BaseExperiment:
         return VersionedExperiment(base_experiment=self, version=version).latest_run_results
 
     def _loaded(self, **values: object) -> tuple[config.Loaded, experiment.Experiment]:
-        found = experiment.of(self.experiment)
+        found = experiment.from_function(self.experiment)
         given: dict[str, object] = {"experiment": found.target, "name": self.run_name}
         given |= {"storage": self._storage, "engine": self._engine}
         given |= {key: value for key, value in values.items() if value is not None}
@@ -267,7 +266,7 @@ class VersionedExperiment:
 
 
 def _refuse_at_import() -> None:
-    if entry.is_importing():
+    if importer.is_importing():
         raise EntryPointError(
             "a module that is imported to run its experiment allocates a run itself",
             hint='put what a script does under `if __name__ == "__main__":`',

@@ -22,7 +22,7 @@ from scythe_cli.cli import schemas
 from scythe_cli.core import yaml_document
 from scythe_cli.errors import InputError, StoreError
 from scythe_cli.experiment import experiment
-from scythe_cli.experiment.models import user_fields
+from scythe_cli.experiment.field_kinds import user_fields
 from scythe_cli.experiment.settings import DEFAULT_FILE, DEFAULT_STORAGE
 
 if TYPE_CHECKING:

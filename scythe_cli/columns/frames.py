@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from scythe_cli.columns import frame_types as kinds
 from scythe_cli.core import layout
-from scythe_cli.experiment.models import plain
+from scythe_cli.experiment.field_kinds import index_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -152,7 +152,7 @@ def _lists(views: Any) -> Any:
 
 def _repeats(column: pa.ChunkedArray[Any], value: Any) -> bool:
     """Whether a column holds the spec's own value in every row."""
-    value = plain(value)
+    value = index_value(value)
     if value is None or value != value:  # noqa: PLR0124 - NaN is not itself
         empty = pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))
         return pc.all(empty).as_py() is not False

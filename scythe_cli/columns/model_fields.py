@@ -14,7 +14,7 @@ from pydantic import AliasChoices, AliasPath
 from pydantic_core import SchemaValidator
 
 from scythe_cli.core import layout
-from scythe_cli.experiment.models import user_fields
+from scythe_cli.experiment.field_kinds import user_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 Core = dict[str, Any]
 """A node of a core schema: its keys are those of `pydantic_core.core_schema`."""
 
-_TRUSTED = frozenset({"pydantic", "pathlib", "ipaddress", "uuid", "scythe_cli.experiment.models"})
+_TRUSTED = frozenset(
+    {"pydantic", "pathlib", "ipaddress", "uuid", "scythe_cli.experiment.file_reference", "scythe_cli.experiment.models"}
+)
 _PLAIN = frozenset({"int", "float", "str", "bool", "date", "literal"})
 _CHANGES_TWICE = frozenset({"any", "json", "call", "callable", "generator", "custom-error"})
 _STRUCTURED = frozenset(

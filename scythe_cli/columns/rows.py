@@ -18,7 +18,7 @@ from pydantic_core import from_json
 from scythe_cli.columns.model_fields import anatomy, is_plain
 from scythe_cli.columns.schema import arrow_schema, is_json
 from scythe_cli.core import layout
-from scythe_cli.experiment.models import file_fields, user_fields
+from scythe_cli.experiment.field_kinds import file_fields, user_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

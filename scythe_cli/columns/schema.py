@@ -34,7 +34,7 @@ from pydantic import (
 )
 from pydantic_core import MultiHostUrl, Url, to_json
 
-from scythe_cli.experiment.models import user_fields
+from scythe_cli.experiment.field_kinds import user_fields
 
 ZONE = "has a time zone, which the field does not keep: annotate it AwareDatetime, or leave the offset out"
 ZONE_OF_TIME = "has a time zone, which no column of times keeps: leave the offset out"

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from scythe_cli.core import yaml_document
 from scythe_cli.core.units import MaxFailures
 from scythe_cli.errors import ConfigError, did_you_mean
-from scythe_cli.experiment import setting_sources as origins
+from scythe_cli.experiment import setting_sources
 from scythe_cli.experiment.setting_sources import Given
 from scythe_cli.experiment.settings import (
     DEFAULT_FILE,
@@ -77,7 +77,7 @@ class Loaded:
 
     def with_options(self, options: Mapping[str, Any]) -> Loaded:
         """The settings with `Register`'s options below everything that was given."""
-        given = origins.from_options(options) | dict(self.given)
+        given = setting_sources.from_options(options) | dict(self.given)
         return _loaded(given, self.folder, self.path)
 
     def with_name(self, default: str) -> Loaded:
@@ -112,9 +112,9 @@ def load(
         ConfigError: something is wrong; the message has a line for each problem.
     """
     path = Path(path)
-    written = origins.from_document(yaml_document.read(origins.read_text(path), str(path)), str(path))
-    surroundings = origins.from_environment(os.environ if environ is None else environ)
-    given = origins.from_options(options) | surroundings | written | origins.from_flags(sets, flags)
+    written = setting_sources.from_document(yaml_document.read(setting_sources.read_text(path), str(path)), str(path))
+    surroundings = setting_sources.from_environment(os.environ if environ is None else environ)
+    given = setting_sources.from_options(options) | surroundings | written | setting_sources.from_flags(sets, flags)
     return _loaded(given, path.parent, path)
 
 
@@ -133,19 +133,22 @@ def from_values(
     arguments = {
         tuple(key.split(".")): Given(value, f"{key}={value!r}") for key, value in values.items() if value is not None
     }
-    surroundings = origins.from_environment(os.environ if environ is None else environ)
-    given = origins.from_options(options) | surroundings | origins.typed_here(arguments)
+    surroundings = setting_sources.from_environment(os.environ if environ is None else environ)
+    given = setting_sources.from_options(options) | surroundings | setting_sources.with_absolute_addresses(arguments)
     return _loaded(given, folder, None)
 
 
 def parse(text: str, *, place: str = DEFAULT_FILE, sets: Iterable[str] = ()) -> ExperimentFile:
     """Read a frozen file: what stands there, and flags. The inverse of `dump`."""
-    return _build(origins.from_document(yaml_document.read(text, place), place) | origins.from_flags(sets, {}), place)
+    return _build(
+        setting_sources.from_document(yaml_document.read(text, place), place) | setting_sources.from_flags(sets, {}),
+        place,
+    )
 
 
 def check_sets(sets: Iterable[str]) -> None:
     """Hold that every `--set` names a setting, and one value that it may have. Raises `ConfigError`."""
-    _build({("experiment",): Given("any:one", "")} | origins.from_flags(sets, {}), "--set")
+    _build({("experiment",): Given("any:one", "")} | setting_sources.from_flags(sets, {}), "--set")
 
 
 def dump(file: ExperimentFile) -> str:
@@ -160,8 +163,8 @@ def find_storage(
     if flag is None and Path(path).exists():
         return load(path, environ=environ).file.storage
     anything = {("experiment",): Given("any:one", "")}
-    surroundings = origins.from_environment(os.environ if environ is None else environ)
-    given = anything | surroundings | origins.from_flags([], {"storage": flag})
+    surroundings = setting_sources.from_environment(os.environ if environ is None else environ)
+    given = anything | surroundings | setting_sources.from_flags([], {"storage": flag})
     return _loaded(given, Path.cwd(), None).file.storage
 
 
@@ -171,9 +174,11 @@ def settings() -> list[str]:
 
 
 def _loaded(given: Mapping[yaml_document.Path, Given], folder: Path, path: Path | None) -> Loaded:
-    file, folder = _build(given, str(path or "the arguments")), origins.absolute(folder)
+    file, folder = _build(given, str(path or "the arguments")), setting_sources.absolute(folder)
     local = not file.storage.startswith(S3)
-    storage = str(origins.absolute(folder / Path(file.storage).expanduser())) if local else file.storage.rstrip("/")
+    storage = (
+        str(setting_sources.absolute(folder / Path(file.storage).expanduser())) if local else file.storage.rstrip("/")
+    )
     return Loaded(file.model_copy(update={"storage": storage}), folder, path, MappingProxyType(dict(given)))
 
 

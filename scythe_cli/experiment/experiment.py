@@ -19,9 +19,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from scythe_cli.core import layout
 from scythe_cli.errors import EntryPointError
-from scythe_cli.experiment import hatchet_workflow as workflows
-from scythe_cli.experiment import importer as entry
-from scythe_cli.experiment import source_files as usercode
+from scythe_cli.experiment import hatchet_workflow, importer, source_files
 from scythe_cli.experiment.registry import ExperimentRegistry, Function, Options
 from scythe_cli.experiment.signature import DATAFRAMES, read_signature
 
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
 
     from scythe_cli.experiment.models import ExperimentInputSpec, ExperimentOutputSpec
 
-__all__ = ["Experiment", "ExperimentRegistry", "Options", "io_spec", "load", "load_all", "of"]
+__all__ = ["Experiment", "ExperimentRegistry", "Options", "from_function", "io_spec", "load", "load_all"]
 
 _ELSEWHERE = "put it at the top level of a .py file and import it from there"
 
@@ -75,12 +73,12 @@ class Experiment:
     @cached_property
     def sources(self) -> dict[str, Path]:
         """The user's own files that the experiment is made of, by relative name."""
-        return usercode.source_files(self.file, self.folders)
+        return source_files.source_files(self.file, self.folders)
 
     @cached_property
     def source_hash(self) -> str:
         """SHA-256 in hex over `sources`, the same on every machine."""
-        return usercode.source_hash(self.sources)
+        return source_files.source_hash(self.sources)
 
 
 def load(target: str, folder: Path | str, *, place: str | None = None) -> Experiment:
@@ -95,10 +93,10 @@ def load(target: str, folder: Path | str, *, place: str | None = None) -> Experi
         EntryPointError: it cannot be imported or is no experiment.
     """
     folder = Path(folder).absolute()
-    return _experiment(entry.resolve(target, folder, place=place), target, folder)
+    return _experiment(importer.resolve(target, folder, place=place), target, folder)
 
 
-def of(function: Any) -> Experiment:
+def from_function(function: Any) -> Experiment:
     """The experiment that a function (or an input model, or a workflow) of this process is.
 
     Raises:
@@ -107,10 +105,10 @@ def of(function: Any) -> Experiment:
     module, name, file = _importable(function)
     spec = module.__spec__  # `python -m package.module` runs it as __main__, and here its name is
     dotted = spec.name if module.__name__ == "__main__" and spec else module.__name__
-    root = entry.root_of(dotted, file)
+    root = importer.root_of(dotted, file)
     where = dotted if root else file.name
-    folder = root if root and not usercode.is_library(file) else (Path.cwd() if root else file.parent)
-    found = entry.Entry(module, name, function, file, (root or file.parent,))
+    folder = root if root and not source_files.is_library(file) else (Path.cwd() if root else file.parent)
+    found = importer.ImportedObject(module, name, function, file, (root or file.parent,))
     experiment = _experiment(found, f"{where}:{name}", folder)
     _refuse_the_scripts_own(module, file, name, experiment)
     return experiment
@@ -124,11 +122,11 @@ def load_all(modules: Iterable[str], folder: Path | str) -> list[Experiment]:
     """
     found: dict[str, Experiment] = {}
     for where in modules:
-        module, _ = entry.import_module(where, Path(folder).absolute(), place=where)
+        module, _ = importer.import_module(where, Path(folder).absolute(), place=where)
         mine = [found for found in registered() if _is_in(found, module)]
         if not mine:
             raise EntryPointError(f"{where}  registers no experiment", hint="put @ExperimentRegistry.Register() on one")
-        for experiment in map(of, mine):
+        for experiment in map(from_function, mine):
             other = found.setdefault(experiment.name, experiment)
             if other.function is not experiment.function:
                 files = f"{other.file} and {experiment.file}"
@@ -163,7 +161,7 @@ class _AnyTypeSchema(GenerateJsonSchema):
         return {}
 
 
-def _experiment(found: entry.Entry, target: str, folder: Path) -> Experiment:
+def _experiment(found: importer.ImportedObject, target: str, folder: Path) -> Experiment:
     signature = read_signature(found.value, found.name, found.file)
     options = ExperimentRegistry.options(found.value)
     name = options.name or found.name
@@ -186,8 +184,8 @@ def _experiment(found: entry.Entry, target: str, folder: Path) -> Experiment:
 
 def _importable(function: Any) -> tuple[ModuleType, str, Path]:
     """A function's module, name and file, when another process can import it by these."""
-    if workflows.is_workflow(function):
-        return _home(function)
+    if hatchet_workflow.is_workflow(function):
+        return _workflow_home(function)
     if not isinstance(function, type | FunctionType):
         raise EntryPointError(f"{function!r} is neither a function nor an input model with a method `run`")
     name = function.__qualname__
@@ -196,7 +194,7 @@ def _importable(function: Any) -> tuple[ModuleType, str, Path]:
         raise EntryPointError(f"{name} is {kind}: no other process can import it", hint=_ELSEWHERE)
     module = sys.modules.get(function.__module__)
     file = Path(getattr(module, "__file__", None) or "")  # a notebook's and a prompt's module have none
-    if module is None or not file.is_file() or _is_typed_in(function, file):
+    if module is None or not file.is_file() or _was_typed_in(function, file):
         hint = f"put it into a file beside the notebook, such as experiment.py, and `from experiment import {name}`"
         raise EntryPointError(
             f"{name} is defined in a notebook or at a prompt: no other process can import it", hint=hint
@@ -204,8 +202,8 @@ def _importable(function: Any) -> tuple[ModuleType, str, Path]:
     return module, name, file.absolute()
 
 
-def _home(workflow: Any) -> tuple[ModuleType, str, Path]:
-    home = workflows.home(workflow)
+def _workflow_home(workflow: Any) -> tuple[ModuleType, str, Path]:
+    home = hatchet_workflow.module_of(workflow)
     if home is None:
         raise EntryPointError(f"the workflow {workflow.name} is at the top level of no module", hint=_ELSEWHERE)
     module, name = home
@@ -216,7 +214,7 @@ def _refuse_the_scripts_own(module: ModuleType, file: Path, name: str, experimen
     """Refuse what a script defines where no process but the script itself comes by."""
     models = [experiment.input_model, experiment.output_model]
     names = [name, *(model.__name__ for model in models if model.__module__ == module.__name__)]
-    guarded = usercode.guarded_names(file) if module.__name__ == "__main__" else {}
+    guarded = source_files.guarded_names(file) if module.__name__ == "__main__" else {}
     for own in filter(guarded.__contains__, names):
         where = f'{own} stands under `if __name__ == "__main__":`'
         raise EntryPointError(
@@ -225,7 +223,7 @@ def _refuse_the_scripts_own(module: ModuleType, file: Path, name: str, experimen
         )
 
 
-def _is_typed_in(function: Function, file: Path) -> bool:
+def _was_typed_in(function: Function, file: Path) -> bool:
     """Whether a function of `__main__` comes from no file, though `__main__` has one: a debugger, an `exec`."""
     if not isinstance(function, FunctionType) or function.__module__ != "__main__":
         return False
@@ -236,6 +234,6 @@ def _is_in(found: Any, module: ModuleType) -> bool:
     """Whether a module, or one below it, has a function or a workflow, or imports it by name."""
     if any(value is found for value in vars(module).values()):
         return True
-    home = workflows.home(found) if workflows.is_workflow(found) else None
+    home = hatchet_workflow.module_of(found) if hatchet_workflow.is_workflow(found) else None
     where = home[0].__name__ if home else getattr(found, "__module__", "")
     return f"{where}.".startswith(f"{module.__name__}.")

@@ -48,7 +48,7 @@ class Generation:
         return False
 
 
-AT_WORK: ContextVar[Generation] = ContextVar("scythe_run")
+CURRENT_GENERATION: ContextVar[Generation] = ContextVar("scythe_run")
 """A lane sets it."""
 
 
@@ -58,13 +58,13 @@ def is_workflow(value: object) -> bool:
     return sdk is not None and isinstance(value, sdk.BaseWorkflow)
 
 
-def takes(workflow: Any) -> type[ExperimentInputSpec] | None:
+def input_model(workflow: Any) -> type[ExperimentInputSpec] | None:
     """The model of its input; None where it is none of ours."""
     found = workflow.input_validator_type
     return found if isinstance(found, type) and issubclass(found, ExperimentInputSpec) else None
 
 
-def returns(workflow: Any) -> dict[str, type[ExperimentOutputSpec]]:
+def output_models(workflow: Any) -> dict[str, type[ExperimentOutputSpec]]:
     """The tasks that return one of our output models, by name."""
     found = {task.name: task.output_validator_type for task in workflow.tasks}
     return {
@@ -74,7 +74,7 @@ def returns(workflow: Any) -> dict[str, type[ExperimentOutputSpec]]:
     }
 
 
-def home(workflow: object) -> tuple[ModuleType, str] | None:
+def module_of(workflow: object) -> tuple[ModuleType, str] | None:
     """The module of a file that has a workflow at its top level, and its name there."""
     for module in list(sys.modules.values()):
         if getattr(module, "__file__", None) is not None:
@@ -112,7 +112,7 @@ class WorkflowCall:
             ValidationError: the task's output is not what its model says; `{}` is what the engine has for lost ones.
         """
         _declare(self.workflow)
-        at_work = AT_WORK.get(None)
+        at_work = CURRENT_GENERATION.get(None)
         tag = spec.experiment_id if at_work is None else at_work.tag
         ref = self.workflow.run(spec, wait_for_result=False, additional_metadata={RUN_KEY: tag})
         print(f"Hatchet run {ref.workflow_run_id}")

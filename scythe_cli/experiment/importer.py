@@ -33,7 +33,7 @@ _importing = 0
 
 
 @dataclass(frozen=True)
-class Entry:
+class ImportedObject:
     """An imported object.
 
     Attributes:
@@ -50,7 +50,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _ModuleFile:
     """A module's file before it is imported: its dotted name, and the folder that makes the name true."""
 
     file: Path
@@ -58,7 +58,7 @@ class _Place:
     root: Path
 
 
-def resolve(target: str, folder: Path, *, place: str | None = None) -> Entry:
+def resolve(target: str, folder: Path, *, place: str | None = None) -> ImportedObject:
     """Import what a target names.
 
     Args:
@@ -76,7 +76,7 @@ def resolve(target: str, folder: Path, *, place: str | None = None) -> Entry:
     module, folders = import_module(where, folder, place=place)
     if name not in vars(module):
         raise _missing_name(place, module, name)
-    return Entry(module, name, vars(module)[name], Path(str(module.__file__)), folders)
+    return ImportedObject(module, name, vars(module)[name], Path(str(module.__file__)), folders)
 
 
 def import_module(where: str, folder: Path, *, place: str) -> tuple[ModuleType, tuple[Path, ...]]:
@@ -88,7 +88,7 @@ def import_module(where: str, folder: Path, *, place: str) -> tuple[ModuleType, 
     is_file = where.endswith((".py", ".ipynb")) or "/" in where
     found = _by_file(where, folder, place) if is_file else _by_name(where, folder)
     folders = tuple(dict.fromkeys([found.root, folder] if found else [folder]))
-    with _hearing_signals(), _first_on_path(folders), _reporting(place, where, folders):
+    with _undo_ignored_signals(), _first_on_path(folders), _as_entry_point_errors(place, where, folders):
         missing = found is None and _is_missing(where)
         module = None if missing else _import_at(found, folders) if found else importlib.import_module(where)
     if module is None:
@@ -110,7 +110,7 @@ def root_of(name: str, file: Path) -> Path | None:
     return Path(*pieces[: -len(parts)]) if pieces[-len(parts) :] == parts else None
 
 
-def _by_file(where: str, folder: Path, place: str) -> _Place:
+def _by_file(where: str, folder: Path, place: str) -> _ModuleFile:
     file = Path(os.path.abspath(folder / Path(where).expanduser()))  # noqa: PTH100 - drops "..", keeps symbolic links
     if file.suffix != ".py":
         hint = "put the function into a .py file beside the notebook" if file.suffix == ".ipynb" else None
@@ -122,14 +122,14 @@ def _by_file(where: str, folder: Path, place: str) -> _Place:
     while (root / _INIT).is_file():
         parts.insert(0, root.name)
         root = root.parent
-    return _Place(file, ".".join(parts), root)
+    return _ModuleFile(file, ".".join(parts), root)
 
 
-def _by_name(where: str, folder: Path) -> _Place | None:
+def _by_name(where: str, folder: Path) -> _ModuleFile | None:
     path = folder.joinpath(*where.split("."))
     for file in (path / _INIT, path.with_name(f"{path.name}.py")):
         if file.is_file():
-            return _Place(file, where, folder)
+            return _ModuleFile(file, where, folder)
     return None
 
 
@@ -150,13 +150,13 @@ def _is_missing(where: str) -> bool:
     return False
 
 
-def _import_at(place: _Place, folders: tuple[Path, ...]) -> ModuleType:
-    _forget_strangers(folders)
+def _import_at(place: _ModuleFile, folders: tuple[Path, ...]) -> ModuleType:
+    _drop_modules_of_other_folders(folders)
     importlib.invalidate_caches()
     top = place.name.partition(".")[0]
-    stranger = sys.modules.get(top)
+    known = sys.modules.get(top)
     usual = all(part.isidentifier() for part in place.name.split(".")) and not (
-        stranger is not None and _is_stranger(stranger, place.root, top)
+        known is not None and _is_of_another_folder(known, place.root, top)
     )
     return importlib.import_module(place.name) if usual else _import_alias(place.file)
 
@@ -180,18 +180,18 @@ def _import_alias(file: Path) -> ModuleType:
     return module
 
 
-def _forget_strangers(folders: tuple[Path, ...]) -> None:
+def _drop_modules_of_other_folders(folders: tuple[Path, ...]) -> None:
     """Drop modules of other folders that bear the names of modules in these; installed packages stay as they are."""
     for folder in reversed(folders):
         files = {file.stem for file in folder.glob("*.py")} | {init.parent.name for init in folder.glob(f"*/{_INIT}")}
         for name in files & set(sys.modules) - {"__main__"}:
             file = _file(sys.modules[name])
-            if file and not is_library(file) and _is_stranger(sys.modules[name], folder, name):
+            if file and not is_library(file) and _is_of_another_folder(sys.modules[name], folder, name):
                 for known in [known for known in sys.modules if known == name or known.startswith(f"{name}.")]:
                     del sys.modules[known]
 
 
-def _is_stranger(module: ModuleType, folder: Path, name: str) -> bool:
+def _is_of_another_folder(module: ModuleType, folder: Path, name: str) -> bool:
     file = _file(module)
     if file is None:
         return str(folder / name) not in getattr(module, "__path__", [])
@@ -220,7 +220,7 @@ def _first_on_path(folders: tuple[Path, ...]) -> Iterator[None]:
 
 
 @contextmanager
-def _hearing_signals() -> Iterator[None]:
+def _undo_ignored_signals() -> Iterator[None]:
     """Hear those that ask for the end or tell of one, though a module blocks or ignores them when it is imported."""
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     before = {number: signal.getsignal(number) for number in (*signals.stop_signals_not_ignored(), signal.SIGCHLD)}
@@ -234,18 +234,18 @@ def _hearing_signals() -> Iterator[None]:
 
 
 @contextmanager
-def _reporting(place: str, where: str, folders: tuple[Path, ...]) -> Iterator[None]:
+def _as_entry_point_errors(place: str, where: str, folders: tuple[Path, ...]) -> Iterator[None]:
     try:
         yield
     except SystemExit as exc:
-        text = f"{place}  {where} ends the process when it is imported:\n{_own_frames(exc, folders)}"
+        text = f"{place}  {where} ends the process when it is imported:\n{_user_frames(exc, folders)}"
         raise EntryPointError(text, hint='put what a script does under `if __name__ == "__main__":`') from exc
     except Exception as exc:  # importing runs the user's code, which may raise anything
         hint = exc.hint if isinstance(exc, ScytheError) else None
-        raise EntryPointError(f"{place}  {where} cannot be imported:\n{_own_frames(exc, folders)}", hint=hint) from exc
+        raise EntryPointError(f"{place}  {where} cannot be imported:\n{_user_frames(exc, folders)}", hint=hint) from exc
 
 
-def _own_frames(exc: BaseException, folders: tuple[Path, ...]) -> str:
+def _user_frames(exc: BaseException, folders: tuple[Path, ...]) -> str:
     """The traceback of an exception, the user's frames alone."""
     trace = TracebackException.from_exception(exc)
     frames = [frame for frame in trace.stack if _is_users(frame.filename, folders)]

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from scythe_cli.core import layout
 from scythe_cli.core.units import parse_duration
 from scythe_cli.errors import EntryPointError
-from scythe_cli.experiment import hatchet_workflow as workflows
+from scythe_cli.experiment import hatchet_workflow
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -115,9 +115,9 @@ class ExperimentRegistry:
         Raises:
             EntryPointError: it is neither, or what it takes is no experiment's input.
         """
-        if not workflows.is_workflow(workflow):
+        if not hatchet_workflow.is_workflow(workflow):
             raise EntryPointError(f"Include({workflow!r})  must be a Hatchet Workflow or Standalone")
-        if workflows.takes(workflow) is None:
+        if hatchet_workflow.input_model(workflow) is None:
             raise EntryPointError(f"Include({workflow!r})  must take a model derived from ExperimentInputSpec")
         if workflow not in cls._included:
             cls._included.append(workflow)
@@ -141,7 +141,7 @@ class ExperimentRegistry:
     @classmethod
     def options(cls, function: Any) -> Options:
         """What a function was registered with; the defaults when it was not. A workflow has its own settings."""
-        if workflows.is_workflow(function):
+        if hatchet_workflow.is_workflow(function):
             return Options(
                 name=function.name, description=f"the Hatchet workflow {function.name}", auto_fetch_files=False
             )

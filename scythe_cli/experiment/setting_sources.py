@@ -35,7 +35,7 @@ Layer = dict[yaml_document.Path, Given]
 """What one source gives, by the key's path."""
 
 
-_NO_YAML = {
+_NOT_YAML = {
     **dict.fromkeys([".py", ".ipynb"], "the code is named in it, `experiment: {}:function`"),
     **dict.fromkeys(
         [".csv", ".parquet", ".pq", ".feather", ".arrow", ".ipc", ".ndjson", ".jsonl"],
@@ -46,7 +46,7 @@ _NO_YAML = {
 
 def read_text(path: Path) -> str:
     """An experiment file's text. Raises `ConfigError` when there is none."""
-    if instead := _NO_YAML.get(path.suffix.lower()):
+    if instead := _NOT_YAML.get(path.suffix.lower()):
         told = f"FILE is the experiment file ({DEFAULT_FILE}); {instead.format(path.name)}"
         raise ConfigError(f"{path}  is no YAML. {told}", hint="`scythe init` writes a starter")
     try:
@@ -88,7 +88,7 @@ def from_flags(sets: Iterable[str], flags: Mapping[str, str | None]) -> Layer:
     for key, flag in flags.items():
         if flag is not None:
             layer[(key,)] = Given(flag, f"--{key} {flag}")
-    return typed_here(layer)
+    return with_absolute_addresses(layer)
 
 
 def from_environment(environ: Mapping[str, str]) -> Layer:
@@ -107,7 +107,7 @@ def from_environment(environ: Mapping[str, str]) -> Layer:
         if variable.startswith("SCYTHE_RUN_") and value:
             path = ("run", variable.removeprefix("SCYTHE_RUN_").lower())
             layer[path] = Given(_from_text(path, value), f"{variable}={value}")
-    return typed_here(layer)
+    return with_absolute_addresses(layer)
 
 
 _WORDS = {"true": True, "false": False}
@@ -132,7 +132,7 @@ def _from_text(path: yaml_document.Path, text: str) -> object:
     return text if path in _TEXTS and value is not None and not isinstance(value, str) else value
 
 
-def typed_here(layer: Layer) -> Layer:
+def with_absolute_addresses(layer: Layer) -> Layer:
     """Make relative addresses absolute: a person types them from the folder she is in."""
     found = dict(layer)
     for path in _ADDRESSES & set(layer):

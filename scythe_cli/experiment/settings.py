@@ -25,31 +25,31 @@ _TARGET = r"^.+:[^\W\d]\w*$"
 _STORAGE = r"^(s3://[^/\s]+(/.*)?|(?![A-Za-z0-9+.-]+:/).+)$"
 
 
-def _target(value: str) -> str:
+def _check_target(value: str) -> str:
     if not re.match(_TARGET, value):
         raise ValueError("must be module:function or path/to/file.py:function")
     return value
 
 
-def _storage(value: str) -> str:
+def _check_storage(value: str) -> str:
     if not re.match(_STORAGE, value):
         raise ValueError("must be a folder or s3://bucket/prefix")
     return value
 
 
-def _name(value: str) -> str:
+def _check_name(value: str) -> str:
     if not layout.is_safe_name(value):
         raise ValueError(layout.NAME_RULE)
     return value
 
 
-def _leaf_size(value: object) -> object:
+def _check_leaf_size(value: object) -> object:
     if value == AUTO or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= layout.BLOCK):
         return value
     raise ValueError(f"must be auto or a whole number from 1 to {layout.BLOCK}")
 
 
-def _enough(value: int | None) -> int | None:
+def _check_memory(value: int | None) -> int | None:
     if value is not None and value < LEAST_MEMORY:
         raise ValueError("must be at least 16MiB, with a unit, such as 4GiB")
     return value
@@ -79,7 +79,7 @@ class RunSettings(Settings):
         examples=["5%", 12, "all"],
         json_schema_extra={"default": NONE},
     )
-    memory: Annotated[OptionalBytes, AfterValidator(_enough)] = Field(
+    memory: Annotated[OptionalBytes, AfterValidator(_check_memory)] = Field(
         default=None,
         description="Memory of one spec's process and its children; past it they are killed. Default: none.",
         examples=["4GiB", "500MB"],
@@ -98,7 +98,7 @@ class RunSettings(Settings):
     )
     leaf_size: Annotated[
         int | Literal["auto"],
-        BeforeValidator(_leaf_size),
+        BeforeValidator(_check_leaf_size),
         WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": layout.BLOCK}, {"const": AUTO}]}),
     ] = Field(
         default="auto",
@@ -134,7 +134,7 @@ class TreeSettings(Settings):
 class ExperimentFile(Settings):
     """One experiment and how to run it: the content of experiment.yml."""
 
-    experiment: Annotated[str, AfterValidator(_target)] = Field(
+    experiment: Annotated[str, AfterValidator(_check_target)] = Field(
         description="The function: module:function, or path/to/file.py:function, from this file's folder.",
         examples=["building_energy:simulate_energy", "models/epidemic.py:simulate"],
         json_schema_extra={"pattern": r"^.+:[^\s:]+$"},
@@ -146,13 +146,13 @@ class ExperimentFile(Settings):
         "https:// address.",
         examples=["specs.csv", "s3://bucket/specs.parquet"],
     )
-    name: Annotated[str, AfterValidator(_name)] | None = Field(
+    name: Annotated[str, AfterValidator(_check_name)] | None = Field(
         default=None,
         description="The name of the runs' folder. Default: the function's name.",
         examples=["building_energy"],
         json_schema_extra={"pattern": layout.NAME_PATTERN},
     )
-    storage: Annotated[str, AfterValidator(_storage)] = Field(
+    storage: Annotated[str, AfterValidator(_check_storage)] = Field(
         default=DEFAULT_STORAGE,
         description="Where runs live: a folder, relative to this file, or s3://bucket/prefix.",
         examples=[DEFAULT_STORAGE, "s3://bucket/prefix"],

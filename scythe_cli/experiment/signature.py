@@ -18,14 +18,9 @@ from pydantic.errors import PydanticUndefinedAnnotation
 
 from scythe_cli.core import layout
 from scythe_cli.errors import EntryPointError
-from scythe_cli.experiment import hatchet_workflow as workflows
-from scythe_cli.experiment.models import (
-    ExperimentInputSpec,
-    ExperimentOutputSpec,
-    file_fields,
-    hidden_file,
-    is_nested,
-)
+from scythe_cli.experiment import hatchet_workflow
+from scythe_cli.experiment.field_kinds import file_fields, is_nested, nested_file_field
+from scythe_cli.experiment.models import ExperimentInputSpec, ExperimentOutputSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -80,7 +75,7 @@ def read_signature(value: object, name: str, file: Path) -> Signature:
     Raises:
         EntryPointError: it is none.
     """
-    if workflows.is_workflow(value):
+    if hatchet_workflow.is_workflow(value):
         return _workflow(value, name, file)
     subject = _subject(value, name, file)
     if inspect.iscoroutinefunction(subject.function) or inspect.isasyncgenfunction(subject.function):
@@ -116,7 +111,7 @@ def _subject(value: object, name: str, file: Path) -> _Subject:
 
 def _workflow(value: Any, name: str, file: Path) -> Signature:
     subject = _Subject(None, name, file.name, None, None)
-    input_model, outputs = workflows.takes(value), workflows.returns(value)
+    input_model, outputs = hatchet_workflow.input_model(value), hatchet_workflow.output_models(value)
     if input_model is None:
         raise subject.error(f"must take a model derived from {ExperimentInputSpec.__name__}: input_validator=MyInput")
     if len(outputs) != 1:
@@ -124,7 +119,9 @@ def _workflow(value: Any, name: str, file: Path) -> Signature:
         raise subject.error(f"must have one task that returns an {ExperimentOutputSpec.__name__}; it has {found}")
     [(task, output_model)] = outputs.items()
     _check_fields(subject, input_model, output_model)
-    return Signature(workflows.WorkflowCall(value, task, output_model), input_model, output_model, takes_tempdir=False)
+    return Signature(
+        hatchet_workflow.WorkflowCall(value, task, output_model), input_model, output_model, takes_tempdir=False
+    )
 
 
 def _parameters(subject: _Subject) -> list[str]:
@@ -186,6 +183,6 @@ def _broken_rule(model: type[BaseModel], name: str) -> str | None:
             return "holds several files: give each file a field of its own"
         if not layout.is_safe_name(name):
             return "names a folder and may hold only A-Z, a-z, 0-9 and _: rename it"
-    elif inside := hidden_file(annotation):
+    elif inside := nested_file_field(annotation):
         return f"holds a file inside, {inside}, which would not be found there: give it a field of {model.__name__}"
     return None

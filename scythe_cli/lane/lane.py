@@ -21,8 +21,8 @@ from scythe_cli.columns.model_fields import is_plain
 from scythe_cli.columns.rows import make_specs
 from scythe_cli.core import layout
 from scythe_cli.core.clock import Clock, sleep_until_killed
-from scythe_cli.experiment.hatchet_workflow import AT_WORK, Generation
-from scythe_cli.experiment.models import file_fields
+from scythe_cli.experiment.field_kinds import file_fields
+from scythe_cli.experiment.hatchet_workflow import CURRENT_GENERATION, Generation
 from scythe_cli.lane import wire
 from scythe_cli.lane.inputs import Inputs
 from scythe_cli.lane.job import Job
@@ -116,7 +116,7 @@ class Lane:
     def _begin(self, job: Job) -> None:
         self._job = job
         Trust.since = job.since
-        AT_WORK.set(Generation(job.key.replace("#", "/"), job.root))
+        CURRENT_GENERATION.set(Generation(job.key.replace("#", "/"), job.root))
         self._block = None
         self._sanity.limit_growth(None if job.memory is None else job.memory // 4)
         experiment = self._experiment

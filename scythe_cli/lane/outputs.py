@@ -25,7 +25,7 @@ from scythe_cli.columns.schema import ColumnError, as_cell, exact_types, to_colu
 from scythe_cli.core import layout
 from scythe_cli.core.clock import Clock
 from scythe_cli.core.validation_errors import Problem, model_errors
-from scythe_cli.experiment.models import file_fields, index_columns
+from scythe_cli.experiment.field_kinds import file_fields, index_columns
 from scythe_cli.experiment.signature import DATAFRAMES
 from scythe_cli.run.outcomes import INVALID_OUTPUT, MESSAGE_LIMIT, Failure, cut, outcome_schema, scalar_schema, told
 

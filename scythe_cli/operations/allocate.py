@@ -17,7 +17,7 @@ from scythe_cli.core.row_ranges import Range, ranges_of
 from scythe_cli.errors import InputError, StoreError, TableError
 from scythe_cli.experiment import config, provenance
 from scythe_cli.experiment.experiment import io_spec
-from scythe_cli.experiment.models import file_fields, scalar_fields, user_fields
+from scythe_cli.experiment.field_kinds import file_fields, scalar_fields, user_fields
 from scythe_cli.operations.gather import FinalReport, gather, gathered
 from scythe_cli.run import parts
 from scythe_cli.run.compatibility import refuse_other_models

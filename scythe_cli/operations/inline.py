@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from scythe_cli.columns.rows import make_specs
 from scythe_cli.core import layout
 from scythe_cli.errors import NotFoundError
-from scythe_cli.experiment.models import file_fields
+from scythe_cli.experiment.field_kinds import file_fields
 from scythe_cli.lane.outputs import Outputs, Pending
 from scythe_cli.run.outcomes import from_exception
 from scythe_cli.storage import references as files

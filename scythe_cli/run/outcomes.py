@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from scythe_cli.columns.schema import arrow_schema
 from scythe_cli.core import layout, package
-from scythe_cli.experiment.models import file_fields
+from scythe_cli.experiment.field_kinds import file_fields
 
 if TYPE_CHECKING:
     from types import TracebackType

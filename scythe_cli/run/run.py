@@ -22,8 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from scythe_cli.core import layout, processes, yaml_document
 from scythe_cli.errors import BrokenRun, ConfigError, KeyExists, KeyMissing, NotFoundError, did_you_mean
-from scythe_cli.experiment import config
-from scythe_cli.experiment import setting_sources as origins
+from scythe_cli.experiment import config, setting_sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -374,7 +373,7 @@ def parse_where(text: str | None, *, storage: str | None = None) -> Where:
         name = loaded.file.name or loaded.file.experiment.rpartition(":")[2]
         return Where(loaded.file.storage, name, str(path))
     with suppress(OSError, RuntimeError):  # a name that is too long for a file's, or begins with ~
-        folder = origins.absolute(Path(text).expanduser())
+        folder = setting_sources.absolute(Path(text).expanduser())
         if (folder / layout.MANIFEST).is_file():
             return Where(str(folder), "")
     trimmed = text.rstrip("/")

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from scythe_cli.columns.checks import pc
 from scythe_cli.errors import InputFileError, StoreError, TableError, did_you_mean
-from scythe_cli.experiment.models import ADDRESS_RULE, has_foreign_scheme
+from scythe_cli.experiment.file_reference import ADDRESS_RULE, has_foreign_scheme
 from scythe_cli.spec_table.csv_reader import CsvFile
 from scythe_cli.spec_table.ndjson_reader import JsonFile
 from scythe_cli.storage import references as files

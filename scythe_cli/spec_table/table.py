@@ -24,7 +24,8 @@ from scythe_cli.columns.rows import GIVEN
 from scythe_cli.columns.schema import arrow_schema, to_plain
 from scythe_cli.core import layout
 from scythe_cli.errors import StoreError, TableError
-from scythe_cli.experiment.models import ExperimentInputSpec, file_fields, index_columns
+from scythe_cli.experiment.field_kinds import file_fields, index_columns
+from scythe_cli.experiment.models import ExperimentInputSpec
 from scythe_cli.spec_table.cell_validation import EMPTY, Cells, Settled
 from scythe_cli.spec_table.file_check import Addresses, absolute
 from scythe_cli.spec_table.header import match_columns

@@ -26,7 +26,7 @@ from scythe_cli import (
     VersionedExperiment,
 )
 from scythe_cli.errors import ConfigError, EntryPointError, Interrupted, NotFoundError, TableError
-from scythe_cli.experiment import importer as entry
+from scythe_cli.experiment import importer
 from scythe_cli.run.engine import Ended
 from scythe_cli.run_future import Ref
 
@@ -167,7 +167,7 @@ def test_specs_of_another_model_are_refused(experiment: BaseExperiment, tmp_path
 def test_allocate_is_refused_while_a_module_is_imported(
     experiment: BaseExperiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(entry, "_importing", 1)
+    monkeypatch.setattr(importer, "_importing", 1)
     with pytest.raises(EntryPointError) as caught:
         experiment.allocate([Case(a=1)])
     assert caught.value.hint is not None

@@ -21,7 +21,8 @@ from scythe_cli.columns.model_fields import is_plain
 from scythe_cli.columns.rows import GIVEN, make_specs, makers
 from scythe_cli.core import validation_errors
 from scythe_cli.errors import InputFileError, StoreError, TableError
-from scythe_cli.experiment.models import ExperimentInputSpec, FileReference
+from scythe_cli.experiment.file_reference import FileReference
+from scythe_cli.experiment.models import ExperimentInputSpec
 from scythe_cli.run.specs_file import compute_features
 from scythe_cli.spec_table import sources, table
 from scythe_cli.spec_table.table import SpecTable, read_specs

@@ -37,7 +37,9 @@ from scythe_cli.columns.model_fields import is_plain
 from scythe_cli.columns.rows import make_specs
 from scythe_cli.columns.schema import arrow_schema
 from scythe_cli.errors import TableError
-from scythe_cli.experiment.models import ExperimentInputSpec, FileReference, file_fields, user_fields
+from scythe_cli.experiment.field_kinds import file_fields, user_fields
+from scythe_cli.experiment.file_reference import FileReference
+from scythe_cli.experiment.models import ExperimentInputSpec
 from scythe_cli.spec_table import report
 from scythe_cli.spec_table.table import read_specs
 

@@ -95,7 +95,7 @@ def serve_registered(**settings: Any) -> None:
     labels |= {key: "true" for key, on in flags.items() if on}
     chosen: tuple[Role, ...] = ("fan", "leaf")
     kept = frozenset(role for role in chosen if (role in base.roles if roles[role] is None else roles[role]))
-    experiments = [experiment.of(found) for found in experiment.registered()]
+    experiments = [experiment.from_function(found) for found in experiment.registered()]
     serve(experiments, replace(base, labels=labels, roles=kept, **lowered))
 
 
@@ -157,7 +157,7 @@ class _Worker:
         name = settings.name or machine_name()
         self._workflow_process: subprocess.Popen[bytes] | None = None
         if "leaf" in settings.roles and (workflows := ExperimentRegistry.included()):
-            targets = [(one.target, str(one.folder)) for one in map(experiment.of, workflows)]
+            targets = [(one.target, str(one.folder)) for one in map(experiment.from_function, workflows)]
             labels = {**(settings.labels or {}), LANES: str(self._slots)}
             process = WorkflowProcessSettings(targets, f"{name}-workflows", self._slots, labels)
             self._workflow_process = stack.enter_context(workflow_process(process))

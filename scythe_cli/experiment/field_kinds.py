@@ -1,0 +1,121 @@
+"""Which fields of a model are files, scalars, index columns.
+
+Input: a model's class. Output: names of its fields, in the model's order.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel
+
+from scythe_cli.core import layout
+from scythe_cli.experiment.file_reference import FileMark
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic.fields import FieldInfo
+
+_NATIVE = (bool, int, float, dt.date, dt.time, dt.timedelta)
+
+SPEC_FIELDS = frozenset(layout.INDEX_HEAD)
+"""The fields that scythe sets."""
+
+
+def is_file(field: FieldInfo) -> bool:
+    """Whether a field is a `FileReference`, also inside `Optional`."""
+    return any(isinstance(mark, FileMark) for mark in field.metadata) or _holds_mark(field.annotation)
+
+
+def file_fields(model: type[BaseModel]) -> tuple[str, ...]:
+    """The names of a model's file fields, in its order."""
+    return tuple(name for name, field in model.model_fields.items() if is_file(field))
+
+
+def user_fields(model: type[BaseModel]) -> tuple[str, ...]:
+    """The names of the fields the user wrote, in the model's order."""
+    return tuple(name for name in model.model_fields if name not in SPEC_FIELDS and name != "dataframes")
+
+
+def scalar_fields(model: type[BaseModel]) -> tuple[str, ...]:
+    """An output model's fields that are columns of `scalars.pq`: the user's, but for the files."""
+    files = set(file_fields(model))
+    return tuple(name for name in user_fields(model) if name not in files)
+
+
+def index_columns(model: type[BaseModel]) -> tuple[str, ...]:
+    """The index columns that an input model's fields give: the four ids, then every field that can be an index level.
+
+    Lists, sets, dicts and models cannot; they stay in `specs.pq` alone. Computed features come behind these.
+    """
+    return layout.INDEX_HEAD + tuple(
+        name for name in user_fields(model) if not is_nested(model.model_fields[name].annotation)
+    )
+
+
+def is_nested(annotation: Any) -> bool:
+    """Whether values of a type hold several values: lists, dicts, models. Such a field is no index level."""
+    origin = get_origin(annotation)
+    if origin is Annotated or (origin is not None and not isinstance(origin, type)):
+        return any(is_nested(arg) for arg in get_args(annotation))
+    kind = origin or annotation
+    if isinstance(kind, type):
+        if issubclass(kind, BaseModel | list | dict | set | frozenset | tuple):
+            return True
+        return any(is_nested(arg) for arg in get_args(annotation)) if origin else False
+    return annotation is Any
+
+
+def nested_file_field(annotation: Any, above: frozenset[type] = frozenset()) -> str | None:
+    """Where a model, dataclass or typed dict inside a field's type has a file, "Layer.drawing"; None where none has."""
+    for part in _parts(annotation):
+        if isinstance(part, type) and part not in above:
+            for name, (is_marked, inner) in _inner_fields(part).items():
+                if is_marked:
+                    return f"{part.__name__}.{name}"
+                if found := nested_file_field(inner, above | {part}):
+                    return found
+        elif part is not annotation and (found := nested_file_field(part, above)):
+            return found
+    return None
+
+
+def _inner_fields(kind: type) -> dict[str, tuple[bool, Any]]:
+    """The fields of a structured type: whether each is a file, and its type."""
+    if issubclass(kind, BaseModel):
+        return {name: (is_file(info), info.annotation) for name, info in kind.model_fields.items()}
+    if not any(hasattr(kind, mark) for mark in ("__dataclass_fields__", "__total__", "_fields")):
+        return {}
+    try:
+        hints = get_type_hints(kind, include_extras=True)
+    except (NameError, AttributeError, TypeError):  # names that pydantic found where the class was defined
+        return {}
+    return {name: (_holds_mark(inner), inner) for name, inner in hints.items()}
+
+
+def _holds_mark(annotation: Any) -> bool:
+    if get_origin(annotation) is Annotated:
+        _, *marks = get_args(annotation)
+        return any(isinstance(mark, FileMark) for mark in marks)
+    return any(part is not annotation and _holds_mark(part) for part in _parts(annotation))
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    """A type, and what stands in its brackets or behind its alias."""
+    yield annotation
+    yield from get_args(annotation)
+    for alias in ("__value__", "__supertype__"):  # type X = ..., NewType
+        if hasattr(annotation, alias):
+            yield getattr(annotation, alias)
+    if origin := get_origin(annotation):
+        yield origin
+
+
+def index_value(value: Any) -> Any:
+    """An index column's value as tables hold it: numbers, booleans, dates and times as they are, all else as text."""
+    if isinstance(value, Enum):
+        return index_value(value.value)
+    return value if value is None or isinstance(value, _NATIVE) else str(value)

@@ -1,0 +1,80 @@
+"""`FileReference` and `S3Url`: the types of a field that holds a file.
+
+Input: a path or an address, as a person writes it. Output: a `Path`, an `S3Url` or an https address.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, HttpUrl
+from pydantic_core import CoreSchema, core_schema
+
+
+class S3Url(str):
+    """An object's address, `s3://bucket/key`, kept letter by letter: a key may hold spaces and any script."""
+
+    __slots__ = ()
+    _pattern: ClassVar[str] = r"^s3://[^/\s]+/.+$"
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        return self[5:].partition("/")[0]
+
+    @property
+    def key(self) -> str:
+        """Everything behind the bucket, without the leading slash."""
+        return self[5:].partition("/")[2]
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(
+            cls,
+            core_schema.str_schema(pattern=cls._pattern),
+            serialization=core_schema.to_string_ser_schema(),
+            metadata={
+                "pydantic_js_functions": [lambda _schema, _handler: {"type": "string", "format": "uri", "minLength": 1}]
+            },
+        )
+
+
+ADDRESS_RULE = "a local path, s3:// or https://"
+"""What a file's address may be."""
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+def has_foreign_scheme(address: str) -> bool:
+    """Whether an address is neither a path nor anywhere that can be read: `gs://`, `ftp://`, `file://`."""
+    found = _SCHEME.match(address)
+    return found is not None and found[1] != "s3" and found[1].lower() not in {"http", "https"}
+
+
+class FileMark:
+    """Marks a field's annotation as a file."""
+
+
+def _not_empty(path: Path) -> Path:
+    if path == Path():
+        raise ValueError("the address of a file is empty")
+    return path
+
+
+def _with_readable_scheme(value: Any) -> Any:
+    if isinstance(value, str) and has_foreign_scheme(value):
+        raise ValueError(f"must be {ADDRESS_RULE}")
+    return value
+
+
+if TYPE_CHECKING:
+    FileReference = Path
+else:
+    FileReference = Annotated[
+        S3Url | HttpUrl | Annotated[Path, AfterValidator(_not_empty)],
+        Field(union_mode="left_to_right"),
+        BeforeValidator(_with_readable_scheme),
+        FileMark(),
+    ]
+"""A file. In a table: a local path, an `s3://` or an `https://` address. When the function runs: a local `Path`."""
