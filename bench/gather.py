@@ -18,10 +18,12 @@ from bench.harness import SCYTHE, Row, Usage, in_turn, median, ratio, report, ru
 from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec
 from scythe_cli.core import layout
 from scythe_cli.core.layout import BLOCK, PartName
+from scythe_cli.run.claim import claim
 from scythe_cli.run.outcomes import outcome_schema
 from scythe_cli.run.parts import encode
-from scythe_cli.run.run import Manifest, SemVer, claim, spec_id_prefix, write_manifest
+from scythe_cli.run.run import Manifest, spec_id_prefix, write_manifest
 from scythe_cli.run.state import write_mark
+from scythe_cli.run.version import SemVer
 from scythe_cli.storage.local import LocalStore
 
 N = 1_000_000

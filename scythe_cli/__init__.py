@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from scythe_cli.experiment.file_reference import S3Url as S3Url
     from scythe_cli.experiment.models import ExperimentInputSpec as ExperimentInputSpec
     from scythe_cli.experiment.models import ExperimentOutputSpec as ExperimentOutputSpec
-    from scythe_cli.run.run import SemVer as SemVer
+    from scythe_cli.run.version import SemVer as SemVer
 
 _HOMES = {
     "BaseExperiment": "api",
@@ -30,7 +30,7 @@ _HOMES = {
     "S3Url": "experiment.file_reference",
     "ScytheStorageSettings": "compat",
     "ScytheWorkerConfig": "compat",
-    "SemVer": "run.run",
+    "SemVer": "run.version",
     "VersionedExperiment": "api",
 }
 

@@ -14,8 +14,8 @@ from scythe_cli.core import layout
 from scythe_cli.engines.open_engine import open_engine
 from scythe_cli.errors import ConfigError, EntryPointError, NotFoundError, did_you_mean
 from scythe_cli.experiment import config, experiment, importer
-from scythe_cli.run import run as runs
-from scythe_cli.run.run import SemVer
+from scythe_cli.run import find
+from scythe_cli.run.version import SemVer
 from scythe_cli.run_future import Ref
 from scythe_cli.storage import references as files
 from scythe_cli.storage.open_store import open_store
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from scythe_cli.operations.download import DownloadReport
     from scythe_cli.operations.gather import FinalReport
     from scythe_cli.operations.status import RunStatus
-    from scythe_cli.run.run import Bump, Run
+    from scythe_cli.run.run import Run
+    from scythe_cli.run.version import Bump
     from scythe_cli.storage.base import Store
 
 Versioning = Literal["bumpmajor", "bumpminor", "bumppatch", "keep"]
@@ -193,12 +194,12 @@ class BaseExperiment:
     def list_versions(self) -> list[VersionedExperiment]:
         """The versions that have runs, lowest first."""
         store, name = self._place()
-        real = [v for v in runs.versions(store, name) if next(runs.real_runs(store, name, v), None) is not None]
+        real = [v for v in find.versions(store, name) if next(find.real_runs(store, name, v), None) is not None]
         return [VersionedExperiment(base_experiment=self, version=version) for version in sorted(real)]
 
     def latest_version(self) -> VersionedExperiment | None:
         """The highest version that has a run; None where there is none."""
-        version = runs.latest_version(*self._place())
+        version = find.latest_version(*self._place())
         return None if version is None else VersionedExperiment(base_experiment=self, version=version)
 
     @property
@@ -249,13 +250,13 @@ class VersionedExperiment:
     def list_runs(self) -> list[ExperimentRun]:
         """The runs of this version, latest first."""
         store, name = self.base_experiment._place()
-        return [ExperimentRun(run) for run in runs.real_runs(store, name, self.version)]
+        return [ExperimentRun(run) for run in find.real_runs(store, name, self.version)]
 
     @property
     def latest_run(self) -> ExperimentRun:
         """The latest run of this version. Raises `NotFoundError` when there is none."""
         store, name = self.base_experiment._place()
-        for run in runs.real_runs(store, name, self.version):
+        for run in find.real_runs(store, name, self.version):
             return ExperimentRun(run)
         raise NotFoundError(f"{name} {self.version} has no run in {store.locate('')}")
 

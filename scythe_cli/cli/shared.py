@@ -44,7 +44,8 @@ FIRST_TABLES = ("scalars", "errors")
 
 def find_run(text: str | None, storage: str | None) -> Run:
     """The run that a command's RUN means."""
-    from scythe_cli.run.run import find, open_run, parse_where
+    from scythe_cli.run.find import find, parse_where
+    from scythe_cli.run.run import open_run
     from scythe_cli.storage.open_store import open_store
 
     where = parse_where(text, storage=storage)
@@ -148,7 +149,7 @@ def _root(run: Run) -> str:
 
 
 def _is_latest(run: Run) -> bool:
-    from scythe_cli.run.run import find
+    from scythe_cli.run.find import find
     from scythe_cli.storage.open_store import open_store
 
     try:

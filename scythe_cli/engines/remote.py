@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def is_elsewhere(run: Run) -> bool:
     """Whether the latest generation was handed to an engine outside the process that allocated it."""
-    generation = max(state.read_ledger(run).marks.get("generation", [0]))
+    generation = max(state.read_state(run).marks.get("generation", [0]))
     mark = state.read_mark(run.store, "generation", generation) if generation else None
     return (mark or {}).get("engine") == "hatchet"
 

@@ -27,7 +27,15 @@ from scythe_cli.core.clock import Clock
 from scythe_cli.core.validation_errors import Problem, model_errors
 from scythe_cli.experiment.field_kinds import file_fields, index_columns
 from scythe_cli.experiment.signature import DATAFRAMES
-from scythe_cli.run.outcomes import INVALID_OUTPUT, MESSAGE_LIMIT, Failure, cut, outcome_schema, scalar_schema, told
+from scythe_cli.run.outcomes import (
+    INVALID_OUTPUT,
+    MESSAGE_LIMIT,
+    Failure,
+    cut,
+    describe_exception,
+    outcome_schema,
+    scalar_schema,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -458,7 +466,7 @@ class Outputs:
                 known = name is not None and name[0] in self._model.model_fields
                 place = self._place(name[0]) if name and known else self._model.__name__
                 return invalid("; ".join(map(str, problems)), place)
-        kind, message = told(exc)
+        kind, message = describe_exception(exc)
         return invalid(f"{kind}: {message}", f"{self._model.__name__}, {kind}")
 
 

@@ -20,23 +20,14 @@ from scythe_cli.experiment.experiment import io_spec
 from scythe_cli.experiment.field_kinds import file_fields, scalar_fields, user_fields
 from scythe_cli.operations.gather import FinalReport, gather, gathered
 from scythe_cli.run import parts
+from scythe_cli.run.claim import Claim, claim, next_version
 from scythe_cli.run.compatibility import refuse_other_models
 from scythe_cli.run.engine import Ended, Engine, Ticket, Work
 from scythe_cli.run.outcomes import outcome_schema
-from scythe_cli.run.run import (
-    TASK_PREFIX,
-    Bump,
-    Claim,
-    Manifest,
-    Run,
-    SemVer,
-    claim,
-    next_version,
-    spec_id_prefix,
-    write_manifest,
-)
+from scythe_cli.run.run import TASK_PREFIX, Manifest, Run, spec_id_prefix, write_manifest
 from scythe_cli.run.specs_file import compute_features, write_specs
-from scythe_cli.run.state import read_ledger
+from scythe_cli.run.state import read_state
+from scythe_cli.run.version import Bump, SemVer
 from scythe_cli.spec_table.table import read_specs
 from scythe_cli.storage import references as files
 from scythe_cli.storage.cache import Trust
@@ -339,18 +330,18 @@ class Remaining:
 
 def remaining(run: Run, *, failed: bool = True, missing: bool = True) -> Remaining:
     """Read from the run's directory what is left to do."""
-    ledger = read_ledger(run)
+    state = read_state(run)
     try:
-        again = ledger.failed_rows() if failed and ledger.failed else []
+        again = state.failed_rows() if failed and state.failed else []
     except parts.CorruptPart:
         return remaining(run, failed=failed, missing=missing)
     return Remaining(
-        missing=ledger.missing() if missing else [],
+        missing=state.missing() if missing else [],
         failed=again,
-        kept=ledger.done - len(again),
-        kept_failed=ledger.failed - len(again),
-        generation=ledger.generation,
-        cancelled=bool(ledger.generation) and ledger.generation in ledger.marks.get("cancel", []),
+        kept=state.done - len(again),
+        kept_failed=state.failed - len(again),
+        generation=state.generation,
+        cancelled=bool(state.generation) and state.generation in state.marks.get("cancel", []),
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from scythe_cli.core import processes
 from scythe_cli.errors import KeyExists
-from scythe_cli.run.state import read_ledger, read_mark, write_mark
+from scythe_cli.run.state import read_mark, read_state, write_mark
 
 if TYPE_CHECKING:
     from scythe_cli.run.run import Run
@@ -39,17 +39,17 @@ class Cancelled:
 
 def cancel(run: Run) -> Cancelled:
     """Mark the run's latest generation as cancelled. What is done is kept, and a resume goes on from there."""
-    ledger = read_ledger(run)
-    if ledger.complete:
-        return Cancelled(run.id, already=True, by="", at="", done=ledger.done, total=ledger.total)
+    state = read_state(run)
+    if state.complete:
+        return Cancelled(run.id, already=True, by="", at="", done=state.done, total=state.total)
     note = {"by": _who(), "at": datetime.now(UTC).isoformat(timespec="seconds")}
     already = False
     try:
-        write_mark(run.store, "cancel", max(1, ledger.generation), note)
+        write_mark(run.store, "cancel", max(1, state.generation), note)
     except KeyExists:
         already = True
-        note = read_mark(run.store, "cancel", max(1, ledger.generation)) or note
-    return Cancelled(run.id, already, str(note["by"]), str(note["at"]), ledger.done, ledger.total)
+        note = read_mark(run.store, "cancel", max(1, state.generation)) or note
+    return Cancelled(run.id, already, str(note["by"]), str(note["at"]), state.done, state.total)
 
 
 def _who() -> str:

@@ -18,17 +18,18 @@ from scythe_cli.core.row_ranges import Range, leaves
 from scythe_cli.errors import NotFinishedError
 from scythe_cli.operations.allocate import begin, first_work
 from scythe_cli.operations.status import FailureGroup, failure_groups
+from scythe_cli.run.claim import next_version
 from scythe_cli.run.outcomes import DURATION, ROW
 from scythe_cli.run.parts import read_part
-from scythe_cli.run.run import next_version
-from scythe_cli.run.state import read_ledger
+from scythe_cli.run.state import read_state
 from scythe_cli.storage.local import LocalStore
 
 if TYPE_CHECKING:
     from scythe_cli.core.events import Listener
     from scythe_cli.operations.allocate import Prepared
     from scythe_cli.run.engine import Engine
-    from scythe_cli.run.run import Bump, Run, SemVer
+    from scythe_cli.run.run import Run
+    from scythe_cli.run.version import Bump, SemVer
     from scythe_cli.storage.base import Store
 
 CONTROL_OBJECTS = 12
@@ -140,15 +141,15 @@ def probe(prepared: Prepared, k: int, engine: Engine, listener: Listener = ignor
         if ended is not None and ended.reason != "canary":
             raise NotFinishedError(f"the probe ended early: {ended.detail}")
         seconds = _durations(run)
-        ledger = read_ledger(run)
-        failures = failure_groups(run, ledger)
+        state = read_state(run)
+        failures = failure_groups(run, state)
     lanes = engine.lanes or 1
     mean = sum(seconds) / max(1, len(seconds))
     return Estimate(
         n_specs=n,
         objects=_objects(prepared),
         probed=len(seconds),
-        failed=ledger.failed,
+        failed=state.failed,
         seconds=mean,
         slowest=max(seconds, default=0.0),
         cpu_hours=mean * n / 3600,
@@ -160,7 +161,7 @@ def probe(prepared: Prepared, k: int, engine: Engine, listener: Listener = ignor
 
 def _durations(run: Run) -> list[float]:
     found: dict[int, float] = {}
-    for part in read_ledger(run).parts:
+    for part in read_state(run).parts:
         table = read_part(run.store, part.key, [ROW, DURATION])
         found |= {row[ROW]: row[DURATION] for row in table.to_pylist()}
     return list(found.values())

@@ -23,7 +23,7 @@ SORTED_ROWS = 1 << 17
 """So few rows are sorted as they are."""
 
 
-class Stretch(NamedTuple):
+class RowSlice(NamedTuple):
     """Rows of a table that follow each other there, and in the order of the specs.
 
     Attributes:
@@ -56,13 +56,13 @@ def pieces(tables: list[pa.Table], *, without: Collection[int], size: Callable[[
             row, table, start, length = ordered.popleft()
             taken.append(table.slice(start, min(room, length)))
             if length > room:
-                ordered.appendleft(Stretch(row, table, start + room, length - room))
+                ordered.appendleft(RowSlice(row, table, start + room, length - room))
             room -= taken[-1].num_rows
         del table
         yield pa.concat_tables(taken).combine_chunks()
 
 
-def _in_order(tables: list[pa.Table], without: Collection[int]) -> list[Stretch]:
+def _in_order(tables: list[pa.Table], without: Collection[int]) -> list[RowSlice]:
     if sum(table.num_rows for table in tables) <= SORTED_ROWS:
         return _sorted(pa.concat_tables(tables), without)
     found = sorted((run for table in tables for run in _runs(table)), key=lambda run: run.row)
@@ -71,27 +71,27 @@ def _in_order(tables: list[pa.Table], without: Collection[int]) -> list[Stretch]
     return _joined(run for run in found if run.row not in without)
 
 
-def _sorted(table: pa.Table, without: Collection[int]) -> list[Stretch]:
+def _sorted(table: pa.Table, without: Collection[int]) -> list[RowSlice]:
     if without:
         out = pc.is_in(table.column(frames.ROW), value_set=pa.array(list(without), type=pa.int64()))
         table = table.filter(pc.invert(out))
     if not frames.is_sorted(table.column(frames.ROW)):
         table = table.sort_by([(frames.ROW, "ascending"), (layout.SORT_SUBINDEX, "ascending")])
-    return [Stretch(0, table, 0, table.num_rows)] if table.num_rows else []
+    return [RowSlice(0, table, 0, table.num_rows)] if table.num_rows else []
 
 
-def _runs(table: pa.Table) -> Iterator[Stretch]:
+def _runs(table: pa.Table) -> Iterator[RowSlice]:
     """The rows of each spec in a table."""
     rows = table.column(frames.ROW).combine_chunks()
     runs: Any = pc.run_end_encode(rows)  # type: ignore[attr-defined]  # not in the stubs
     start = 0
     for row, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
-        yield Stretch(row, table, start, end - start)
+        yield RowSlice(row, table, start, end - start)
         start = end
 
 
-def _joined(runs: Iterator[Stretch]) -> list[Stretch]:
-    joined: list[Stretch] = []
+def _joined(runs: Iterator[RowSlice]) -> list[RowSlice]:
+    joined: list[RowSlice] = []
     for run in runs:
         last = joined[-1] if joined else None
         if last is not None and last.table is run.table and last.start + last.length == run.start:

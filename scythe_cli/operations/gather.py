@@ -28,7 +28,7 @@ from scythe_cli.operations.final_table import Clash, FinalTable, error_columns
 from scythe_cli.operations.frame_pieces import pieces
 from scythe_cli.run import outcomes
 from scythe_cli.run.parts import CorruptPart, read_block, read_part, read_schema
-from scythe_cli.run.state import list_marks, read_ledger, read_mark, remove_mark, set_aside, write_mark
+from scythe_cli.run.state import list_marks, read_mark, read_state, remove_mark, set_aside, write_mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from scythe_cli.core.events import Listener
     from scythe_cli.core.layout import PartName
     from scythe_cli.run.run import Run
-    from scythe_cli.run.state import Ledger
+    from scythe_cli.run.state import RunState
 
 AHEAD = 16
 """Blocks that are read before their turn, at most."""
@@ -99,23 +99,23 @@ def gather(run: Run, *, partial: bool = False, listener: Listener = ignore) -> F
         NotFinishedError: specs are missing and `partial` is false.
         StoreError: the store does not answer or refuses.
     """
-    ledger = read_ledger(run)
-    for part in ledger.corrupt:
+    state = read_state(run)
+    for part in state.corrupt:
         set_aside(run.store, part, "it could not be read")
-    missing = ledger.total - ledger.done
-    if missing and ledger.generation in ledger.marks.get("gathered", []):
-        remove_mark(run.store, "gathered", ledger.generation)
+    missing = state.total - state.done
+    if missing and state.generation in state.marks.get("gathered", []):
+        remove_mark(run.store, "gathered", state.generation)
     if missing and not partial:
-        raise _incomplete(run, missing, ledger.corrupt)
-    listener(GatherStarted(ledger.done))
+        raise _incomplete(run, missing, state.corrupt)
+    listener(GatherStarted(state.done))
     with tempfile.TemporaryDirectory(prefix="scythe-gather-") as folder:
-        once = _Gather(run, ledger, Path(folder), listener)
+        once = _Gather(run, state, Path(folder), listener)
         try:
             return once.build()
         except CorruptPart as exc:
             if not once.set_corrupt_aside():
                 raise
-            remove_mark(run.store, "gathered", ledger.generation)
+            remove_mark(run.store, "gathered", state.generation)
             if not partial:
                 raise _set_aside(run, exc) from exc
     return gather(run, partial=True, listener=listener)
@@ -155,9 +155,9 @@ def _set_aside(run: Run, exc: CorruptPart) -> NotFinishedError:
 
 
 class _Gather:
-    def __init__(self, run: Run, ledger: Ledger, folder: Path, listener: Listener) -> None:
+    def __init__(self, run: Run, state: RunState, folder: Path, listener: Listener) -> None:
         self._run = run
-        self._ledger = ledger
+        self._state = state
         self._folder = folder
         self._listener = listener
         self._schema = read_schema(run.store)
@@ -168,8 +168,8 @@ class _Gather:
 
     def build(self) -> FinalReport:
         """Stream all blocks into local files, then put those in the store."""
-        missing = self._ledger.total - self._ledger.done
-        about = {"experiment_id": self._run.id, "partial": missing > 0, "specs": self._ledger.total, "missing": missing}
+        missing = self._state.total - self._state.done
+        about = {"experiment_id": self._run.id, "partial": missing > 0, "specs": self._state.total, "missing": missing}
         with ExitStack() as stack:
             self._about, self._stack = about, stack
             self._readers = stack.enter_context(ThreadPoolExecutor(READERS, "scythe-read"))
@@ -204,7 +204,7 @@ class _Gather:
 
     def _mark_gathered(self, missing: int) -> None:
         if missing:  # removed again: the run may have ended, and been gathered, since it was looked at
-            remove_mark(self._run.store, "gathered", self._ledger.generation)
+            remove_mark(self._run.store, "gathered", self._state.generation)
             return
         note = {
             "tables": list(self._tables),
@@ -213,7 +213,7 @@ class _Gather:
             "failed": self._tables[layout.ERRORS].rows,
         }
         try:
-            write_mark(self._run.store, "gathered", self._ledger.generation, note)
+            write_mark(self._run.store, "gathered", self._state.generation, note)
         except KeyExists:
             return
 
@@ -237,7 +237,7 @@ class _Gather:
 
     def _blocks(self) -> Iterator[_Block]:
         """Every block that has outcomes, in order, a few read ahead."""
-        numbers = deque(number for number, block in sorted(self._ledger.blocks.items()) if block.rows)
+        numbers = deque(number for number, block in sorted(self._state.blocks.items()) if block.rows)
         waiting: deque[Future[_Block]] = deque()
         ahead = 2
         with ThreadPoolExecutor(AHEAD) as pool:
@@ -258,7 +258,7 @@ class _Gather:
     def set_corrupt_aside(self) -> int:
         """Read every part that counts, and set those aside that cannot be; how many."""
         found = 0
-        for block in self._ledger.blocks.values():
+        for block in self._state.blocks.values():
             for part in block.by_part:
                 try:
                     self._read_part(part, [])
@@ -285,7 +285,7 @@ class _Gather:
 
     def _read(self, number: int) -> _Block:
         specs = self._readers.submit(read_block, self._run.store, number, self._index.names)
-        by_part = self._ledger.blocks[number].by_part
+        by_part = self._state.blocks[number].by_part
         weights: list[int] = []
         read = deque(self._readers.submit(self._read_part, part, weights) for part in by_part)
         rows, held = [], []

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from scythe_cli.core import layout
 from scythe_cli.run import lease
 from scythe_cli.run.engine import Active
-from scythe_cli.run.state import READERS, list_marks, read_ledger, read_mark
+from scythe_cli.run.state import READERS, list_marks, read_mark, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from scythe_cli.core.layout import PartName
     from scythe_cli.run.run import Run
-    from scythe_cli.run.state import Ledger
+    from scythe_cli.run.state import RunState
     from scythe_cli.storage.base import Store
 
 _Alike: TypeAlias = tuple[str, str, str]
@@ -141,14 +141,14 @@ def status(run: Run, *, errors: bool = False, now: datetime | None = None) -> Ru
         errors: group its failures too, by kind, type and place.
         now: the time, for rate and ETA.
     """
-    ledger = read_ledger(run)
-    fresh = sum(part.rows for part in ledger.parts if part.generation == ledger.generation)
-    seen = _Seen(ledger.marks, ledger.done, ledger.failed, fresh, ledger.finals)
-    failures = failure_groups(run, ledger) if errors and ledger.failed else []
+    state = read_state(run)
+    fresh = sum(part.rows for part in state.parts if part.generation == state.generation)
+    seen = _Seen(state.marks, state.done, state.failed, fresh, state.finals)
+    failures = failure_groups(run, state) if errors and state.failed else []
     return _status(run, seen, failures, now or datetime.now(UTC))
 
 
-def glance(run: Run) -> RunStatus:
+def quick_status(run: Run) -> RunStatus:
     """As `status`, but of a gathered run only the short listing of its marks is read, however large it is."""
     marks = list_marks(run.store)
     generation = max(marks.get("generation", [0]))
@@ -224,9 +224,9 @@ class _Group:
         return _Group(self.count + other.count, first.row, first.part)
 
 
-def failure_groups(run: Run, ledger: Ledger) -> list[FailureGroup]:
+def failure_groups(run: Run, state: RunState) -> list[FailureGroup]:
     """The run's failures by kind, type and place, most frequent first; opens the parts that hold any."""
-    failed = [(part, rows) for block in ledger.blocks.values() for part, rows in block.by_part.items() if part.failed]
+    failed = [(part, rows) for block in state.blocks.values() for part, rows in block.by_part.items() if part.failed]
     groups: dict[_Alike, _Group] = {}
     with ThreadPoolExecutor(READERS) as pool:
         for found in pool.map(lambda one: _grouped(run.store, *one), failed):

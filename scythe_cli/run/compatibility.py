@@ -40,7 +40,7 @@ def refuse_other_models(run: Run, experiment: Experiment) -> None:
     ]
     if problems:
         raise InputError(
-            f"{run.id} cannot go on with the code as it is now: {'; '.join(problems)}",
+            f"{run.id} cannot continue with the code as it is now: {'; '.join(problems)}",
             hint="allocate a new run, or give the models back the fields that the run began with",
         )
 

@@ -1,7 +1,7 @@
 """What became of one spec, as columns: the schema of an outcome part and the rows that make it.
 
 Columns that are scythe's own start with an underscore, which no field of a model can; so a user's field may be called
-`duration` or `message`. A row whose `_kind` is null succeeded.
+`duration` or `message`. A row without a `_kind` succeeded.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class Outcome:
 
 
 def failed_table(schema: pa.Schema, outcomes: list[Outcome]) -> pa.Table:
-    """Outcome rows of specs that failed without their lane's word."""
+    """Outcome rows of specs whose lane could not report their failure."""
     rows = [
         {
             ROW: o.row,
@@ -152,7 +152,7 @@ def failed_table(schema: pa.Schema, outcomes: list[Outcome]) -> pa.Table:
 
 def from_exception(exc: BaseException, *, folder: str, kind: str = EXCEPTION) -> Failure:
     """Describe what the user's function raised, whatever its class does when it is looked at and however long it is."""
-    name, message = told(exc)
+    name, message = describe_exception(exc)
     own = _traceback_of(exc)
     while own is not None and own.tb_next is not None and own.tb_frame.f_code.co_filename.startswith(package.ROOT):
         own = own.tb_next
@@ -164,7 +164,7 @@ def from_exception(exc: BaseException, *, folder: str, kind: str = EXCEPTION) ->
     return Failure(kind, name, message, cut(text, TRACEBACK_LIMIT), _place(own, folder))
 
 
-def told(exc: BaseException) -> tuple[str, str]:
+def describe_exception(exc: BaseException) -> tuple[str, str]:
     """The name of an exception's class and its text, whatever these do, cut to the limits."""
     try:
         message = cut(str(exc), MESSAGE_LIMIT)
@@ -174,7 +174,7 @@ def told(exc: BaseException) -> tuple[str, str]:
 
 
 def _type_name(exc: BaseException) -> str:
-    """The name of its class, past a metaclass that has another idea of it."""
+    """The name of its class, also where a metaclass changes it."""
     name: str = type.__dict__["__name__"].__get__(type(exc))
     data = str.encode(name, errors="replace")
     return data.decode() if len(data) <= TYPE_LIMIT else data[: TYPE_LIMIT - 3].decode(errors="ignore") + "..."
@@ -219,7 +219,7 @@ def split_dump(log: str, folder: str) -> tuple[str, str, str]:
 
 
 def cut(text: str, limit: int) -> str:
-    """Keep the head and the tail of a text, at most `limit` bytes of UTF-8, and say how much is gone between."""
+    """Keep the head and the tail of a text, at most `limit` bytes of UTF-8, and say how much was left out."""
     data = str.encode(text, "utf-8", errors="replace")  # its own encode may be the user's
     if len(data) <= limit:
         return data.decode()

@@ -1,7 +1,7 @@
 """Outcome and frame parts: written while a run goes on, listed and read when it is counted or gathered.
 
-Takes the batches of lanes; leaves objects under `scatter-gather/output`. A part is named after what it holds and is
-written after the files and frames of its specs, so that its presence means they are complete.
+Input: the batches of lanes. Output: objects under `scatter-gather/output`. A part's name says what it holds. It is
+written after the files and frames of its specs, so its presence means that they are complete.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scythe_cli.columns import frames
 from scythe_cli.core import layout
 from scythe_cli.core.layout import PartName
 from scythe_cli.errors import KeyMissing, NotFinishedError, StoreError
-from scythe_cli.run import checksum as seals
+from scythe_cli.run import checksum
 from scythe_cli.run.outcomes import FRAMES_KEY, KIND, ROW
 
 if TYPE_CHECKING:
@@ -61,21 +61,21 @@ class PartThreads:
         self.uploaders = ThreadPoolExecutor(UPLOADERS, "scythe-upload")
 
     def close(self) -> None:
-        """Let the threads go. What was not written stays unwritten."""
+        """End the threads. What was not written stays unwritten."""
         self.readers.shutdown(wait=True, cancel_futures=True)
         self.writers.shutdown(wait=True, cancel_futures=True)
         self.uploaders.shutdown(wait=True, cancel_futures=True)
 
 
 class PartWriter:
-    """Collects outcomes block by block and writes them behind the supervisor's back.
+    """Collects outcomes block by block and writes them in other threads, so that the supervisor does not wait.
 
     Args:
         store: rooted at the run.
         generation: 1 for the first allocate, one more for each resume.
-        flush: seconds after which a finished spec is in the store at the latest.
-        series: tells the parts of one writer apart from another's over the same range.
-        threads: those of several writers, closed by whoever made them; its own unless given.
+        flush: a finished spec is in the store at most so many seconds later.
+        series: part of the names, so that two writers over the same range write different parts.
+        threads: shared by several writers and closed by their owner; its own unless given.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class PartWriter:
         self._taken: set[tuple[int, int, int]] = set()
 
     def add(self, block: int, header: dict[str, Any], buffers: list[bytes]) -> None:
-        """Take over one batch of a lane."""
+        """Add one batch of a lane."""
         held = self._of(block)
         held.batches.append((header["frames"], buffers))
         held.weight += sum(map(len, buffers))
@@ -101,7 +101,7 @@ class PartWriter:
             self.write(block)
 
     def add_table(self, block: int, outcomes: pa.Table) -> None:
-        """Take over outcomes that no lane could tell."""
+        """Add outcomes of specs whose lane died."""
         held = self._of(block)
         held.tables.append(outcomes)
         held.weight += outcomes.nbytes
@@ -123,7 +123,7 @@ class PartWriter:
         due = time.monotonic() - self._flush
         for block in [block for block, held in self._held.items() if held.since < due]:
             self.write(block)
-        self._settle()
+        self._raise_errors()
 
     def next_due(self) -> float | None:
         """When the oldest held outcome must be written, on the monotonic clock."""
@@ -135,14 +135,14 @@ class PartWriter:
             self.write(block)
         while self._writing:
             next(iter(self._writing)).exception()
-            self._settle()
+            self._raise_errors()
 
     def close(self) -> None:
-        """Let its own threads go. What was not written stays unwritten."""
+        """End its own threads. What was not written stays unwritten."""
         if not self._shared:
             self.threads.close()
 
-    def _settle(self) -> None:
+    def _raise_errors(self) -> None:
         done = {future for future in self._writing if future.done()}
         self._writing -= done
         for future in done:
@@ -210,7 +210,7 @@ def _decode(buffer: bytes) -> pa.Table:
 
 
 def encode(table: pa.Table) -> bytes:
-    """One table as the bytes of a small parquet file, sealed."""
+    """One table as the bytes of a small parquet file, with a checksum."""
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
         sink,
@@ -220,8 +220,8 @@ def encode(table: pa.Table) -> bytes:
         write_page_checksum=True,
     ) as writer:
         writer.write_table(table)
-        writer.add_key_value_metadata({seals.KEY: seals.ROOM})  # type: ignore[dict-item]  # bytes are fine
-    return seals.seal(memoryview(sink.getvalue()))
+        writer.add_key_value_metadata({checksum.KEY: checksum.EMPTY})  # type: ignore[dict-item]  # bytes are fine
+    return checksum.fill_in(memoryview(sink.getvalue()))
 
 
 def _worth_a_dictionary(schema: pa.Schema) -> list[str]:
@@ -233,14 +233,14 @@ def read_part(
 ) -> pa.Table:
     """One part of outcomes or of a frame. Raises `CorruptPart` when its bytes are not what was written.
 
-    What is read is unpacked within `turn`, which may have it wait: that takes several times the memory.
+    Unpacking takes several times the memory of the bytes. It happens within `turn`, which may make it wait.
     """
     try:
         data = store.read(key)
         with turn or nullcontext():
             table = _decoded(data, columns)
     except KeyMissing as exc:
-        raise CorruptPart(f"{store.locate(key)} is gone") from exc
+        raise CorruptPart(f"{store.locate(key)} does not exist any more") from exc
     except _GARBAGE as exc:
         raise CorruptPart(f"{store.locate(key)} cannot be read: {exc}") from exc
     name = PartName.parse(key)
@@ -250,18 +250,18 @@ def read_part(
 
 
 _GARBAGE = (pa.ArrowException, OSError, ValueError, TypeError, LookupError, OverflowError)
-"""What reading bytes raises that are not what was written: some of them are taken for names, lengths, types."""
+"""What reading changed bytes raises: some of them are taken for names, lengths, types."""
 
 
 def _decoded(data: bytes, columns: list[str] | None) -> pa.Table:
-    sealed = seals.check(data)
-    file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=not sealed)
+    checked = checksum.verify(data)
+    file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=not checked)
     table = file.read(columns, use_threads=False)  # without the pool of threads that pyarrow may not outlive
     return table if columns is None else table.select(columns)
 
 
 def _disagrees(table: pa.Table, name: PartName | None, columns: list[str] | None) -> str | None:
-    """What a part holds that its name does not say; None when all is as it should be."""
+    """How a part differs from what its name says; None when it does not."""
     if columns is None and ROW not in table.column_names:
         return f"has no column {ROW!r}"
     if name is None:
@@ -286,7 +286,7 @@ def block_bytes(store: Store, number: int) -> bytes:
     """The parquet of one block's specs, as lanes take it. Raises as `read_block`."""
 
     def check(data: bytes) -> bytes:
-        if not seals.check(data):
+        if not checksum.verify(data):
             _decoded(data, None)
         return data
 
@@ -299,12 +299,13 @@ def read_schema(store: Store) -> pa.Schema:
 
 
 def _own(store: Store, key: str, read: Callable[[bytes], _T]) -> _T:
-    """Read what the run needs and cannot make anew."""
+    """Read an object that the run needs and cannot make again."""
     try:
         return read(store.read(key))
     except _GARBAGE as exc:
         raise StoreError(
-            f"{store.locate(key)} cannot be read: {exc}", hint="put a copy of it back; without it the run cannot go on"
+            f"{store.locate(key)} cannot be read: {exc}",
+            hint="put a copy of it back; the run needs it",
         ) from exc
 
 

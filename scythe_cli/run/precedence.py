@@ -1,6 +1,6 @@
 """Which outcome parts a run has, and which part's outcome counts for each row. Reads names, and opens little.
 
-Takes a listing; leaves, for each block, its `Winners`. Nothing here imports anything heavy until a part must be opened.
+Input: a listing. Output: a `Resolved` for each block. Nothing heavy is imported until a part must be opened.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def list_parts(store: Store) -> list[PartName]:
 
 
 @dataclass(frozen=True)
-class Winners:
+class Resolved:
     """Which part's outcome counts for each row of one block.
 
     Attributes:
@@ -39,16 +39,16 @@ class Winners:
     corrupt: list[PartName]
 
 
-def simple(parts: list[PartName]) -> bool:
+def countable_by_name(parts: list[PartName]) -> bool:
     """Whether a block's parts can be counted by name: none is sparse, no two overlap."""
     edges = sorted((part.first, part.last) for part in parts)
     return not any(part.sparse for part in parts) and all(before[1] < after[0] for before, after in pairwise(edges))
 
 
-def winners(store: Store, parts: list[PartName]) -> Winners:
-    """Settle one block: success over failure, then the newest generation, then the smallest key."""
-    if simple(parts):
-        return Winners(dict.fromkeys(parts), sum(p.failed for p in parts), sum(p.rows for p in parts), [])
+def resolve(store: Store, parts: list[PartName]) -> Resolved:
+    """Decide one block: success over failure, then the newest generation, then the smallest key."""
+    if countable_by_name(parts):
+        return Resolved(dict.fromkeys(parts), sum(p.failed for p in parts), sum(p.rows for p in parts), [])
     import pyarrow.compute as pc
 
     from scythe_cli.run.outcomes import KIND, ROW
@@ -71,7 +71,7 @@ def winners(store: Store, parts: list[PartName]) -> Winners:
     by_part: dict[PartName, list[int] | None] = {}
     for row, (_, _, _, part) in sorted(best.items()):
         by_part.setdefault(part, []).append(row)  # type: ignore[union-attr]  # only lists are put in here
-    return Winners(by_part, sum(bad for bad, *_ in best.values()), len(best), corrupt)
+    return Resolved(by_part, sum(bad for bad, *_ in best.values()), len(best), corrupt)
 
 
 def by_block(parts: list[PartName]) -> dict[int, list[PartName]]:

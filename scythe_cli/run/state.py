@@ -1,6 +1,6 @@
 """What a run's directory says of the run: counts, missing rows, generations, marks. Reads names, and opens little.
 
-Takes a run; leaves a `Ledger`. Only blocks whose parts are sparse or overlap have those parts opened.
+Takes a run; leaves a `RunState`. Only blocks whose parts are sparse or overlap have those parts opened.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from scythe_cli.core import layout, yaml_document
 from scythe_cli.core.row_ranges import Range, missing, ranges_of
 from scythe_cli.errors import BrokenRun, ConfigError, KeyExists, KeyMissing
-from scythe_cli.run.precedence import by_block, list_parts, winners
+from scythe_cli.run.precedence import by_block, list_parts, resolve
 
 if TYPE_CHECKING:
     from scythe_cli.core.layout import PartName
-    from scythe_cli.run.precedence import Winners
+    from scythe_cli.run.precedence import Resolved
     from scythe_cli.run.run import Run
     from scythe_cli.storage.base import Store
 
@@ -28,7 +28,7 @@ _ASIDE = re.compile(rf"{layout.CONTROL}/aside-(\d+)-(.+)\.yml")
 
 
 @dataclass(frozen=True)
-class Ledger:
+class RunState:
     """A run's state, as its directory has it.
 
     Attributes:
@@ -41,7 +41,7 @@ class Ledger:
     store: Store
     total: int
     parts: list[PartName]
-    blocks: dict[int, Winners]
+    blocks: dict[int, Resolved]
     marks: dict[str, list[int]]
     finals: list[str]
 
@@ -82,7 +82,7 @@ class Ledger:
         """The rows whose outcome is a failure; opens the parts that have any.
 
         Raises:
-            CorruptPart: one of them cannot be read. It is set aside: a ledger read anew counts its rows as missing.
+            CorruptPart: one of them cannot be read. It is set aside: a state read anew counts its rows as missing.
         """
         from scythe_cli.run.outcomes import KIND, ROW
         from scythe_cli.run.parts import CorruptPart, read_part
@@ -108,7 +108,7 @@ class Ledger:
         return read_mark(self.store, kind, number)
 
 
-def read_ledger(run: Run) -> Ledger:
+def read_state(run: Run) -> RunState:
     """Read a run's state. Costs the pages of two or three listings, and the parts of blocks that need opening."""
     with ThreadPoolExecutor(READERS) as pool:
         control, listed = pool.submit(_control, run.store), pool.submit(list_parts, run.store)
@@ -116,11 +116,11 @@ def read_ledger(run: Run) -> Ledger:
         marks, aside = control.result()
         parts = [part for part in listed.result() if (str(part.block), part.file) not in aside]
         grouped = by_block(parts)
-        settled = pool.map(lambda some: winners(run.store, some), grouped.values())
+        settled = pool.map(lambda some: resolve(run.store, some), grouped.values())
         blocks = dict(zip(grouped, settled, strict=True))
     prefix, suffix = f"{layout.FINAL}/", ".pq"
     finals = sorted(e.key.removeprefix(prefix).removesuffix(suffix) for e in final.result() if e.key.endswith(suffix))
-    return Ledger(run.store, run.total, parts, blocks, marks, finals)
+    return RunState(run.store, run.total, parts, blocks, marks, finals)
 
 
 def list_marks(store: Store) -> dict[str, list[int]]:

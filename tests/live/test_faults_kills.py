@@ -24,7 +24,7 @@ from scythe_cli.operations.gather import gather
 from scythe_cli.run.outcomes import KIND, ROW
 from scythe_cli.run.parts import read_part
 from scythe_cli.run.precedence import list_parts
-from scythe_cli.run.state import read_ledger
+from scythe_cli.run.state import read_state
 from scythe_cli.supervisor import pool
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def test_killed_lanes_cost_a_second_at_most(tmp_path: Path) -> None:
         faults.result(process)
     ran = diary.read_text().split()
     assert len(ran) - 120 <= 2 * (1 + 1.0 / SECONDS)
-    assert read_ledger(run).complete
+    assert read_state(run).complete
 
 
 def test_what_specs_started_dies_with_a_killed_allocate(tmp_path: Path, traces: faults.Traces) -> None:

@@ -27,9 +27,8 @@ from scythe_cli.errors import InputError, KeyMissing, NotFinishedError, StoreErr
 from scythe_cli.operations.allocate import remaining
 from scythe_cli.operations.cancel import cancel
 from scythe_cli.operations.gather import gather
-from scythe_cli.operations.status import glance, status
-from scythe_cli.run import lease
-from scythe_cli.run import state as ledger
+from scythe_cli.operations.status import quick_status, status
+from scythe_cli.run import lease, state
 from scythe_cli.run.precedence import list_parts
 from scythe_cli.run.run import open_run
 from scythe_cli.storage.local import LocalStore
@@ -295,7 +294,7 @@ def test_who_lost_the_run_to_another_stops(
 
     def take() -> None:
         note = lease._note(30.0) | ELSEWHERE
-        ledger.write_mark(run.store, "lease", 90 if removed else max(lease._numbers(run.store)) + 1, note)
+        state.write_mark(run.store, "lease", 90 if removed else max(lease._numbers(run.store)) + 1, note)
 
     with faults.later(traces.processes_of_specs, take):
         ended = ticket.wait(ignore)
@@ -404,17 +403,17 @@ def test_partial_with_a_broken_part_goes_on_without_it(tmp_path: Path, whole: Ru
 def test_a_run_that_lost_a_part_is_not_gathered_any_more(tmp_path: Path, whole: Run, how: str, partial: bool) -> None:
     """Its table of runs says so too, which reads the marks alone."""
     run = copy_of(whole, tmp_path)
-    assert (gather(run).missing, glance(run).state) == (0, "gathered")
+    assert (gather(run).missing, quick_status(run).state) == (0, "gathered")
     part = list_parts(run.store)[0]
     break_part(Path(run.store.locate(part.key)), how)
     with nullcontext() if partial else pytest.raises(NotFinishedError):
         gather(run, partial=partial)
-    assert (glance(run).state, glance(run).missing) == ("incomplete", part.rows)
-    assert glance(run) == status(run)
+    assert (quick_status(run).state, quick_status(run).missing) == ("incomplete", part.rows)
+    assert quick_status(run) == status(run)
     assert faults.drive(faults.rest(run)) is None
-    assert (glance(run).state, glance(run).missing) == ("complete", 0)
+    assert (quick_status(run).state, quick_status(run).missing) == ("complete", 0)
     gather(run)
-    assert (glance(run).state, glance(run).missing) == ("gathered", 0)
+    assert (quick_status(run).state, quick_status(run).missing) == ("gathered", 0)
 
 
 def test_a_partial_gather_that_comes_late_leaves_no_gathered_run(
@@ -422,15 +421,15 @@ def test_a_partial_gather_that_comes_late_leaves_no_gathered_run(
 ) -> None:
     """It looked at the run before its end, and put its tables in the place of the whole ones."""
     run = copy_of(whole, tmp_path)
-    assert glance(run).state == "gathered"
-    found = ledger.read_ledger(run)
+    assert quick_status(run).state == "gathered"
+    found = state.read_state(run)
     early = dataclasses.replace(found, blocks={}, marks={"generation": [1]})
     with monkeypatch.context() as patched:
-        patched.setattr("scythe_cli.operations.gather.read_ledger", lambda _: early)
+        patched.setattr("scythe_cli.operations.gather.read_state", lambda _: early)
         assert gather(run, partial=True).missing == run.total
-    assert glance(run).state == "complete"
+    assert quick_status(run).state == "complete"
     assert gather(run).missing == 0
-    assert glance(run).state == "gathered"
+    assert quick_status(run).state == "gathered"
 
 
 def test_a_table_that_no_part_has_any_more_goes(tmp_path: Path, whole: Run) -> None:
@@ -496,4 +495,4 @@ def test_somebody_else_was_faster(tmp_path: Path) -> None:
         faults.drive(work)
     with pytest.raises(KeyMissing):
         run.store.read(layout.mark("generation", 2))
-    assert ledger.read_ledger(run).complete
+    assert state.read_state(run).complete

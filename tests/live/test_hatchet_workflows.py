@@ -16,7 +16,7 @@ from scythe_cli.experiment import config, experiment
 from scythe_cli.operations import allocate
 from scythe_cli.operations.cancel import cancel
 from scythe_cli.operations.gather import gather
-from scythe_cli.run.state import read_ledger
+from scythe_cli.run.state import read_state
 from scythe_cli.storage.open_store import open_store
 
 if TYPE_CHECKING:
@@ -80,9 +80,9 @@ def test_cancel_reaches_the_runs_of_a_workflow_and_they_are_no_failures(gardener
         try:
             until(lambda: under_way(work) >= 3, "runs", state=gardener.logs, timeout=15)
             until(
-                lambda: read_ledger(work.run).done == 1,
+                lambda: read_state(work.run).done == 1,
                 "a result",
-                state=lambda: f"{read_ledger(work.run)}",
+                state=lambda: f"{read_state(work.run)}",
                 timeout=10,
             )
             cancel(work.run)
@@ -94,8 +94,8 @@ def test_cancel_reaches_the_runs_of_a_workflow_and_they_are_no_failures(gardener
             ticket.stop()
     assert reason is not None and reason.reason == "cancelled"
     until(lambda: under_way(work) == 0, "nothing on the engine", state=gardener.logs, timeout=10)
-    until(lambda: 1 in read_ledger(work.run).marks.get("ended", []), "the end's mark", state=gardener.logs)
+    until(lambda: 1 in read_state(work.run).marks.get("ended", []), "the end's mark", state=gardener.logs)
     other = begin(gardener, "pipeline:pipeline", "hatchet", [2])
     assert HatchetEngine().submit(other).wait(lambda _: None) is None, "lanes are busy with what was cancelled"
-    found = read_ledger(work.run)
+    found = read_state(work.run)
     assert (found.done, found.failed) == (1, 0)

@@ -22,7 +22,8 @@ from scythe_cli.errors import InputFileError, NotFinishedError
 from scythe_cli.operations.download import download
 from scythe_cli.operations.gather import gather
 from scythe_cli.operations.status import status
-from scythe_cli.run.run import find, open_run
+from scythe_cli.run.find import find
+from scythe_cli.run.run import open_run
 from scythe_cli.storage.open_store import open_store
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from scythe_cli.core.events import Progress
 from scythe_cli.errors import ExitCode, StoreError
 from scythe_cli.operations.status import status
 from scythe_cli.run import lease
-from scythe_cli.run.run import latest
+from scythe_cli.run.find import latest
 from scythe_cli.storage import references as input_files
 from scythe_cli.storage import s3_client as bucket
 from scythe_cli.storage.open_store import open_store

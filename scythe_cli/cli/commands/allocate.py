@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from scythe_cli.operations.gather import FinalReport
     from scythe_cli.operations.status import FailureGroup
     from scythe_cli.run.engine import Engine, Ticket, Work
-    from scythe_cli.run.run import Bump, Run, SemVer
+    from scythe_cli.run.run import Run
+    from scythe_cli.run.version import Bump, SemVer
 
 Bumps = Literal["major", "minor", "patch", "keep"]
 
@@ -163,7 +164,7 @@ def _go_on(
 
 
 def _wanted(bump: Bumps | None, version: str | None) -> Bump | SemVer:
-    from scythe_cli.run.run import SemVer
+    from scythe_cli.run.version import SemVer
 
     return SemVer.FromString(version) if version is not None else bump or "keep"
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from scythe_cli.cli.progress import Terminal
     from scythe_cli.operations.allocate import Prepared
     from scythe_cli.operations.estimate import Estimate, Plan
-    from scythe_cli.run.run import Bump, SemVer
+    from scythe_cli.run.version import Bump, SemVer
 
 MOST_FAILURES = 5
 

@@ -124,15 +124,15 @@ def _goes_on(now: RunStatus) -> bool:
 
 def _latest(storage: str | None, *, as_json: bool) -> None:
     from scythe_cli.experiment.config import DEFAULT_FILE, find_storage
-    from scythe_cli.operations.status import glance
-    from scythe_cli.run.run import latest
+    from scythe_cli.operations.status import quick_status
+    from scythe_cli.run.find import latest
     from scythe_cli.storage.open_store import open_store
 
     broken: list[BrokenRun] = []
 
     def seen(run: Run) -> RunStatus | None:
         try:
-            return glance(run)
+            return quick_status(run)
         except BrokenRun as exc:
             broken.append(exc)
             return None

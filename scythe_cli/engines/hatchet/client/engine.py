@@ -104,7 +104,7 @@ class HatchetEngine:
 
 
 def _generation(run: Run) -> int:
-    return max(state.read_ledger(run).marks.get("generation", [0]))
+    return max(state.read_state(run).marks.get("generation", [0]))
 
 
 def _storage_of(run: Run) -> Any:

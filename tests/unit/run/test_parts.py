@@ -12,7 +12,7 @@ import pytest
 
 from scythe_cli.core.layout import PartName
 from scythe_cli.errors import StoreError
-from scythe_cli.run import checksum as seals
+from scythe_cli.run import checksum
 from scythe_cli.run.outcomes import FRAMES_KEY, KIND, ROW
 from scythe_cli.run.parts import CorruptPart, block_bytes, encode, read_block, read_part, read_schema
 from scythe_cli.storage.base import Store
@@ -46,8 +46,8 @@ def store(data: bytes) -> Store:
     return cast("Store", One(data))
 
 
-def unsealed(table: pa.Table) -> bytes:
-    """A part as versions without seals wrote it."""
+def without_checksum(table: pa.Table) -> bytes:
+    """A part as versions without checksums wrote it."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="lz4", write_page_checksum=True)
     return sink.getvalue().to_pybytes()
@@ -57,9 +57,9 @@ def flipped(data: bytes) -> list[bytes]:
     return [data[:at] + bytes([data[at] ^ mask]) + data[at + 1 :] for at in range(len(data)) for mask in (1, 32, 255)]
 
 
-def test_a_sealed_part_is_a_parquet_file() -> None:
+def test_a_part_with_its_checksum_is_a_parquet_file() -> None:
     data = encode(TABLE)
-    assert seals.check(data)
+    assert checksum.verify(data)
     assert read_part(store(data), NAME.key).equals(TABLE)
     assert pq.read_table(io.BytesIO(data)).equals(TABLE)
     assert pl.read_parquet(io.BytesIO(data)).equals(cast("pl.DataFrame", pl.from_arrow(TABLE)))
@@ -82,7 +82,7 @@ def test_no_changed_byte_changes_a_part(columns: list[str] | None) -> None:
 
 
 def test_a_part_without_a_seal_is_read_and_one_that_is_garbage_is_called_corrupt() -> None:
-    data = unsealed(TABLE)
+    data = without_checksum(TABLE)
     assert read_part(store(data), NAME.key).equals(TABLE)
     for changed in flipped(data):
         try:
@@ -119,7 +119,7 @@ def test_a_frame_without_rows_of_its_specs() -> None:
         read_part(store(encode(pa.table({"a": [1]}))), NAME.frame_key("monthly"))
 
 
-@pytest.mark.parametrize("encoded", [encode, unsealed])
+@pytest.mark.parametrize("encoded", [encode, without_checksum])
 def test_specs_that_were_cut_are_told_by_their_name(encoded: Any) -> None:
     data = encoded(TABLE)
     assert block_bytes(store(data), 0) == data

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scythe_cli.columns import frames
 from scythe_cli.core import layout
-from scythe_cli.operations import frame_pieces as stretches
+from scythe_cli.operations import frame_pieces
 
 
 def table(specs: list[tuple[int, int]]) -> pa.Table:
@@ -46,15 +46,15 @@ def test_every_row_is_in_a_piece_in_order(
         return asked[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stretches, "SORTED_ROWS", sorted_rows)
-        found = list(stretches.pieces([table(specs) for specs in held], without=left_out, size=size))
+        patch.setattr(frame_pieces, "SORTED_ROWS", sorted_rows)
+        found = list(frame_pieces.pieces([table(specs) for specs in held], without=left_out, size=size))
     wanted = [f"{row}.{at}" for row, (length, _) in enumerate(lengths) if row not in left_out for at in range(length)]
     assert [own for piece in found for own in piece.column("own").to_pylist()] == wanted
     assert [piece.num_rows for piece in found[:-1]] == asked[: len(found) - 1]
 
 
 def test_rows_of_a_spec_that_stand_apart_are_put_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stretches, "SORTED_ROWS", 0)
+    monkeypatch.setattr(frame_pieces, "SORTED_ROWS", 0)
     apart = pa.concat_tables([table([(1, 2)]), table([(0, 1)]), table([(1, 3)]).slice(2)])
-    (piece,) = stretches.pieces([apart], without=(), size=lambda: 9)
+    (piece,) = frame_pieces.pieces([apart], without=(), size=lambda: 9)
     assert piece.column("own").to_pylist() == ["0.0", "1.0", "1.1", "1.2"]

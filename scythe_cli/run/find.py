@@ -1,0 +1,169 @@
+"""Which runs a storage has, and which one a RUN on the command line means.
+
+Reads listings of names and the manifests of candidates; writes nothing.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scythe_cli.core import layout
+from scythe_cli.errors import BrokenRun, ConfigError, NotFoundError, did_you_mean
+from scythe_cli.experiment import config, setting_sources
+from scythe_cli.run.run import Run, open_run
+from scythe_cli.run.version import PATTERN as VERSION
+from scythe_cli.run.version import SemVer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from scythe_cli.storage.base import Store
+
+
+def names(storage: Store) -> list[str]:
+    """The names of experiments that have a folder."""
+    return [name for name in storage.children() if layout.is_safe_name(name)]
+
+
+def versions(storage: Store, name: str) -> list[SemVer]:
+    """The versions of an experiment that have a folder, highest first."""
+    return sorted((SemVer.FromString(v) for v in storage.children(name) if VERSION.fullmatch(v)), reverse=True)
+
+
+def real_runs(storage: Store, name: str, version: SemVer) -> Iterator[Run]:
+    """The runs of one version, latest first; claims without a manifest are passed over."""
+    folder = f"{name}/{version}"
+    for moment in sorted(filter(layout.is_run_time, storage.children(folder)), reverse=True):
+        try:
+            yield open_run(storage, f"{folder}/{moment}")
+        except NotFoundError:
+            continue
+
+
+def latest_version(storage: Store, name: str) -> SemVer | None:
+    """The highest version that has a run."""
+    return next((v for v in versions(storage, name) if next(real_runs(storage, name, v), None) is not None), None)
+
+
+def find(storage: Store, pattern: str) -> Run:
+    """The run that `name`, `name/v1`, `name/v1.2.0` or `name/v1.2.0/time` means: highest version, then latest time.
+
+    Raises:
+        NotFoundError: nothing matches; the message names the nearest runs.
+    """
+    name, _, rest = pattern.strip("/").partition("/")
+    wanted, _, moment = rest.partition("/")
+    if moment and VERSION.fullmatch(wanted) and layout.is_run_time(moment):
+        try:
+            return open_run(storage, f"{name}/{SemVer.FromString(wanted)}/{moment}")
+        except NotFoundError:
+            raise _nothing(storage, name, pattern) from None
+    for version in versions(storage, name) if layout.is_safe_name(name) and not moment else []:
+        if _matches(version, wanted):
+            for run in real_runs(storage, name, version):
+                return run
+    raise _nothing(storage, name, pattern)
+
+
+def _matches(version: SemVer, wanted: str) -> bool:
+    """Whether "", "v1", "1.2" or "v1.2.3" means this version."""
+    parts = wanted.removeprefix("v").split(".") if wanted else []
+    return parts == str(version).removeprefix("v").split(".")[: len(parts)]
+
+
+def _nothing(storage: Store, name: str, pattern: str) -> NotFoundError:
+    known = names(storage)
+    near = latest(storage, 3, only=name if name in known else None)
+    hint = "the latest runs: " + ", ".join(run.id for run in near) if near else f"{storage.locate('')} holds no run"
+    return NotFoundError(
+        f"no run matches {pattern!r} in {storage.locate('')}.{did_you_mean(name, set(known) - {name})}", hint=hint
+    )
+
+
+def latest(
+    storage: Store,
+    n: int,
+    *,
+    only: str | None = None,
+    on_broken: Callable[[BrokenRun], object] = lambda _: None,
+) -> list[Run]:
+    """The `n` latest runs, of one experiment or of all, latest first.
+
+    Args:
+        storage: where they live.
+        n: how many at most.
+        only: the name of the one experiment.
+        on_broken: told of each that is passed over because its manifest is not what was written.
+    """
+    stamps = [
+        (moment, f"{name}/{version}/{moment}")
+        for name in ([only] if only else names(storage))
+        for version in versions(storage, name)
+        for moment in storage.children(f"{name}/{version}")
+        if layout.is_run_time(moment)
+    ]
+    found: list[Run] = []
+    for _, run_id in sorted(stamps, reverse=True):
+        if len(found) == n:
+            break
+        try:
+            found.append(open_run(storage, run_id))
+        except NotFoundError:
+            continue
+        except BrokenRun as exc:
+            on_broken(exc)
+    return found
+
+
+@dataclass(frozen=True)
+class Where:
+    """What a RUN on the command line means.
+
+    Attributes:
+        storage: the address of the runs' storage.
+        pattern: what to find in it; empty where the storage is a run's own folder, whatever that is called.
+        file: the experiment file that gave the pattern; its function may have registered under another name.
+    """
+
+    storage: str
+    pattern: str
+    file: str | None = None
+
+
+def parse_where(text: str | None, *, storage: str | None = None) -> Where:
+    """Read a RUN: a name with or without version and time, an address or a folder, or the path of an experiment file.
+
+    Args:
+        text: the RUN; None means the latest run of `./experiment.yml`.
+        storage: the flag `--storage`.
+
+    Raises:
+        ConfigError: `text` is None and there is no `./experiment.yml`, or the file is wrong.
+    """
+    if text is None or text.endswith((".yml", ".yaml")):
+        path = text or config.DEFAULT_FILE
+        if text is None and not Path(path).exists():
+            raise ConfigError(f"no RUN is given, and {path} is not here", hint="scythe status lists the latest runs")
+        loaded = config.load(path, flags={"storage": storage})
+        name = loaded.file.name or loaded.file.experiment.rpartition(":")[2]
+        return Where(loaded.file.storage, name, str(path))
+    with suppress(OSError, RuntimeError):  # a name that is too long for a file's, or begins with ~
+        folder = setting_sources.absolute(Path(text).expanduser())
+        if (folder / layout.MANIFEST).is_file():
+            return Where(str(folder), "")
+    trimmed = text.rstrip("/")
+    head, _, tail = trimmed.rpartition("/")
+    above, _, version = head.rpartition("/")
+    root, _, name = above.rpartition("/")
+    is_address = text.startswith(("s3://", "/", "./", "../", "~"))
+    if root and layout.is_run_time(tail) and VERSION.fullmatch(version):
+        return Where(root if "://" in root else str(Path(root).expanduser().absolute()), f"{name}/{version}/{tail}")
+    if text.startswith("s3://"):
+        return Where(trimmed, "")
+    if is_address:
+        rule = f"it has no {layout.MANIFEST}, and does not end in name/version/time"
+        raise NotFoundError(f"{text!r} is not the address of a run: {rule}")
+    return Where(config.find_storage(storage), trimmed)
