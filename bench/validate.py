@@ -23,7 +23,7 @@ from pydantic import Field, model_validator
 from bench.harness import Row, Usage, in_turn, median, ratio, report, run
 from scythe_cli.experiment.file_reference import FileReference
 from scythe_cli.experiment.models import ExperimentInputSpec
-from scythe_cli.spec_table.table import read_specs
+from scythe_cli.spec_table.read import read_specs
 
 REPEATS = 3
 CHUNK = 50_000

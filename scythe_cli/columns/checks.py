@@ -1,7 +1,7 @@
-"""Whole columns against the rules of their fields, without a python object for each value.
+"""Check whole columns against the rules of their fields, without a Python object for each value.
 
-Takes typed columns; leaves which values pydantic is certain to accept as they are. A rule that is not known here makes
-no value certain, so that a doubt costs time and never a wrong answer.
+Input: typed columns. Output: which values pydantic surely accepts as they are. Where a rule is not known here, no value
+counts as surely valid: a doubt costs time and never gives a wrong answer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pyarrow as pa
 import pyarrow.compute
 
-from scythe_cli.columns.model_fields import anatomy
+from scythe_cli.columns.model_fields import read_fields
 from scythe_cli.columns.schema import arrow_schema
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from scythe_cli.columns.model_fields import Core, Part
+    from scythe_cli.columns.model_fields import FieldSchema, SchemaNode
 
 pc: Any = pyarrow.compute
 Column = Any
@@ -30,7 +30,7 @@ Column = Any
 Check = Callable[[Column], Column]
 """From a column to a column of booleans: which values keep the rule."""
 
-_SILENT = frozenset({"type", "ref", "metadata", "serialization", "strict"})
+_NO_RULE = frozenset({"type", "ref", "metadata", "serialization", "strict"})
 _COMPARE: dict[str, Callable[..., Column]] = {
     "ge": pc.greater_equal,
     "gt": pc.greater,
@@ -46,30 +46,31 @@ def check_bounds(table: pa.Table, model: type[BaseModel]) -> list[int]:
     """The rows of typed columns that are not certain to be valid: pydantic must look at these again.
 
     For outputs that were built or changed without validation. In a model with code of the user's, what its fields' own
-    types and bounds allow is taken as it is, for its validators ran already and may not bear it twice.
+    types and bounds allow is taken as it is: its validators ran already and may fail the second time.
     """
-    body = anatomy(model)
+    known = read_fields(model)
     schema = arrow_schema(model)
-    doubtful: Column = None
-    for part in body.parts:
-        if part.name not in table.column_names:
+    needs_pydantic: Column = None
+    for field in known.fields:
+        if field.name not in table.column_names:
             continue
-        column: Column = table[part.name].combine_chunks()
-        checks = rules(_inside(part.core) if body.hooked else part.core, body.config, schema.field(part.name).type)
-        if checks is None and body.hooked:
+        column: Column = table[field.name].combine_chunks()
+        core = _unwrapped(field.core) if known.has_custom_validation else field.core
+        checks = rules(core, known.config, schema.field(field.name).type)
+        if checks is None and known.has_custom_validation:
             checks = []
         unsure = pc.invert(_all(checks, column)) if checks is not None else pc.is_valid(column)
-        unsure = pc.fill_null(unsure, not part.nullable and part.info.default is not None)
-        doubtful = unsure if doubtful is None else pc.or_(doubtful, unsure)
-    return [] if doubtful is None else cast("list[int]", pc.indices_nonzero(doubtful).to_pylist())
+        unsure = pc.fill_null(unsure, not field.nullable and field.info.default is not None)
+        needs_pydantic = unsure if needs_pydantic is None else pc.or_(needs_pydantic, unsure)
+    return [] if needs_pydantic is None else cast("list[int]", pc.indices_nonzero(needs_pydantic).to_pylist())
 
 
-def certain(column: Column, part: Part, config: Mapping[str, Any], kind: pa.DataType) -> Column | None:
+def surely_valid(column: Column, field: FieldSchema, config: Mapping[str, Any], kind: pa.DataType) -> Column | None:
     """The values of a column that pydantic accepts as they are, in the field's type, and null for all others.
 
-    None means that no value is certain.
+    None means that no value is surely valid.
     """
-    checks = rules(part.core, config, kind)
+    checks = rules(field.core, config, kind)
     typed = _as_kind(column, kind) if checks is not None else None
     return None if typed is None or checks is None else keep(typed, _all(checks, typed))
 
@@ -79,21 +80,23 @@ def keep(column: Column, mask: Column) -> Column:
     return pc.if_else(mask, column, pa.scalar(None, column.type))
 
 
-def rules(core: Core, config: Mapping[str, Any], kind: Any) -> list[Check] | None:
+def rules(core: SchemaNode, config: Mapping[str, Any], kind: Any) -> list[Check] | None:
     """What decides whether a value of a typed column is accepted as it is; None where that is not known."""
-    spoken = {key: value for key, value in core.items() if key not in _SILENT and value is not None}
-    makers: dict[str, Callable[[], list[Check] | None]] = {
-        "int": lambda: _int_rules(spoken),
-        "float": lambda: _float_rules(spoken),
-        "bool": lambda: _bounds(spoken, bool),
-        "str": lambda: _str_rules(spoken, config),
-        "date": lambda: _bounds(spoken, dt.date),
-        "datetime": lambda: [] if spoken in ({}, {"microseconds_precision": "truncate"}) and kind.tz is None else None,
+    constraints = {key: value for key, value in core.items() if key not in _NO_RULE and value is not None}
+    by_type: dict[str, Callable[[], list[Check] | None]] = {
+        "int": lambda: _int_rules(constraints),
+        "float": lambda: _float_rules(constraints),
+        "bool": lambda: _bounds(constraints, bool),
+        "str": lambda: _str_rules(constraints, config),
+        "date": lambda: _bounds(constraints, dt.date),
+        "datetime": lambda: (
+            [] if constraints in ({}, {"microseconds_precision": "truncate"}) and kind.tz is None else None
+        ),
         "literal": lambda: _one_of(core["expected"], kind),
         "enum": lambda: _one_of([member.value for member in core["members"]], kind),
     }
-    maker = makers.get(core["type"])
-    return None if maker is None else maker()
+    rules_of = by_type.get(core["type"])
+    return None if rules_of is None else rules_of()
 
 
 def _all(checks: Iterable[Check], column: Column) -> Column:
@@ -126,18 +129,18 @@ def _as_kind(column: Column, kind: pa.DataType) -> Column | None:  # noqa: PLR09
     return None
 
 
-def _bounds(spoken: Mapping[str, Any], python: type) -> list[Check] | None:
-    if not spoken.keys() <= _COMPARE.keys() or any(type(bound) is not python for bound in spoken.values()):
+def _bounds(constraints: Mapping[str, Any], python: type) -> list[Check] | None:
+    if not constraints.keys() <= _COMPARE.keys() or any(type(bound) is not python for bound in constraints.values()):
         return None
-    return [_compare(_COMPARE[key], bound) for key, bound in spoken.items()]
+    return [_compare(_COMPARE[key], bound) for key, bound in constraints.items()]
 
 
 def _compare(function: Callable[..., Column], bound: Any) -> Check:
     return lambda column: function(column, pa.scalar(bound))
 
 
-def _int_rules(spoken: Mapping[str, Any]) -> list[Check] | None:
-    bounds = dict(spoken)
+def _int_rules(constraints: Mapping[str, Any]) -> list[Check] | None:
+    bounds = dict(constraints)
     step = bounds.pop("multiple_of", None)
     if any(type(bound) is not int or abs(bound) >= 2**63 for bound in bounds.values()):
         return None
@@ -149,17 +152,21 @@ def _int_rules(spoken: Mapping[str, Any]) -> list[Check] | None:
     return [*checks, lambda column: pc.equal(column, pc.multiply(pc.divide(column, step), step))]
 
 
-def _float_rules(spoken: Mapping[str, Any]) -> list[Check] | None:
-    bounds = {key: value for key, value in spoken.items() if key != "allow_inf_nan"}
+def _float_rules(constraints: Mapping[str, Any]) -> list[Check] | None:
+    bounds = {key: value for key, value in constraints.items() if key != "allow_inf_nan"}
     if any(type(bound) not in {int, float} or abs(bound) > _EXACT_FLOATS for bound in bounds.values()):
         return None
     checks = _bounds({key: float(bound) for key, bound in bounds.items()}, float)
     return None if checks is None else [pc.is_finite, *checks]
 
 
-def _str_rules(spoken: Mapping[str, Any], config: Mapping[str, Any]) -> list[Check] | None:
+def _datetime_rules(constraints: Mapping[str, Any], kind: pa.TimestampType) -> list[Check] | None:
+    return [] if constraints in ({}, {"microseconds_precision": "truncate"}) and kind.tz is None else None
+
+
+def _str_rules(constraints: Mapping[str, Any], config: Mapping[str, Any]) -> list[Check] | None:
     wanted = {key.removeprefix("str_"): value for key, value in config.items() if key.startswith("str_") and value}
-    wanted.update({key: value for key, value in spoken.items() if value is not False})
+    wanted.update({key: value for key, value in constraints.items() if value is not False})
     checks: list[Check] = []
     if wanted.pop("strip_whitespace", False):
         checks.append(lambda column: pc.or_(pc.match_substring_regex(column, _NO_SPACE_AROUND), pc.equal(column, "")))
@@ -184,8 +191,8 @@ def _one_of(values: Iterable[Any], kind: pa.DataType) -> list[Check] | None:
     return [lambda column: pc.is_in(column, value_set=allowed)]
 
 
-def _inside(core: Core) -> Core:
-    """What stands in validators around a field's type."""
+def _unwrapped(core: SchemaNode) -> SchemaNode:
+    """The schema inside the validators that wrap a field's type."""
     while core["type"].startswith("function-") and "schema" in core:
         core = core["schema"]
     return core

@@ -1,6 +1,6 @@
-"""Columns of more rows than memory should hold, in a file without a name that ends with the process.
+"""A table of more rows than memory should hold, in a file without a name that the system deletes with the process.
 
-Takes pieces of rows; leaves a table whose columns are the file's own pages, which come and go with their use.
+Input: pieces of rows. Output: a table whose columns are pages of that file; the system loads and drops them as needed.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from scythe_cli.columns.checks import Column
 
 
-class Spill:
-    """Rows on their way to the disk and back.
+class DiskTable:
+    """Rows that are written to the disk and read back.
 
     Args:
         schema: of every piece; a column of another type is cast.
@@ -49,13 +49,13 @@ class Spill:
         self._file.close()  # the mapping keeps what it needs
         return pa.ipc.open_file(pa.BufferReader(pa.py_buffer(self._map))).read_all()
 
-    def relax(self) -> None:
-        """Give back the memory of pages that were looked at; they are read again when they are needed."""
+    def drop_pages(self) -> None:
+        """Free the memory of pages that were read; the system reads them again when they are needed."""
         if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
 
 
 def _close(file: IO[bytes]) -> None:
-    """A disk that is full may refuse what is still to be written, and nobody wants it any more."""
+    """A full disk may refuse the last bytes, which are not needed any more."""
     with contextlib.suppress(OSError):
         file.close()

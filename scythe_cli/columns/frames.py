@@ -1,7 +1,7 @@
 """A user's tables: anything with the Arrow C stream becomes an Arrow table of plain types.
 
-Takes what stands in `dataframes` of one output and leaves an Arrow table whose columns have text names and types that
-parquet, pandas and polars read alike, without the index columns it may have brought along.
+Input: a value of `dataframes` of one output. Output: an Arrow table whose columns have text names and types that
+parquet, pandas and polars read alike, without the index columns that it may have brought along.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from scythe_cli.columns import frame_types as kinds
+from scythe_cli.columns import frame_types
 from scythe_cli.core import layout
 from scythe_cli.experiment.field_kinds import index_value
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 ROW = "_row"
 """The row number of the spec a frame's row belongs to."""
-NO_FIT = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, kinds.NoKind)
-"""What a cast raises that would change a value, or that nobody has written."""
+NO_FIT = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, frame_types.UnsupportedType)
+"""What a cast raises when it would change a value, or does not exist."""
 
 _EXTENSION = b"ARROW:extension:name"
 
@@ -48,11 +48,11 @@ def to_arrow(name: str, frame: Any, index: Mapping[str, Any]) -> pa.Table:
         index: the spec's values of the index columns; columns of these names that repeat them are left out.
 
     Raises:
-        BadFrame: it is no table, has unusable columns, or has another value under an index column's name.
+        BadFrame: it is not a table, has unusable columns, or has another value under an index column's name.
     """
     table = _read(name, frame)
     names = _column_names(name, table)
-    columns = [_plain_column(name, names[at], table.field(at), table.column(at)) for at in range(len(names))]
+    columns = [_storable_column(name, names[at], table.field(at), table.column(at)) for at in range(len(names))]
     if not names:
         return table  # of columns that are none it knows how many rows they have
     table = pa.table(columns, names=names)
@@ -75,7 +75,7 @@ def _column_names(name: str, table: pa.Table) -> list[str]:
         raise BadFrame(f"dataframes[{name!r}]: a column's name is not text: {exc}") from exc
     if len(set(names)) < len(names):
         twice = sorted({column for column in names if names.count(column) > 1})
-        raise BadFrame(f"dataframes[{name!r}]: column {twice[0]!r} stands twice")
+        raise BadFrame(f"dataframes[{name!r}]: column {twice[0]!r} is there twice")
     if ROW in names:
         raise BadFrame(f"dataframes[{name!r}]: the column name {ROW!r} belongs to scythe; rename it")
     return names
@@ -107,28 +107,30 @@ def _from_pandas(frame: Any) -> pa.Table:
 def _from_stream(frame: Any, library: str) -> pa.Table:
     table = pa.table(frame)
     for field in table.schema:
-        # polars has no binary of fixed size: what comes as one is a column of python objects, their addresses in it
+        # polars has no binary of fixed size: such a column holds addresses of Python objects
         if library == "polars" and pa.types.is_fixed_size_binary(field.type):
-            raise kinds.NoKind(f"column {field.name!r} is of polars' type Object; give its values in a plain type")
+            raise frame_types.UnsupportedType(
+                f"column {field.name!r} is of polars' type Object; give its values in a plain type"
+            )
     return table
 
 
-def _plain_column(name: str, label: str, field: pa.Field[Any], column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
+def _storable_column(name: str, label: str, field: pa.Field[Any], column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
     where = f"dataframes[{name!r}]: column {label!r}"
     try:
-        if stranger := (field.metadata or {}).get(_EXTENSION):
-            kinds.stored(stranger.decode(errors="replace"))
-        plain = _plain(column)
-        plain.validate(full=True)  # text that is not UTF-8 would be found by whoever reads the final table
-    except kinds.NoKind as exc:
+        if extension := (field.metadata or {}).get(_EXTENSION):
+            frame_types.storage_type(extension.decode(errors="replace"))
+        cast_column = _cast(column)
+        cast_column.validate(full=True)  # else the reader of the final table would find text that is not UTF-8
+    except frame_types.UnsupportedType as exc:
         raise BadFrame(f"{where} {exc}") from None
     except (pa.ArrowException, UnicodeDecodeError) as exc:
         raise BadFrame(f"{where} of type {column.type}: {exc}") from exc
-    return plain
+    return cast_column
 
 
-def _plain(column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
-    wanted = kinds.plain(column.type)
+def _cast(column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
+    wanted = frame_types.storable(column.type)
     if wanted == column.type:
         return column
     chunks: list[Any] = column.chunks
@@ -136,7 +138,7 @@ def _plain(column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
         parts = [chunk.dictionary.cast(wanted).take(chunk.indices) for chunk in chunks]
     elif pa.types.is_run_end_encoded(column.type):
         parts = [pc.run_end_decode(chunk).cast(wanted) for chunk in chunks]  # type: ignore[attr-defined]  # not in the stubs
-    elif kinds.is_view_of_lists(column.type):
+    elif frame_types.is_view_of_lists(column.type):
         parts = [_lists(chunk).cast(wanted) for chunk in chunks]
     else:
         return column.cast(wanted)
@@ -144,7 +146,7 @@ def _plain(column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
 
 
 def _lists(views: Any) -> Any:
-    """A view of lists as lists. Arrow's own cast leaves one offset out, and with it what the last list holds."""
+    """A view of lists as lists. Arrow's own cast drops one offset, and with it the last list's values."""
     ends: Any = pc.cumulative_sum(pc.fill_null(pc.list_value_length(views), 0).cast(pa.int64()))
     offsets = pa.concat_arrays([pa.array([0], pa.int64()), ends])
     return pa.LargeListArray.from_arrays(offsets, views.flatten(), mask=views.is_null())
@@ -164,41 +166,41 @@ def _repeats(column: pa.ChunkedArray[Any], value: Any) -> bool:
     return same.as_py() is not False
 
 
-def unite(tables: list[pa.Table]) -> tuple[pa.Table, list[int]]:
+def stack(tables: list[pa.Table]) -> tuple[pa.Table, list[int]]:
     """Stack frames of several specs: columns by name, absent ones null, types widened where no value changes.
 
-    A column's type is that of its values. Where it has none in any frame it is what the frames without say.
+    A column's type is that of its values. Where no frame has a value, the frames' declared types decide.
 
     Returns:
         The stacked table of those that fit with the first, and the positions of those that do not.
     """
     if all(table.schema.equals(tables[0].schema) for table in tables):
         return pa.concat_tables(tables), []
-    told = [of_values(table) for table in tables]
-    schema, apart = pa.schema([]), []
+    value_schemas = [of_values(table) for table in tables]
+    schema, misfits = pa.schema([]), []
     for at in sorted(range(len(tables)), key=lambda at: not tables[at].num_rows):
-        wider = widen(schema, told[at])
+        wider = widen(schema, value_schemas[at])
         if wider is None:
-            apart.append(at)
+            misfits.append(at)
         else:
             schema = wider
-    schema = guess(schema, [table.schema for at, table in enumerate(tables) if at not in apart])
+    schema = fill_missing_types(schema, [table.schema for at, table in enumerate(tables) if at not in misfits])
     fitted: list[pa.Table] = []
     leader: pa.Schema | None = None
     for at, table in enumerate(tables):
-        if at in apart:
+        if at in misfits:
             continue
         try:
             fitted.append(fit(table, schema))
         except NO_FIT:
             if leader is None:
-                alike = [_is_silent(other) or other.equals(told[at]) for other in told]
-                stacked, _ = unite([other for other, same in zip(tables, alike, strict=True) if same])
+                alike = [_has_no_values(other) or other.equals(value_schemas[at]) for other in value_schemas]
+                stacked, _ = stack([other for other, same in zip(tables, alike, strict=True) if same])
                 return stacked, [other for other, same in enumerate(alike) if not same]
-            apart.append(at)
+            misfits.append(at)
         else:
-            leader = leader or (None if _is_silent(told[at]) else told[at])
-    return pa.concat_tables(fitted), sorted(apart)
+            leader = leader or (None if _has_no_values(value_schemas[at]) else value_schemas[at])
+    return pa.concat_tables(fitted), sorted(misfits)
 
 
 def of_values(table: pa.Table) -> pa.Schema:
@@ -211,7 +213,7 @@ def has_values(column: pa.ChunkedArray[Any]) -> bool:
     return column.null_count < len(column)
 
 
-def guess(schema: pa.Schema, others: list[pa.Schema]) -> pa.Schema:
+def fill_missing_types(schema: pa.Schema, others: list[pa.Schema]) -> pa.Schema:
     """A schema whose columns without values get the type that other schemas give them, whichever of these is first.
 
     Where they do not agree on one it is text: no value is there to differ.
@@ -224,7 +226,7 @@ def guess(schema: pa.Schema, others: list[pa.Schema]) -> pa.Schema:
     return pa.schema([f.with_type(kinds[f.name]) if f.name in kinds else f for f in schema])
 
 
-def _is_silent(schema: pa.Schema) -> bool:
+def _has_no_values(schema: pa.Schema) -> bool:
     return all(pa.types.is_null(field.type) for field in schema)
 
 
@@ -239,7 +241,9 @@ def widen(one: pa.Schema, other: pa.Schema) -> pa.Schema | None:
     try:
         wider = pa.unify_schemas([one, other], promote_options="permissive")
         # two decimals may meet in one of more digits than polars reads; where its own are enough, that is a fit
-        return pa.schema([f.with_type(kinds.plain(f.type)) if pa.types.is_decimal256(f.type) else f for f in wider])
+        return pa.schema(
+            [f.with_type(frame_types.storable(f.type)) if pa.types.is_decimal256(f.type) else f for f in wider]
+        )
     except NO_FIT:
         return None
 
@@ -270,7 +274,7 @@ def _exactly(column: pa.ChunkedArray[Any], wanted: pa.DataType) -> pa.ChunkedArr
 
 
 def _become_floats(one: Any, wider: Any) -> bool:
-    """Whether decimals that stand somewhere in a type are floating numbers in the other."""
+    """Whether decimals anywhere in a type are floating numbers in the other."""
     if pa.types.is_struct(one):
         return any(_become_floats(field.type, wider.field(field.name).type) for field in one)
     if pa.types.is_nested(one):

@@ -1,7 +1,7 @@
-"""What pydantic will do with a model's fields, read from the schema that its own validator is built of.
+"""What pydantic will do with a model's fields, read from the core schema of its own validator.
 
-Takes a model; leaves, for each field, the core schema, and whether code of the user's runs while a row is validated.
-What is not known here to be plain counts as the user's code, so that a doubt costs time and never a wrong value.
+Input: a model. Output: for each field its core schema, and whether the user's code runs while a row is validated.
+A validator that is not known here counts as the user's code: a doubt costs time and never gives a wrong value.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
     from pydantic_core.core_schema import CoreConfig
 
-Core = dict[str, Any]
+SchemaNode = dict[str, Any]
 """A node of a core schema: its keys are those of `pydantic_core.core_schema`."""
 
 _TRUSTED = frozenset(
@@ -40,7 +40,7 @@ _NO_CHILD = frozenset({"metadata", "serialization", "default", "expected", "memb
 
 
 @dataclass(frozen=True)
-class Part:
+class FieldSchema:
     """One user field of a model.
 
     Attributes:
@@ -50,15 +50,15 @@ class Part:
         nullable: whether `None` is a value of its own.
         required: whether there is no default.
         takes_text: whether any text is a value of its own, as it is.
-        takes_json: whether text stands for a list, a mapping or a model.
+        takes_json: whether text is read as JSON of a list, a mapping or a model.
         choices: the values of a Literal or an Enum.
-        validator: pydantic's validator of this field alone, without those of the user's.
+        validator: pydantic's validator of this field alone, without the user's.
         info: pydantic's record of it: default, description.
     """
 
     name: str
     key: str
-    core: Core
+    core: SchemaNode
     nullable: bool
     required: bool
     takes_text: bool
@@ -69,43 +69,45 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Anatomy:
-    """A model, taken apart.
+class ModelFields:
+    """What pydantic will do with the fields of a model.
 
     Attributes:
-        parts: the user's fields, in the model's order.
+        fields: the user's fields, in the model's order.
         sort_index: scythe's own field; in a table that has it, each row must.
-        hooked: each row must go through pydantic as a whole: code of the user's runs for it, or a type that changes
-            its value when validated twice, or the model takes fields it does not name.
+        has_custom_validation: pydantic must validate each row as a whole, since the user's code runs for it, or a type
+            changes its value when validated twice, or the model takes fields that it does not name.
         config: the part of the model's config that pydantic's core reads.
     """
 
-    parts: tuple[Part, ...]
-    sort_index: Part | None
-    hooked: bool
+    fields: tuple[FieldSchema, ...]
+    sort_index: FieldSchema | None
+    has_custom_validation: bool
     config: Mapping[str, Any]
 
 
 @lru_cache(maxsize=64)
-def anatomy(model: type[BaseModel]) -> Anatomy:
-    """Take a model apart."""
+def read_fields(model: type[BaseModel]) -> ModelFields:
+    """Read the core schema of a model."""
     model.model_rebuild()
     top: Any = model.__pydantic_core_schema__
-    definitions: list[Core] = top.get("definitions", [])
+    definitions: list[SchemaNode] = top.get("definitions", [])
     root = _resolve(top, definitions)
     config: Mapping[str, Any] = _model(root).get("config", {})
-    fields = _fields(root)
+    nodes = _nodes_by_field(root)
     names = user_fields(model)
-    hooked = (
+    has_custom_validation = (
         root["type"] != "model"
         or root["schema"]["type"] != "model-fields"
         or config.get("extra_fields_behavior") == "allow"
         or _is_code(root)
-        or any(_is_code(node) for name in names for node in _walk(fields[name], definitions))
+        or any(_is_code(node) for name in names for node in _walk(nodes[name], definitions))
     )
-    parts = {name: _part(model, name, fields[name], config, definitions) for name in model.model_fields}
-    own = parts.get(layout.SORT_INDEX)
-    return Anatomy(tuple(parts[name] for name in names), own and replace(own, required=True), hooked, config)
+    fields = {name: _field(model, name, nodes[name], config, definitions) for name in model.model_fields}
+    own = fields.get(layout.SORT_INDEX)
+    return ModelFields(
+        tuple(fields[name] for name in names), own and replace(own, required=True), has_custom_validation, config
+    )
 
 
 def is_plain(model: type[BaseModel]) -> bool:
@@ -114,11 +116,12 @@ def is_plain(model: type[BaseModel]) -> bool:
     So it is when every user field is int, float, str, bool, date, Literal or Optional of these, and no validator,
     private attribute, `model_post_init` or constructor of the user's would be left out.
     """
-    body = anatomy(model)
-    return not body.hooked and model.__new__ is object.__new__ and all(_is_plain(part.core) for part in body.parts)
+    known = read_fields(model)
+    plain_types = all(_is_plain(field.core) for field in known.fields)
+    return plain_types and not known.has_custom_validation and model.__new__ is object.__new__
 
 
-def _accepts(core: Core) -> Iterator[str]:
+def _accepts(core: SchemaNode) -> Iterator[str]:
     """The kinds of value that a field may take: the members of unions, the inside of wrappers."""
     kind = core["type"]
     if kind in {"union", "tagged-union"}:
@@ -134,14 +137,16 @@ def _accepts(core: Core) -> Iterator[str]:
         yield kind
 
 
-def _is_plain(core: Core) -> bool:
+def _is_plain(core: SchemaNode) -> bool:
     if core["type"] == "literal":
         kinds = {type(value) for value in core["expected"]}
         return len(kinds) == 1 and kinds <= {str, int, bool}
     return core["type"] in _PLAIN
 
 
-def _part(model: type[BaseModel], name: str, inner: Core, config: Mapping[str, Any], definitions: list[Core]) -> Part:
+def _field(
+    model: type[BaseModel], name: str, inner: SchemaNode, config: Mapping[str, Any], definitions: list[SchemaNode]
+) -> FieldSchema:
     nullable = False
     while inner["type"] in {"default", "nullable", "definition-ref"} or _is_function(inner):
         nullable = nullable or inner["type"] == "nullable"
@@ -153,7 +158,7 @@ def _part(model: type[BaseModel], name: str, inner: Core, config: Mapping[str, A
     info = model.model_fields[name]
     kinds = set(_accepts(inner))
     choices = _choices(inner)
-    return Part(
+    return FieldSchema(
         name=name,
         key=_key(name, info),
         core=inner,
@@ -167,7 +172,7 @@ def _part(model: type[BaseModel], name: str, inner: Core, config: Mapping[str, A
     )
 
 
-def _choices(core: Core) -> tuple[Any, ...]:
+def _choices(core: SchemaNode) -> tuple[Any, ...]:
     if core["type"] == "enum":
         return tuple(member.value for member in core["members"])
     return tuple(core["expected"]) if core["type"] == "literal" else ()
@@ -180,21 +185,21 @@ def _key(name: str, info: FieldInfo) -> str:
     return name if alias is None or isinstance(alias, AliasPath) else alias
 
 
-def _fields(root: Core) -> dict[str, Core]:
-    """The schemas of the fields, whatever validators stand around the model."""
+def _nodes_by_field(root: SchemaNode) -> dict[str, SchemaNode]:
+    """The schemas of the fields, also when validators wrap the model."""
     inside = _model(root)["schema"]
     while inside["type"] != "model-fields":
         inside = inside["schema"]
     return {name: field["schema"] for name, field in inside["fields"].items()}
 
 
-def _model(root: Core) -> Core:
+def _model(root: SchemaNode) -> SchemaNode:
     while root["type"] != "model":
         root = root["schema"]
     return root
 
 
-def _resolve(node: Core, definitions: list[Core]) -> Core:
+def _resolve(node: SchemaNode, definitions: list[SchemaNode]) -> SchemaNode:
     if node["type"] == "definitions":
         return _resolve(node["schema"], definitions)
     if node["type"] == "definition-ref":
@@ -202,7 +207,7 @@ def _resolve(node: Core, definitions: list[Core]) -> Core:
     return node
 
 
-def _is_code(node: Core) -> bool:
+def _is_code(node: SchemaNode) -> bool:
     """Whether a schema node runs code of the user's, or gives another value the second time."""
     return bool(
         _is_function(node)
@@ -215,8 +220,8 @@ def _is_code(node: Core) -> bool:
     )
 
 
-def _is_function(node: Core) -> bool:
-    """Whether a node calls a function that is not known to leave a value as it is the second time."""
+def _is_function(node: SchemaNode) -> bool:
+    """Whether a node calls a function that may change a value the second time."""
     if not node["type"].startswith("function-"):
         return False
     function = node["function"]["function"]
@@ -224,13 +229,13 @@ def _is_function(node: Core) -> bool:
     return not (module in _TRUSTED or module.startswith("pydantic.")) or "Encoded" in str(function)
 
 
-def _takes_text_for_another(union: Core) -> bool:
-    """Whether text that stands for a date or a path would be taken for mere text the second time."""
+def _takes_text_for_another(union: SchemaNode) -> bool:
+    """Whether text that means a date or a path would be taken as plain text the second time."""
     kinds = {choice["type"] for choice in union["choices"] if isinstance(choice, dict)}
     return "str" in kinds and not kinds <= _SAME_IN_JSON
 
 
-def _walk(core: Core, definitions: list[Core], seen: frozenset[str] = frozenset()) -> Iterator[Core]:
+def _walk(core: SchemaNode, definitions: list[SchemaNode], seen: frozenset[str] = frozenset()) -> Iterator[SchemaNode]:
     """Every node of a schema, each definition once."""
     if core["type"] == "definition-ref":
         if core["schema_ref"] in seen:
@@ -244,7 +249,7 @@ def _walk(core: Core, definitions: list[Core], seen: frozenset[str] = frozenset(
                 yield from _walk(child, definitions, seen)
 
 
-def _children(value: Any) -> Iterator[Core]:
+def _children(value: Any) -> Iterator[SchemaNode]:
     if isinstance(value, dict):
         if isinstance(value.get("type"), str) and value["type"] not in {"no-info", "with-info"}:
             yield value

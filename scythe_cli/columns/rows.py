@@ -1,7 +1,7 @@
 """Rows of a table as pydantic's input, and as instances of the input model.
 
-Takes cells as a source or the validated table has them; leaves dicts for `model_validate`, or instances that equal
-those which pydantic made when the table was validated.
+Input: cells as a source or the validated table has them. Output: dicts for `model_validate`, or instances equal to
+those that pydantic made when the table was validated.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pyarrow as pa
 from pydantic import BaseModel, TypeAdapter
 from pydantic_core import from_json
 
-from scythe_cli.columns.model_fields import anatomy, is_plain
+from scythe_cli.columns.model_fields import is_plain, read_fields
 from scythe_cli.columns.schema import arrow_schema, is_json
 from scythe_cli.core import layout
 from scythe_cli.experiment.field_kinds import file_fields, user_fields
@@ -23,13 +23,13 @@ from scythe_cli.experiment.field_kinds import file_fields, user_fields
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from scythe_cli.columns.model_fields import Part
+    from scythe_cli.columns.model_fields import FieldSchema
 
 S = TypeVar("S", bound="BaseModel")
 
 _SLOTS = vars(BaseModel)
-GIVEN = "_given"
-"""A column of tables whose model runs the user's code: the row as it was before, for a validator may not bear it twice.
+RAW_INPUT = "_given"
+"""A column of tables whose model runs the user's code: the row before validation, since validating twice may fail.
 
 A struct of the source's cells, or pydantic's input as JSON text. Where it is null, the typed columns are taken as they
 are and no validator runs.
@@ -46,82 +46,84 @@ def make_specs(table: pa.Table, model: type[S], const: Mapping[str, Any]) -> lis
         const: what all rows share, `experiment_id` and `root_workflow_run_id`.
     """
     if is_plain(model) and all(name in table.column_names for name in user_fields(model)):
-        return _by_hand(table, model, const)
-    return [make() for make in makers(table, model, const)]
+        return _construct_directly(table, model, const)
+    return [make() for make in spec_factories(table, model, const)]
 
 
-def makers(table: pa.Table, model: type[S], const: Mapping[str, Any]) -> Iterator[Callable[[], S]]:
-    """What makes each row's instance, when it is called: it raises when the model refuses the row now.
+def spec_factories(table: pa.Table, model: type[S], const: Mapping[str, Any]) -> Iterator[Callable[[], S]]:
+    """A function for each row, which makes the row's instance; it raises when the model refuses the row now.
 
-    For models that are not plain, whose validation is the user's code and belongs under the spec's own clock.
+    For models that are not plain: their validation is the user's code, and its time counts as the spec's.
     """
     rows = typed_rows(table, model)
-    if GIVEN not in table.column_names:
+    if RAW_INPUT not in table.column_names:
         for row in rows:
             yield partial(model.model_validate, {**const, **row}, strict=False)
         return
-    parts = anatomy(model).parts
-    made_up = {part.name for part in parts if part.info.default_factory is not None}
+    fields = read_fields(model).fields
+    from_factory = {field.name for field in fields if field.info.default_factory is not None}
     files = set(file_fields(model))  # were copied into the run since
-    for row, given in zip(rows, table[GIVEN].to_pylist(), strict=True):
+    for row, given in zip(rows, table[RAW_INPUT].to_pylist(), strict=True):
         if given is None:
-            yield partial(carry, model, row, const)
+            yield partial(construct_without_validation, model, row, const)
             continue
-        original = from_json(given) if isinstance(given, str) else as_row(parts, given)
+        original = from_json(given) if isinstance(given, str) else as_row(fields, given)
         newer = {
-            part.key for part in parts if part.name in files or (part.name in made_up and part.key not in original)
+            field.key
+            for field in fields
+            if field.name in files or (field.name in from_factory and field.key not in original)
         }
         now = {key: cell for key, cell in row.items() if key in newer or key in layout.INDEX_HEAD}
         yield partial(model.model_validate, {**const, **original, **now}, strict=False)
 
 
-def as_input(part: Part, cell: Any) -> Any:
+def as_input(field: FieldSchema, cell: Any) -> Any:
     """One cell as pydantic takes it: JSON text is read, and text or a whole float may name a number of a Literal."""
-    if isinstance(cell, str) and part.takes_json:
+    if isinstance(cell, str) and field.takes_json:
         try:
             return from_json(cell)
         except ValueError:
             return cell
-    if not part.choices or cell in part.choices or not isinstance(cell, str | float):
+    if not field.choices or cell in field.choices or not isinstance(cell, str | float):
         return cell
-    named = [choice for choice in part.choices if not isinstance(choice, str) and _names(cell, choice)]
+    named = [choice for choice in field.choices if not isinstance(choice, str) and _names(cell, choice)]
     return named[0] if named else cell
 
 
-def as_row(parts: tuple[Part, ...], cells: Mapping[str, Any]) -> dict[str, Any]:
-    """Cells by column name as pydantic's input: what is empty takes the default where there is one."""
+def as_row(fields: tuple[FieldSchema, ...], cells: Mapping[str, Any]) -> dict[str, Any]:
+    """Cells by column name as pydantic's input: an empty cell takes the default where there is one."""
     row = dict(cells)
-    for part in parts:
-        cell = row.pop(part.name, None)
+    for field in fields:
+        cell = row.pop(field.name, None)
         if cell is not None:
-            row[part.key] = as_input(part, cell)
-        elif part.required and part.name in cells:
-            row[part.key] = None
+            row[field.key] = as_input(field, cell)
+        elif field.required and field.name in cells:
+            row[field.key] = None
     return row
 
 
 def typed_rows(table: pa.Table, model: type[BaseModel]) -> Iterator[dict[str, Any]]:
     """The rows of a validated table as pydantic's input: None is a value, unless only a default can have left it."""
     schema = arrow_schema(model)
-    parts = {part.name: part for part in anatomy(model).parts}
-    names = [name for name in table.column_names if name in parts or name in layout.INDEX_HEAD]
-    columns = [_cells(table[name], json=name in parts and is_json(schema.field(name))) for name in names]
-    keys = [parts[name].key if name in parts else name for name in names]
-    defaulted = [name in parts and not parts[name].nullable and not parts[name].required for name in names]
+    fields = {field.name: field for field in read_fields(model).fields}
+    names = [name for name in table.column_names if name in fields or name in layout.INDEX_HEAD]
+    columns = [_cells(table[name], json=name in fields and is_json(schema.field(name))) for name in names]
+    keys = [fields[name].key if name in fields else name for name in names]
+    defaulted = [name in fields and not fields[name].nullable and not fields[name].required for name in names]
     for cells in zip(*columns, strict=True):
         row = zip(keys, cells, defaulted, strict=True)
         yield {key: cell for key, cell, default in row if cell is not None or not default}
 
 
-def carry(model: type[S], row: Mapping[str, Any], const: Mapping[str, Any]) -> S:
+def construct_without_validation(model: type[S], row: Mapping[str, Any], const: Mapping[str, Any]) -> S:
     """An instance with the values of a typed row and no validator of the model's own."""
-    parts = {part.key: part for part in anatomy(model).parts}
+    fields = {field.key: field for field in read_fields(model).fields}
     typed = {
-        parts[key].name: _adapter(cast("Any", parts[key].info.annotation)).validate_python(value, strict=False)
+        fields[key].name: _adapter(cast("Any", fields[key].info.annotation)).validate_python(value, strict=False)
         for key, value in row.items()
-        if key in parts
+        if key in fields
     }
-    others = {name: value for name, value in row.items() if name not in parts}
+    others = {name: value for name, value in row.items() if name not in fields}
     made = model.model_construct(**{**const, **others, **typed})
     made.__dict__.update(typed)  # a model_post_init may have changed them once more
     return made
@@ -142,7 +144,7 @@ def _names(cell: str | float, choice: object) -> bool:
         return False
 
 
-def _by_hand(table: pa.Table, model: type[S], const: Mapping[str, Any]) -> list[S]:
+def _construct_directly(table: pa.Table, model: type[S], const: Mapping[str, Any]) -> list[S]:
     """Instances without a call of pydantic, in less than half of its time."""
     names = (*layout.INDEX_HEAD, *user_fields(model))
     shared = {name: model.model_fields[name].default for name in layout.INDEX_HEAD} | dict(const)

@@ -1,7 +1,7 @@
 """Models as arrow columns: the type of each field, and python values as such a column.
 
-Takes a pydantic model, or values of one; leaves a `pa.Schema` or `pa.Array`s. The types are the model's alone, never
-the data's, so that a column with nothing but nulls has the same type as any other.
+Input: a pydantic model, or values of one. Output: a `pa.Schema` or `pa.Array`s. The types depend on the model alone,
+never on the data, so that a column of nulls has the same type as any other.
 """
 
 from __future__ import annotations
@@ -237,7 +237,7 @@ def input_name(model: type[BaseModel], name: str) -> str:
 
 
 def _peel(annotation: Any) -> tuple[Any, bool]:  # noqa: PLR0911 - one line for each way to wrap a type
-    """What stands inside `Annotated`, aliases and `Optional`, and whether None is allowed."""
+    """The type inside `Annotated`, aliases and `Optional`, and whether None is allowed."""
     if isinstance(annotation, NewType):
         return _peel(annotation.__supertype__)
     if hasattr(annotation, "__value__"):  # type X = ...

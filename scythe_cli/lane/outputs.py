@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from scythe_cli.columns import frames
 from scythe_cli.columns.checks import check_bounds
-from scythe_cli.columns.model_fields import anatomy
+from scythe_cli.columns.model_fields import read_fields
 from scythe_cli.columns.schema import ColumnError, as_cell, exact_types, to_column
 from scythe_cli.core import layout
 from scythe_cli.core.clock import Clock
@@ -264,7 +264,7 @@ class Outputs:
 
     def judge(self, output: Any) -> Any:
         """The same output, when it has been asked all that it can be asked by code of the user's; or a `Failure`."""
-        if not self._hooked and self._is_exact(output):
+        if not self._has_custom_validation and self._is_exact(output):
             return output
         alone = Pending(rows=[0], outputs=[output])
         self._checked(alone, _unwatched)
@@ -282,7 +282,7 @@ class Outputs:
         pending.settle()
         outputs = zip(pending.rows, pending.outputs, strict=True)
         aside = pending.split_off({row for row, output in outputs if not self._is_exact(output)})
-        if self._hooked or self.loose:
+        if self._has_custom_validation or self.loose:
             try:
                 at = self._doubtful(pending, self._columns(pending))
             except BaseException:  # noqa: BLE001 - whatever it is, the main thread finds the row that it is about
@@ -291,15 +291,17 @@ class Outputs:
         return aside
 
     @cached_property
-    def _hooked(self) -> bool:
-        return bool(self._exact) and anatomy(self._model).hooked
+    def _has_custom_validation(self) -> bool:
+        return bool(self._exact) and read_fields(self._model).has_custom_validation
 
     @cached_property
     def loose(self) -> bool:
         """Whether the model's types let values be of any class."""
         if not self._exact:
             return False
-        return any(part.core["type"] not in _STRICT for part in anatomy(self._model).parts if part.name in self._exact)
+        return any(
+            part.core["type"] not in _STRICT for part in read_fields(self._model).fields if part.name in self._exact
+        )
 
     def batches(
         self, pending: Pending, watch: Callable[[int], None] | None = None
@@ -507,7 +509,7 @@ def _stack(tables: dict[int, pa.Table]) -> tuple[pa.Table, set[int]]:
     """The frames of several specs as one, with row and place within the spec; and the rows that do not fit."""
     rows = list(tables)
     held = list(tables.values())
-    united, apart = frames.unite(held)
+    united, apart = frames.stack(held)
     misfits = {rows[at] for at in apart}
     numbers: list[int] = []
     places: list[int] = []

@@ -25,10 +25,11 @@ from scythe_cli.run.compatibility import refuse_other_models
 from scythe_cli.run.engine import Ended, Engine, Ticket, Work
 from scythe_cli.run.outcomes import outcome_schema
 from scythe_cli.run.run import TASK_PREFIX, Manifest, Run, spec_id_prefix, write_manifest
-from scythe_cli.run.specs_file import compute_features, write_specs
+from scythe_cli.run.specs_file import write_specs
 from scythe_cli.run.state import read_state
 from scythe_cli.run.version import Bump, SemVer
-from scythe_cli.spec_table.table import read_specs
+from scythe_cli.spec_table.computed_features import compute_features
+from scythe_cli.spec_table.read import read_specs
 from scythe_cli.storage import references as files
 from scythe_cli.storage.cache import Trust
 
@@ -182,7 +183,7 @@ def begin(prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep"
     )
     manifest = _manifest(prepared, ours)
     write_manifest(store, manifest)
-    prepared.table.let_go()
+    prepared.table.release()
     return Run(store, manifest)
 
 

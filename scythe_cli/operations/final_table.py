@@ -152,7 +152,7 @@ class FinalTable:
         wider = frames.widen(head, told)
         if wider is None:
             return _clash(head, told)
-        wider = frames.guess(wider, [held, own.schema])
+        wider = frames.fill_missing_types(wider, [held, own.schema])
         tail = [frame.schema.field(frames.ROW), frame.schema.field(layout.SORT_SUBINDEX)]
         try:
             fitted = frames.fit(frame, pa.schema([*wider, *tail]))

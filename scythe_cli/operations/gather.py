@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from scythe_cli.columns import frames
-from scythe_cli.columns.disk_table import Spill
+from scythe_cli.columns.disk_table import DiskTable
 from scythe_cli.core import layout
 from scythe_cli.core.events import Gathered, GatherStarted, ignore
 from scythe_cli.errors import KeyExists, NotFinishedError
@@ -279,7 +279,7 @@ class _Gather:
         held.append(frame.nbytes)
         if sum(held) <= SPILL_BYTES:
             return frame
-        spill = Spill(frame.schema)
+        spill = DiskTable(frame.schema)
         spill.add(dict(zip(frame.column_names, frame.columns, strict=True)))
         return spill.table()
 

@@ -193,7 +193,7 @@ def _compatible(
         for names, decoded in rest:
             trial = dict(united)
             for name, table in zip(names, decoded[1:], strict=True):
-                both, misfits = frames.unite([trial[name], table] if name in trial else [table])
+                both, misfits = frames.stack([trial[name], table] if name in trial else [table])
                 if misfits:
                     apart.append((names, decoded))
                     break

@@ -1,20 +1,22 @@
-"""The cells of one chunk of rows, settled: each is a value of its field, or a problem.
+"""Validate the cells of one chunk of rows: each is a value of its field, or a problem.
 
-Takes raw columns; leaves typed ones, equal to what pydantic makes of them. A column goes through at once, and only
-cells in doubt go through pydantic, each distinct one once. For models in which only a field's own value decides.
+Input: raw columns. Output: typed columns, equal to what pydantic makes of them. A whole column is checked at once;
+pydantic checks only the cells that this leaves in doubt, each distinct one once. For models in which a field's own
+value decides alone.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pydantic import BaseModel, ValidationError
 
-from scythe_cli.columns.checks import certain, keep, pc
-from scythe_cli.columns.model_fields import Anatomy, anatomy
+from scythe_cli.columns.checks import keep, pc, surely_valid
+from scythe_cli.columns.model_fields import ModelFields, read_fields
 from scythe_cli.columns.rows import as_input
 from scythe_cli.columns.schema import ZONE, ZONE_OF_TIME, ColumnError, arrow_schema, has_zone, to_column
 from scythe_cli.core.validation_errors import NOTHING, Problem, model_errors
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scythe_cli.columns.checks import Column
-    from scythe_cli.columns.model_fields import Part
+    from scythe_cli.columns.model_fields import FieldSchema
     from scythe_cli.spec_table.sources import Chunk
 
 EMPTY = "is empty, and needs a value"
@@ -47,7 +49,7 @@ _BUILTIN: dict[type, pa.DataType] = {
 
 
 @dataclass
-class Settled:
+class ValidatedChunk:
     """A chunk after validation.
 
     Attributes:
@@ -55,94 +57,96 @@ class Settled:
         problems: by row of the chunk.
     """
 
-    columns: dict[str, Column] = field(default_factory=dict)
-    problems: list[tuple[int, Problem]] = field(default_factory=list)
+    columns: dict[str, Column] = dataclasses.field(default_factory=dict)
+    problems: list[tuple[int, Problem]] = dataclasses.field(default_factory=list)
 
 
-class Cells:
-    """Settles the fields of chunk after chunk of one source, each for itself.
+class CellValidator:
+    """Validates the fields of chunk after chunk of one source, each for itself.
 
     Args:
         model: the input model.
-        explicit: whether None was written by someone, and stands for itself.
+        none_is_explicit: whether somebody wrote None, and it is a value.
     """
 
-    def __init__(self, model: type[BaseModel], *, explicit: bool) -> None:
+    def __init__(self, model: type[BaseModel], *, none_is_explicit: bool) -> None:
         self.model = model
-        self.body: Anatomy = anatomy(model)
+        self.schema: ModelFields = read_fields(model)
         self._schema = arrow_schema(model)
-        self._explicit = explicit
+        self._none_is_explicit = none_is_explicit
         self._known: dict[str, dict[str, Any]] = {}
 
-    def settle(self, chunk: Chunk, n: int) -> Settled:
+    def validate_chunk(self, chunk: Chunk, n: int) -> ValidatedChunk:
         """The chunk's `n` rows; `sort_index` is among the columns when it is among the chunk's."""
-        settled = Settled()
-        parts = {part.name: part for part in self.parts(chunk) if part.name in chunk or not part.required}
-        raws = {name: _as_array(chunk[name]) if name in chunk else pa.nulls(n) for name in parts}
+        validated = ValidatedChunk()
+        fields = {field.name: field for field in self.fields(chunk) if field.name in chunk or not field.required}
+        raws = {name: _as_array(chunk[name]) if name in chunk else pa.nulls(n) for name in fields}
         texts = {name: raw for name, raw in raws.items() if isinstance(raw, pa.StringArray)}
-        typed = parse(texts, parts)
-        for name, part in parts.items():
+        typed = parse(texts, fields)
+        for name, field in fields.items():
             wanted = self._field(name)
             source = typed.get(name) if name in texts else raws[name]
-            sure = None
+            valid = None
             if isinstance(source, pa.Array) and source.null_count < n:
-                sure = certain(source, part, self.body.config, wanted.type)
-            settled.columns[name] = self.column(part, raws[name], sure, settled)
-        return settled
+                valid = surely_valid(source, field, self.schema.config, wanted.type)
+            validated.columns[name] = self.column(field, raws[name], valid, validated)
+        return validated
 
-    def column(self, part: Part, raw: Column, sure: Column | None, settled: Settled) -> Column:
-        """One column: certain values, then the doubtful ones, then the empty cells."""
-        wanted = self._field(part.name)
+    def column(self, field: FieldSchema, raw: Column, valid: Column | None, validated: ValidatedChunk) -> Column:
+        """One column: certain values, then the needs_pydantic ones, then the empty cells."""
+        wanted = self._field(field.name)
         if isinstance(raw, list):
-            column = self._one_by_one(part, raw, range(len(raw)), settled)
+            column = self._one_by_one(field, raw, range(len(raw)), validated)
             empty = pa.array([cell is None for cell in raw], pa.bool_())
         else:
             empty = pc.is_null(raw)
-            doubtful = pc.is_valid(raw) if sure is None else pc.and_(pc.is_valid(raw), pc.is_null(sure))
-            column = sure if sure is not None else pa.nulls(len(raw), wanted.type)
-            if pc.any(doubtful).as_py():
-                column = _merge(doubtful, self._doubtful(part, keep(raw, doubtful), settled), column)
-        return self._fill(part, column, empty, settled) if pc.any(empty).as_py() else column
+            needs_pydantic = pc.is_valid(raw) if valid is None else pc.and_(pc.is_valid(raw), pc.is_null(valid))
+            column = valid if valid is not None else pa.nulls(len(raw), wanted.type)
+            if pc.any(needs_pydantic).as_py():
+                column = _merge(needs_pydantic, self._by_pydantic(field, keep(raw, needs_pydantic), validated), column)
+        return self._fill(field, column, empty, validated) if pc.any(empty).as_py() else column
 
-    def _doubtful(self, part: Part, raw: Column, settled: Settled) -> Column:
-        """The cells that are not null, through pydantic; each distinct one once where arrow can tell them apart."""
+    def _by_pydantic(self, field: FieldSchema, raw: Column, validated: ValidatedChunk) -> Column:
+        """Validate the cells that are not null with pydantic; each distinct one once where arrow can compare them."""
         try:
             coded = raw.dictionary_encode()
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
             cells = raw.to_pylist()
-            return self._one_by_one(part, cells, [at for at, cell in enumerate(cells) if cell is not None], settled)
+            return self._one_by_one(field, cells, [at for at, cell in enumerate(cells) if cell is not None], validated)
         values: list[Any] = []
         wrong: dict[int, Problem] = {}
         for code, cell in enumerate(coded.dictionary.to_pylist()):
-            value = self._remembered(part, cell)
+            value = self._remembered(field, cell)
             if isinstance(value, Problem):
                 wrong[code] = value
             values.append(None if isinstance(value, Problem) else value)
-        column = self.typed(part, values, wrong)
+        column = self.typed(field, values, wrong)
         if wrong:
             bad = pc.is_in(coded.indices, value_set=pa.array(list(wrong), coded.indices.type))
             rows = pc.indices_nonzero(bad).to_pylist()
             codes = coded.indices.take(pa.array(rows, pa.int64())).to_pylist()
-            settled.problems += [(row, wrong[code]) for row, code in zip(rows, codes, strict=True)]
+            validated.problems += [(row, wrong[code]) for row, code in zip(rows, codes, strict=True)]
         return column.take(coded.indices)
 
-    def _one_by_one(self, part: Part, cells: list[Any], rows: Sequence[int], settled: Settled) -> Column:
+    def _one_by_one(
+        self, field: FieldSchema, cells: list[Any], rows: Sequence[int], validated: ValidatedChunk
+    ) -> Column:
         values: list[Any] = [None] * len(cells)
         wrong: dict[int, Problem] = {}
         for row in rows:
             if cells[row] is not None:
-                value = self._value(part, cells[row])
+                value = self._value(field, cells[row])
                 if isinstance(value, Problem):
                     wrong[row] = value
                 else:
                     values[row] = value
-        column = self.typed(part, values, wrong)
-        settled.problems += wrong.items()
+        column = self.typed(field, values, wrong)
+        validated.problems += wrong.items()
         return column
 
-    def typed(self, part: Part, values: list[Any], wrong: dict[int, Problem]) -> Column:
+    def typed(self, field: FieldSchema, values: list[Any], wrong: dict[int, Problem]) -> Column:
         """Values as a column; what does not fit it becomes a problem."""
-        wanted = self._field(part.name).with_nullable(True)
+        wanted = self._field(field.name).with_nullable(True)
         try:
             return to_column(values, wanted)
         except ColumnError:
@@ -152,70 +156,70 @@ class Cells:
             try:
                 to_column([value], wanted)
             except ColumnError as exc:
-                wrong[at] = Problem(part.name, value, str(exc))
+                wrong[at] = Problem(field.name, value, str(exc))
                 kept[at] = None
         return to_column(kept, wanted)
 
-    def _remembered(self, part: Part, cell: Any) -> Any:
+    def _remembered(self, field: FieldSchema, cell: Any) -> Any:
         if not isinstance(cell, str):
-            return self._value(part, cell)
-        known = self._known.setdefault(part.name, {})
+            return self._value(field, cell)
+        known = self._known.setdefault(field.name, {})
         if cell not in known:
             if len(known) >= _REMEMBERED:
-                return self._value(part, cell)
-            known[cell] = self._value(part, cell)
+                return self._value(field, cell)
+            known[cell] = self._value(field, cell)
         return known[cell]
 
-    def _value(self, part: Part, cell: Any) -> Any:
+    def _value(self, field: FieldSchema, cell: Any) -> Any:
         """What pydantic makes of one cell, or the problem it has with it."""
-        given = as_input(part, cell)
+        given = as_input(field, cell)
         try:
-            value = part.validator.validate_python(given, strict=False)
+            value = field.validator.validate_python(given, strict=False)
         except ValidationError as exc:
-            problems = model_errors(exc, inside=part.name)
+            problems = model_errors(exc, inside=field.name)
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             rule = problems[0].rule + more
-            if isinstance(given, str) and part.takes_json:
+            if isinstance(given, str) and field.takes_json:
                 rule += "; in a cell of text, write it as JSON"
-            inner = problems[0].field != part.name
+            inner = problems[0].field != field.name
             return Problem(problems[0].field, problems[0].value if inner else cell, rule)
-        kind = self._field(part.name).type
+        kind = self._field(field.name).type
         if not pa.types.is_nested(kind) and has_zone(value, kind):
             clock = pa.types.is_time(kind)
             zone, number = (ZONE_OF_TIME, NUMBER_FOR_TIME) if clock else (ZONE, NUMBER)
-            return Problem(part.name, cell, number if _is_number(cell) else zone)
+            return Problem(field.name, cell, number if _is_number(cell) else zone)
         return value
 
-    def _fill(self, part: Part, column: Column, empty: Column, settled: Settled) -> Column:
+    def _fill(self, field: FieldSchema, column: Column, empty: Column, validated: ValidatedChunk) -> Column:
         """The empty cells: None, the default, or a problem."""
-        if part.nullable and (part.required or self._explicit):
+        if field.nullable and (field.required or self._none_is_explicit):
             return column
-        if part.required or (self._explicit and part.info.default is not None):
-            settled.problems += [
-                (row, Problem(part.name, NOTHING, EMPTY)) for row in pc.indices_nonzero(empty).to_pylist()
+        if field.required or (self._none_is_explicit and field.info.default is not None):
+            validated.problems += [
+                (row, Problem(field.name, NOTHING, EMPTY)) for row in pc.indices_nonzero(empty).to_pylist()
             ]
             return column
-        if part.info.default_factory is None:
-            values = [part.info.get_default(call_default_factory=False)]
+        if field.info.default_factory is None:
+            values = [field.info.get_default(call_default_factory=False)]
             if values == [None]:
                 return column
             places = pc.if_else(empty, len(column), pa.array(range(len(column)), pa.int64()))
         else:
             rows = pc.indices_nonzero(empty).to_pylist()
-            values = [part.info.get_default(call_default_factory=True) for _ in rows]
+            values = [field.info.get_default(call_default_factory=True) for _ in rows]
             moved = dict(zip(rows, range(len(column), len(column) + len(rows)), strict=True))
             places = pa.array([moved.get(row, row) for row in range(len(column))], pa.int64())
         wrong: dict[int, Problem] = {}
-        defaults = self.typed(part, values, wrong)
+        defaults = self.typed(field, values, wrong)
         if wrong:
             raise TableError(f"{self.model.__name__}: the default of {next(iter(wrong.values()))}")
         return pa.concat_arrays([column, defaults]).take(places)
 
-    def parts(self, chunk: Chunk) -> list[Part]:
+    def fields(self, chunk: Chunk) -> list[FieldSchema]:
         """The fields, with `sort_index` in front when the chunk has it."""
-        own = self.body.sort_index
-        parts = list(self.body.parts)
-        return [own, *parts] if own is not None and own.name in chunk else parts
+        own = self.schema.sort_index
+        fields = list(self.schema.fields)
+        return [own, *fields] if own is not None and own.name in chunk else fields
 
     def _field(self, name: str) -> pa.Field[Any]:
         return _SORT_INDEX if name == _SORT_INDEX.name else self._schema.field(name)

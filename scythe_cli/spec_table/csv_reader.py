@@ -1,6 +1,6 @@
-"""A CSV file as columns of text, with the lines that its rows stand in.
+"""A CSV file as columns of text, with the line of each row.
 
-Takes a path; leaves record batches of text (an empty cell is null, a quoted empty one is ""), and what is wrong with
+Input: a path. Output: record batches of text (an empty cell is null, a quoted empty one is ""), and what is wrong with
 the file's shape. Arrow reads the cells; Python's own reader, which agrees with it on quotes and blank lines, counts the
 lines, and only when a message needs them.
 """
@@ -73,7 +73,7 @@ class CsvFile:
             raise TableError(f"{self._label} cannot be read as CSV: {exc}") from exc
 
     def line(self, row: int) -> int:
-        """The line that row number `row` begins in; the header is line 1 unless blank lines stand before it."""
+        """The line that row number `row` begins in; the header is line 1 unless blank lines come before it."""
         if self._scan is None:
             self._scan = ((line, cells) for line, cells in self._records() if cells == len(self.header))
         missing = row + 1 - len(self._lines)
@@ -95,7 +95,7 @@ class CsvFile:
         return "skip"
 
     def _records(self) -> Iterator[tuple[int, int]]:
-        """Line and number of cells of each record behind the header."""
+        """Line and number of cells of each record after the header."""
         with self._reader() as reader:
             before = 0
             for record in reader:
@@ -148,7 +148,7 @@ class CsvFile:
                     ) from exc
 
     def _refuse_open_quote(self) -> None:
-        """A file cut within quotes ends in one long cell, which only the count of its quotes tells at once."""
+        """A file cut within quotes ends in one long cell; an odd number of quotes shows that early."""
         quotes = 0
         with self._path.open("rb") as file:
             while block := file.read(_BLOCK):

@@ -1,6 +1,6 @@
-"""The files that a table's rows name: each address once, with the first row that has it and how many do.
+"""The files that a table's rows name: each address once, with the first row that has it and how many rows do.
 
-Takes columns of file fields; leaves a line in the report for each file that cannot be had.
+Input: columns of file fields. Output: a line in the report for each file that cannot be read.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from scythe_cli.storage.cache import Remote
 
 
-class Addresses:
-    """Addresses by field, for as many rows as there are.
+class ReferencedFiles:
+    """ReferencedFiles by field, for as many rows as there are.
 
     Args:
         folders: what relative paths start from.
@@ -43,11 +43,11 @@ class Addresses:
                 self._seen[key] = (min(row, cell["row_min"]), count + cell["row_count"])
 
     def check(self, report: Report, found: Mapping[str, files.Problem | Remote] | None = None) -> None:
-        """Report each file that cannot be had, in the order of rows.
+        """Report each file that cannot be read, in the order of rows.
 
         Args:
-            report: takes a line for each.
-            found: what `files.probe` said of the addresses, where that is known.
+            report: gets a line for each.
+            found: what `files.probe` found for the addresses, where that is known.
         """
         found = found if found is not None else files.probe(address for _, address in self._seen)
         missing = []
@@ -60,7 +60,7 @@ class Addresses:
 
 @dataclass(frozen=True)
 class _Missing:
-    """A file that cannot be had; its folder is looked through only if it is shown."""
+    """A file that cannot be read; its folder is listed only if the report shows it."""
 
     field: str
     address: str

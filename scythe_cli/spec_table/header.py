@@ -1,13 +1,13 @@
 """The names of a source's columns against the fields of a model.
 
-Takes names as found; leaves which column is which field, and a line for each that is wrong or missing.
+Input: names as found. Output: which column is which field, and a line in the report for each that is wrong or missing.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scythe_cli.columns.model_fields import anatomy
+from scythe_cli.columns.model_fields import read_fields
 from scythe_cli.core import layout
 from scythe_cli.errors import did_you_mean
 
@@ -15,36 +15,36 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from scythe_cli.spec_table.report import Report
-    from scythe_cli.spec_table.sources import Source
+    from scythe_cli.spec_table.sources import SpecSource
 
 _IGNORED = frozenset({layout.EXPERIMENT_ID, layout.WORKFLOW_RUN_ID, layout.ROOT_WORKFLOW_RUN_ID})
 """Columns that scythe fills; users of the original write placeholders into them."""
 
 
-def match_columns(source: Source, model: type[BaseModel], report: Report) -> dict[str, str]:
+def match_columns(source: SpecSource, model: type[BaseModel], report: Report) -> dict[str, str]:
     """From a source's columns to fields; each column that is wrong or missing is reported once."""
-    body = anatomy(model)
-    fields = {part.name: part.name for part in body.parts} | {part.key: part.name for part in body.parts}
+    schema = read_fields(model)
+    fields = {field.name: field.name for field in schema.fields} | {field.key: field.name for field in schema.fields}
     fields[layout.SORT_INDEX] = layout.SORT_INDEX
     matched: dict[str, str] = {}
     suggested: set[str] = set()
-    strangers = model.model_config.get("extra")
+    extra = model.model_config.get("extra")
     for place, name in enumerate(source.columns):
         if name in source.columns[:place]:
             report.add_column(f"column {name!r} is there twice")
         elif name in fields:
             matched[name] = fields[name]
-        elif name in _IGNORED or strangers == "ignore":
+        elif name in _IGNORED or extra == "ignore":
             continue
-        elif strangers == "allow" and name.strip() == name != "":
+        elif extra == "allow" and name.strip() == name != "":
             matched[name] = name
         else:
             near = _nearest(name, [field for field in fields if field not in source.columns])
             suggested.add(fields.get(near, ""))
             report.add_column(_stranger(name, near, model, fields), name)
-    for part in body.parts:
-        if part.required and part.name not in matched.values() and part.name not in suggested:
-            report.add_column(f"column {part.key!r} is missing")
+    for field in schema.fields:
+        if field.required and field.name not in matched.values() and field.name not in suggested:
+            report.add_column(f"column {field.key!r} is missing")
     return matched
 
 

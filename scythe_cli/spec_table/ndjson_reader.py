@@ -1,6 +1,6 @@
-"""A file with one JSON object a line, as rows with the lines they stand in.
+"""A file with one JSON object a line, as rows with their lines.
 
-Takes a path; leaves dicts, some at a time, and the lines that are none.
+Input: a path. Output: dicts, some at a time, and the lines that are not objects.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ITS_LINE = re.compile(r"(?<= at )line 1 (?=column \d+$)")
-"""The parser sees one line at a time, and which is told already."""
+"""The parser sees one line at a time; messages name the line of the file already."""
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -25,9 +25,9 @@ class JsonFile:
     """One ndjson file.
 
     Attributes:
-        columns: the keys of all objects, in the order they first stand in the file, each with that line.
+        columns: the keys of all objects, in the order of their first use in the file, each with that line.
         empty: whether the file has nothing but blank lines.
-        faults: once `rows` is read, the lines that are no objects, and why.
+        faults: once `rows` is read, the lines that are not objects, and why.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,7 +1,7 @@
 """Columns of text as the types of their fields, where the reading is certain.
 
-Takes text columns; leaves typed columns with null wherever pydantic might read the text differently. What is read here
-was compared with pydantic over random texts (tests/unit/test_table_properties.py).
+Input: text columns. Output: typed columns, null wherever pydantic might read the text differently. What is read here
+was compared with pydantic over random texts (tests/unit/spec_table/test_read_properties.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scythe_cli.columns.checks import Column
-    from scythe_cli.columns.model_fields import Part
+    from scythe_cli.columns.model_fields import FieldSchema
 
 _TRUE = ("1", "on", "t", "true", "y", "yes")
 _FALSE = ("0", "off", "f", "false", "n", "no")
@@ -25,22 +25,22 @@ _DAY = "[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}"
 _CLOCK = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
 
 
-def parse(columns: Mapping[str, Column], parts: Mapping[str, Part]) -> dict[str, Column]:
+def parse(columns: Mapping[str, Column], fields: Mapping[str, FieldSchema]) -> dict[str, Column]:
     """Typed columns of text columns, in parallel; a column of which nothing is certain is left out."""
-    wanted = {name: expression for name in columns if (expression := _expression(name, parts[name])) is not None}
+    wanted = {name: expression for name in columns if (expression := _expression(name, fields[name])) is not None}
     frame = pl.DataFrame({name: pl.Series(values=columns[name]) for name in wanted})
     typed = frame.select(**wanted).to_arrow()
     found: dict[str, Column] = {name: typed[name].combine_chunks() for name in wanted}
     for name in columns.keys() - wanted.keys():
-        text = _choice(columns[name], parts[name])
+        text = _choice(columns[name], fields[name])
         if text is not None:
             found[name] = text
     return found
 
 
-def _expression(name: str, part: Part) -> pl.Expr | None:
+def _expression(name: str, field: FieldSchema) -> pl.Expr | None:
     column = pl.col(name)
-    match part.core["type"]:
+    match field.core["type"]:
         case "int":
             return column.cast(pl.Int64, strict=False)
         case "float":
@@ -58,13 +58,13 @@ def _moment(column: pl.Expr, between: str) -> pl.Expr:
     return text.str.to_datetime(f"%Y-%m-%d{between}%H:%M:%S", strict=False, time_unit="us")
 
 
-def _choice(column: Column, part: Part) -> Column | None:
-    if part.core["type"] == "bool":
+def _choice(column: Column, field: FieldSchema) -> Column | None:
+    if field.core["type"] == "bool":
         meaning = pa.array([True] * len(_TRUE) + [False] * len(_FALSE))
         return meaning.take(pc.index_in(pc.ascii_lower(column), value_set=pa.array([*_TRUE, *_FALSE])))
-    if part.choices and all(type(choice) is int for choice in part.choices):
-        named = pa.array([str(choice) for choice in part.choices])
-        return pa.array(part.choices, pa.int64()).take(pc.index_in(column, value_set=named))
-    if part.core["type"] in {"str", "literal", "enum"}:
+    if field.choices and all(type(choice) is int for choice in field.choices):
+        named = pa.array([str(choice) for choice in field.choices])
+        return pa.array(field.choices, pa.int64()).take(pc.index_in(column, value_set=named))
+    if field.core["type"] in {"str", "literal", "enum"}:
         return column
     return None

@@ -1,7 +1,7 @@
 """One report of everything that is wrong with a table.
 
-Takes problems as they are found; leaves a `TableError` (a `InputFileError` where it is files alone) that gives the
-first in full, by place, and then their number; a `StoreError` where nobody could tell what is wrong.
+Input: problems as they are found. Output: a `TableError` that gives the first ones in full, by place, and then their
+number; a `InputFileError` where only files are wrong; a `StoreError` where servers could not say whether files exist.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from scythe_cli.errors import InputFileError, StoreError, TableError
 
 if TYPE_CHECKING:
     from scythe_cli.core.validation_errors import Problem
-    from scythe_cli.spec_table.sources import Source
+    from scythe_cli.spec_table.sources import SpecSource
 
 MISSING = "is missing"
 SHOWN = 20
@@ -24,7 +24,7 @@ SHOWN = 20
 class Report:
     """All that is wrong with a table: the first errors in full, then their number."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: SpecSource) -> None:
         self._source = source
         self._head: list[str] = []
         self._shown: list[tuple[str, str]] = []
@@ -44,12 +44,12 @@ class Report:
             self._shown.append((self._source.where(row), str(problem)))
 
     def add_file(self, row: int, problem: object, *, refused: bool = False) -> None:
-        """A file that cannot be had, of the first row that names it; rows come in order.
+        """A file that cannot be read, at the first row that names it; rows come in order.
 
         Args:
             row: which names it.
-            problem: what is told.
-            refused: nobody could tell whether it is there.
+            problem: the message.
+            refused: its server did not say whether it exists.
         """
         self._files += 1
         self._refused += refused
@@ -64,7 +64,7 @@ class Report:
         self._head.append(f"{place}  {message}")
 
     def add_faults(self, rows: int | None) -> None:
-        """What the source itself found to be no row."""
+        """The places of the source that are not rows."""
         for place, why in self._source.faults(rows if rows is not None else 2**62):
             self._total += 1
             if len(self._shown) < 2 * SHOWN:
@@ -75,8 +75,8 @@ class Report:
 
         Raises:
             TableError: something is wrong.
-            InputFileError: nothing but files that cannot be had.
-            StoreError: nothing but files whose servers are away, fail or refuse.
+            InputFileError: only files are wrong.
+            StoreError: only files are wrong, and their servers are unavailable, fail or refuse.
         """
         if not self._total:
             return
@@ -95,11 +95,11 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Twin:
-    """A sort_index that an earlier row has; written only if it is shown."""
+class DuplicateIndex:
+    """A sort_index that an earlier row has; formatted only if the report shows it."""
 
     index: int
-    source: Source
+    source: SpecSource
     earlier: int
 
     def __str__(self) -> str:
@@ -107,11 +107,11 @@ class Twin:
 
 
 @dataclass(frozen=True)
-class Empty:
-    """A cell without a value; whether it is there at all is found out only if it is shown."""
+class MissingValue:
+    """A cell without a value; whether the key exists at all is looked up only if the report shows it."""
 
     problem: Problem
-    source: Source
+    source: SpecSource
     row: int
     column: str
 

@@ -1,7 +1,7 @@
 """Where specs come from: files, addresses, tables in memory, lists of models.
 
-Takes what a user gives; leaves a `Source`: names of columns, chunks of raw cells, and the place of each row as a person
-finds it. Nothing here knows types of fields.
+Input: what a user gives. Output: a `SpecSource`: names of columns, chunks of raw cells, and the place of each row as a
+person finds it. Nothing here knows types of fields.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _MAGIC = {
 
 
 @dataclass
-class Source:
+class SpecSource:
     """Rows to be checked.
 
     Attributes:
@@ -56,9 +56,9 @@ class Source:
         where: the place of a row.
         folder: what relative paths in it start from first, when it is a file.
         empty_is_null: whether text without a character is an empty cell.
-        explicit: whether None was written by someone, and stands for itself.
-        faults: once the chunks are read, places that are no rows, and why; of the first so many rows.
-        heads: where a column first stands, by name, where that is no header's business.
+        none_is_explicit: whether somebody wrote None, and it is a value.
+        faults: once the chunks are read, places that are not rows, and why; among the first so many rows.
+        heads: the place where a column first appears, by name, for sources without a header.
         lacks: whether a row does not have a column at all, where rows are mappings.
     """
 
@@ -69,13 +69,13 @@ class Source:
     where: Callable[[int], str]
     folder: Path | None = None
     empty_is_null: bool = False
-    explicit: bool = False
+    none_is_explicit: bool = False
     faults: Callable[[int], Iterable[tuple[str, str]]] = field(default=lambda _: ())
     heads: Mapping[str, str] = field(default_factory=dict)
     lacks: Callable[[int, str], bool] = field(default=lambda _row, _column: False)
 
 
-def open_source(given: Any, base: Path, *, place: str | None = None) -> Source:
+def open_source(given: Any, base: Path, *, place: str | None = None) -> SpecSource:
     """Open specs, whatever they are.
 
     Args:
@@ -87,7 +87,7 @@ def open_source(given: Any, base: Path, *, place: str | None = None) -> Source:
     Raises:
         TableError: it does not exist, cannot be read, is empty, or is not what its name says.
         InputFileError: a remote file does not exist.
-        StoreError: the server of a remote file is away, fails or refuses.
+        StoreError: the server of a remote file is unavailable, fails or refuses.
     """
     if isinstance(given, str | Path):
         return _open_file(str(given), base, f"{place}  specs: " if place else "")
@@ -104,29 +104,29 @@ def open_source(given: Any, base: Path, *, place: str | None = None) -> Source:
     )
 
 
-def _open_file(address: str, base: Path, place: str) -> Source:
-    told = f"{place}{address}"
+def _open_file(address: str, base: Path, place: str) -> SpecSource:
+    where = f"{place}{address}"
     if has_foreign_scheme(address):
-        raise TableError(f"{told} cannot be read: it must be {ADDRESS_RULE}")
+        raise TableError(f"{where} cannot be read: it must be {ADDRESS_RULE}")
     remote = files.is_remote(address)
     path = _fetched(address, place) if remote else base / Path(address).expanduser()
     name = unquote(urlsplit(address).path) if remote else path.name
     label = name.rpartition("/")[2]
     opener = _KINDS.get(Path(name).suffix.lower())
     if path.is_dir():
-        raise TableError(f"{told} is a folder ({path.absolute()}), not a file of specs")
+        raise TableError(f"{where} is a folder ({path.absolute()}), not a file of specs")
     if opener is None:
         raise TableError(
-            f"{told} is of a kind that scythe does not read: give .csv, .parquet (.pq), .feather (.arrow, .ipc) "
+            f"{where} is of a kind that scythe does not read: give .csv, .parquet (.pq), .feather (.arrow, .ipc) "
             "or .ndjson (.jsonl)"
         )
     if not path.exists():
-        raise TableError(f"{told} does not exist{_nearest(path, address)}")
+        raise TableError(f"{where} does not exist{_nearest(path, address)}")
     try:
-        _refuse_what_is_no_table(path, told)
+        _refuse_other_formats(path, where)
         source = opener(path, label)
     except OSError as exc:
-        raise TableError(f"{told} cannot be read: {exc.strerror or exc}") from exc
+        raise TableError(f"{where} cannot be read: {exc.strerror or exc}") from exc
     source.folder = None if remote else path.parent
     return source
 
@@ -145,18 +145,18 @@ def _nearest(path: Path, address: str) -> str:
     return f"{where}.{did_you_mean(path.name, names)}"
 
 
-def _refuse_what_is_no_table(path: Path, told: str) -> None:
+def _refuse_other_formats(path: Path, where: str) -> None:
     with path.open("rb") as file:
         head = file.read(8)
     if not head:
-        raise TableError(f"{told} is empty")
+        raise TableError(f"{where} is empty")
     suffix = path.suffix.lower()
     for magic, what in _MAGIC.items():
         if head.startswith(magic) and _OWN_MAGIC.get(suffix) != magic:
-            raise TableError(f"{told} is {what}, and its name says {suffix}")
+            raise TableError(f"{where} is {what}, and its name says {suffix}")
 
 
-def _open_csv(path: Path, label: str) -> Source:
+def _open_csv(path: Path, label: str) -> SpecSource:
     file = CsvFile(path, label)
     names = file.header
 
@@ -172,10 +172,10 @@ def _open_csv(path: Path, label: str) -> Source:
     def faults(rows: int) -> Iterator[tuple[str, str]]:
         return ((f"{label}:{line}", why) for line, why in file.ragged(rows))
 
-    return Source(label, LINES, names, chunks, where, empty_is_null=True, faults=faults)
+    return SpecSource(label, LINES, names, chunks, where, empty_is_null=True, faults=faults)
 
 
-def _open_parquet(path: Path, label: str) -> Source:
+def _open_parquet(path: Path, label: str) -> SpecSource:
     try:
         file = pq.ParquetFile(path)
     except pa.ArrowException as exc:
@@ -186,7 +186,7 @@ def _open_parquet(path: Path, label: str) -> Source:
     return _from_batches(label, file.schema_arrow, lambda: file.iter_batches(CHUNK), prefix=f"{label} row ")
 
 
-def _open_feather(path: Path, label: str) -> Source:
+def _open_feather(path: Path, label: str) -> SpecSource:
     try:
         with path.open("rb") as head:
             stream = head.read(6) != b"ARROW1"
@@ -198,7 +198,7 @@ def _open_feather(path: Path, label: str) -> Source:
     return _from_batches(label, reader.schema, batches, prefix=f"{label} row ")
 
 
-def _open_ndjson(path: Path, label: str) -> Source:
+def _open_ndjson(path: Path, label: str) -> SpecSource:
     file = JsonFile(path)
     if file.empty:
         raise TableError(f"{label} is empty")
@@ -209,7 +209,7 @@ def _open_ndjson(path: Path, label: str) -> Source:
     def faults(_: int) -> Iterator[tuple[str, str]]:
         return ((f"{label}:{line}", why) for line, why in file.faults)
 
-    return Source(
+    return SpecSource(
         label,
         JSON_LINES,
         list(file.columns),
@@ -221,7 +221,7 @@ def _open_ndjson(path: Path, label: str) -> Source:
     )
 
 
-def _from_table(table: Any) -> Source:
+def _from_table(table: Any) -> SpecSource:
     try:
         reader = pa.RecordBatchReader.from_stream(table)
         return _from_batches("specs", reader.schema, lambda: reader, prefix="specs row ")
@@ -237,7 +237,7 @@ def _no_nan(cell: Any) -> Any:
     return None if isinstance(cell, float) and cell != cell else cell  # noqa: PLR0124 - only NaN is not itself
 
 
-def _from_dicts(rows: Sequence[dict[str, Any]]) -> Source:
+def _from_dicts(rows: Sequence[dict[str, Any]]) -> SpecSource:
     columns = dict.fromkeys(name for row in rows for name in row)
 
     def chunks() -> Iterator[Chunk]:
@@ -247,10 +247,10 @@ def _from_dicts(rows: Sequence[dict[str, Any]]) -> Source:
     def lacks(row: int, column: str) -> bool:
         return column not in rows[row]
 
-    return Source("specs", ROWS, list(columns), chunks, lambda row: f"specs row {row}", lacks=lacks)
+    return SpecSource("specs", ROWS, list(columns), chunks, lambda row: f"specs row {row}", lacks=lacks)
 
 
-def _from_models(models: Sequence[BaseModel]) -> Source:
+def _from_models(models: Sequence[BaseModel]) -> SpecSource:
     """Fields as they are, with scythe's own only where they were set."""
     kinds: set[type[BaseModel]] = {type(model) for model in models}
     names = dict.fromkeys(name for kind in sorted(kinds, key=str) for name in kind.model_fields)
@@ -262,7 +262,7 @@ def _from_models(models: Sequence[BaseModel]) -> Source:
             part = models[at : at + CHUNK]
             yield {name: [getattr(model, name, None) for model in part] for name in columns}
 
-    return Source("specs", ROWS, columns, chunks, lambda row: f"specs row {row}", explicit=True)
+    return SpecSource("specs", ROWS, columns, chunks, lambda row: f"specs row {row}", none_is_explicit=True)
 
 
 def _all_set(models: Sequence[BaseModel]) -> bool:
@@ -274,7 +274,7 @@ def _all_set(models: Sequence[BaseModel]) -> bool:
 
 def _from_batches(
     label: str, schema: pa.Schema, batches: Callable[[], Iterable[pa.RecordBatch]], *, prefix: str
-) -> Source:
+) -> SpecSource:
     places = {name: place for place, name in reversed(list(enumerate(schema.names))) if not _is_pandas_index(name)}
 
     def chunks() -> Iterator[Chunk]:
@@ -287,7 +287,7 @@ def _from_batches(
             raise TableError(f"{label} is cut off or damaged ({_first_line(exc)})") from exc
 
     names = [name for name in schema.names if not _is_pandas_index(name)]
-    return Source(label, ROWS, names, chunks, lambda row: f"{prefix}{row}")
+    return SpecSource(label, ROWS, names, chunks, lambda row: f"{prefix}{row}")
 
 
 def _is_pandas_index(name: str) -> bool:
@@ -322,7 +322,7 @@ def _first_line(exc: BaseException) -> str:
     return str(exc).strip().partition("\n")[0]
 
 
-_KINDS: dict[str, Callable[[Path, str], Source]] = {
+_KINDS: dict[str, Callable[[Path, str], SpecSource]] = {
     ".csv": _open_csv,
     ".parquet": _open_parquet,
     ".pq": _open_parquet,

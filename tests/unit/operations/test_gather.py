@@ -48,7 +48,7 @@ def test_only_the_spec_whose_frame_clashes_fails_of_those_in_its_part(tmp_path: 
 
 def test_many_frames_that_do_not_fit_the_first_are_two_stacks() -> None:
     many = [pa.table({"v": [2**60 + 1]})] * 50
-    stacked, apart = frames.unite([*many, pa.table({"v": [0.5]}), *many])
+    stacked, apart = frames.stack([*many, pa.table({"v": [0.5]}), *many])
     assert (stacked.num_rows, apart) == (100, [50])
 
 
@@ -62,7 +62,7 @@ FULL = pa.table({"name": ["a"], "hour": [1]})
 
 @pytest.mark.parametrize("order", list(permutations([*EMPTY, FULL, FULL])))
 def test_a_frame_without_values_decides_no_type(order: tuple[pa.Table, ...], tmp_path: Path) -> None:
-    stacked, apart = frames.unite(list(order))
+    stacked, apart = frames.stack(list(order))
     assert apart == []
     assert {f.name: f.type for f in stacked.schema} == {"name": pa.string(), "hour": pa.int64()}
     assert stacked.num_rows == 4
@@ -92,16 +92,16 @@ def _placed(one: pa.Table, row: int) -> pa.Table:
 def test_frames_that_are_all_without_values_keep_what_they_say_in_any_order() -> None:
     kinds: list[Any] = [pa.int32(), pa.null(), pa.int64()]
     for order in permutations(kinds):
-        stacked, _ = frames.unite([pa.table({"v": pa.nulls(0, kind)}) for kind in order])
+        stacked, _ = frames.stack([pa.table({"v": pa.nulls(0, kind)}) for kind in order])
         assert stacked.schema == pa.schema([("v", pa.int64())])
     for order in permutations([*kinds, pa.date32()]):
-        stacked, _ = frames.unite([pa.table({"v": pa.nulls(0, kind)}) for kind in order])
+        stacked, _ = frames.stack([pa.table({"v": pa.nulls(0, kind)}) for kind in order])
         assert stacked.schema == pa.schema([("v", pa.string())])
 
 
 def test_the_first_case_with_values_keeps_its_type_behind_one_without() -> None:
     tables = [pa.table({"v": pa.nulls(1)}), pa.table({"v": [2**60 + 1]}), pa.table({"v": [0.5]})]
-    stacked, apart = frames.unite(tables)
+    stacked, apart = frames.stack(tables)
     assert (stacked.column("v").to_pylist(), apart) == ([None, 2**60 + 1], [2])
 
 

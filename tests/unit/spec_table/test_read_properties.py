@@ -41,7 +41,7 @@ from scythe_cli.experiment.field_kinds import file_fields, user_fields
 from scythe_cli.experiment.file_reference import FileReference
 from scythe_cli.experiment.models import ExperimentInputSpec
 from scythe_cli.spec_table import report
-from scythe_cli.spec_table.table import read_specs
+from scythe_cli.spec_table.read import read_specs
 
 
 class Wall(StrEnum):

@@ -13,8 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from scythe_cli.columns import frame_types as kinds
-from scythe_cli.columns import frames
+from scythe_cli.columns import frame_types, frames
 from scythe_cli.lane.outputs import _stream
 from scythe_cli.run.parts import _decode, encode
 
@@ -56,7 +55,7 @@ def deep(levels: int) -> Any:
     return array
 
 
-@pytest.mark.parametrize("array", [*ROWS.values(), deep(kinds.DEEPEST)], ids=[*ROWS, "deep"])
+@pytest.mark.parametrize("array", [*ROWS.values(), deep(frame_types.DEEPEST)], ids=[*ROWS, "deep"])
 def test_a_kept_type_is_read_alike_by_all(array: Any) -> None:
     table = frames.to_arrow("t", pa.table({"a": array}), {})
     assert _decode(_stream(table)).equals(table)
@@ -64,13 +63,13 @@ def test_a_kept_type_is_read_alike_by_all(array: Any) -> None:
     read = pl.read_parquet(io.BytesIO(data)), pd.read_parquet(io.BytesIO(data))
     assert [len(one) for one in read] == [1, 1]
     assert table.column(0).null_count == array.null_count
-    assert kinds.plain(table.schema.field(0).type) == table.schema.field(0).type
+    assert frame_types.storable(table.schema.field(0).type) == table.schema.field(0).type
 
 
-@pytest.mark.parametrize("array", [*ROWS.values(), deep(kinds.DEEPEST)], ids=[*ROWS, "deep"])
+@pytest.mark.parametrize("array", [*ROWS.values(), deep(frame_types.DEEPEST)], ids=[*ROWS, "deep"])
 def test_a_column_that_is_absent_is_null_in_any_type(array: Any) -> None:
     one = frames.to_arrow("t", pa.table({"a": array}), {})
-    united, apart = frames.unite([one, pa.table({"b": [1]}), pa.table({"a": pa.nulls(1)})])
+    united, apart = frames.stack([one, pa.table({"b": [1]}), pa.table({"a": pa.nulls(1)})])
     assert (united.num_rows, apart) == (3, [])
 
 
@@ -91,7 +90,7 @@ def test_a_column_that_is_absent_is_null_in_any_type(array: Any) -> None:
         pa.FixedShapeTensorArray.from_storage(
             pa.fixed_shape_tensor(pa.int64(), [2]), pa.array([[1, 2]], pa.list_(pa.int64(), 2))
         ),
-        deep(kinds.DEEPEST + 1),
+        deep(frame_types.DEEPEST + 1),
     ],
     ids=lambda array: str(array.type)[:40],
 )
@@ -124,10 +123,10 @@ def test_a_time_zone_that_some_library_does_not_know_is_refused(zone: str, wrap:
 
 
 def test_any_zone_is_kept_where_no_list_of_zones_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    kinds.is_zone.cache_clear()
+    frame_types.is_zone.cache_clear()
     monkeypatch.setattr("zoneinfo.ZoneInfo", {}.__getitem__)
-    assert kinds.is_zone("Europe/Paris")
-    kinds.is_zone.cache_clear()
+    assert frame_types.is_zone("Europe/Paris")
+    frame_types.is_zone.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -146,7 +145,7 @@ def test_a_decimal_becomes_a_float_where_it_keeps_its_digits(digits: str, scale:
     exact = pa.table({"a": pa.array([Decimal(digits), None], pa.decimal128(38, scale))})
     other = pa.table({"a": pa.array([0.5], floats)})
     for both in ([exact, other], [other, exact]):
-        united, apart = frames.unite(both)
+        united, apart = frames.stack(both)
         assert apart == ([] if fits else [1])
         if fits:
             values = united.column("a").cast(pa.string()).to_pylist()
@@ -164,10 +163,10 @@ def test_a_decimal_becomes_a_float_where_it_keeps_its_digits(digits: str, scale:
     ids=["list", "struct"],
 )
 def test_decimals_within_other_values_do_not_become_floats(exact: Any, other: Any) -> None:
-    assert frames.unite([pa.table({"a": exact}), pa.table({"a": other})])[1] == [1]
+    assert frames.stack([pa.table({"a": exact}), pa.table({"a": other})])[1] == [1]
 
 
 def test_decimals_that_meet_in_too_many_digits() -> None:
     wide, fine = (pa.array([Decimal("1.5")], pa.decimal128(38, scale)) for scale in (2, 10))
-    united, apart = frames.unite([pa.table({"a": wide}), pa.table({"a": fine})])
+    united, apart = frames.stack([pa.table({"a": wide}), pa.table({"a": fine})])
     assert (united.schema.field("a").type, apart) == (pa.decimal128(38, 10), [])
