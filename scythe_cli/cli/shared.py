@@ -20,7 +20,7 @@ from scythe_cli.errors import BrokenRun, NotFoundError, ScytheError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from scythe_cli.operations.status import FailureGroup
+    from scythe_cli.operations.failure_groups import FailureGroup
     from scythe_cli.run.run import Run
 
 Storage = Annotated[

@@ -13,20 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout, processes, yaml_document
 from scythe_cli.core.events import RunReady, SpecsValidated, UploadAdvanced, UploadFinished, UploadStarted, ignore
-from scythe_cli.core.row_ranges import Range, ranges_of
-from scythe_cli.errors import InputError, StoreError, TableError
+from scythe_cli.core.row_ranges import Range
+from scythe_cli.errors import StoreError, TableError
 from scythe_cli.experiment import config, provenance
 from scythe_cli.experiment.experiment import io_spec
 from scythe_cli.experiment.field_kinds import file_fields, scalar_fields, user_fields
 from scythe_cli.operations.gather import FinalReport, gather, gathered
 from scythe_cli.run import parts
 from scythe_cli.run.claim import Claim, claim, next_version
-from scythe_cli.run.compatibility import refuse_other_models
 from scythe_cli.run.engine import Ended, Engine, Ticket, Work
 from scythe_cli.run.outcomes import outcome_schema
 from scythe_cli.run.run import TASK_PREFIX, Manifest, Run, spec_id_prefix, write_manifest
 from scythe_cli.run.specs_file import write_specs
-from scythe_cli.run.state import read_state
 from scythe_cli.run.version import Bump, SemVer
 from scythe_cli.spec_table.computed_features import compute_features
 from scythe_cli.spec_table.read import read_specs
@@ -34,7 +32,7 @@ from scythe_cli.storage import references as files
 from scythe_cli.storage.cache import Trust
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import pyarrow as pa
 
@@ -302,76 +300,3 @@ def final_tables(work: Work, listener: Listener = ignore) -> FinalReport:
 def first_work(run: Run, prepared: Prepared) -> Work:
     """All of a new run."""
     return Work(run, prepared.experiment, prepared.file, [Range(0, run.total - 1)], generation=1)
-
-
-@dataclass(frozen=True)
-class Remaining:
-    """What a resume will run, and why.
-
-    Attributes:
-        missing: rows without an outcome.
-        failed: rows whose outcome is a failure and that will be tried again.
-        kept: specs that keep their outcome.
-        kept_failed: how many of those failed.
-        cancelled: whether the last generation was cancelled.
-    """
-
-    missing: list[Range]
-    failed: list[int]
-    kept: int
-    kept_failed: int
-    generation: int
-    cancelled: bool
-
-    @property
-    def todo(self) -> int:
-        """Specs that will run."""
-        return sum(map(len, self.missing)) + len(self.failed)
-
-
-def remaining(run: Run, *, failed: bool = True, missing: bool = True) -> Remaining:
-    """Read from the run's directory what is left to do."""
-    state = read_state(run)
-    try:
-        again = state.failed_rows() if failed and state.failed else []
-    except parts.CorruptPart:
-        return remaining(run, failed=failed, missing=missing)
-    return Remaining(
-        missing=state.missing() if missing else [],
-        failed=again,
-        kept=state.done - len(again),
-        kept_failed=state.failed - len(again),
-        generation=state.generation,
-        cancelled=bool(state.generation) and state.generation in state.marks.get("cancel", []),
-    )
-
-
-def resumed_work(
-    run: Run, experiment: Experiment, rest: Remaining, *, sets: Sequence[str] = (), allow_changed_code: bool = False
-) -> Work:
-    """The work of a resume: the frozen settings rule, but for `sets`.
-
-    Raises:
-        InputError: the experiment's source is not what the run was allocated with, and that was not allowed; or its
-            models have changed.
-    """
-    changed = experiment.source_hash != run.manifest.source_hash
-    if changed and allow_changed_code:
-        refuse_other_models(run, experiment)
-    elif changed:
-        raise InputError(
-            f"the code of {run.manifest.entry_point} has changed since {run.id} was allocated: its hash was "
-            f"{run.manifest.source_hash[:12]} and is {experiment.source_hash[:12]}",
-            hint="add --allow-changed-code to run the rest with the code as it is now",
-        )
-    rows = sorted({*rest.failed, *(row for one in rest.missing for row in one)}) if rest.failed else None
-    file = config.parse(run.store.read(layout.EXPERIMENT_FILE).decode(), sets=sets)
-    return Work(
-        run,
-        experiment,
-        file,
-        rest.missing if rows is None else ranges_of(rows),
-        generation=rest.generation + 1,
-        done=rest.kept,
-        failed=rest.kept_failed,
-    )

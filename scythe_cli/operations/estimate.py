@@ -17,7 +17,7 @@ from scythe_cli.core.events import ignore
 from scythe_cli.core.row_ranges import Range, leaves
 from scythe_cli.errors import NotFinishedError
 from scythe_cli.operations.allocate import begin, first_work
-from scythe_cli.operations.status import FailureGroup, failure_groups
+from scythe_cli.operations.failure_groups import FailureGroup, failure_groups
 from scythe_cli.run.claim import next_version
 from scythe_cli.run.outcomes import DURATION, ROW
 from scythe_cli.run.parts import read_part

@@ -55,7 +55,7 @@ class Clash:
     """Why a frame cannot be part of a table: the column, where it is one alone, and a sentence without its end."""
 
     column: str | None
-    told: str
+    message: str
 
 
 class FinalTable:
@@ -65,11 +65,11 @@ class FinalTable:
         path: the local file.
         schema: its columns: outputs, then the index.
         index: names of the index columns; `sort_subindex` is one wherever it stands.
-        about: what the metadata tell of the run.
+        about: what the metadata say of the run.
         writers: threads that encode a row group while the next is collected; a table has one under way at a time.
 
     Attributes:
-        settled_by: of columns of frames, the row of the spec that brought the first value and settled the type with it;
+        typed_by: of columns of frames, the row of the spec whose value was the first and set the type;
             until then what the schema says of a column is a guess.
     """
 
@@ -85,7 +85,7 @@ class FinalTable:
         self._held: list[pa.Table] = []
         self._held_rows = 0
         self._held_bytes = 0
-        self.settled_by: dict[str, int] = {}
+        self.typed_by: dict[str, int] = {}
         self._open(schema)
 
     def _open(self, schema: pa.Schema) -> None:
@@ -119,12 +119,12 @@ class FinalTable:
         if not self._held:
             return
         table = pa.concat_tables(self._held)
-        self._settle()
+        self._finish_writing()
         self._writing = self._writers.submit(self._writer.write_table, table, row_group_size=GROUP_ROWS)
         self.rows += table.num_rows
         self._held, self._held_rows, self._held_bytes = [], 0, 0
 
-    def _settle(self) -> None:
+    def _finish_writing(self) -> None:
         """Wait for the row group under way; raise what it failed with."""
         if self._writing is not None:
             self._writing.result()
@@ -133,7 +133,7 @@ class FinalTable:
     def close(self) -> None:
         """Write what is held and end the file."""
         self._write()
-        self._settle()
+        self._finish_writing()
         self._writer.close()
 
     def fit(self, frame: pa.Table, waiting: Sequence[pa.Table] = ()) -> pa.Table | Clash:
@@ -145,13 +145,13 @@ class FinalTable:
         """
         held = pa.schema([self.schema.field(name) for name in self.own])
         own = frame.drop_columns([frames.ROW, layout.SORT_SUBINDEX])
-        if len(self.settled_by) == len(self.own) and own.schema.equals(held):
+        if len(self.typed_by) == len(self.own) and own.schema.equals(held):
             return frame
-        head = pa.schema([f if f.name in self.settled_by else pa.field(f.name, pa.null()) for f in held])
-        told = frames.of_values(own)
-        wider = frames.widen(head, told)
+        head = pa.schema([f if f.name in self.typed_by else pa.field(f.name, pa.null()) for f in held])
+        valued = frames.of_values(own)
+        wider = frames.widen(head, valued)
         if wider is None:
-            return _clash(head, told)
+            return _clash(head, valued)
         wider = frames.fill_missing_types(wider, [held, own.schema])
         tail = [frame.schema.field(frames.ROW), frame.schema.field(layout.SORT_SUBINDEX)]
         try:
@@ -161,11 +161,11 @@ class FinalTable:
                     frames.fit(other, pa.schema([*wider, *tail]))
                 self._rewrite(pa.schema([*wider, *list(self.schema)[len(self.own) :]]))
         except frames.NO_FIT:
-            return _clash(head, told)
-        for name in told.names:
-            if name not in self.settled_by and frames.has_values(column := frame.column(name)):
+            return _clash(head, valued)
+        for name in valued.names:
+            if name not in self.typed_by and frames.has_values(column := frame.column(name)):
                 rows = frame.column(frames.ROW).filter(pc.is_valid(column))
-                self.settled_by[name] = cast("int", pc.min(rows).as_py())
+                self.typed_by[name] = cast("int", pc.min(rows).as_py())
         return fitted
 
     def refit(self, frame: pa.Table) -> pa.Table:
@@ -178,7 +178,7 @@ class FinalTable:
     def _rewrite(self, schema: pa.Schema) -> None:
         """Start the file again with wider columns. Raises one of `frames.NO_FIT` when a value would change."""
         held = [frames.fit(table, schema) for table in self._held]
-        self._settle()
+        self._finish_writing()
         self._writer.close()
         narrow = self.path.rename(self.path.with_suffix(".narrow"))
         old = self.schema

@@ -5,59 +5,22 @@ Takes a run; leaves a `RunStatus`. Costs a few listings; only with `errors` does
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 from scythe_cli.core import layout
+from scythe_cli.operations.failure_groups import FailureGroup, failure_groups
 from scythe_cli.run import lease
 from scythe_cli.run.engine import Active
-from scythe_cli.run.state import READERS, list_marks, read_mark, read_state
+from scythe_cli.run.state import list_marks, read_mark, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from scythe_cli.core.layout import PartName
     from scythe_cli.run.run import Run
-    from scythe_cli.run.state import RunState
-    from scythe_cli.storage.base import Store
-
-_Alike: TypeAlias = tuple[str, str, str]
-"""Kind, type and place of a failure."""
 
 State = Literal["running", "complete", "gathered", "cancelled", "stopped", "incomplete", "pending"]
-EXAMPLE_LOG = 2 << 10
-"""Characters of an example's log and of its traceback."""
-
-
-@dataclass(frozen=True)
-class FailureGroup:
-    """Failures of one kind, type and place.
-
-    Attributes:
-        kind: exception, crash, timeout, memory, invalid_output or lost.
-        error_type: the exception's class, or the kind.
-        place: where in the user's code; of an invalid output, the part of it that is wrong.
-        count: how many specs.
-        sort_index: one of them, the lowest.
-        message: its message.
-        attempts: its attempts.
-        inputs: its input fields.
-        log: the tail of what it printed.
-        traceback: the tail of its traceback, without the message; of a process that died, the head of its stack.
-    """
-
-    kind: str
-    error_type: str
-    place: str
-    count: int
-    sort_index: int
-    message: str
-    attempts: int
-    inputs: dict[str, Any]
-    log: str
-    traceback: str
 
 
 @dataclass(frozen=True)
@@ -209,87 +172,3 @@ def _rate(seen: _Seen, began: dict[str, Any], ended: dict[str, Any], now: dateti
         return None
     seconds = (until - datetime.fromisoformat(str(began["began"]))).total_seconds()
     return seen.fresh / seconds if seconds > 0 and seen.fresh else None
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Failures that are alike, and the lowest row of them."""
-
-    count: int
-    row: int
-    part: PartName
-
-    def __add__(self, other: _Group) -> _Group:
-        first = min(self, other, key=lambda one: one.row)
-        return _Group(self.count + other.count, first.row, first.part)
-
-
-def failure_groups(run: Run, state: RunState) -> list[FailureGroup]:
-    """The run's failures by kind, type and place, most frequent first; opens the parts that hold any."""
-    failed = [(part, rows) for block in state.blocks.values() for part, rows in block.by_part.items() if part.failed]
-    groups: dict[_Alike, _Group] = {}
-    with ThreadPoolExecutor(READERS) as pool:
-        for found in pool.map(lambda one: _grouped(run.store, *one), failed):
-            for alike, group in found.items():
-                groups[alike] = groups[alike] + group if alike in groups else group
-    order = sorted(groups.items(), key=lambda item: (-item[1].count, item[0]))
-    return [_example(run, alike, group) for alike, group in order]
-
-
-def _grouped(store: Store, part: PartName, rows: list[int] | None) -> dict[_Alike, _Group]:
-    """The failures of one part; of `rows` alone unless that is None."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    from scythe_cli.run.outcomes import ERROR_TYPE, KIND, PLACE, ROW
-    from scythe_cli.run.parts import CorruptPart, read_part
-
-    try:
-        table = read_part(store, part.key, [ROW, KIND, ERROR_TYPE, PLACE])
-    except CorruptPart:
-        return {}  # its specs count as missing as soon as somebody gathers or resumes
-    table = table.filter(pc.is_valid(table.column(KIND)))
-    if rows is not None:
-        table = table.filter(pc.is_in(table.column(ROW), value_set=pa.array(rows, pa.int64())))
-    counted = table.group_by([KIND, ERROR_TYPE, PLACE], use_threads=False).aggregate([(ROW, "count"), (ROW, "min")])
-    return {
-        (one[KIND], one[ERROR_TYPE], one[PLACE] or ""): _Group(one[f"{ROW}_count"], one[f"{ROW}_min"], part)
-        for one in counted.to_pylist()
-    }
-
-
-def _example(run: Run, alike: _Alike, group: _Group) -> FailureGroup:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    from scythe_cli.run.outcomes import ATTEMPTS, LOG, MESSAGE, ROW, TRACEBACK
-    from scythe_cli.run.parts import read_block, read_part
-
-    table = read_part(run.store, group.part.key, [ROW, layout.SORT_INDEX, MESSAGE, TRACEBACK, ATTEMPTS, LOG])
-    row = table.filter(pc.equal(table.column(ROW), pa.scalar(group.row))).to_pylist()[0]
-    block = layout.block_of(group.row)
-    fields = [name for name in run.manifest.index if name not in layout.INDEX_HEAD]
-    specs = read_block(run.store, block, fields)
-    inputs = specs.slice(group.row - block * layout.BLOCK, 1).to_pylist()
-    kind, error_type, place = alike
-    return FailureGroup(
-        kind=kind,
-        error_type=error_type,
-        place=place,
-        count=group.count,
-        sort_index=row[layout.SORT_INDEX],
-        message=row[MESSAGE] or "",
-        attempts=row[ATTEMPTS],
-        inputs=inputs[0] if inputs else {},
-        log=(row[LOG] or "")[-EXAMPLE_LOG:],
-        traceback=_telling(row[TRACEBACK] or "", f"{error_type}: {row[MESSAGE]}"),
-    )
-
-
-def _telling(traceback: str, message: str) -> str:
-    """The part of a traceback where the last call stands: its end without the message, or the head of a dump."""
-    from scythe_cli.run.outcomes import CALLS_BEGIN_LAST
-
-    if CALLS_BEGIN_LAST in traceback:
-        return traceback[:EXAMPLE_LOG]
-    return traceback.rstrip().removesuffix(message.rstrip())[-EXAMPLE_LOG:].rstrip()

@@ -65,10 +65,10 @@ def first(run: Run) -> Work:
 
 def rest(run: Run, *, sets: Sequence[str] = (), failed: bool = True, missing: bool = True) -> Work:
     """What a resume runs."""
-    from scythe_cli.operations import allocate
+    from scythe_cli.operations import resume
 
     loaded = experiment.load(run.experiment_file().experiment, TROUBLE)
-    return allocate.resumed_work(run, loaded, allocate.remaining(run, failed=failed, missing=missing), sets=sets)
+    return resume.resumed_work(run, loaded, resume.remaining(run, failed=failed, missing=missing), sets=sets)
 
 
 def submit(work: Work, *, lanes: int = LANES) -> LocalTicket:

@@ -14,6 +14,7 @@ from scythe_cli.core.events import ignore
 from scythe_cli.engines.local import LocalEngine
 from scythe_cli.experiment import config, experiment
 from scythe_cli.operations import allocate
+from scythe_cli.operations.resume import remaining, resumed_work
 from scythe_cli.run.run import open_run
 from scythe_cli.storage.open_store import open_store
 
@@ -48,7 +49,7 @@ def resume(run: Run) -> Allocation:
     """Run what is missing or failed, as seen by a process that just came."""
     found = reopened(run)
     loaded = experiment.load(found.manifest.entry_point, PLANT)
-    work = allocate.resumed_work(found, loaded, allocate.remaining(found))
+    work = resumed_work(found, loaded, remaining(found))
     return allocate.finish(work, LocalEngine(LANES).submit(work))
 
 

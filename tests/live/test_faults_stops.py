@@ -24,9 +24,9 @@ from scythe_cli.core import layout, processes
 from scythe_cli.core.events import ignore
 from scythe_cli.core.row_ranges import Range
 from scythe_cli.errors import InputError, KeyMissing, NotFinishedError, StoreError
-from scythe_cli.operations.allocate import remaining
 from scythe_cli.operations.cancel import cancel
 from scythe_cli.operations.gather import gather
+from scythe_cli.operations.resume import remaining
 from scythe_cli.operations.status import quick_status, status
 from scythe_cli.run import lease, state
 from scythe_cli.run.precedence import list_parts

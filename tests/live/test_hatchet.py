@@ -16,7 +16,7 @@ from scythe_cli.engines.hatchet.connection import connect
 from scythe_cli.engines.hatchet.names import METADATA, ROOT, TaskPayload
 from scythe_cli.engines.local import LocalEngine
 from scythe_cli.errors import EngineError
-from scythe_cli.operations import allocate
+from scythe_cli.operations import resume
 from scythe_cli.operations.cancel import cancel
 from scythe_cli.operations.gather import gather, gathered
 
@@ -98,8 +98,8 @@ def test_a_cancelled_run_is_resumed_to_its_end(workers: Fleet) -> None:
     engine.cancel(work.run)
     ticket.wait(lambda _: None)
     until(lambda: "ended-1" in look(work).marks, "the end's mark", state=workers.logs)
-    rest = allocate.remaining(work.run)
-    again = allocate.resumed_work(work.run, work.experiment, rest)
+    rest = resume.remaining(work.run)
+    again = resume.resumed_work(work.run, work.experiment, rest)
     assert engine.submit(again).wait(lambda _: None) is None, workers.logs()
     assert table(work.run, "scalars").height == 30
 

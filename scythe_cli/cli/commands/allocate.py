@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from scythe_cli.experiment.config import Loaded
     from scythe_cli.experiment.experiment import Experiment
     from scythe_cli.operations.allocate import Allocation, Prepared
+    from scythe_cli.operations.failure_groups import FailureGroup
     from scythe_cli.operations.gather import FinalReport
-    from scythe_cli.operations.status import FailureGroup
     from scythe_cli.run.engine import Engine, Ticket, Work
     from scythe_cli.run.run import Run
     from scythe_cli.run.version import Bump, SemVer

@@ -26,7 +26,7 @@ def left_of(
 ) -> Work | None:
     """What is left of a run, None when nothing is. The frozen file rules; the code comes from FILE's folder."""
     from scythe_cli.experiment import config, experiment
-    from scythe_cli.operations.allocate import remaining, resumed_work
+    from scythe_cli.operations.resume import remaining, resumed_work
     from scythe_cli.run.state import read_mark
 
     _refuse_what_stays(sets)

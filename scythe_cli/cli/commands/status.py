@@ -31,7 +31,8 @@ from scythe_cli.errors import BrokenRun, Interrupted, ScytheError
 
 if TYPE_CHECKING:
     from scythe_cli.experiment.config import Loaded
-    from scythe_cli.operations.status import FailureGroup, RunStatus
+    from scythe_cli.operations.failure_groups import FailureGroup
+    from scythe_cli.operations.status import RunStatus
     from scythe_cli.run.engine import Active
     from scythe_cli.run.run import Run
 

@@ -18,7 +18,7 @@ from scythe_cli.columns import frames
 from scythe_cli.core import layout
 from scythe_cli.lane.outputs import Outputs, Pending
 from scythe_cli.operations.final_table import Clash, FinalTable
-from scythe_cli.operations.gather import _Gather
+from scythe_cli.operations.gather_frames import FrameTables
 
 
 def stack(rows: list[int], **columns: list[object]) -> pa.Table:
@@ -31,12 +31,12 @@ def test_only_the_spec_whose_frame_clashes_fails_of_those_in_its_part(tmp_path: 
     columns = {"a": pa.string(), "b": pa.int64(), layout.SORT_SUBINDEX: pa.int64()}
     schema = pa.schema([pa.field(name, kind) for name, kind in columns.items()])
     with ThreadPoolExecutor(1) as writers:
-        gathering = object.__new__(_Gather)
+        gathering = object.__new__(FrameTables)
         table = FinalTable(tmp_path / "f.pq", schema, index=[], about={}, writers=writers)
         gathering._tables = {"f": table}
         fitting: list[pa.Table] = []
         assert list(gathering._fit("f", stack([5, 6], a=[None, "x"], b=[1, 2]), [])) == []
-        assert table.settled_by == {"a": 6, "b": 5}
+        assert table.typed_by == {"a": 6, "b": 5}
         part = stack([7, 8, 9], a=[None, 1, None], b=[1, 2, 3])
         misfits = list(gathering._fit("f", part, fitting))
         table.close()
@@ -81,7 +81,7 @@ def test_a_frame_without_values_decides_no_type(order: tuple[pa.Table, ...], tmp
         "hour": pa.int64(),
     }
     assert sorted(map(str, left.column("name").to_pylist())) == ["None", "None", "a", "a"]
-    assert table.settled_by["name"] == order.index(FULL)
+    assert table.typed_by["name"] == order.index(FULL)
 
 
 def _placed(one: pa.Table, row: int) -> pa.Table:

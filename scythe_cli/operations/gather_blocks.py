@@ -1,0 +1,166 @@
+"""The blocks of a run for a gather: read ahead, in order, with the outcomes that count.
+
+Input: a run's directory and its state. Output: a `Block` for each block that has outcomes. Frames that weigh much wait
+on the disk.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import BoundedSemaphore
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from scythe_cli.columns import frames
+from scythe_cli.columns.disk_table import DiskTable
+from scythe_cli.run import outcomes
+from scythe_cli.run.parts import CorruptPart, read_block, read_part, read_schema
+from scythe_cli.run.state import set_aside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from scythe_cli.core.layout import PartName
+    from scythe_cli.run.state import RunState
+    from scythe_cli.storage.base import Store
+
+AHEAD = 16
+"""Blocks that are read before their turn, at most."""
+LATE_SECONDS = 0.01
+"""Waiting so long for a block means that the store is slow, and that more should be read ahead. On a local disk more
+threads than cores only disturb each other."""
+AHEAD_BYTES = 128 << 20
+"""Size in memory of the blocks that are read ahead, estimated from the last one."""
+READERS = 16
+DECODERS = 2
+"""Parts of frames that are unpacked at a time."""
+SPILL_BYTES = 64 << 20
+"""A block's frames that weigh more wait for their turn on the disk."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block, read: its specs, its winning outcomes in row order, the frames of those, and its size in memory."""
+
+    specs: pa.Table
+    outcomes: pa.Table
+    frames: list[tuple[str, pa.Table]]
+    nbytes: int
+
+
+class BlockReader:
+    """Reads the blocks of a run.
+
+    Args:
+        store: rooted at the run.
+        state: which outcomes count.
+        index: the index columns of the final tables.
+    """
+
+    def __init__(self, store: Store, state: RunState, index: Sequence[str]) -> None:
+        self._store = store
+        self._state = state
+        self._index = list(index)
+        self.schema = read_schema(store)
+        self._turns = BoundedSemaphore(DECODERS)
+        self._readers = ThreadPoolExecutor(READERS, "scythe-read")
+
+    def close(self) -> None:
+        """End the threads."""
+        self._readers.shutdown(cancel_futures=True)
+
+    def blocks(self) -> Iterator[Block]:
+        """Every block that has outcomes, in order, a few read ahead."""
+        numbers = deque(number for number, block in sorted(self._state.blocks.items()) if block.rows)
+        waiting: deque[Future[Block]] = deque()
+        ahead = 2
+        with ThreadPoolExecutor(AHEAD) as pool:
+            while numbers or waiting:
+                while numbers and len(waiting) < ahead:
+                    waiting.append(pool.submit(self._read, numbers.popleft()))
+                since = time.monotonic()
+                try:
+                    block = waiting.popleft().result()
+                except CorruptPart:
+                    for future in waiting:
+                        future.cancel()
+                    raise
+                ahead += 1 if time.monotonic() - since > LATE_SECONDS else -1
+                ahead = max(2, min(ahead, AHEAD, AHEAD_BYTES // (block.nbytes + 1)))
+                yield block
+
+    def set_corrupt_aside(self) -> int:
+        """Read every part that counts, and set those aside that cannot be; how many."""
+        found = 0
+        for block in self._state.blocks.values():
+            for part in block.by_part:
+                try:
+                    self._read_part(part, [])
+                except CorruptPart as exc:
+                    set_aside(self._store, part, str(exc))
+                    found += 1
+        return found
+
+    def _read_part(self, part: PartName, held: list[int]) -> tuple[pa.Table, list[tuple[str, pa.Table]]]:
+        """A part's outcomes, and its frames by name; `held` as `_read_frame` has it."""
+        store = self._store
+        table = read_part(store, part.key)
+        return table, [(name, self._read_frame(part.frame_key(name), held)) for name in _frames_of(table)]
+
+    def _read_frame(self, key: str, held: list[int]) -> pa.Table:
+        """A frame of a part; `held` has what those of its block weigh, which wait on the disk past a size."""
+        frame = read_part(self._store, key, turn=self._turns)
+        held.append(frame.nbytes)
+        if sum(held) <= SPILL_BYTES:
+            return frame
+        spill = DiskTable(frame.schema)
+        spill.add(dict(zip(frame.column_names, frame.columns, strict=True)))
+        return spill.table()
+
+    def _read(self, number: int) -> Block:
+        specs = self._readers.submit(read_block, self._store, number, self._index)
+        by_part = self._state.blocks[number].by_part
+        weights: list[int] = []
+        read = deque(self._readers.submit(self._read_part, part, weights) for part in by_part)
+        rows, held = [], []
+        for wanted in by_part.values():
+            table, frames_of = read.popleft().result()
+            table = table.cast(self.schema) if table.schema.equals(self.schema) else _fill(table, self.schema)
+            rows.append(_only(table, wanted, outcomes.ROW))
+            held += [(name, _only(frame, wanted, frames.ROW)) for name, frame in frames_of]
+        joined = pa.concat_tables(rows) if len(rows) == 1 else pa.concat_tables(rows).sort_by(outcomes.ROW)
+        index = specs.result()
+        n_bytes = sum(table.nbytes for table in (index, joined, *(frame for _, frame in held)))
+        return Block(index, joined, held, n_bytes)
+
+
+def _frames_of(table: pa.Table) -> list[str]:
+    text = (table.schema.metadata or {}).get(outcomes.FRAMES_KEY, b"")
+    return text.decode().split(",") if text else []
+
+
+def _only(table: pa.Table, rows: list[int] | None, column: str) -> pa.Table:
+    if rows is None:
+        return table
+    return table.filter(pc.is_in(table.column(column), value_set=pa.array(rows, type=pa.int64())))
+
+
+def _fill(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A part with another model's columns, as this run's: those it lacks are null."""
+    names = set(table.column_names)
+    return pa.table(
+        [table.column(f.name).cast(f.type) if f.name in names else pa.nulls(len(table), f.type) for f in schema],
+        schema=schema,
+    )
+
+
+def take_index(specs: pa.Table, rows: pa.ChunkedArray[Any], offset: int) -> pa.Table:
+    """The index columns of some rows; for all rows of the block, without a copy."""
+    if len(rows) == specs.num_rows and rows[0].as_py() == offset and rows[-1].as_py() == offset + len(rows) - 1:
+        return specs
+    return specs.take(pc.subtract(rows, offset))
