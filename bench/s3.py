@@ -25,7 +25,7 @@ from scythe_cli.engines.local import LocalEngine
 from scythe_cli.experiment import config, experiment
 from scythe_cli.operations import allocate, gather, status
 from scythe_cli.run.run import open_run
-from scythe_cli.storage import references as files
+from scythe_cli.storage import artifacts, references
 from scythe_cli.storage.open_store import open_store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -98,7 +98,7 @@ def send_bare(paths: list[Path]) -> None:
             await obstore.put_async(handle, f"{folder}/{path.name}", path.read_bytes())
 
     async def put_all() -> None:
-        gate = asyncio.Semaphore(files.REQUESTS)
+        gate = asyncio.Semaphore(references.REQUESTS)
         await asyncio.gather(*(put(path, gate) for path in paths))
 
     asyncio.run(put_all())
@@ -106,7 +106,7 @@ def send_bare(paths: list[Path]) -> None:
 
 def send_ours(paths: list[Path]) -> None:
     """Hashed, named, sent."""
-    files.send(open_store(address()), files.plan_uploads({"field": paths}).uploads)
+    artifacts.send(open_store(address()), artifacts.plan_uploads({"field": paths}).uploads)
 
 
 def uploads(paths: list[Path], times: int) -> tuple[list[Usage], list[Usage]]:

@@ -17,7 +17,7 @@ from scythe_cli.experiment import config, experiment, importer
 from scythe_cli.run import find
 from scythe_cli.run.version import SemVer
 from scythe_cli.run_future import Ref
-from scythe_cli.storage import references as files
+from scythe_cli.storage.address import is_remote
 from scythe_cli.storage.open_store import open_store
 
 if TYPE_CHECKING:
@@ -287,7 +287,7 @@ def _source(specs: Any) -> Any:
     """What `prepare` takes: a path from the current folder; one model is a list of one."""
     if isinstance(specs, BaseModel):
         return [specs]
-    if isinstance(specs, str | Path) and not files.is_remote(str(specs)):
+    if isinstance(specs, str | Path) and not is_remote(specs):
         return Path(specs).expanduser().absolute()
     return specs
 

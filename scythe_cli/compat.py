@@ -10,6 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from scythe_cli.storage.address import Address, Scheme
+
 
 class RecursionMap(BaseModel):
     """The shape of the fan-out on Hatchet: `tree.factor` and `tree.max_depth`."""
@@ -37,7 +39,7 @@ class ScytheStorageSettings(BaseModel):
     @property
     def address(self) -> str:
         """s3://bucket/prefix."""
-        return f"s3://{self.BUCKET}/{self.BUCKET_PREFIX}".rstrip("/")
+        return str(Address(Scheme.S3, self.BUCKET, self.BUCKET_PREFIX.rstrip("/")))
 
 
 class ScytheWorkerConfig:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from scythe_cli.storage.address import is_remote
+
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -62,7 +64,7 @@ def size(n_bytes: int) -> str:
 def shown(address: str | Path) -> str:
     """An address as one types it here: a path below the working folder is relative, all else stands as it is."""
     try:
-        return str(Path(address).relative_to(Path.cwd())) if "://" not in str(address) else str(address)
+        return str(address) if is_remote(address) else str(Path(address).relative_to(Path.cwd()))
     except (ValueError, OSError):
         return str(address)
 

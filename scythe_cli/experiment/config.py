@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -17,20 +16,20 @@ from pydantic import ValidationError
 
 from scythe_cli.core import yaml_document
 from scythe_cli.core.units import MaxFailures
-from scythe_cli.errors import ConfigError, did_you_mean
+from scythe_cli.errors import ConfigError, did_you_mean, nearest
 from scythe_cli.experiment import setting_sources
 from scythe_cli.experiment.setting_sources import Given
 from scythe_cli.experiment.settings import (
     DEFAULT_FILE,
     DEFAULT_STORAGE,
     ENGINES,
-    S3,
     SECTIONS,
     SETTINGS,
     ExperimentFile,
     Resources,
     RunSettings,
 )
+from scythe_cli.storage.address import Address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -175,10 +174,8 @@ def settings() -> list[str]:
 
 def _loaded(given: Mapping[yaml_document.Path, Given], folder: Path, path: Path | None) -> Loaded:
     file, folder = _build(given, str(path or "the arguments")), setting_sources.absolute(folder)
-    local = not file.storage.startswith(S3)
-    storage = (
-        str(setting_sources.absolute(folder / Path(file.storage).expanduser())) if local else file.storage.rstrip("/")
-    )
+    address = Address.parse(file.storage, folder)
+    storage = str(address).rstrip("/") if address.is_remote else str(setting_sources.absolute(address.path))
     return Loaded(file.model_copy(update={"storage": storage}), folder, path, MappingProxyType(dict(given)))
 
 
@@ -213,8 +210,8 @@ def _not_a_setting(path: yaml_document.Path) -> str:
         return f"{key} is a section: give its keys below it ({', '.join(section.model_fields)})"
     beside = did_you_mean(path[-1], section.model_fields) if section else did_you_mean(key, ExperimentFile.model_fields)
     elsewhere = {known[-1]: ".".join(known) for known in SETTINGS}
-    near = get_close_matches(path[-1], elsewhere, n=1)
-    return f"{key} is not a setting.{beside or (f' Did you mean {elsewhere[near[0]]!r}?' if near else '')}"
+    near = nearest(path[-1], elsewhere)
+    return f"{key} is not a setting.{beside or (f' Did you mean {elsewhere[near]!r}?' if near else '')}"
 
 
 _RULES = {

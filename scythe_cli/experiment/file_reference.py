@@ -5,12 +5,13 @@ Input: a path or an address, as a person writes it. Output: a `Path`, an `S3Url`
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, HttpUrl
 from pydantic_core import CoreSchema, core_schema
+
+from scythe_cli.storage.address import RULE, Address, has_unknown_scheme
 
 
 class S3Url(str):
@@ -22,12 +23,12 @@ class S3Url(str):
     @property
     def bucket(self) -> str:
         """The bucket's name."""
-        return self[5:].partition("/")[0]
+        return Address.parse(self).host
 
     @property
     def key(self) -> str:
         """Everything behind the bucket, without the leading slash."""
-        return self[5:].partition("/")[2]
+        return Address.parse(self).key
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -41,17 +42,6 @@ class S3Url(str):
         )
 
 
-ADDRESS_RULE = "a local path, s3:// or https://"
-"""What a file's address may be."""
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-
-
-def has_foreign_scheme(address: str) -> bool:
-    """Whether an address is neither a path nor anywhere that can be read: `gs://`, `ftp://`, `file://`."""
-    found = _SCHEME.match(address)
-    return found is not None and found[1] != "s3" and found[1].lower() not in {"http", "https"}
-
-
 class FileMark:
     """Marks a field's annotation as a file."""
 
@@ -63,8 +53,8 @@ def _not_empty(path: Path) -> Path:
 
 
 def _with_readable_scheme(value: Any) -> Any:
-    if isinstance(value, str) and has_foreign_scheme(value):
-        raise ValueError(f"must be {ADDRESS_RULE}")
+    if isinstance(value, str) and has_unknown_scheme(value):
+        raise ValueError(f"must be {RULE}")
     return value
 
 

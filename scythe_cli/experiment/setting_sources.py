@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import yaml_document
 from scythe_cli.errors import ConfigError, did_you_mean
-from scythe_cli.experiment.settings import DEFAULT_FILE, S3, SECTIONS, ExperimentFile, Resources
+from scythe_cli.experiment.settings import DEFAULT_FILE, SECTIONS, ExperimentFile, Resources
+from scythe_cli.storage.address import Address, Scheme
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -97,7 +98,7 @@ def from_environment(environ: Mapping[str, str]) -> Layer:
     bucket = environ.get("SCYTHE_STORAGE_BUCKET")
     if bucket:
         prefix = environ.get("SCYTHE_STORAGE_BUCKET_PREFIX", DEFAULT_PREFIX).strip("/")
-        address = f"{S3}{bucket}/{prefix}".rstrip("/")
+        address = str(Address(Scheme.S3, bucket, prefix))
         layer[("storage",)] = Given(address, f"SCYTHE_STORAGE_BUCKET={bucket}")
     if environ.get("SCYTHE_STORAGE"):
         layer[("storage",)] = Given(environ["SCYTHE_STORAGE"], f"SCYTHE_STORAGE={environ['SCYTHE_STORAGE']}")

@@ -17,7 +17,6 @@ DEFAULT_FILE = "experiment.yml"
 DEFAULT_STORAGE = "./scythe-runs"
 AUTO = "auto"
 ENGINES = ("local", "hatchet")
-S3 = "s3://"
 LEAST_MEMORY = 16 << 20
 """Less than this no Python process can start in."""
 

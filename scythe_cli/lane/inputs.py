@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scythe_cli.storage import references as files
+from scythe_cli.storage import artifacts, references
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,15 +45,15 @@ class Inputs:
             value = spec.__dict__.get(name)
             if value is not None:
                 path = self._local(str(value))
-                spec.__dict__[name] = files.copy_to(path, tempdir) if self._copied else path
+                spec.__dict__[name] = references.copy_to(path, tempdir) if self._copied else path
 
     def _local(self, address: str) -> Path:
         path = self._paths.get(address)
         if path is None:
             if len(self._paths) >= KEPT:
                 self._paths.clear()
-                files.release()
-            key = files.artifact_key(address, self._experiment_id)
-            path = files.fetch_artifact(self._run, key) if key is not None else files.fetch(address)
+                references.release()
+            key = artifacts.artifact_key(address, self._experiment_id)
+            path = artifacts.fetch_artifact(self._run, key) if key is not None else references.fetch(address)
             self._paths[address] = path
         return path

@@ -41,7 +41,7 @@ from scythe_cli.run.outcomes import (
     cut,
     from_exception,
 )
-from scythe_cli.storage.cache import Trust
+from scythe_cli.storage import cache
 from scythe_cli.storage.open_store import open_store
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class Lane:
 
     def _begin(self, job: Job) -> None:
         self._job = job
-        Trust.since = job.since
+        cache.revalidate_before(job.since)
         CURRENT_GENERATION.set(Generation(job.key.replace("#", "/"), job.root))
         self._block = None
         self._sanity.limit_growth(None if job.memory is None else job.memory // 4)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout, processes, yaml_document
+from scythe_cli.core.clock import Clock
 from scythe_cli.core.events import RunReady, SpecsValidated, UploadAdvanced, UploadFinished, UploadStarted, ignore
 from scythe_cli.core.row_ranges import Range
 from scythe_cli.errors import StoreError, TableError
@@ -28,8 +29,8 @@ from scythe_cli.run.specs_file import write_specs
 from scythe_cli.run.version import Bump, SemVer
 from scythe_cli.spec_table.computed_features import compute_features
 from scythe_cli.spec_table.read import read_specs
-from scythe_cli.storage import references as files
-from scythe_cli.storage.cache import Trust
+from scythe_cli.storage import artifacts, cache, references
+from scythe_cli.storage.address import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
     from scythe_cli.experiment.experiment import Experiment
     from scythe_cli.experiment.models import ExperimentOutputSpec
     from scythe_cli.spec_table.table import SpecTable
+    from scythe_cli.storage.artifacts import UploadPlan
     from scythe_cli.storage.base import Store
-    from scythe_cli.storage.references import UploadPlan
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def prepare(
         InputFileError: files are missing.
         StoreError: nothing is wrong but that servers of files are away, fail or refuse.
     """
-    Trust.ask_anew()
+    cache.revalidate_before(Clock.time())
     table = read_specs(
         loaded.specs() if specs is None else specs,
         experiment.input_model,
@@ -119,16 +120,16 @@ def prepare(
     local: dict[str, list[Path]] = {}
     remote: dict[str, list[str]] = {}
     for field, addresses in table.references.items():
-        remote[field] = [address for address in addresses if files.is_remote(address)]
-        local[field] = [Path(address) for address in addresses if not files.is_remote(address)]
+        remote[field] = [address for address in addresses if is_remote(address)]
+        local[field] = [Path(address) for address in addresses if not is_remote(address)]
     features = compute_features(table)
     _check_names(table, features, experiment.output_model)
     copies = None
     if loaded.file.artifacts.copy_remote:
-        copies = files.fetch_all(address for addresses in remote.values() for address in addresses)
+        copies = references.fetch_all(address for addresses in remote.values() for address in addresses)
         for field, addresses in remote.items():
             local[field] += [copies[address] for address in addresses]
-    return Prepared(loaded, experiment, table, files.plan_uploads(local), remote, features, copies)
+    return Prepared(loaded, experiment, table, artifacts.plan_uploads(local), remote, features, copies)
 
 
 def _check_names(table: SpecTable, features: pa.Table | None, output_model: type[ExperimentOutputSpec]) -> None:
@@ -190,7 +191,7 @@ def _upload(prepared: Prepared, ours: Claim, listener: Listener) -> None:
     if not uploads:
         return
     listener(UploadStarted(len(uploads), prepared.n_bytes))
-    files.send(ours.store, uploads, on_bytes=lambda n: listener(UploadAdvanced(n)))
+    artifacts.send(ours.store, uploads, on_bytes=lambda n: listener(UploadAdvanced(n)))
     listener(UploadFinished(len(uploads), prepared.n_bytes))
 
 

@@ -15,7 +15,7 @@ from scythe_cli.errors import NotFoundError
 from scythe_cli.experiment.field_kinds import file_fields
 from scythe_cli.lane.outputs import Outputs, Pending
 from scythe_cli.run.outcomes import from_exception
-from scythe_cli.storage import references as files
+from scythe_cli.storage import references
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,9 +53,9 @@ def run_inline(
         if experiment.options.auto_fetch_files:
             for name in file_fields(experiment.input_model):
                 if (value := getattr(spec, name)) is not None:
-                    path = files.fetch(str(value))
+                    path = references.fetch(str(value))
                     copied = experiment.options.local_file_location == "copied-to-tempdir"
-                    spec.__dict__[name] = files.copy_to(path, Path(folder)) if copied else path
+                    spec.__dict__[name] = references.copy_to(path, Path(folder)) if copied else path
         os.chdir(experiment.folder)
         try:
             output = experiment.call(spec, Path(folder))

@@ -16,6 +16,7 @@ from scythe_cli.experiment import config, setting_sources
 from scythe_cli.run.run import Run, open_run
 from scythe_cli.run.version import PATTERN as VERSION
 from scythe_cli.run.version import SemVer
+from scythe_cli.storage.address import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -158,12 +159,12 @@ def parse_where(text: str | None, *, storage: str | None = None) -> Where:
     head, _, tail = trimmed.rpartition("/")
     above, _, version = head.rpartition("/")
     root, _, name = above.rpartition("/")
-    is_address = text.startswith(("s3://", "/", "./", "../", "~"))
+    remote = is_remote(text)
     if root and layout.is_run_time(tail) and VERSION.fullmatch(version):
-        return Where(root if "://" in root else str(Path(root).expanduser().absolute()), f"{name}/{version}/{tail}")
-    if text.startswith("s3://"):
+        return Where(root if remote else str(Path(root).expanduser().absolute()), f"{name}/{version}/{tail}")
+    if remote:
         return Where(trimmed, "")
-    if is_address:
+    if text.startswith(("/", "./", "../", "~")):
         rule = f"it has no {layout.MANIFEST}, and does not end in name/version/time"
         raise NotFoundError(f"{text!r} is not the address of a run: {rule}")
     return Where(config.find_storage(storage), trimmed)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from scythe_cli.storage import references as files
+from scythe_cli.storage import references
+from scythe_cli.storage.address import Address, is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,17 +43,17 @@ class ReferencedFiles:
                 row, count = self._seen.get(key, (cell["row_min"], 0))
                 self._seen[key] = (min(row, cell["row_min"]), count + cell["row_count"])
 
-    def check(self, report: Report, found: Mapping[str, files.Problem | Remote] | None = None) -> None:
+    def check(self, report: Report, found: Mapping[str, references.Problem | Remote] | None = None) -> None:
         """Report each file that cannot be read, in the order of rows.
 
         Args:
             report: gets a line for each.
-            found: what `files.probe` found for the addresses, where that is known.
+            found: what `references.probe` found for the addresses, where that is known.
         """
-        found = found if found is not None else files.probe(address for _, address in self._seen)
+        found = found if found is not None else references.probe(address for _, address in self._seen)
         missing = []
         for (field, address), (row, count) in self._seen.items():
-            if isinstance(problem := found[address], files.Problem):
+            if isinstance(problem := found[address], references.Problem):
                 missing.append((row, _Missing(field, address, problem, count)))
         for row, one in sorted(missing, key=lambda pair: pair[0]):
             report.add_file(row, one, refused=one.problem.refused)
@@ -64,20 +65,19 @@ class _Missing:
 
     field: str
     address: str
-    problem: files.Problem
+    problem: references.Problem
     rows: int
 
     def __str__(self) -> str:
         others = self.rows - 1
         more = f" (and {others:,} more row{'s' * (others > 1)})" if others else ""
-        near = files.nearest(Path(self.address)) if not files.is_remote(self.address) else ""
+        near = "" if is_remote(self.address) else references.nearest_file(Path(self.address))
         return f"{self.field} = {self.address!r}: {self.problem.message}{more}{near and '.'}{near}"
 
 
 def absolute(address: str, folders: Sequence[Path]) -> str:
     """A local path made absolute: from the first folder where it exists, else from the first."""
-    if files.is_remote(address):
+    tried = [Address.parse(address, folder) for folder in folders]
+    if tried[0].is_remote:
         return address
-    path = Path(address).expanduser()
-    tried = [folder / path for folder in folders]
-    return str(next((one for one in tried if one.exists()), tried[0]).absolute())
+    return str(next((one.path for one in tried if one.path.exists()), tried[0].path).absolute())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from scythe_cli.columns.model_fields import read_fields
 from scythe_cli.core import layout
-from scythe_cli.errors import did_you_mean
+from scythe_cli.errors import nearest
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -39,7 +39,7 @@ def match_columns(source: SpecSource, model: type[BaseModel], report: Report) ->
         elif extra == "allow" and name.strip() == name != "":
             matched[name] = name
         else:
-            near = _nearest(name, [field for field in fields if field not in source.columns])
+            near = nearest(name.strip(), [field for field in fields if field not in source.columns]) or ""
             suggested.add(fields.get(near, ""))
             report.add_column(_stranger(name, near, model, fields), name)
     for field in schema.fields:
@@ -55,12 +55,3 @@ def _stranger(name: str, near: str, model: type[BaseModel], fields: dict[str, st
         return f"column {name!r} has spaces around its name; write {name.strip()!r}"
     hint = f" Did you mean {near!r}?" if near else ""
     return f"column {name!r} is not a field of {model.__name__}.{hint}"
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    folded = {word.casefold(): word for word in known}
-    same = folded.get(name.strip().casefold())
-    if same is not None:
-        return same
-    hint = did_you_mean(name.strip().casefold(), folded)
-    return folded.get(hint.partition("'")[2].rpartition("'")[0], "")

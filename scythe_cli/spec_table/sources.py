@@ -10,18 +10,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 from scythe_cli.columns.checks import pc
-from scythe_cli.errors import InputFileError, StoreError, TableError, did_you_mean
-from scythe_cli.experiment.file_reference import ADDRESS_RULE, has_foreign_scheme
+from scythe_cli.errors import InputFileError, StoreError, TableError
 from scythe_cli.spec_table.csv_reader import CsvFile
 from scythe_cli.spec_table.ndjson_reader import JsonFile
-from scythe_cli.storage import references as files
+from scythe_cli.storage import references
+from scythe_cli.storage.address import RULE, Address, UnknownScheme
 
 if TYPE_CHECKING:
     from scythe_cli.columns.checks import Column
@@ -106,13 +105,13 @@ def open_source(given: Any, base: Path, *, place: str | None = None) -> SpecSour
 
 def _open_file(address: str, base: Path, place: str) -> SpecSource:
     where = f"{place}{address}"
-    if has_foreign_scheme(address):
-        raise TableError(f"{where} cannot be read: it must be {ADDRESS_RULE}")
-    remote = files.is_remote(address)
-    path = _fetched(address, place) if remote else base / Path(address).expanduser()
-    name = unquote(urlsplit(address).path) if remote else path.name
-    label = name.rpartition("/")[2]
-    opener = _KINDS.get(Path(name).suffix.lower())
+    try:
+        parsed = Address.parse(address, base)
+    except UnknownScheme:
+        raise TableError(f"{where} cannot be read: it must be {RULE}") from None
+    path = _fetched(address, place) if parsed.is_remote else parsed.path
+    label = parsed.name
+    opener = _KINDS.get(Path(label).suffix.lower())
     if path.is_dir():
         raise TableError(f"{where} is a folder ({path.absolute()}), not a file of specs")
     if opener is None:
@@ -121,28 +120,22 @@ def _open_file(address: str, base: Path, place: str) -> SpecSource:
             "or .ndjson (.jsonl)"
         )
     if not path.exists():
-        raise TableError(f"{where} does not exist{_nearest(path, address)}")
+        folder = "" if Path(address).is_absolute() else f" in {path.parent}"
+        raise TableError(f"{where} does not exist{folder}.{references.nearest_file(path)}")
     try:
         _refuse_other_formats(path, where)
         source = opener(path, label)
     except OSError as exc:
         raise TableError(f"{where} cannot be read: {exc.strerror or exc}") from exc
-    source.folder = None if remote else path.parent
+    source.folder = None if parsed.is_remote else path.parent
     return source
 
 
 def _fetched(address: str, place: str) -> Path:
     try:
-        return files.fetch(address)
+        return references.fetch(address)
     except (InputFileError, StoreError) as exc:
         raise type(exc)(f"{place}{exc}") from exc
-
-
-def _nearest(path: Path, address: str) -> str:
-    folder = path.parent
-    names = [other.name for other in folder.iterdir()] if folder.is_dir() else []
-    where = "" if Path(address).is_absolute() else f" in {folder}"
-    return f"{where}.{did_you_mean(path.name, names)}"
 
 
 def _refuse_other_formats(path: Path, where: str) -> None:

@@ -19,7 +19,7 @@ from scythe_cli.experiment.field_kinds import file_fields, index_columns
 from scythe_cli.experiment.models import ExperimentInputSpec
 from scythe_cli.spec_table.file_check import ReferencedFiles
 from scythe_cli.spec_table.report import Report
-from scythe_cli.storage import references as files
+from scythe_cli.storage import references
 
 if TYPE_CHECKING:
     from scythe_cli.columns.checks import Column
@@ -98,13 +98,13 @@ class SpecTable:
             InputFileError: some do not, all in one report.
             StoreError: as far as the servers answered, they do.
         """
-        found = files.probe(chain.from_iterable(self.references.values()))
-        if not any(isinstance(one, files.Problem) for one in found.values()):
+        found = references.probe(chain.from_iterable(self.references.values()))
+        if not any(isinstance(one, references.Problem) for one in found.values()):
             return
-        references = ReferencedFiles([Path()])
+        named = ReferencedFiles([Path()])
         for name in file_fields(self.model):
             column: Column = self.table[name].combine_chunks()
-            references.add(name, column if self._order is None else column.take(pc.array_sort_indices(self._order)))
+            named.add(name, column if self._order is None else column.take(pc.array_sort_indices(self._order)))
         report = Report(self._source)
-        references.check(report, found)
+        named.check(report, found)
         report.finish()

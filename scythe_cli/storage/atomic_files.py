@@ -1,4 +1,7 @@
-"""Files on disk, written whole. Takes bytes under a path, leaves the file or nothing: aside, fsync, link or rename."""
+"""Files on disk, written whole or not at all: written aside, fsynced, then linked or renamed.
+
+Input: bytes and a path. Output: the file.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ _ADVICE = {
 
 @contextlib.contextmanager
 def as_store_error(operation: str, path: Path) -> Iterator[None]:
-    """The edge where the system's errors become ours."""
+    """Turn the system's errors into a `StoreError` that names the path and what to check."""
     try:
         yield
     except OSError as exc:

@@ -1,15 +1,16 @@
-"""The machine's cache of remote files. Takes an address and a way to get it, leaves a read-only file that many share.
+"""The machine's cache of remote files. Input: an address and a way to get it. Output: a read-only file that many share.
 
     <root>/index/<address hash>.json      which content an address had when its server was last asked, and when that was
     <root>/objects/<content hash>/<name>  the file, under the name the function shall see
     <root>/locks/<address hash>.lock      held by the one process that looks and fetches
     <root>/use/<process>                  the files a living process was given and has not released, one a line
 
-A file is in use until the process that was given it ends or calls `release`. A process holds a lock on its list, so the
-lists of the dead can be told; and no list grows while files are evicted.
+A file is in use until the process that was given it ends or calls `release`. A process holds a lock on its list, so a
+list without a lock belongs to a process that has ended. No list grows while files are evicted.
 
-What was asked before `Trust.since`, or more than `VALID` seconds ago, is asked again: a command that reads or checks
-files asks anew, and so does the first lane of a machine that needs a file in a run; the others believe its answer.
+An answer of a server is used for `VALID` seconds, unless it is older than `revalidate_before` allows: a command that
+reads or checks files asks again, and so does the first lane of a machine that needs a file in a run. The other lanes
+use its answer.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from scythe_cli.core.clock import Clock
+from scythe_cli.core.units import parse_size
 from scythe_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -65,19 +67,19 @@ class _Indexed:
     asked: float
 
 
-class Trust:
-    """What this process believes without asking.
+class _Revalidation:
+    """A process's own setting.
 
     Attributes:
-        since: what a server said before this moment counts for nothing, on this machine's clock.
+        before: an answer of a server that is older than this is not used, in seconds on this machine's clock.
     """
 
-    since: ClassVar[float] = 0.0
+    before: ClassVar[float] = 0.0
 
-    @classmethod
-    def ask_anew(cls) -> None:
-        """Believe only what is asked from now on."""
-        cls.since = Clock.time()
+
+def revalidate_before(moment: float) -> None:
+    """In this process, ask a server again about each address that was last asked about before `moment`."""
+    _Revalidation.before = moment
 
 
 class Cache:
@@ -114,17 +116,17 @@ class Cache:
         """
         tag = _digest(address)
         index = self._root / "index" / f"{tag}.json"
-        if path := self._fresh(index, forever=look is None):
+        if path := self._valid_entry(index, forever=look is None):
             return path
         with self._lock(tag):
-            if path := self._fresh(index, forever=look is None):
+            if path := self._valid_entry(index, forever=look is None):
                 return path
             asked = Clock.time()
             remote = look() if look else Remote(None, "")
             version = remote.etag or (time.time_ns() if look else "")
             folder = Path("objects") / _digest(f"{address}\0{version}\0{remote.size}")
             known = _read(index)
-            if remote.etag and known and Path(known.file).parent == folder and self._hold(known):
+            if remote.etag and known and Path(known.file).parent == folder and self._pin(known):
                 _write(index, replace(known, asked=asked))
                 return self._root / known.file
             file, size = self._fetch(folder, name, download)
@@ -133,23 +135,23 @@ class Cache:
             return self._root / file
 
     def release(self) -> None:
-        """Give up every file this process was given: from now on they may be evicted."""
+        """Release every file that this process was given: from now on they may be evicted."""
         with self._guard:
             self._used.clear()
             if self._list is not None:
                 os.ftruncate(self._list, 0)
 
-    def _fresh(self, index: Path, *, forever: bool) -> Path | None:
+    def _valid_entry(self, index: Path, *, forever: bool) -> Path | None:
         known = _read(index)
         now = Clock.time()
-        if known is None or not (forever or max(Trust.since, now - VALID) < known.asked <= now):
+        if known is None or not (forever or max(_Revalidation.before, now - VALID) < known.asked <= now):
             return None
-        return self._root / known.file if self._hold(known) else None
+        return self._root / known.file if self._pin(known) else None
 
-    def _hold(self, known: _Indexed) -> bool:
-        """Note that this process uses a file, if it is there and whole."""
+    def _pin(self, known: _Indexed) -> bool:
+        """Record that this process uses a file, if it exists and is whole."""
         path = self._root / known.file
-        with self._guard, self._door(fcntl.LOCK_SH):
+        with self._guard, self._eviction_lock(fcntl.LOCK_SH):
             try:
                 found = path.stat()
             except FileNotFoundError:
@@ -157,13 +159,13 @@ class Cache:
             if found.st_size != known.size:
                 return False
             if known.file not in self._used:
-                self._note(known.file)
+                self._record_use(known.file)
         if time.time() - found.st_atime > _TOUCH:
             with contextlib.suppress(PermissionError, FileNotFoundError):
                 os.utime(path, (time.time(), found.st_mtime))
         return True
 
-    def _note(self, file: str) -> None:
+    def _record_use(self, file: str) -> None:
         if self._list is None:
             path = self._folder("use") / f"{os.getpid()}-{os.urandom(4).hex()}"
             self._list = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
@@ -172,7 +174,7 @@ class Cache:
         self._used.add(file)
 
     def _in_use(self) -> set[str]:
-        """The files that living processes use; the lists of dead ones go on the way."""
+        """The files that living processes use. Removes the lists of processes that have ended."""
         used: set[str] = set()
         for path in self._folder("use").iterdir():
             with path.open("rb") as listed:
@@ -185,8 +187,8 @@ class Cache:
         return used
 
     @contextlib.contextmanager
-    def _door(self, how: int) -> Iterator[None]:
-        """Shared by those who note that they use a file, alone for who evicts."""
+    def _eviction_lock(self, how: int) -> Iterator[None]:
+        """Held shared by processes that record the use of a file, and exclusively by the one that evicts."""
         descriptor = os.open(self._folder("locks") / "evict.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(descriptor, how)
@@ -201,7 +203,7 @@ class Cache:
 
     def _fetch(self, folder: Path, name: Callable[[Path], str], download: Callable[[Path], None]) -> tuple[str, int]:
         partial = self._root / folder / f"{_PARTIAL}-{os.getpid()}"
-        with self._door(fcntl.LOCK_SH):
+        with self._eviction_lock(fcntl.LOCK_SH):
             for left in self._folder(str(folder)).glob(f"{_PARTIAL}-*"):  # of a killed process: we hold the lock
                 left.unlink(missing_ok=True)
             partial.touch()
@@ -209,8 +211,8 @@ class Cache:
             download(partial)
             file, size = str(folder / name(partial)), partial.stat().st_size
             partial.chmod(0o444)
-            with self._guard, self._door(fcntl.LOCK_SH):
-                self._note(file)
+            with self._guard, self._eviction_lock(fcntl.LOCK_SH):
+                self._record_use(file)
                 partial.replace(self._root / file)
         finally:
             partial.unlink(missing_ok=True)
@@ -227,7 +229,7 @@ class Cache:
         if self._added < self._max_bytes / 100:
             return
         self._added = 0
-        with self._guard, self._door(fcntl.LOCK_EX):
+        with self._guard, self._eviction_lock(fcntl.LOCK_EX):
             kept = sorted(self._objects())
             total = sum(size for _, size, _ in kept)
             used = self._in_use() if total > self._max_bytes else set()
@@ -241,7 +243,7 @@ class Cache:
                     total -= size
 
     def _objects(self) -> Iterator[tuple[float, int, Path]]:
-        """Last use, size and path of every object; what killed processes left half-written goes on the way."""
+        """Last use, size and path of every object. Removes files that killed processes left half-written."""
         for path in (self._root / "objects").glob("*/*"):
             with contextlib.suppress(FileNotFoundError):
                 found = path.stat()
@@ -255,7 +257,7 @@ def of_machine() -> Cache:
     """The cache that SCYTHE_CACHE_DIR and SCYTHE_CACHE_SIZE name, in this process.
 
     Raises:
-        ConfigError: SCYTHE_CACHE_SIZE is no size.
+        ConfigError: SCYTHE_CACHE_SIZE is not a size.
     """
     return _open(os.environ.get(DIRECTORY), os.environ.get(SIZE) or DEFAULT_SIZE, os.getpid())
 
@@ -263,12 +265,11 @@ def of_machine() -> Cache:
 @lru_cache(maxsize=1)
 def _open(folder: str | None, size: str, process: int) -> Cache:  # noqa: ARG001 - a fork is a process of its own
     from platformdirs import user_cache_path
-    from pydantic import ByteSize, TypeAdapter, ValidationError
 
     try:
-        max_bytes = int(TypeAdapter(ByteSize).validate_python(size))
-    except ValidationError:
-        raise ConfigError(f"{SIZE}: {size!r} is not a size in bytes; write it like 20GB or 500MiB") from None
+        max_bytes = int(size) if size.isdecimal() else parse_size(size)
+    except ValueError as exc:
+        raise ConfigError(f"{SIZE} = {size!r} {exc}") from None
     return Cache(Path(folder).expanduser().absolute() if folder else user_cache_path("scythe") / "files", max_bytes)
 
 

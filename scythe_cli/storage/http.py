@@ -1,4 +1,4 @@
-"""Files on the web. Takes an `https://` address, leaves what the server says about it, or the whole file.
+"""Files on the web. Input: an `https://` address. Output: what the server says about it, or the whole file.
 
 Nothing but an answer of 200 is ever written, and only as many bytes as the server announced.
 """
@@ -10,6 +10,7 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING
 
+from scythe_cli.storage.address import Address
 from scythe_cli.storage.cache import Remote
 
 if TYPE_CHECKING:
@@ -93,13 +94,12 @@ def _remote(answer: BaseHTTPResponse) -> Remote:
 
 
 def _pool(address: str, process: int) -> PoolManager:
-    from urllib.parse import urlsplit
     from urllib.request import getproxies, proxy_bypass
 
-    parts = urlsplit(address)
+    parsed = Address.parse(address)
     proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    return _manager(proxy if proxy and not proxy_bypass(parts.hostname or "") else None, process)
+    proxy = proxies.get(parsed.scheme) or proxies.get("all")
+    return _manager(proxy if proxy and not proxy_bypass(parsed.hostname) else None, process)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Runs in a folder. Takes bytes and files, leaves whole, fsynced files: written aside, then linked or renamed."""
+"""Runs in a folder. Input: bytes and files. Output: whole, fsynced files, written aside, then linked or renamed."""
 
 from __future__ import annotations
 

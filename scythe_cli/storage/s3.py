@@ -1,8 +1,8 @@
-"""Runs in a bucket. Takes bytes and files, leaves objects; the only module that knows S3.
+"""Runs in a bucket. Input: bytes and files. Output: objects. Only this module and `s3_client` know S3.
 
-Bytes go through obstore, identity comes from boto3's default session: environment, profiles, SSO, roles. Retries with
-backoff happen in obstore: for seconds until the server has answered once, so that a wrong endpoint is told at once, and
-for a minute and a half from then on, so that a run survives a lost connection.
+obstore moves the bytes. The credentials come from boto3's default session: environment, profiles, SSO, roles. obstore
+retries with backoff: for seconds until the server has answered once, so that a wrong endpoint is reported at once, and
+for a minute and a half after that, so that a run survives a lost connection.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from scythe_cli.errors import ConfigError, KeyExists, KeyMissing, StoreError
+from scythe_cli.storage.address import Address, Scheme
 from scythe_cli.storage.atomic_files import as_store_error, place, source_file, write_aside
 from scythe_cli.storage.base import Entry, check_key, check_prefix
 from scythe_cli.storage.s3_client import Bucket, explain
@@ -49,30 +50,31 @@ class S3Store:
     def __init__(self, bucket: Bucket, prefix: str) -> None:
         self._bucket = bucket
         self._prefix = prefix
+        self._root = Address(Scheme.S3, bucket.name, prefix)
 
     @classmethod
-    def open(cls, path: str, *, patient: bool = False) -> S3Store:
-        """Open `bucket/prefix`. With `patient`, an outage is waited out even before the server has answered once.
+    def open(cls, address: Address, *, patient: bool = False) -> S3Store:
+        """Open `s3://bucket/prefix`. With `patient`, wait for a server even if it has not answered once yet.
 
         Raises:
-            ConfigError: this is no bucket and prefix.
+            ConfigError: the address is not that of a bucket and a prefix.
             StoreError: no credentials, or no region.
         """
-        name, _, prefix = path.partition("/")
-        if not _BUCKET.fullmatch(name):
-            raise ConfigError(f"storage 's3://{path}': {name!r} is no name of a bucket; write s3://bucket/prefix")
+        if not _BUCKET.fullmatch(address.host):
+            rule = f"{address.host!r} is not the name of a bucket; write s3://bucket/prefix"
+            raise ConfigError(f"storage {str(address)!r}: {rule}")
         try:
-            folder = check_prefix(prefix)
+            folder = check_prefix(address.key)
         except ValueError as exc:
-            raise ConfigError(f"storage 's3://{path}': {exc}") from exc
-        return cls(Bucket.connect(name, patient=patient), folder)
+            raise ConfigError(f"storage {str(address)!r}: {exc}") from exc
+        return cls(Bucket.connect(address.host, patient=patient), folder)
 
     @property
     def address(self) -> str:
-        return f"s3://{self._bucket.name}/{self._prefix}".rstrip("/")
+        return str(self._root).rstrip("/")
 
     def locate(self, key: str) -> str:
-        return f"s3://{self._bucket.name}/{self._full(key)}" if key else self.address
+        return str(self._root / check_key(key)) if key else self.address
 
     def within(self, prefix: str) -> S3Store:
         return S3Store(self._bucket, self._prefix + check_prefix(prefix))

@@ -1,13 +1,13 @@
-"""How to speak to a bucket. Takes its name and the AWS configuration of the machine, leaves an obstore client.
+"""The client of a bucket. Input: its name and the machine's AWS configuration. Output: an obstore client.
 
-Also says in one line what an error of it means.
+Also describes an error of that client in one line.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,8 @@ from scythe_cli.errors import StoreError
 
 if TYPE_CHECKING:
     import botocore.session
-    from botocore.credentials import Credentials
-    from obstore.store import ClientConfig, RetryConfig, S3Credential
+    from obstore.auth.boto3 import Boto3CredentialProvider
+    from obstore.store import ClientConfig, RetryConfig
     from obstore.store import S3Store as Handle
 
 QUICK = 6.0
@@ -42,7 +42,7 @@ class Bucket:
     name: str
     endpoint: str
     region: str
-    credentials: Credentials
+    credentials: Boto3CredentialProvider
     ca_bundle: str = ""
     answered: bool = False
     conditional: bool = False
@@ -53,11 +53,12 @@ class Bucket:
         """Read the AWS configuration; nothing is sent to the bucket's server.
 
         Raises:
-            StoreError: no credentials, no region, or an endpoint that is none.
+            StoreError: no credentials, no region, or an endpoint that is not an address.
         """
         import boto3
         import botocore.session
         from botocore.exceptions import BotoCoreError
+        from obstore.auth.boto3 import Boto3CredentialProvider
 
         try:
             session = botocore.session.Session()
@@ -72,7 +73,7 @@ class Bucket:
                 f"cannot use s3://{name}: {_one_line(str(exc))} (check the AWS profile and credentials)"
             ) from exc
         if endpoint and not _URL.fullmatch(endpoint):
-            raise StoreError(f"cannot use s3://{name}: the endpoint {endpoint!r} is no http:// or https:// address")
+            raise StoreError(f"cannot use s3://{name}: the endpoint {endpoint!r} is not an http:// or https:// address")
         if credentials is None:
             raise StoreError(
                 f"cannot use s3://{name}: no AWS credentials found"
@@ -81,7 +82,7 @@ class Bucket:
         region = default.region_name or ("us-east-1" if endpoint else "")
         if not region:
             raise StoreError(f"cannot use s3://{name}: no AWS region is set (set AWS_DEFAULT_REGION or the profile's)")
-        return cls(name, endpoint, region, credentials, ca_bundle, answered=patient)
+        return cls(name, endpoint, region, Boto3CredentialProvider(session, ttl=LIFETIME), ca_bundle, answered=patient)
 
     @property
     def seen(self) -> bool:
@@ -124,18 +125,8 @@ class Bucket:
             config=options,  # type: ignore[arg-type]  # a TypedDict cannot be filled step by step
             client_options=client,
             retry_config=retry,
-            credential_provider=self._identity,
+            credential_provider=self.credentials,  # so obstore never asks the instance metadata by itself
         )
-
-    def _identity(self) -> S3Credential:
-        """Called by obstore, which so never asks the instance metadata by itself."""
-        frozen = self.credentials.get_frozen_credentials()
-        return {
-            "access_key_id": frozen.access_key or "",
-            "secret_access_key": frozen.secret_key or "",
-            "token": frozen.token,
-            "expires_at": datetime.now(UTC) + LIFETIME,
-        }
 
 
 def _endpoint(session: botocore.session.Session) -> str:

@@ -605,7 +605,7 @@ class TestS3Faults:
     @pytest.mark.parametrize("endpoint", ["localhost:9000", "ftp://x", "http://", "http://a b"])
     def test_no_such_endpoint(self, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
         servers.use_s3(monkeypatch, endpoint)
-        with pytest.raises(StoreError, match=f"the endpoint '{endpoint.rstrip('/')}.* is no http:// or https://"):
+        with pytest.raises(StoreError, match=f"the endpoint '{endpoint.rstrip('/')}.* is not an http:// or https://"):
             open_store("s3://bucket/p")
 
     def test_an_unknown_profile(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -614,17 +614,19 @@ class TestS3Faults:
             open_store("s3://bucket/p")
 
     def test_expired_credentials_are_renewed(self, s3_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> None:
-        from scythe_cli.storage import s3_client as bucket
+        from obstore.auth.boto3 import Boto3CredentialProvider
 
-        asked: list[bucket.Bucket] = []
-        identity = bucket.Bucket._identity
+        from scythe_cli.storage import s3_client
 
-        def note(self: bucket.Bucket) -> S3Credential:
+        asked: list[Boto3CredentialProvider] = []
+        ask = Boto3CredentialProvider.__call__
+
+        def note(self: Boto3CredentialProvider) -> S3Credential:
             asked.append(self)
-            return identity(self)
+            return ask(self)
 
-        monkeypatch.setattr(bucket, "LIFETIME", bucket.LIFETIME * 0)
-        monkeypatch.setattr(bucket.Bucket, "_identity", note)
+        monkeypatch.setattr(s3_client, "LIFETIME", s3_client.LIFETIME * 0)
+        monkeypatch.setattr(Boto3CredentialProvider, "__call__", note)
         store = open_store(f"s3://{BUCKET}/renewed")
         for _ in range(3):
             store.write("k", b"")

@@ -26,8 +26,7 @@ from scythe_cli.errors import ExitCode, StoreError
 from scythe_cli.operations.status import status
 from scythe_cli.run import lease
 from scythe_cli.run.find import latest
-from scythe_cli.storage import references as input_files
-from scythe_cli.storage import s3_client as bucket
+from scythe_cli.storage import references, s3_client
 from scythe_cli.storage.open_store import open_store
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def storage(s3_proxy: FaultProxy, request: pytest.FixtureRequest) -> str:
     """A place in the bucket behind the proxy, of this test alone."""
-    input_files._open_bucket.cache_clear()  # another test's proxy
+    references._open_bucket.cache_clear()  # another test's proxy
     return f"s3://{BUCKET}/{re.sub('[^a-z0-9]+', '-', request.node.name)}-{time.time_ns()}"
 
 
@@ -207,7 +206,7 @@ def expire(proxy: FaultProxy, _: pytest.MonkeyPatch) -> None:
 def unplug(_: FaultProxy, patch: pytest.MonkeyPatch) -> None:
     """Nobody listens."""
     patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    patch.setattr(bucket, "QUICK", 0.5)
+    patch.setattr(s3_client, "QUICK", 0.5)
 
 
 def forget_region(_: FaultProxy, patch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from scythe_cli.cli.shared import (
     put_tables,
 )
 from scythe_cli.errors import BrokenRun, Interrupted, ScytheError
+from scythe_cli.storage.address import is_remote
 
 if TYPE_CHECKING:
     from scythe_cli.experiment.config import Loaded
@@ -205,7 +206,7 @@ def _alone(run: Run, text: str | None, storage: str | None) -> str | None:
     for file, one in found.items():
         specs = _specs(one, frozen.specs)
         known = file in theirs or specs == frozen.specs
-        if specs is not None and known and ("://" in specs or Path(specs).exists()):
+        if specs is not None and known and (is_remote(specs) or Path(specs).exists()):
             return f"{_allocate(file)} --set {shlex.quote(f'specs={shown(specs)}')}"
     return None
 
@@ -229,7 +230,7 @@ def _specs(loaded: Loaded, specs: str | None) -> str | None:
     """Where specs are that an experiment file of this folder calls so."""
     from scythe_cli.experiment.setting_sources import absolute
 
-    return specs if specs is None or "://" in specs else str(absolute(loaded.folder / Path(specs).expanduser()))
+    return specs if specs is None or is_remote(specs) else str(absolute(loaded.folder / Path(specs).expanduser()))
 
 
 def _show_group(group: FailureGroup, alone: str | None) -> None:
