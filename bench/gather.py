@@ -17,7 +17,7 @@ import pyarrow as pa
 from bench.harness import SCYTHE, Row, Usage, in_turn, median, ratio, report, run
 from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec
 from scythe_cli.core import layout
-from scythe_cli.core.layout import BLOCK, PartName
+from scythe_cli.core.layout import BLOCK, Mark, PartName
 from scythe_cli.run.claim import claim
 from scythe_cli.run.outcomes import outcome_schema
 from scythe_cli.run.parts import encode
@@ -74,7 +74,7 @@ def write_run(folder: Path, n: int) -> str:
         store.write(name.key, encode(pa.table(columns, schema=schema)))
     store.write(layout.OUTCOME_SCHEMA, encode(schema.empty_table()))
     store.write(layout.EXPERIMENT_FILE, b"experiment: a:b\n")
-    write_mark(store, "generation", 1, {"began": datetime.now(UTC).isoformat(), "todo": n, "done": 0})
+    write_mark(store, Mark.GENERATION, 1, {"began": datetime.now(UTC).isoformat(), "todo": n, "done": 0})
     manifest = Manifest(
         experiment_id=ours.id,
         experiment_name="bench",

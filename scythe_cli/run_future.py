@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from scythe_cli.core.events import ignore
 from scythe_cli.errors import Interrupted, NotFinishedError, ScytheError
+from scythe_cli.run.engine import EndReason
 
 if TYPE_CHECKING:
     from scythe_cli.core.events import Event, Listener
@@ -129,12 +130,12 @@ class Ref:
         self._asked = True
         allocation = self._future.result()
         if allocation.ended is not None:
-            kind = Interrupted if allocation.ended.reason == "interrupted" else NotFinishedError
+            kind = Interrupted if allocation.ended.reason == EndReason.INTERRUPTED else NotFinishedError
             raise kind(f"{allocation.run.id}: {allocation.ended.detail}", hint=self._next_step(allocation.ended))
         return dict(allocation.final.tables) if allocation.final is not None else {}
 
     def _next_step(self, ended: Ended) -> str:
         address = self._work.run.store.locate("")
-        if not self._ours and ended.reason == "interrupted":
+        if not self._ours and ended.reason == EndReason.INTERRUPTED:
             return f"scythe status {address} --watch"
         return f"in {self._work.experiment.folder}: scythe allocate --resume {address}"

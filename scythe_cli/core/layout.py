@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 
 BLOCK = 4096
 """Rows of specs.pq in one block. A leaf lies in one block, so a leaf's specs are one GET."""
@@ -43,6 +44,18 @@ TIME_FORMAT = "%Y-%m-%d_%H-%M-%S"
 _RUN_TIME = re.compile(r"\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2}")
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 NAME_RULE = "must be at most 100 letters, digits, dots, dashes and underscores, a letter or digit first"
+
+
+class Mark(StrEnum):
+    """The kinds of numbered objects in the control folder, each written once."""
+
+    LEASE = "lease"
+    GENERATION = "generation"
+    ENDED = "ended"
+    CANCEL = "cancel"
+    GATHERED = "gathered"
+    REFUSED = "refused"
+    REPAIR = "repair"
 
 
 def run_time(moment: datetime) -> str:
@@ -85,8 +98,8 @@ def final(table: str) -> str:
     return f"{FINAL}/{table}.pq"
 
 
-def mark(kind: str, number: int) -> str:
-    """A numbered object of the control folder, written once: lease, generation, cancel, ended, gathered."""
+def mark(kind: Mark, number: int) -> str:
+    """A numbered object of the control folder."""
     return f"{CONTROL}/{kind}-{number}.yml"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.core import layout
+from scythe_cli.core.layout import Mark
 from scythe_cli.core.processes import cores, host
 from scythe_cli.core.row_ranges import cut_at_blocks
 from scythe_cli.engines.remote import take_back
@@ -19,7 +20,7 @@ from scythe_cli.errors import EngineError, KeyExists, NotFinishedError, StoreErr
 from scythe_cli.experiment.hatchet_workflow import WorkflowCall
 from scythe_cli.lane.fork_server import Record
 from scythe_cli.run import lease, state
-from scythe_cli.run.engine import Ended
+from scythe_cli.run.engine import Ended, EndReason
 from scythe_cli.run.parts import PartWriter
 from scythe_cli.supervisor.chunk import CHUNK_SECONDS
 from scythe_cli.supervisor.pool import Pool
@@ -129,7 +130,7 @@ class LocalTicket:
         self._lanes = lanes
         self._ready = ready or ReadyPool()
         self._supervisor: Supervisor | None = None
-        self._stops: list[tuple[str, str]] = []
+        self._stops: list[tuple[EndReason, str]] = []
         self.link: str | None = None
 
     @property
@@ -139,12 +140,12 @@ class LocalTicket:
 
     def stop(self) -> None:
         """Ask for the end; the second time, at once."""
-        self._ask_to_stop("interrupted", "interrupted")
+        self._ask_to_stop(EndReason.INTERRUPTED, "interrupted")
 
     def _taken_over(self) -> None:
-        self._ask_to_stop("taken over", "another process has taken this run over while its lease had run out")
+        self._ask_to_stop(EndReason.TAKEN_OVER, "another process has taken this run over while its lease had run out")
 
-    def _ask_to_stop(self, reason: str, detail: str) -> None:
+    def _ask_to_stop(self, reason: EndReason, detail: str) -> None:
         self._stops.append((reason, detail))
         supervisor = self._supervisor
         if supervisor is not None:
@@ -168,8 +169,7 @@ class LocalTicket:
             for reason, detail in self._stops:
                 self._supervisor.stop(reason, detail)
             with _watching_for_cancel(work, self._supervisor):
-                stop = self._supervisor.run()
-            ended = None if stop is None else Ended(stop.reason, stop.detail)
+                ended = self._supervisor.run()
             _end(work, ended)
             if ended is not None and isinstance(work.experiment.function, WorkflowCall):
                 with suppress(EngineError):  # away, as it may be; the workflows' own timeouts end what nobody waits for
@@ -191,7 +191,7 @@ def _begin(work: Work, lanes: int) -> None:
         "done": work.done,
     }
     try:
-        state.write_mark(work.run.store, "generation", work.generation, note)
+        state.write_mark(work.run.store, Mark.GENERATION, work.generation, note)
     except KeyExists:
         raise NotFinishedError(
             f"{work.run.id}: somebody else has worked on the run since it was looked at", hint="look again, and resume"
@@ -201,11 +201,11 @@ def _begin(work: Work, lanes: int) -> None:
 def _end(work: Work, ended: Ended | None) -> None:
     note = {
         "ended": datetime.now(UTC).isoformat(),
-        "reason": ended.reason if ended else "done",
+        "reason": (ended.reason if ended else EndReason.DONE).value,
         "detail": ended.detail if ended else "",
     }
     try:
-        state.write_mark(work.run.store, "ended", work.generation, note)
+        state.write_mark(work.run.store, Mark.ENDED, work.generation, note)
     except KeyExists:
         return
 
@@ -218,11 +218,11 @@ def _watching_for_cancel(work: Work, supervisor: Supervisor) -> Iterator[None]:
     def watch() -> None:
         while not over.wait(CANCEL_POLL_SECONDS):
             try:
-                mark = state.read_mark(work.run.store, "cancel", work.generation)
+                mark = state.read_mark(work.run.store, Mark.CANCEL, work.generation)
             except StoreError:
                 continue
             if mark is not None:
-                supervisor.stop("cancelled", f"cancelled by {mark['by']} at {mark['at']}")
+                supervisor.stop(EndReason.CANCELLED, f"cancelled by {mark['by']} at {mark['at']}")
                 return
 
     thread = threading.Thread(target=watch, daemon=True, name="scythe-cancel")

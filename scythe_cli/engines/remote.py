@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scythe_cli.core.layout import Mark
 from scythe_cli.run import state
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 def is_elsewhere(run: Run) -> bool:
     """Whether the latest generation was handed to an engine outside the process that allocated it."""
-    generation = max(state.read_state(run).marks.get("generation", [0]))
-    mark = state.read_mark(run.store, "generation", generation) if generation else None
+    generation = max(state.read_state(run).marks.get(Mark.GENERATION, [0]))
+    mark = state.read_mark(run.store, Mark.GENERATION, generation) if generation else None
     return (mark or {}).get("engine") == "hatchet"
 
 

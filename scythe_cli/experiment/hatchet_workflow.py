@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout
 from scythe_cli.core.clock import sleep_until_killed
+from scythe_cli.core.layout import Mark
 from scythe_cli.errors import KeyMissing
 from scythe_cli.experiment.models import ExperimentInputSpec, ExperimentOutputSpec
 from scythe_cli.storage.open_store import open_store
@@ -41,7 +42,7 @@ class Generation:
     def is_over(self) -> bool:
         """Whether somebody has stopped it."""
         store, number = open_store(self.root, patient=True), int(self.tag.rpartition("/")[2])
-        for kind in ("cancel", "ended"):
+        for kind in (Mark.CANCEL, Mark.ENDED):
             with suppress(KeyMissing):
                 store.stat(layout.mark(kind, number))
                 return True

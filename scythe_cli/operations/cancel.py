@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from scythe_cli.core import processes
+from scythe_cli.core.layout import Mark
 from scythe_cli.errors import KeyExists
 from scythe_cli.run.state import read_mark, read_state, write_mark
 
@@ -45,10 +46,10 @@ def cancel(run: Run) -> Cancelled:
     note = {"by": _who(), "at": datetime.now(UTC).isoformat(timespec="seconds")}
     already = False
     try:
-        write_mark(run.store, "cancel", max(1, state.generation), note)
+        write_mark(run.store, Mark.CANCEL, max(1, state.generation), note)
     except KeyExists:
         already = True
-        note = read_mark(run.store, "cancel", max(1, state.generation)) or note
+        note = read_mark(run.store, Mark.CANCEL, max(1, state.generation)) or note
     return Cancelled(run.id, already, str(note["by"]), str(note["at"]), state.done, state.total)
 
 

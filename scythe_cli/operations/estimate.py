@@ -19,6 +19,7 @@ from scythe_cli.errors import NotFinishedError
 from scythe_cli.operations.allocate import begin, first_work
 from scythe_cli.operations.failure_groups import FailureGroup, failure_groups
 from scythe_cli.run.claim import next_version
+from scythe_cli.run.engine import EndReason
 from scythe_cli.run.outcomes import DURATION, ROW
 from scythe_cli.run.parts import read_part
 from scythe_cli.run.state import read_state
@@ -138,7 +139,7 @@ def probe(prepared: Prepared, k: int, engine: Engine, listener: Listener = ignor
         few = replace(prepared, table=table, features=features, loaded=replace(prepared.loaded, file=settings))
         run = begin(few, LocalStore(Path(folder)))
         ended = engine.submit(first_work(run, few)).wait(listener)
-        if ended is not None and ended.reason != "canary":
+        if ended is not None and ended.reason != EndReason.CANARY:
             raise NotFinishedError(f"the probe ended early: {ended.detail}")
         seconds = _durations(run)
         state = read_state(run)

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from scythe_cli.core import layout
 from scythe_cli.core.events import Gathered, GatherStarted, ignore
+from scythe_cli.core.layout import Mark
 from scythe_cli.errors import KeyExists, NotFinishedError
 from scythe_cli.operations.final_table import FinalTable, error_columns
 from scythe_cli.operations.gather_blocks import BlockReader, take_index
@@ -73,8 +74,8 @@ def gather(run: Run, *, partial: bool = False, listener: Listener = ignore) -> F
     for part in state.corrupt:
         set_aside(run.store, part, "it could not be read")
     missing = state.total - state.done
-    if missing and state.generation in state.marks.get("gathered", []):
-        remove_mark(run.store, "gathered", state.generation)
+    if missing and state.generation in state.marks.get(Mark.GATHERED, []):
+        remove_mark(run.store, Mark.GATHERED, state.generation)
     if missing and not partial:
         raise _incomplete(run, missing, state.corrupt)
     listener(GatherStarted(state.done))
@@ -85,7 +86,7 @@ def gather(run: Run, *, partial: bool = False, listener: Listener = ignore) -> F
         except CorruptPart as exc:
             if not once.set_corrupt_aside():
                 raise
-            remove_mark(run.store, "gathered", state.generation)
+            remove_mark(run.store, Mark.GATHERED, state.generation)
             if not partial:
                 raise _set_aside(run, exc) from exc
     return gather(run, partial=True, listener=listener)
@@ -93,8 +94,8 @@ def gather(run: Run, *, partial: bool = False, listener: Listener = ignore) -> F
 
 def gathered(run: Run) -> FinalReport | None:
     """What the latest generation's gather wrote, as its mark says; None where there was none."""
-    generation = max(list_marks(run.store).get("generation", [0]))
-    note = read_mark(run.store, "gathered", generation)
+    generation = max(list_marks(run.store).get(Mark.GENERATION, [0]))
+    note = read_mark(run.store, Mark.GATHERED, generation)
     if note is None or "rows" not in note:
         return None
     return FinalReport(
@@ -180,7 +181,7 @@ class _Gather:
 
     def _mark_gathered(self, missing: int) -> None:
         if missing:  # removed again: the run may have ended, and been gathered, since it was looked at
-            remove_mark(self._run.store, "gathered", self._state.generation)
+            remove_mark(self._run.store, Mark.GATHERED, self._state.generation)
             return
         note = {
             "tables": list(self._tables),
@@ -189,7 +190,7 @@ class _Gather:
             "failed": self._tables[layout.ERRORS].rows,
         }
         try:
-            write_mark(self._run.store, "gathered", self._state.generation, note)
+            write_mark(self._run.store, Mark.GATHERED, self._state.generation, note)
         except KeyExists:
             return
 

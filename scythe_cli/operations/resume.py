@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scythe_cli.core import layout
+from scythe_cli.core.layout import Mark
 from scythe_cli.core.row_ranges import Range, ranges_of
 from scythe_cli.errors import InputError
 from scythe_cli.experiment import config
@@ -62,7 +63,7 @@ def remaining(run: Run, *, failed: bool = True, missing: bool = True) -> Remaini
         kept=state.done - len(again),
         kept_failed=state.failed - len(again),
         generation=state.generation,
-        cancelled=bool(state.generation) and state.generation in state.marks.get("cancel", []),
+        cancelled=bool(state.generation) and state.generation in state.marks.get(Mark.CANCEL, []),
     )
 
 

@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from scythe_cli.core import layout
+from scythe_cli.core.layout import Mark
 from scythe_cli.operations.failure_groups import FailureGroup, failure_groups
 from scythe_cli.run import lease
-from scythe_cli.run.engine import Active
+from scythe_cli.run.engine import Active, EndReason
 from scythe_cli.run.state import list_marks, read_mark, read_state
 
 if TYPE_CHECKING:
@@ -87,9 +88,9 @@ class _Seen:
 
     @property
     def generation(self) -> int:
-        return max(self.marks.get("generation", [0]))
+        return max(self.marks.get(Mark.GENERATION, [0]))
 
-    def read(self, run: Run, kind: str) -> dict[str, Any]:
+    def read(self, run: Run, kind: Mark) -> dict[str, Any]:
         """The latest generation's object of a kind; empty where there is none."""
         if self.generation not in self.marks.get(kind, []):
             return {}
@@ -114,19 +115,19 @@ def status(run: Run, *, errors: bool = False, now: datetime | None = None) -> Ru
 def quick_status(run: Run) -> RunStatus:
     """As `status`, but of a gathered run only the short listing of its marks is read, however large it is."""
     marks = list_marks(run.store)
-    generation = max(marks.get("generation", [0]))
-    told = read_mark(run.store, "gathered", generation) if generation in marks.get("gathered", []) else None
+    generation = max(marks.get(Mark.GENERATION, [0]))
+    told = read_mark(run.store, Mark.GATHERED, generation) if generation in marks.get(Mark.GATHERED, []) else None
     if told is None or "failed" not in told:
         return status(run)
-    began = read_mark(run.store, "generation", generation) or {}
+    began = read_mark(run.store, Mark.GENERATION, generation) or {}
     seen = _Seen(marks, run.total, told["failed"], began.get("todo", 0), told["tables"])
     return _status(run, seen, [], datetime.now(UTC))
 
 
 def _status(run: Run, seen: _Seen, failures: list[FailureGroup], now: datetime) -> RunStatus:
-    ended = seen.read(run, "ended")
+    ended = seen.read(run, Mark.ENDED)
     state, detail = _state(run, seen, ended)
-    rate = _rate(seen, seen.read(run, "generation"), ended, now if state == "running" else None)
+    rate = _rate(seen, seen.read(run, Mark.GENERATION), ended, now if state == "running" else None)
     left = run.total - seen.done
     return RunStatus(
         run=run.id,
@@ -151,18 +152,18 @@ def _status(run: Run, seen: _Seen, failures: list[FailureGroup], now: datetime) 
 
 def _state(run: Run, seen: _Seen, ended: dict[str, Any]) -> tuple[State, str]:
     if seen.done == run.total:
-        return ("gathered" if seen.generation in seen.marks.get("gathered", []) else "complete"), ""
+        return ("gathered" if seen.generation in seen.marks.get(Mark.GATHERED, []) else "complete"), ""
     if not seen.generation:
         return "pending", ""
-    if mark := seen.read(run, "cancel"):
+    if mark := seen.read(run, Mark.CANCEL):
         return "cancelled", f"by {mark['by']} at {mark['at']}"
-    if ended and ended["reason"] != "done":
-        return ("incomplete" if ended["reason"] == "interrupted" else "stopped"), str(ended["detail"])
-    newest = max(seen.marks.get("lease", [0]))
-    note = read_mark(run.store, "lease", newest) if newest else None
+    if ended and ended["reason"] != EndReason.DONE:
+        return ("incomplete" if ended["reason"] == EndReason.INTERRUPTED else "stopped"), str(ended["detail"])
+    newest = max(seen.marks.get(Mark.LEASE, [0]))
+    note = read_mark(run.store, Mark.LEASE, newest) if newest else None
     if note is not None and lease.is_held(note):
         return "running", f"by process {note['pid']} on {note['host']}"
-    elsewhere = (seen.read(run, "generation") or {}).get("engine") == "hatchet" and not ended
+    elsewhere = (seen.read(run, Mark.GENERATION) or {}).get("engine") == "hatchet" and not ended
     return ("running", "no worker follows it now") if elsewhere else ("incomplete", "")
 
 

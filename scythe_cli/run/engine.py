@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -41,16 +42,28 @@ class Work:
         return sum(map(len, self.ranges))
 
 
+class EndReason(StrEnum):
+    """Why a generation of a run ended."""
+
+    DONE = "done"
+    INTERRUPTED = "interrupted"
+    CANCELLED = "cancelled"
+    TAKEN_OVER = "taken over"
+    MAX_FAILURES = "max_failures"
+    CANARY = "canary"
+    STOPPED = "stopped"
+
+
 @dataclass(frozen=True)
 class Ended:
-    """Why work ended before its rows did.
+    """Why work ended before every row had its outcome.
 
     Attributes:
-        reason: interrupted, cancelled, taken over, max_failures or canary.
+        reason: any but done.
         detail: the sentence for the user.
     """
 
-    reason: str
+    reason: EndReason
     detail: str
 
 

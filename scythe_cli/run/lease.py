@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout, processes
+from scythe_cli.core.layout import Mark
 from scythe_cli.errors import KeyExists, NotFinishedError, StoreError
 from scythe_cli.run import state
 
@@ -57,10 +58,10 @@ class Lease:
             try:
                 if time.time() - renewed > LASTS and max(_numbers(self._store)) > self._number:
                     return self._on_lost()
-                state.write_mark(self._store, "lease", self._number + 1, _note(LASTS))
+                state.write_mark(self._store, Mark.LEASE, self._number + 1, _note(LASTS))
                 self._number, renewed = self._number + 1, time.time()
                 if self._number > KEEP:
-                    self._store.delete(layout.mark("lease", self._number - KEEP))
+                    self._store.delete(layout.mark(Mark.LEASE, self._number - KEEP))
             except KeyExists:
                 return self._on_lost()
             except StoreError:
@@ -74,7 +75,7 @@ class Lease:
         self._over.set()
         self._thread.join(RELEASE_SECONDS)
         with contextlib.suppress(KeyExists, StoreError):
-            state.write_mark(self._store, "lease", self._number + 1, _note(0.0))
+            state.write_mark(self._store, Mark.LEASE, self._number + 1, _note(0.0))
 
 
 @contextmanager
@@ -90,15 +91,15 @@ def hold(store: Store, on_lost: Callable[[], None] = lambda: None) -> Iterator[L
     """
     numbers = _numbers(store)
     newest = max(numbers, default=0)
-    holder = state.read_mark(store, "lease", newest) if newest else None
+    holder = state.read_mark(store, Mark.LEASE, newest) if newest else None
     if holder is not None and is_held(holder):
         raise _taken(holder)
     try:
-        state.write_mark(store, "lease", newest + 1, _note(LASTS))
+        state.write_mark(store, Mark.LEASE, newest + 1, _note(LASTS))
     except KeyExists:
-        raise _taken(state.read_mark(store, "lease", newest + 1) or {}) from None
+        raise _taken(state.read_mark(store, Mark.LEASE, newest + 1) or {}) from None
     if max(_numbers(store)) > newest + 1:
-        raise _taken(state.read_mark(store, "lease", max(_numbers(store))) or {})
+        raise _taken(state.read_mark(store, Mark.LEASE, max(_numbers(store))) or {})
     lease = Lease(store, newest + 1, on_lost)
     try:
         yield lease
@@ -117,7 +118,7 @@ def is_held(note: dict[str, Any]) -> bool:
 
 
 def _numbers(store: Store) -> list[int]:
-    return state.list_marks(store).get("lease", [])
+    return state.list_marks(store).get(Mark.LEASE, [])
 
 
 def _note(lasts: float) -> dict[str, Any]:

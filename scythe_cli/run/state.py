@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout, yaml_document
+from scythe_cli.core.layout import Mark
 from scythe_cli.core.row_ranges import Range, missing, ranges_of
 from scythe_cli.errors import BrokenRun, ConfigError, KeyExists, KeyMissing
 from scythe_cli.run.precedence import by_block, list_parts, resolve
@@ -58,7 +59,7 @@ class RunState:
     @property
     def generation(self) -> int:
         """The latest generation that began; 0 before the first."""
-        return max(self.marks.get("generation", [0]))
+        return max(self.marks.get(Mark.GENERATION, [0]))
 
     @property
     def complete(self) -> bool:
@@ -101,7 +102,7 @@ class RunState:
                     found += [row for row in rows_in if wanted is None or row in wanted]
         return sorted(found)
 
-    def mark(self, kind: str, number: int) -> dict[str, Any] | None:
+    def mark(self, kind: Mark, number: int) -> dict[str, Any] | None:
         """The content of one numbered object, or None where there is none."""
         if number not in self.marks.get(kind, []):
             return None
@@ -148,27 +149,27 @@ def set_aside(store: Store, part: PartName, why: str) -> None:
         return
 
 
-def write_mark(store: Store, kind: str, number: int, content: dict[str, Any]) -> None:
+def write_mark(store: Store, kind: Mark, number: int, content: dict[str, Any]) -> None:
     """Put a numbered object. Raises `KeyExists` when somebody else has."""
     store.write(layout.mark(kind, number), yaml_document.write(content).encode(), new=True)
 
 
-def remove_mark(store: Store, kind: str, number: int) -> None:
+def remove_mark(store: Store, kind: Mark, number: int) -> None:
     """Take away a numbered object whose word does not hold any more; one that is not there is no error."""
     store.delete(layout.mark(kind, number))
 
 
 _HOLDS = {
-    "lease": ("host", "boot_id", "pid", "started", "written", "lasts"),
-    "generation": ("began", "todo"),
-    "ended": ("ended", "reason", "detail"),
-    "cancel": ("by", "at"),
-    "gathered": ("tables",),
+    Mark.LEASE: ("host", "boot_id", "pid", "started", "written", "lasts"),
+    Mark.GENERATION: ("began", "todo"),
+    Mark.ENDED: ("ended", "reason", "detail"),
+    Mark.CANCEL: ("by", "at"),
+    Mark.GATHERED: ("tables",),
 }
 """What is read of a numbered object without looking whether it is there, by kind."""
 
 
-def read_mark(store: Store, kind: str, number: int) -> dict[str, Any] | None:
+def read_mark(store: Store, kind: Mark, number: int) -> dict[str, Any] | None:
     """One numbered object, or None. Raises `BrokenRun` when it is not what somebody wrote."""
     key = layout.mark(kind, number)
     try:
@@ -178,6 +179,8 @@ def read_mark(store: Store, kind: str, number: int) -> dict[str, Any] | None:
     except (ConfigError, UnicodeDecodeError):
         found = {}
     if not found.keys() >= {*_HOLDS.get(kind, ())} or not found:
-        hint = "when nobody works on the run, remove it" if kind == "lease" else "put a copy of it back, or remove it"
+        hint = (
+            "when nobody works on the run, remove it" if kind is Mark.LEASE else "put a copy of it back, or remove it"
+        )
         raise BrokenRun(f"{store.locate(key)} is empty, cut or changed", hint=hint)
     return found

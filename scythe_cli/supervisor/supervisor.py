@@ -8,12 +8,12 @@ than a second of work, is run again without counting.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core.clock import Clock
 from scythe_cli.core.events import Draining, Progress
 from scythe_cli.errors import ScytheError
+from scythe_cli.run.engine import Ended, EndReason
 from scythe_cli.run.outcomes import failed_table
 from scythe_cli.supervisor.chunk import Take
 from scythe_cli.supervisor.crash_attribution import STOPPED, UNTOLD, Witnesses, outcome_of
@@ -41,19 +41,6 @@ CANCEL_GRACE = 1.0
 HANG_SECONDS = 0.05
 """A lane that was asked to share and is at the same row for so long shares without a word."""
 PROGRESS_SECONDS = 0.1
-
-
-@dataclass
-class Stop:
-    """Why a supervisor stopped before its rows ended.
-
-    Attributes:
-        reason: interrupted, cancelled, taken over, max_failures or canary.
-        detail: the sentence for the user.
-    """
-
-    reason: str
-    detail: str
 
 
 class Supervisor:
@@ -85,7 +72,7 @@ class Supervisor:
         self._watch = Watch(pool)
         self._witnesses = Witnesses()
         self._runs: dict[str, RunWork] = {}
-        self._stop: Stop | None = None
+        self._stop: Ended | None = None
         self._deadline: float | None = None
         self._told = 0.0
         self._allowance = allowance
@@ -107,21 +94,21 @@ class Supervisor:
         """The source has something new. Safe from any thread."""
         self._pool.wake()
 
-    def stop(self, reason: str, detail: str) -> None:
+    def stop(self, reason: EndReason, detail: str) -> None:
         """Ask for the end: no new spec starts, running ones get the grace time. A second call ends them at once.
 
         Safe in a signal handler and from another thread.
         """
         if self._stop is None:
-            if reason == "cancelled":
+            if reason == EndReason.CANCELLED:
                 self._grace = min(self._grace, CANCEL_GRACE)
-            self._stop = Stop(reason, detail)
-        elif reason == "interrupted":
+            self._stop = Ended(reason, detail)
+        elif reason == EndReason.INTERRUPTED:
             self._deadline = 0.0
             self._pool.hurry()
         self._pool.wake()
 
-    def run(self) -> Stop | None:
+    def run(self) -> Ended | None:
         """Work until the source is exhausted and every row it gave has its outcome, or until stopped.
 
         Returns:
@@ -375,12 +362,12 @@ class Supervisor:
                     (kind, error_type, place) = next(iter(run.alike))
                     where = f" in {place}" if place else ""
                     detail = f"the first {run.done} specs all failed alike: {error_type} ({kind}){where}"
-                    self._past_saving(run, block, "canary", detail)
+                    self._past_saving(run, block, EndReason.CANARY, detail)
         all_failed, finished = run.failed + run.failed_before, run.done + run.done_before
         if run.max_failures.exceeded(all_failed, finished, run.total):
-            self._past_saving(run, block, "max_failures", run.max_failures.message(all_failed, finished))
+            self._past_saving(run, block, EndReason.MAX_FAILURES, run.max_failures.message(all_failed, finished))
 
-    def _past_saving(self, run: RunWork, block: int, reason: str, detail: str) -> None:
+    def _past_saving(self, run: RunWork, block: int, reason: EndReason, detail: str) -> None:
         """Stop; or, for a leaf, let whoever follows the whole run see at once what there is."""
         if run.over is None:
             self.stop(reason, detail)

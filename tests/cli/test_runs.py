@@ -17,6 +17,7 @@ from command import FILE, MODULE, SCYTHE, Done, check, environment, installed, p
 
 from scythe_cli.cli import app
 from scythe_cli.core import layout
+from scythe_cli.core.layout import Mark
 from scythe_cli.storage.open_store import open_store
 
 SOME_FAIL = "x,how\n1,well\n2,badly\n3,well\n"
@@ -242,7 +243,7 @@ def test_the_table_does_not_read_the_parts_of_a_gathered_run(home: Path, ids: li
     assert "0 of 3 specs done" in scythe("status", ids[0], cwd=tmp_path).out
 
 
-@pytest.mark.parametrize("key", [layout.MANIFEST, layout.mark("generation", 1)])
+@pytest.mark.parametrize("key", [layout.MANIFEST, layout.mark(Mark.GENERATION, 1)])
 def test_the_table_leaves_out_a_run_that_cannot_be_read(home: Path, ids: list[str], tmp_path: Path, key: str) -> None:
     shutil.copytree(home, tmp_path / "home")
     broken = tmp_path / "home" / "scythe-runs" / ids[1] / key

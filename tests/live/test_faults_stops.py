@@ -22,6 +22,7 @@ import pytest
 
 from scythe_cli.core import layout, processes
 from scythe_cli.core.events import ignore
+from scythe_cli.core.layout import Mark
 from scythe_cli.core.row_ranges import Range
 from scythe_cli.errors import InputError, KeyMissing, NotFinishedError, StoreError
 from scythe_cli.operations.cancel import cancel
@@ -294,7 +295,7 @@ def test_who_lost_the_run_to_another_stops(
 
     def take() -> None:
         note = lease._note(30.0) | ELSEWHERE
-        state.write_mark(run.store, "lease", 90 if removed else max(lease._numbers(run.store)) + 1, note)
+        state.write_mark(run.store, Mark.LEASE, 90 if removed else max(lease._numbers(run.store)) + 1, note)
 
     with faults.later(traces.processes_of_specs, take):
         ended = ticket.wait(ignore)
@@ -423,7 +424,7 @@ def test_a_partial_gather_that_comes_late_leaves_no_gathered_run(
     run = copy_of(whole, tmp_path)
     assert quick_status(run).state == "gathered"
     found = state.read_state(run)
-    early = dataclasses.replace(found, blocks={}, marks={"generation": [1]})
+    early = dataclasses.replace(found, blocks={}, marks={Mark.GENERATION: [1]})
     with monkeypatch.context() as patched:
         patched.setattr("scythe_cli.operations.gather.read_state", lambda _: early)
         assert gather(run, partial=True).missing == run.total
@@ -494,5 +495,5 @@ def test_somebody_else_was_faster(tmp_path: Path) -> None:
     with pytest.raises(NotFinishedError, match="somebody else has worked on the run since"):
         faults.drive(work)
     with pytest.raises(KeyMissing):
-        run.store.read(layout.mark("generation", 2))
+        run.store.read(layout.mark(Mark.GENERATION, 2))
     assert state.read_state(run).complete

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from fleet import FIELD, NAMES, REAL, Fleet, begin, look, plots, table, until
 
+from scythe_cli.core.layout import Mark
 from scythe_cli.engines.hatchet.client.engine import HatchetEngine
 from scythe_cli.engines.hatchet.names import ROOT
 from scythe_cli.run import state
@@ -104,7 +105,7 @@ def test_other_code_is_refused_by_name_once_no_other_worker_is_left(tmp_path: Pa
         assert ended is not None and ended.reason == "stopped", workers.logs()
         assert work.experiment.source_hash[:12] in ended.detail
         assert "--allow-changed-code" in ended.detail
-        assert state.read_mark(work.run.store, "ended", 1) is not None
+        assert state.read_mark(work.run.store, Mark.ENDED, 1) is not None
     finally:
         workers.kill("drifted")
 

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from fleet import FIELD, Fleet, table, until
 
+from scythe_cli.core.layout import Mark
 from scythe_cli.engines.hatchet.client.engine import HatchetEngine
 from scythe_cli.engines.local import LocalEngine
 from scythe_cli.experiment import config, experiment
@@ -94,7 +95,7 @@ def test_cancel_reaches_the_runs_of_a_workflow_and_they_are_no_failures(gardener
             ticket.stop()
     assert reason is not None and reason.reason == "cancelled"
     until(lambda: under_way(work) == 0, "nothing on the engine", state=gardener.logs, timeout=10)
-    until(lambda: 1 in read_state(work.run).marks.get("ended", []), "the end's mark", state=gardener.logs)
+    until(lambda: 1 in read_state(work.run).marks.get(Mark.ENDED, []), "the end's mark", state=gardener.logs)
     other = begin(gardener, "pipeline:pipeline", "hatchet", [2])
     assert HatchetEngine().submit(other).wait(lambda _: None) is None, "lanes are busy with what was cancelled"
     found = read_state(work.run)

@@ -27,7 +27,7 @@ from scythe_cli import (
 )
 from scythe_cli.errors import ConfigError, EntryPointError, Interrupted, NotFoundError, TableError
 from scythe_cli.experiment import importer
-from scythe_cli.run.engine import Ended
+from scythe_cli.run.engine import Ended, EndReason
 from scythe_cli.run_future import Ref
 
 HEAVY = {"polars", "pyarrow", "pandas", "numpy", "boto3", "obstore", "hatchet_sdk", "typer", "rich"}
@@ -196,7 +196,7 @@ class Elsewhere:
 
     def wait(self, listener: object) -> Ended:
         self.waits += 1
-        return Ended("interrupted", "no longer followed")
+        return Ended(EndReason.INTERRUPTED, "no longer followed")
 
     def stop(self) -> None: ...
 

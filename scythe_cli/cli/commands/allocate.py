@@ -28,6 +28,7 @@ from scythe_cli.cli.shared import (
 )
 from scythe_cli.core import signals
 from scythe_cli.errors import ConfigError, ExitCode, Interrupted, NotFinishedError, StoreError
+from scythe_cli.run.engine import EndReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -322,12 +323,12 @@ def _ended(done: Allocation, file: Path, as_json: bool) -> None:
     from scythe_cli.operations.status import status
 
     assert done.ended is not None  # noqa: S101 - the caller holds it
-    broken = done.ended.reason in {"canary", "max_failures"}
+    broken = done.ended.reason in {EndReason.CANARY, EndReason.MAX_FAILURES}
     now = status(done.run, errors=broken and not as_json)
     _put_failures(now.failures)
     kept = f"{now.done:,} of {counted(now.total, 'spec')} {are(now.total)} done and kept"
     resume = _resume_command(done.run, file)
-    if done.ended.reason == "interrupted":
+    if done.ended.reason == EndReason.INTERRUPTED:
         raise Interrupted(f"interrupted; {kept}", hint=resume)
     hint = f"{again('status', done.run, '--errors')}   then, when it is mended:   {resume}" if broken else resume
     raise NotFinishedError(f"{done.ended.detail}; {kept}", hint=hint)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from scythe_cli.cli.formatting import counted
 from scythe_cli.cli.shared import running_user_code
+from scythe_cli.core.layout import Mark
 from scythe_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def left_of(
         terminal.say(f"the code has changed since {run.id} was allocated: its hash was {was} and is {now}")
     terminal.say(f"resuming {run.id}: {counted(rest.todo, 'spec')} to run ({', '.join(why)}), {rest.kept:,} kept")
     if rest.cancelled:  # who names the run wants it
-        mark = read_mark(run.store, "cancel", rest.generation) or {}
+        mark = read_mark(run.store, Mark.CANCEL, rest.generation) or {}
         terminal.say(f"it was cancelled by {mark.get('by')} at {mark.get('at')}, and goes on now")
     return work
 

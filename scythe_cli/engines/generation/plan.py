@@ -15,10 +15,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout, processes, yaml_document
+from scythe_cli.core.layout import Mark
 from scythe_cli.core.row_ranges import Range, covers, read_ranges, spans, within, write_ranges
 from scythe_cli.errors import InputError, KeyExists, KeyMissing, NotFinishedError, NotFoundError
 from scythe_cli.experiment import config
 from scythe_cli.run import state
+from scythe_cli.run.engine import EndReason
 from scythe_cli.run.run import open_run
 
 if TYPE_CHECKING:
@@ -114,7 +116,7 @@ def write_plan(work: Work, *, engine: str, labels: dict[str, str] | None = None)
         "settings": config.dump(work.file),
     }
     try:
-        state.write_mark(work.run.store, "generation", work.generation, note)
+        state.write_mark(work.run.store, Mark.GENERATION, work.generation, note)
     except KeyExists:
         message = f"{work.run.id}: somebody else began generation {work.generation} of this run"
         raise NotFinishedError(message, hint=f"scythe status {work.run.id}") from None
@@ -131,7 +133,7 @@ def read_plan(storage: Store, run_id: str, generation: int) -> GenerationPlan:
     if not is_run_id(run_id):
         raise InputError(f"{run_id[:200]!r} is no run id")
     run = open_run(storage, run_id)
-    note = state.read_mark(run.store, "generation", generation)
+    note = state.read_mark(run.store, Mark.GENERATION, generation)
     if note is None:
         raise NotFoundError(f"{run_id} has no generation {generation}")
     return _plan(run, generation, note)
@@ -142,7 +144,7 @@ def _plan(run: Run, generation: int, note: dict[str, Any]) -> GenerationPlan:
         run=run,
         generation=generation,
         ranges=read_ranges(note["rows"]),
-        file=config.parse(note["settings"], place=layout.mark("generation", generation)),
+        file=config.parse(note["settings"], place=layout.mark(Mark.GENERATION, generation)),
         source_hash=note["source_hash"],
         labels=dict(note["labels"]),
         done=note["done"],
@@ -185,8 +187,8 @@ def read_split(plan: GenerationPlan, one: Range) -> Split | None:
     return Split(keep[0] if keep else None, read_ranges(note["pieces"]))
 
 
-def end(plan: GenerationPlan, reason: str, detail: str = "") -> None:
+def end(plan: GenerationPlan, reason: EndReason, detail: str = "") -> None:
     """Put down why a generation is over. The first word counts."""
-    note = {"ended": datetime.now(UTC).isoformat(), "reason": reason, "detail": detail}
+    note = {"ended": datetime.now(UTC).isoformat(), "reason": reason.value, "detail": detail}
     with contextlib.suppress(KeyExists):
-        state.write_mark(plan.run.store, "ended", plan.generation, note)
+        state.write_mark(plan.run.store, Mark.ENDED, plan.generation, note)

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core.events import Notice, Progress
+from scythe_cli.core.layout import Mark
 from scythe_cli.engines.generation.plan import read_plan, write_plan
 from scythe_cli.engines.generation.progress import GenerationProgress
 from scythe_cli.engines.hatchet.client.diagnosis import why_nothing_runs
@@ -19,7 +20,7 @@ from scythe_cli.engines.hatchet.labels import STORAGE, wanted_labels
 from scythe_cli.engines.hatchet.names import METADATA, ROOT, TaskPayload, tag
 from scythe_cli.errors import EngineError, NotFoundError, StoreError
 from scythe_cli.run import state
-from scythe_cli.run.engine import Active, Ended
+from scythe_cli.run.engine import Active, Ended, EndReason
 from scythe_cli.run.run import write_manifest
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class HatchetEngine:
 
 
 def _generation(run: Run) -> int:
-    return max(state.read_state(run).marks.get("generation", [0]))
+    return max(state.read_state(run).marks.get(Mark.GENERATION, [0]))
 
 
 def _storage_of(run: Run) -> Any:
@@ -152,10 +153,10 @@ class HatchetTicket:
             if f"ended-{plan.generation}" in look.marks:
                 return _ended(plan)
             if f"cancel-{plan.generation}" in look.marks:
-                return Ended("cancelled", "cancelled")
+                return Ended(EndReason.CANCELLED, "cancelled")
             if self._stopped:
                 detail = f"no longer followed; it goes on without you (scythe cancel {plan.run.id} stops it)"
-                return Ended("interrupted", detail)
+                return Ended(EndReason.INTERRUPTED, detail)
             if not look.done and time.monotonic() - began > NO_WORKER_SECONDS:
                 self._report_why_nothing_runs(listener)
             if time.monotonic() - self._asked > ASK_EVERY:
@@ -194,5 +195,5 @@ class HatchetTicket:
 
 
 def _ended(plan: GenerationPlan) -> Ended | None:
-    note = state.read_mark(plan.run.store, "ended", plan.generation) or {"reason": "done", "detail": ""}
-    return None if note["reason"] == "done" else Ended(str(note["reason"]), str(note["detail"]))
+    note = state.read_mark(plan.run.store, Mark.ENDED, plan.generation) or {"reason": "done", "detail": ""}
+    return None if note["reason"] == EndReason.DONE else Ended(EndReason(note["reason"]), str(note["detail"]))

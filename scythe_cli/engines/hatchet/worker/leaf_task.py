@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout, yaml_document
 from scythe_cli.core.events import LeafFinished
+from scythe_cli.core.layout import Mark
 from scythe_cli.core.row_ranges import Range, covers
 from scythe_cli.engines.generation.lost_rows import write_lost
 from scythe_cli.engines.generation.plan import Split, read_split, write_split
@@ -83,7 +84,7 @@ async def _check_code(context: WorkerContext, plan: GenerationPlan, runner: Leaf
         else:
             return
     with suppress(KeyExists):
-        await asyncio.to_thread(write_mark, plan.run.store, "refused", plan.generation, {"why": message})
+        await asyncio.to_thread(write_mark, plan.run.store, Mark.REFUSED, plan.generation, {"why": message})
     context.warn(message)
     raise InputError(message)
 

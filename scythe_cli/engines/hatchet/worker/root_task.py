@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout
+from scythe_cli.core.layout import Mark
 from scythe_cli.core.row_ranges import Range, covers, cut_at_blocks, halves, read_ranges, write_ranges
 from scythe_cli.engines.generation.lost_rows import write_lost
 from scythe_cli.engines.generation.plan import end
@@ -23,6 +24,7 @@ from scythe_cli.engines.hatchet.worker.worker_context import children_of
 from scythe_cli.errors import EngineError, KeyExists, NotFinishedError
 from scythe_cli.operations.gather import gather
 from scythe_cli.run import lease, state
+from scythe_cli.run.engine import EndReason
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -55,8 +57,8 @@ async def follow(context: WorkerContext, payload: TaskPayload) -> dict[str, Any]
         try:
             return await _Root(context, plan, progress, payload).run()
         except asyncio.CancelledError:
-            if state.read_mark(plan.run.store, "cancel", plan.generation) is not None:
-                end(plan, "cancelled", _cancelled(plan))
+            if state.read_mark(plan.run.store, Mark.CANCEL, plan.generation) is not None:
+                end(plan, EndReason.CANCELLED, _cancelled(plan))
             raise
 
 
@@ -79,7 +81,7 @@ async def _held(context: WorkerContext, plan: GenerationPlan) -> AsyncIterator[N
 
 
 def _cancelled(plan: GenerationPlan) -> str:
-    mark = state.read_mark(plan.run.store, "cancel", plan.generation) or {}
+    mark = state.read_mark(plan.run.store, Mark.CANCEL, plan.generation) or {}
     return f"cancelled by {mark.get('by', 'somebody')} at {mark.get('at', 'some time')}"
 
 
@@ -99,12 +101,12 @@ class _Root:
     rounds: int = 0
     refused: int = 0
     canary: bool = False
-    over: tuple[str, str] | None = None
+    over: tuple[EndReason, str] | None = None
 
     async def run(self) -> dict[str, Any]:
         """Until every row has its outcome, or the generation must end."""
-        mark = await asyncio.to_thread(state.read_mark, self.plan.run.store, "ended", self.plan.generation)
-        if mark is not None and mark["reason"] != "done":
+        mark = await asyncio.to_thread(state.read_mark, self.plan.run.store, Mark.ENDED, self.plan.generation)
+        if mark is not None and mark["reason"] != EndReason.DONE:
             return {"ok": 1, "ended": str(mark["reason"])}
         self.canary = self.plan.generation == 1 and self.plan.todo > 20 and not self.plan.file.run.max_failures.off
         await self.context.spawn(self.plan, children_of(self.plan, self.payload))
@@ -121,26 +123,26 @@ class _Root:
             took = time.monotonic() - began
             await asyncio.sleep(max(LOOK_SECONDS, 3 * took))
 
-    async def _end_reason(self, look: Snapshot) -> tuple[str, str] | None:
+    async def _end_reason(self, look: Snapshot) -> tuple[EndReason, str] | None:
         """Why the generation must end now, if it must."""
         plan = self.plan
         if f"cancel-{plan.generation}" in look.marks:
-            return "cancelled", await asyncio.to_thread(_cancelled, plan)
+            return EndReason.CANCELLED, await asyncio.to_thread(_cancelled, plan)
         limit, failed, finished = plan.file.run.max_failures, look.failed + plan.failed, look.done + plan.done
         if limit.exceeded(failed, finished, plan.run.total):
-            return "max_failures", limit.message(failed, finished)
+            return EndReason.MAX_FAILURES, limit.message(failed, finished)
         if self.canary and look.done >= 20:
             self.canary = False
             if why := await asyncio.to_thread(self.progress.canary, look):
-                return "canary", why
+                return EndReason.CANARY, why
         return None
 
-    async def _stop(self, reason: str, detail: str) -> dict[str, Any]:
+    async def _stop(self, reason: EndReason, detail: str) -> dict[str, Any]:
         """End the generation and take back what is queued and running: the root itself with it."""
         await asyncio.to_thread(end, self.plan, reason, detail)
         with contextlib.suppress(EngineError):
             await asyncio.shield(asyncio.to_thread(self.context.api.cancel, tag(self.plan)))
-        return {"ok": 1, "ended": reason}
+        return {"ok": 1, "ended": reason.value}
 
     async def _gather(self) -> dict[str, str] | None:
         """The final tables; None when a part turned out unreadable and its rows are missing again."""
@@ -148,7 +150,7 @@ class _Root:
             report = await asyncio.to_thread(gather, self.plan.run)
         except NotFinishedError:
             return None
-        await asyncio.to_thread(end, self.plan, "done")
+        await asyncio.to_thread(end, self.plan, EndReason.DONE)
         return report.tables
 
     # mending
@@ -202,8 +204,8 @@ class _Root:
         if self._was_refused(look):
             self.refused += 1
             if self.refused >= REPAIRS:
-                note = await asyncio.to_thread(state.read_mark, self.plan.run.store, "refused", self.plan.generation)
-                self.over = ("stopped", str((note or {}).get("why", "refused")))
+                note = await asyncio.to_thread(state.read_mark, self.plan.run.store, Mark.REFUSED, self.plan.generation)
+                self.over = (EndReason.STOPPED, str((note or {}).get("why", "refused")))
                 return
             await self._enqueue(cut_at_blocks(look.missing), f"f{int(time.time())}")
             return
@@ -217,7 +219,7 @@ class _Root:
         if again:
             note = {"rows": write_ranges(again)}
             with contextlib.suppress(KeyExists):
-                await asyncio.to_thread(state.write_mark, self.plan.run.store, "repair", number, note)
+                await asyncio.to_thread(state.write_mark, self.plan.run.store, Mark.REPAIR, number, note)
             await self._enqueue([half for one in again for half in halves(one)], f"r{number}")
 
     def _repaired(self, marks: Iterable[str]) -> tuple[list[list[Range]], int]:
@@ -225,7 +227,7 @@ class _Root:
         first = self.plan.generation * 10_000
         numbers = sorted(int(mark[7:]) for mark in marks if re.fullmatch(r"repair-\d+", mark))
         mine = [number for number in numbers if first <= number < first + 10_000]
-        notes = [state.read_mark(self.plan.run.store, "repair", number) or {} for number in mine]
+        notes = [state.read_mark(self.plan.run.store, Mark.REPAIR, number) or {} for number in mine]
         return [read_ranges(note.get("rows", "")) for note in notes], max(mine, default=first - 1) + 1
 
     async def _enqueue(self, ranges: list[Range], key: str) -> None:

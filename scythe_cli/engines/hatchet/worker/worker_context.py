@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scythe_cli.core.events import Notice
+from scythe_cli.core.layout import Mark
 from scythe_cli.core.row_ranges import Range
 from scythe_cli.engines.generation.plan import read_plan
 from scythe_cli.engines.generation.progress import GenerationProgress
@@ -90,7 +91,8 @@ class WorkerContext:
     async def is_over(self, plan: GenerationPlan) -> bool:
         """Whether a generation was cancelled or has ended."""
         marks = [
-            asyncio.to_thread(state.read_mark, plan.run.store, kind, plan.generation) for kind in ("cancel", "ended")
+            asyncio.to_thread(state.read_mark, plan.run.store, kind, plan.generation)
+            for kind in (Mark.CANCEL, Mark.ENDED)
         ]
         return any(mark is not None for mark in await asyncio.gather(*marks))
 
