@@ -1,4 +1,4 @@
-"""Python's door to the verbs: the names that users of the original know, over the same code as the commands."""
+"""The Python API, with the names that users of scythe-engine know, over the same code as the commands."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _BUMPS: dict[str, Bump] = {"bumpmajor": "major", "bumpminor": "minor", "bumppatc
 
 
 class ExperimentRun:
-    """One run: a few properties, and the verbs as methods."""
+    """One run: its properties, and the operations on it as methods."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -94,7 +94,7 @@ class ExperimentRun:
         return {name: self.run.store.locate(layout.final(name)) for name in names}
 
     def table(self, name: str) -> pl.DataFrame:
-        """One final table. Raises `NotFoundError` when there is none of this name."""
+        """One final table. Raises `NotFoundError` when no table has this name."""
         import polars as pl
 
         known = self.results()
@@ -119,7 +119,7 @@ class BaseExperiment:
         experiment: the function (or input model with a `run` method).
         run_name: the name of the runs' folder; the experiment's unless given.
         storage: where runs live: a folder, relative to the current one, or s3://bucket/prefix. Unless it is given, the
-            environment's `SCYTHE_STORAGE` or `SCYTHE_STORAGE_BUCKET`, else `scythe-runs` beside the function's module.
+            environment's `SCYTHE_STORAGE` or `SCYTHE_STORAGE_BUCKET`, else `scythe-runs` next to the function's module.
         storage_settings: a bucket, as users of the original give it.
         engine: local or hatchet.
     """
@@ -198,7 +198,7 @@ class BaseExperiment:
         return [VersionedExperiment(base_experiment=self, version=version) for version in sorted(real)]
 
     def latest_version(self) -> VersionedExperiment | None:
-        """The highest version that has a run; None where there is none."""
+        """The highest version that has a run, or None."""
         version = find.latest_version(*self._place())
         return None if version is None else VersionedExperiment(base_experiment=self, version=version)
 

@@ -1,6 +1,6 @@
-"""Settings that users of the original pass as objects: thin doors to the keys of experiment.yml and to the worker.
+"""Settings that users of scythe-engine pass as objects: the keys of experiment.yml and the worker's options.
 
-Takes what their scripts say, or the environment variables of the same names; leaves values as our settings have them.
+Input: arguments, or the environment variables of the same names. Output: values for our own settings.
 """
 
 from __future__ import annotations

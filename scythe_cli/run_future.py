@@ -1,6 +1,6 @@
-"""A run under way in the background of a Python process, and who waits for it.
+"""A run that is at work while a Python process continues, and waiting for it.
 
-Takes work that an engine has taken on; leaves the final tables' addresses, or raises what stopped the run.
+Input: work that an engine has accepted. Output: the addresses of the final tables, or the error that stopped the run.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from scythe_cli.run.engine import Ended, Ticket, Work
 
 WAKE_SECONDS = 0.2
-"""The main thread looks up this often: a signal that reaches another thread does not break a wait without an end."""
+"""The main thread wakes this often: a signal that reaches another thread does not interrupt an endless wait."""
 
 
 class Ref:
     """Wait for a run with `result()` or `await aio_result()`.
 
-    A run on this machine is worked through in the background of the process, and leaving the interpreter waits for it.
-    One that an engine elsewhere works through is followed while somebody waits, and goes on without us.
+    A run on this machine runs in the background of the process, and the interpreter waits for it before it exits. A run
+    on an engine elsewhere is followed only while somebody waits, and continues without this process.
     """
 
     def __init__(self, work: Work, ticket: Ticket) -> None:
@@ -43,7 +43,7 @@ class Ref:
             self._thread.start()
             # Executors shut down before ordinary threads are joined at exit, and the run still needs its own; what is
             # registered here, later than theirs, runs before it.
-            threading._register_atexit(self._leave)  # type: ignore[attr-defined]  # the hook concurrent.futures uses
+            threading._register_atexit(self._at_exit)  # type: ignore[attr-defined]  # the hook concurrent.futures uses
 
     def __repr__(self) -> str:
         state = "over" if self._future.done() else "under way"
@@ -69,7 +69,7 @@ class Ref:
             Interrupted: Ctrl-C.
             ScytheError: anything else that stopped it.
         """
-        self._begin()
+        self._start_following()
         if sys.stderr.isatty():
             from scythe_cli.cli.progress import Terminal
 
@@ -83,14 +83,14 @@ class Ref:
         return self._outcome()
 
     async def aio_result(self) -> dict[str, str]:
-        """The same, for asyncio; being cancelled here leaves the run alone."""
-        self._begin()
+        """The same, for asyncio; cancelling the wait does not stop the run."""
+        self._start_following()
         waiter = asyncio.wrap_future(self._future)
         await asyncio.wait([waiter])
-        waiter.exception()  # it is raised below, and asyncio should not tell that nobody looked
+        waiter.exception()  # it is raised below, and asyncio should not warn that nobody retrieved it
         return self._outcome()
 
-    def _begin(self) -> None:
+    def _start_following(self) -> None:
         if self._thread.ident is None:
             self._thread.start()
 
@@ -98,13 +98,13 @@ class Ref:
         from scythe_cli.operations.allocate import finish
 
         try:
-            allocation = finish(self._work, self._ticket, self._tell)
-        except BaseException as exc:  # noqa: BLE001 - raised again where somebody waits
+            allocation = finish(self._work, self._ticket, self._on_event)
+        except BaseException as exc:  # noqa: BLE001 - raised again by result()
             self._future.set_exception(exc)
         else:
             self._future.set_result(allocation)
 
-    def _tell(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         self._listener(event)
 
     def _wait(self) -> None:
@@ -115,8 +115,8 @@ class Ref:
             except KeyboardInterrupt:
                 self._ticket.stop()
 
-    def _leave(self) -> None:
-        """At exit: the run goes on to its end, and what nobody asked for is told if it is bad."""
+    def _at_exit(self) -> None:
+        """At exit: wait for the end of the run, and print its error if nobody has asked for the result."""
         if not self._future.done() and sys.stderr.isatty():
             print(f"{self._work.run.id} is still running; Ctrl-C stops it", file=sys.stderr)
         self._wait()

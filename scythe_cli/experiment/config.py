@@ -1,7 +1,7 @@
 """experiment.yml, flags and the environment, made into one frozen `ExperimentFile`.
 
-Takes the file's path, the flags and the environment; leaves the settings with every value resolved to plain numbers, or
-one `ConfigError` that names each wrong value's place, rule, and nearest right name.
+Input: the file's path, the flags and the environment. Output: the settings, every value as a plain number, or one
+`ConfigError` that names each wrong value's place, rule, and nearest right name.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def from_values(
 
 
 def parse(text: str, *, place: str = DEFAULT_FILE, sets: Iterable[str] = ()) -> ExperimentFile:
-    """Read a frozen file: what stands there, and flags. The inverse of `dump`."""
+    """Read a frozen file: its content, and flags. The inverse of `dump`."""
     return _build(
         setting_sources.from_document(yaml_document.read(text, place), place) | setting_sources.from_flags(sets, {}),
         place,
@@ -208,10 +208,11 @@ def _not_a_setting(path: yaml_document.Path) -> str:
     key, section = ".".join(path), SECTIONS.get(path[0])
     if section and len(path) == 1:
         return f"{key} is a section: give its keys below it ({', '.join(section.model_fields)})"
-    beside = did_you_mean(path[-1], section.model_fields) if section else did_you_mean(key, ExperimentFile.model_fields)
+    name, known_names = (path[-1], section) if section else (key, ExperimentFile)
+    suggestion = did_you_mean(name, known_names.model_fields)
     elsewhere = {known[-1]: ".".join(known) for known in SETTINGS}
     near = nearest(path[-1], elsewhere)
-    return f"{key} is not a setting.{beside or (f' Did you mean {elsewhere[near]!r}?' if near else '')}"
+    return f"{key} is not a setting.{suggestion or (f' Did you mean {elsewhere[near]!r}?' if near else '')}"
 
 
 _RULES = {

@@ -1,6 +1,6 @@
 """The experiment: a user's function with a typed input and a typed output, found, checked, and described.
 
-Takes a function (or "module:function" and a folder); leaves an `Experiment` that any process with the same files can
+Input: a function, or "module:function" and a folder. Output: an `Experiment`, which any process with the same files can
 make again from its target and folder, or one `EntryPointError`.
 """
 
@@ -61,7 +61,7 @@ class Experiment:
     folders: tuple[Path, ...]
 
     def call(self, spec: ExperimentInputSpec, tempdir: Path) -> Any:
-        """Run one spec. What comes back is not checked yet."""
+        """Run one spec. The returned value is not checked yet."""
         return self.function(spec, tempdir) if self.takes_tempdir else self.function(spec)
 
     @property
@@ -90,7 +90,7 @@ def load(target: str, folder: Path | str, *, place: str | None = None) -> Experi
         place: where the target was written, for messages.
 
     Raises:
-        EntryPointError: it cannot be imported or is no experiment.
+        EntryPointError: it cannot be imported or is not an experiment.
     """
     folder = Path(folder).absolute()
     return _experiment(importer.resolve(target, folder, place=place), target, folder)
@@ -100,7 +100,7 @@ def from_function(function: Any) -> Experiment:
     """The experiment that a function (or an input model, or a workflow) of this process is.
 
     Raises:
-        EntryPointError: it is no experiment, or no other process can import it.
+        EntryPointError: it is not an experiment, or no other process can import it.
     """
     module, name, file = _importable(function)
     spec = module.__spec__  # `python -m package.module` runs it as __main__, and here its name is
@@ -195,7 +195,7 @@ def _importable(function: Any) -> tuple[ModuleType, str, Path]:
     module = sys.modules.get(function.__module__)
     file = Path(getattr(module, "__file__", None) or "")  # a notebook's and a prompt's module have none
     if module is None or not file.is_file() or _was_typed_in(function, file):
-        hint = f"put it into a file beside the notebook, such as experiment.py, and `from experiment import {name}`"
+        hint = f"put it into a file next to the notebook, such as experiment.py, and `from experiment import {name}`"
         raise EntryPointError(
             f"{name} is defined in a notebook or at a prompt: no other process can import it", hint=hint
         )
@@ -216,7 +216,7 @@ def _refuse_the_scripts_own(module: ModuleType, file: Path, name: str, experimen
     names = [name, *(model.__name__ for model in models if model.__module__ == module.__name__)]
     guarded = source_files.guarded_names(file) if module.__name__ == "__main__" else {}
     for own in filter(guarded.__contains__, names):
-        where = f'{own} stands under `if __name__ == "__main__":`'
+        where = f'{own} is defined under `if __name__ == "__main__":`'
         raise EntryPointError(
             f"{file.name}:{guarded[own]}  {where}: no other process can import it",
             hint="put it above that line, at the top level of the file",

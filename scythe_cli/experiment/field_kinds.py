@@ -41,7 +41,7 @@ def user_fields(model: type[BaseModel]) -> tuple[str, ...]:
 
 
 def scalar_fields(model: type[BaseModel]) -> tuple[str, ...]:
-    """An output model's fields that are columns of `scalars.pq`: the user's, but for the files."""
+    """An output model's fields that are columns of `scalars.pq`: the user's fields except the files."""
     files = set(file_fields(model))
     return tuple(name for name in user_fields(model) if name not in files)
 
@@ -49,7 +49,7 @@ def scalar_fields(model: type[BaseModel]) -> tuple[str, ...]:
 def index_columns(model: type[BaseModel]) -> tuple[str, ...]:
     """The index columns that an input model's fields give: the four ids, then every field that can be an index level.
 
-    Lists, sets, dicts and models cannot; they stay in `specs.pq` alone. Computed features come behind these.
+    Lists, sets, dicts and models cannot; they stay in `specs.pq` alone. Computed features come after these.
     """
     return layout.INDEX_HEAD + tuple(
         name for name in user_fields(model) if not is_nested(model.model_fields[name].annotation)
@@ -57,7 +57,7 @@ def index_columns(model: type[BaseModel]) -> tuple[str, ...]:
 
 
 def is_nested(annotation: Any) -> bool:
-    """Whether values of a type hold several values: lists, dicts, models. Such a field is no index level."""
+    """Whether values of a type hold several values: lists, dicts, models. Such a field is not an index level."""
     origin = get_origin(annotation)
     if origin is Annotated or (origin is not None and not isinstance(origin, type)):
         return any(is_nested(arg) for arg in get_args(annotation))
@@ -104,7 +104,7 @@ def _holds_mark(annotation: Any) -> bool:
 
 
 def _parts(annotation: Any) -> Iterator[Any]:
-    """A type, and what stands in its brackets or behind its alias."""
+    """A type, and the types in its brackets or behind its alias."""
     yield annotation
     yield from get_args(annotation)
     for alias in ("__value__", "__supertype__"):  # type X = ..., NewType

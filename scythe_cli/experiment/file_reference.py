@@ -27,7 +27,7 @@ class S3Url(str):
 
     @property
     def key(self) -> str:
-        """Everything behind the bucket, without the leading slash."""
+        """The address after the bucket, without the leading slash."""
         return Address.parse(self).key
 
     @classmethod

@@ -1,7 +1,7 @@
-"""A Hatchet workflow of the user's own as an experiment: each spec is one run of it.
+"""A Hatchet workflow that the user wrote, as an experiment: each spec is one run of it.
 
-Takes a `Workflow` or a `Standalone`; leaves what a lane calls as it calls a function. The SDK is not imported here:
-where there is a workflow, the user's module has imported it.
+Input: a `Workflow` or a `Standalone`. Output: a callable that a lane calls like a function. The SDK is not imported
+here: where there is a workflow, the user's module has imported it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def is_workflow(value: object) -> bool:
 
 
 def input_model(workflow: Any) -> type[ExperimentInputSpec] | None:
-    """The model of its input; None where it is none of ours."""
+    """The model of its input; None when it is not derived from ours."""
     found = workflow.input_validator_type
     return found if isinstance(found, type) and issubclass(found, ExperimentInputSpec) else None
 
@@ -122,7 +122,7 @@ class WorkflowCall:
             return found if isinstance(found, self.output_model) else self._output(found)
         except Exception:
             if at_work is not None and at_work.is_over():
-                sleep_until_killed()  # cancelled with the run, which is no failure of the spec
+                sleep_until_killed()  # cancelled with the run, which is not a failure of the spec
             raise
 
     def _output(self, found: dict[str, Any]) -> ExperimentOutputSpec:

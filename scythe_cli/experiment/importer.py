@@ -1,7 +1,7 @@
 """From "module:function" to the object it names, imported from the experiment file's folder and from nowhere else.
 
-Takes the target as experiment.yml spells it and the folder; leaves the imported object, its file, and the folders its
-modules are found in. A module of the same name that was imported from another folder is not mistaken for it.
+Input: the target as experiment.yml spells it, and the folder. Output: the imported object, its file, and the folders
+its modules are found in. A module of the same name that was imported from another folder is not mistaken for it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ImportedObject:
     """An imported object.
 
     Attributes:
-        value: what stands under `name` in `module`.
+        value: what `module` has under `name`.
         file: the module's file.
         folders: where the user's modules are found, absolute: first the one the module was imported from.
     """
@@ -80,10 +80,10 @@ def resolve(target: str, folder: Path, *, place: str | None = None) -> ImportedO
 
 
 def import_module(where: str, folder: Path, *, place: str) -> tuple[ModuleType, tuple[Path, ...]]:
-    """Import a module by name or file, and tell the folders its own imports are found in.
+    """Import a module by name or file; also returns the folders its own imports are found in.
 
     Raises:
-        EntryPointError: there is none, or it fails at import.
+        EntryPointError: it does not exist, or it fails at import.
     """
     is_file = where.endswith((".py", ".ipynb")) or "/" in where
     found = _by_file(where, folder, place) if is_file else _by_name(where, folder)
@@ -113,7 +113,7 @@ def root_of(name: str, file: Path) -> Path | None:
 def _by_file(where: str, folder: Path, place: str) -> _ModuleFile:
     file = Path(os.path.abspath(folder / Path(where).expanduser()))  # noqa: PTH100 - drops "..", keeps symbolic links
     if file.suffix != ".py":
-        hint = "put the function into a .py file beside the notebook" if file.suffix == ".ipynb" else None
+        hint = "put the function into a .py file next to the notebook" if file.suffix == ".ipynb" else None
         raise EntryPointError(f"{place}  {where!r} must be a module's name or a .py file", hint=hint)
     if not file.is_file():
         near = did_you_mean(file.name, [other.name for other in file.parent.glob("*.py")])
@@ -162,7 +162,7 @@ def _import_at(place: _ModuleFile, folders: tuple[Path, ...]) -> ModuleType:
 
 
 def _import_alias(file: Path) -> ModuleType:
-    """Import a file whose own name is no name for a module, or is taken by Python's library."""
+    """Import a file whose own name cannot be a module's, or is taken by Python's library."""
     mark = hashlib.sha256(str(file).encode()).hexdigest()[:8]
     alias = re.sub(r"\W", "_", f"_{file.parent.name if file.name == _INIT else file.stem}_{mark}")
     if alias in sys.modules:
@@ -221,7 +221,7 @@ def _first_on_path(folders: tuple[Path, ...]) -> Iterator[None]:
 
 @contextmanager
 def _undo_ignored_signals() -> Iterator[None]:
-    """Hear those that ask for the end or tell of one, though a module blocks or ignores them when it is imported."""
+    """Receive stop signals and SIGCHLD again after an import, though the imported module blocks or ignores them."""
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     before = {number: signal.getsignal(number) for number in (*signals.stop_signals_not_ignored(), signal.SIGCHLD)}
     try:

@@ -113,7 +113,7 @@ class ExperimentInputSpec(BaseModel):
 
         Raises:
             InputFileError: it does not exist or cannot be read.
-            StoreError: its server is away, fails or refuses.
+            StoreError: its server cannot be reached, fails or refuses.
         """
         from scythe_cli.storage.references import fetch
 
@@ -136,7 +136,7 @@ class ExperimentOutputSpec(BaseModel):
 
 
 def _with_suggestions(exc: ValidationError, model: type[BaseModel]) -> ValidationError:
-    """The same error, in which each argument that is no field names the nearest one."""
+    """The same error, in which each unknown argument names the nearest field."""
     names = [info.alias or name for name, info in model.model_fields.items()]
     lines: list[InitErrorDetails] = []
     for error in exc.errors(include_url=False):
@@ -153,7 +153,7 @@ def _with_suggestions(exc: ValidationError, model: type[BaseModel]) -> Validatio
 
 
 def _is_unknown(error: ErrorDetails) -> bool:
-    """Whether an error is about an argument that is no field of the model itself."""
+    """Whether an error is about an argument that the model itself does not have."""
     return error["type"] == "extra_forbidden" and len(error["loc"]) == 1
 
 

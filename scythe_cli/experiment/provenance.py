@@ -25,7 +25,7 @@ def python() -> str:
 
 
 def git_commit(folder: Path) -> str | None:
-    """The commit of a folder's checkout, `-dirty` behind it when tracked files differ; None outside one."""
+    """The commit of a folder's checkout, followed by `-dirty` when tracked files differ; None outside one."""
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
         return None

@@ -1,6 +1,6 @@
-"""`ExperimentRegistry.Register`: which functions of the user's are experiments, and with what options.
+"""`ExperimentRegistry.Register`: which of the user's functions are experiments, and with what options.
 
-Takes functions as their modules are imported; leaves them unchanged and callable, and their options on record.
+Input: functions, as their modules are imported. Output: the same functions, and a record of their options.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Options:
         description: one line; the docstring's first unless given.
         execution_timeout: one attempt of one spec: seconds, "10m" or a timedelta.
         retries: more attempts of one spec.
-        desired_worker_labels: labels of the workers that may take the leaves.
+        desired_worker_labels: labels of the workers that may run the specs.
         auto_fetch_files: give the function local paths; otherwise its file fields hold the addresses.
         local_file_location: paths in the machine's cache, not to be written to, or copies in the tempdir.
     """
@@ -72,14 +72,14 @@ class ExperimentRegistry:
         auto_fetch_files: bool = True,
         local_file_location: FileLocation = "cache",
     ) -> Callable[[Registrable], Registrable]:
-        """Register a function as an experiment. The function itself comes back, unchanged.
+        """Register a function as an experiment. Returns the function itself, unchanged.
 
         Args:
             name: the task's name; the function's unless given.
             description: one line; the docstring's first unless given.
             execution_timeout: one attempt of one spec: seconds, "10m" or a timedelta.
             retries: more attempts of one spec.
-            desired_worker_labels: labels of the workers that may take the leaves.
+            desired_worker_labels: labels of the workers that may run the specs.
             auto_fetch_files: give the function local paths; otherwise its file fields hold the addresses.
             local_file_location: "cache" gives paths in the machine's cache, "copied-to-tempdir" copies of its own.
 
@@ -107,13 +107,13 @@ class ExperimentRegistry:
 
     @classmethod
     def Include(cls, workflow: Included) -> Included:  # noqa: N802 - the name that users of the original know
-        """Make an experiment of a Hatchet `Workflow` or `Standalone`, which comes back unchanged: a spec is one run.
+        """Make a Hatchet `Workflow` or `Standalone` an experiment, and return it unchanged: each spec is one run of it.
 
         Workers that import its module serve it. Its input derives from `ExperimentInputSpec`, and so does the output of
         one of its tasks from `ExperimentOutputSpec`.
 
         Raises:
-            EntryPointError: it is neither, or what it takes is no experiment's input.
+            EntryPointError: it is neither, or its input is not derived from ours.
         """
         if not hatchet_workflow.is_workflow(workflow):
             raise EntryPointError(f"Include({workflow!r})  must be a Hatchet Workflow or Standalone")

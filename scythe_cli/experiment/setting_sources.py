@@ -1,6 +1,6 @@
 """Where settings come from: the file, flags, the environment, `Register`'s options. Each value keeps its place.
 
-Takes the four sources as they are; leaves one `Layer` for each, values by their key's path, nothing checked yet.
+Input: the four sources as they are. Output: one `Layer` for each: values by their key's path, not checked yet.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ _NOT_YAML = {
 
 
 def read_text(path: Path) -> str:
-    """An experiment file's text. Raises `ConfigError` when there is none."""
+    """An experiment file's text. Raises `ConfigError` when it cannot be read."""
     if instead := _NOT_YAML.get(path.suffix.lower()):
-        told = f"FILE is the experiment file ({DEFAULT_FILE}); {instead.format(path.name)}"
-        raise ConfigError(f"{path}  is no YAML. {told}", hint="`scythe init` writes a starter")
+        rule = f"FILE is the experiment file ({DEFAULT_FILE}); {instead.format(path.name)}"
+        raise ConfigError(f"{path}  is not YAML. {rule}", hint="`scythe init` writes a starter")
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:

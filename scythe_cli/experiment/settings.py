@@ -1,6 +1,7 @@
 """The settings of one experiment, `ExperimentFile`: each key of experiment.yml with its type, bounds and description.
 
-Takes values as people write them; leaves frozen models of plain numbers. Editors' JSON schema is made from them.
+Input: values as people write them. Output: frozen models of plain numbers; the JSON schema for editors is made from
+them.
 """
 
 from __future__ import annotations
@@ -85,13 +86,13 @@ class RunSettings(Settings):
     )
     grace: Seconds = Field(
         default=30.0,
-        description="What running specs get to end when the run is asked to stop.",
+        description="Time that running specs may continue after a stop request.",
         examples=["30s", "2m"],
         json_schema_extra={"default": "30s"},
     )
     flush: PositiveSeconds = Field(
         default=30.0,
-        description="Finished specs are in the store at the latest after this.",
+        description="Write finished results to storage at least this often.",
         examples=["30s"],
         json_schema_extra={"default": "30s"},
     )
@@ -101,7 +102,7 @@ class RunSettings(Settings):
         WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": layout.BLOCK}, {"const": AUTO}]}),
     ] = Field(
         default="auto",
-        description=f"Specs a leaf, at most {layout.BLOCK}; `auto` adapts to what a spec is seen to cost.",
+        description=f"Maximum number of specs per task, up to {layout.BLOCK}; `auto` adapts to measured times.",
         examples=["auto", 100],
     )
     workers: int | None = Field(
@@ -110,13 +111,13 @@ class RunSettings(Settings):
 
 
 class ArtifactSettings(Settings):
-    """What becomes of input files."""
+    """What is done with input files."""
 
     copy_remote: bool = Field(default=False, description="Also copy s3:// and https:// input files into the run.")
 
 
 class Resources(Settings):
-    """Which workers may take the leaves."""
+    """Which workers may run the specs."""
 
     high_memory: bool = Field(default=False, description="Only workers with the label high_memory=true.")
     high_cpu: bool = Field(default=False, description="Only workers with the label high_cpu=true.")
@@ -159,8 +160,8 @@ class ExperimentFile(Settings):
     )
     engine: Literal["local", "hatchet"] = Field(default="local", description="What decides where and when specs run.")
     run: RunSettings = Field(default_factory=RunSettings, description="How the specs are run.")
-    artifacts: ArtifactSettings = Field(default_factory=ArtifactSettings, description="What becomes of input files.")
-    resources: Resources = Field(default_factory=Resources, description="Which workers may take the leaves.")
+    artifacts: ArtifactSettings = Field(default_factory=ArtifactSettings, description="What is done with input files.")
+    resources: Resources = Field(default_factory=Resources, description="Which workers may run the specs.")
     tree: TreeSettings = Field(default_factory=TreeSettings, description="The shape of the fan-out on Hatchet.")
 
 

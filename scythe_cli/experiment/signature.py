@@ -1,6 +1,6 @@
 """What an experiment's function takes and returns, read from its annotations and checked.
 
-Takes a function, or an input model with a `run` method; leaves a `Signature`, or one `EntryPointError` that gives the
+Input: a function, or an input model with a `run` method. Output: a `Signature`, or one `EntryPointError` that gives the
 place, what is wrong, and what is expected, in code.
 """
 
@@ -73,7 +73,7 @@ def read_signature(value: object, name: str, file: Path) -> Signature:
         file: the module's file.
 
     Raises:
-        EntryPointError: it is none.
+        EntryPointError: it is not.
     """
     if hatchet_workflow.is_workflow(value):
         return _workflow(value, name, file)
@@ -100,7 +100,7 @@ def _subject(value: object, name: str, file: Path) -> _Subject:
         line = inspect.unwrap(value).__code__.co_firstlineno
         return _Subject(value, name, f"{file.name}:{line}", hint, None)
     if not isinstance(value, type) or not issubclass(value, ExperimentInputSpec):
-        kind = "a class that is no ExperimentInputSpec" if isinstance(value, type) else type(value).__name__
+        kind = "a class that is not an ExperimentInputSpec" if isinstance(value, type) else type(value).__name__
         raise EntryPointError(f"{file.name}  {name} must be a function; it is {kind}", hint=hint)
     run = getattr(value, "run", None)
     if not isinstance(run, FunctionType):
@@ -151,7 +151,7 @@ def _model(subject: _Subject, types: Mapping[str, Any], key: str, base: type[Mod
     found = types[key]
     if not isinstance(found, type) or not issubclass(found, base):
         shown = found.__name__ if isinstance(found, type) else str(found)
-        raise subject.error(f"has a {what} of {shown}, which is no subclass of {base.__name__}", hint=subject.hint)
+        raise subject.error(f"has a {what} of {shown}, which is not a subclass of {base.__name__}", hint=subject.hint)
     try:
         found.model_rebuild()
     except PydanticUndefinedAnnotation as exc:
@@ -177,7 +177,7 @@ def _broken_rule(model: type[BaseModel], name: str) -> str | None:
     """What is wrong with a field, if anything."""
     annotation = model.model_fields[name].annotation
     if not name.isidentifier():
-        return "is no Python name: rename it"
+        return "is not a Python name: rename it"
     if name in file_fields(model):
         if is_nested(annotation):
             return "holds several files: give each file a field of its own"

@@ -1,7 +1,8 @@
 """The user's own source files: which modules an experiment is made of, and one hash over them.
 
-Takes the experiment's module and the folders it is imported from; leaves relative names and contents, found by reading
-`import` statements, never by importing. The same on every machine: no absolute path and no installed package counts.
+Input: the experiment's module and the folders it is imported from. Output: relative names and contents, found by
+reading `import` statements, never by importing. The same on every machine: absolute paths and installed packages do not
+count.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Parts = tuple[str, ...]
 
 
 def source_files(module: Path, folders: Sequence[Path]) -> dict[str, Path]:
-    """The module's file and every file of the user's that it imports, directly or not, by name relative to its folder.
+    """The module's file and each of the user's files that it imports, directly or not, by name relative to its folder.
 
     Args:
         module: the experiment's own file.
@@ -98,7 +99,7 @@ def _imports(file: Path, package: Parts) -> Iterator[Parts]:
 
 
 def _files(parts: Parts, folders: Sequence[Path]) -> list[Path]:
-    """The files that importing a module runs: its packages' and its own. None when it is not the user's."""
+    """The files that importing a module runs: its packages' and its own. Empty when it is not the user's."""
     for folder in folders:
         if not parts or not ((folder / parts[0]).is_dir() or (folder / f"{parts[0]}.py").is_file()):
             continue

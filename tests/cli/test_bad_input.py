@@ -78,11 +78,14 @@ CASES = {
         ["experiment.yml:2  specs: . is a folder ({folder})"], file=FILE.replace("specs.csv", ".")
     ),
     "the code for the file": Bad(
-        ["doubles.py  is no YAML. FILE is the experiment file (experiment.yml); ", "`experiment: doubles.py:function`"],
+        [
+            "doubles.py  is not YAML. FILE is the experiment file (experiment.yml); ",
+            "`experiment: doubles.py:function`",
+        ],
         flags=["doubles.py"],
     ),
     "the table for the file": Bad(
-        ["specs.csv  is no YAML. FILE is the experiment file (experiment.yml); ", "`specs: specs.csv`"],
+        ["specs.csv  is not YAML. FILE is the experiment file (experiment.yml); ", "`specs: specs.csv`"],
         flags=["specs.csv"],
     ),
     "an empty specs file": Bad(["specs.csv", "empty"], specs=""),

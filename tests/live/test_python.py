@@ -300,7 +300,7 @@ def test_what_is_refused_writes_nothing(tmp_path: Path) -> None:
     )
     assert done.stdout == "specs row 1  computed_features raises ZeroDivisionError: float division by zero\n"
     assert "simulate is defined in a notebook or at a prompt: no other process can import it" in done.stderr
-    assert "hint: put it into a file beside the notebook, such as experiment.py, and `from experiment" in done.stderr
+    assert "hint: put it into a file next to the notebook, such as experiment.py, and `from experiment" in done.stderr
     assert not (tmp_path / "scythe-runs").exists()
 
 

@@ -49,7 +49,9 @@ class TestOfAFunction:
         folder = write(models=MODELS, script=code + "    experiment.from_function(f)\n")
         done = subprocess.run([sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, check=False)
         place = f"script.py:{4 + lines.count(chr(10))}"
-        assert f'{place}  f stands under `if __name__ == "__main__":`: no other process can import it' in done.stderr
+        assert (
+            f'{place}  f is defined under `if __name__ == "__main__":`: no other process can import it' in done.stderr
+        )
         assert "hint: put it above that line, at the top level of the file" in done.stderr
 
     def test_a_model_under_the_guard_is_refused_and_what_stands_above_it_is_not(self, write: Write) -> None:
@@ -67,7 +69,7 @@ class TestOfAFunction:
         """
         folder = write(models=MODELS, script=code)
         done = subprocess.run([sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, check=False)
-        assert re.search(r"script\.py:\d+  Mine stands under", done.stderr), done.stderr
+        assert re.search(r"script\.py:\d+  Mine is defined under", done.stderr), done.stderr
 
     def test_a_prompt_is_refused(self, write: Write) -> None:
         imports = "from scythe_cli.experiment import experiment\n"
@@ -82,7 +84,7 @@ class TestOfAFunction:
             experiment.from_function(scope["cell"])
         assert caught.value.message == "cell is defined in a notebook or at a prompt: no other process can import it"
         assert caught.value.hint == (
-            "put it into a file beside the notebook, such as experiment.py, and `from experiment import cell`"
+            "put it into a file next to the notebook, such as experiment.py, and `from experiment import cell`"
         )
 
     def test_lambdas_inner_functions_and_methods_are_refused(self) -> None:

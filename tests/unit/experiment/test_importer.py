@@ -134,7 +134,7 @@ class TestMissing:
     def test_a_notebook(self, write: Write) -> None:
         error = told("study.ipynb:f", simple(write))
         assert error.message == "study.ipynb:f  'study.ipynb' must be a module's name or a .py file"
-        assert error.hint == "put the function into a .py file beside the notebook"
+        assert error.hint == "put the function into a .py file next to the notebook"
 
     def test_a_built_in_module(self, write: Write) -> None:
         error = told("sys:exit", simple(write))

@@ -15,13 +15,16 @@ class TestSignatures:
             ("def f(x: In): ...", "f has no annotation for its return value"),
             (
                 "def f(x: In) -> None: ...",
-                "f has a return value of NoneType, which is no subclass of ExperimentOutputSpec",
+                "f has a return value of NoneType, which is not a subclass of ExperimentOutputSpec",
             ),
-            ("def f(x: dict) -> Out: ...", "f has a parameter x of dict, which is no subclass of ExperimentInputSpec"),
-            ("def f(x: Out) -> Out: ...", "f has a parameter x of Out, which is no subclass of ExperimentInputSpec"),
+            (
+                "def f(x: dict) -> Out: ...",
+                "f has a parameter x of dict, which is not a subclass of ExperimentInputSpec",
+            ),
+            ("def f(x: Out) -> Out: ...", "f has a parameter x of Out, which is not a subclass of ExperimentInputSpec"),
             (
                 "def f(x: In | None) -> Out: ...",
-                "f has a parameter x of models.In | None, which is no subclass of ExperimentInputSpec",
+                "f has a parameter x of models.In | None, which is not a subclass of ExperimentInputSpec",
             ),
             ("def f() -> Out: ...", "f takes (); it may take (input_spec) or (input_spec, tempdir: Path)"),
             (
@@ -53,7 +56,7 @@ class TestSignatures:
         ("code", "problem"),
         [
             ("f = 5", "f must be a function; it is int"),
-            ("class f: ...", "f must be a function; it is a class that is no ExperimentInputSpec"),
+            ("class f: ...", "f must be a function; it is a class that is not an ExperimentInputSpec"),
             ("import functools\nf = functools.partial(print)", "f must be a function; it is partial"),
         ],
     )
@@ -91,7 +94,7 @@ class TestSignatures:
             ),
             (
                 "from pydantic import create_model\nO = create_model('O', __base__=Out, **{'a/b': (int, 1)})",
-                "uses a field 'a/b' of O, which is no Python name: rename it",
+                "uses a field 'a/b' of O, which is not a Python name: rename it",
             ),
             ("class O(Out):\n    x: 'Never'", "uses the model O, in which 'Never' is not defined"),
         ],
