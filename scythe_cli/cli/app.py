@@ -1,4 +1,4 @@
-"""`scythe`: the commands, imported when they run, and the one place where errors become messages and exit codes."""
+"""`scythe`: the table of commands, and the one place where errors become messages and exit codes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 import scythe_cli
-from scythe_cli.cli.shared import HAS_DOCUMENT, put_error
+from scythe_cli.cli.output import HAS_DOCUMENT, print_error
 from scythe_cli.core import signals
 from scythe_cli.errors import ExitCode, InputError, ScytheError, did_you_mean
 
@@ -32,13 +32,11 @@ COMMANDS = {
     "download": "Fetch a run's final tables and files.",
     "cancel": "Stop a run; what is done is kept.",
 }
-"""Command -> what it does, as the help shows it. The file of the same name has a function of the same name."""
+"""Command -> what it does, as `scythe --help` shows it. `commands/<command>.py` has a function of the same name."""
 
 _BROKEN_PIPE = 141
-"""What a shell reports for a program that SIGPIPE ended, as it ends `cat` in `cat | head`."""
-
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What a shell reports for a program that SIGPIPE ended, such as `cat` in `cat | head`."""
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class _Commands(TyperGroup):
@@ -84,7 +82,7 @@ def _scythe(
 def main() -> NoReturn:
     """The installed command."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # it was closed by whoever started us
+        if getattr(sys, name) is None:  # the parent process closed it
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - for the life of the process
     for number in {signal.SIGTERM, signal.SIGHUP}.intersection(signals.stop_signals_not_ignored()):
         signal.signal(number, _interrupt)
@@ -94,13 +92,13 @@ def main() -> NoReturn:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """As Ctrl-C does: what was begun is tidied up."""
+    """The same as Ctrl-C: the command cleans up."""
     signals.on_stop_signal(number)
     signal.default_int_handler(number, frame)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and tell what went wrong, if anything did. Returns the exit code."""
+    """Run one command line and print its error, if any. Returns the exit code."""
     HAS_DOCUMENT.set(False)
     try:
         command = typer.main.get_command(app)
@@ -110,7 +108,7 @@ def run(arguments: Sequence[str]) -> int:
     except typer.Exit as exc:
         code = exc.exit_code
     except BrokenPipeError:
-        _let_go(sys.stdout, sys.stderr)
+        _discard_output(sys.stdout, sys.stderr)
         code = _BROKEN_PIPE
     except BaseException as exc:  # noqa: BLE001 - the boundary: nothing leaves as a bare traceback
         code = _fail(exc, arguments)
@@ -118,20 +116,20 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _fail(exc: BaseException, arguments: Sequence[str]) -> int:
-    """Tell what went wrong on stderr, and where `--json` is given and nothing stands there yet, on stdout."""
-    message, hint, code = _told(exc, arguments)
+    """Print the error on stderr, and with `--json` on stdout too, unless a document was printed there."""
+    message, hint, code = describe_exception(exc, arguments)
     stopped = code == ExitCode.INTERRUPTED
     _say(message if stopped else f"error: {message}", hint, "next" if stopped else "hint")
     try:
         if _wants_json(arguments) and not HAS_DOCUMENT.get():
-            put_error(message, hint, code)
+            print_error(message, hint, code)
         sys.stdout.flush()
     except OSError:
-        _let_go(sys.stdout)
+        _discard_output(sys.stdout)
     return code
 
 
-def _told(exc: BaseException, arguments: Sequence[str]) -> tuple[str, str | None, ExitCode]:
+def describe_exception(exc: BaseException, arguments: Sequence[str]) -> tuple[str, str | None, ExitCode]:
     """An exception's message, hint and exit code."""
     match exc:
         case KeyboardInterrupt() | typer.Abort():
@@ -142,11 +140,11 @@ def _told(exc: BaseException, arguments: Sequence[str]) -> tuple[str, str | None
             where = getattr(exc, "ctx", None)  # which command's usage it is about, when it is about one's
             message = exc.format_message().replace("Value error, ", "")
             return message, f"{where.command_path if where else 'scythe'} --help", ExitCode.BAD_INPUT
-        case OSError() if exc.errno in _FULL:
+        case OSError() if exc.errno in _DISK_FULL:
             return f"nothing more can be written: {exc.strerror}", None, ExitCode.UNREACHABLE
         case Exception():
-            told = f"this is a bug in scythe: {type(exc).__name__}: {exc}"
-            return told, _trace(arguments), ExitCode.BUG
+            message = f"this is a bug in scythe: {type(exc).__name__}: {exc}"
+            return message, _keep_traceback(arguments), ExitCode.BUG
     raise exc
 
 
@@ -161,19 +159,19 @@ def _say(message: str, hint: str | None = None, label: str = "hint") -> None:
         if hint:
             typer.echo(f"{label}: {hint}", err=True)
     except BrokenPipeError:
-        _let_go(sys.stdout, sys.stderr)
+        _discard_output(sys.stdout, sys.stderr)
 
 
-def _let_go(*streams: TextIO) -> None:
-    """Nobody reads any more, or nothing can be written: what is left goes nowhere, or the last flush would complain."""
+def _discard_output(*streams: TextIO) -> None:
+    """Nobody reads, or nothing can be written: send the rest to the null device, or the last flush would fail."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in streams:
         os.dup2(nowhere, stream.fileno())
 
 
-def _trace(arguments: Sequence[str]) -> str:
-    """Keep the current exception's traceback in a file and tell which, or tell it all where no file can be written."""
-    import platform  # these three only when something broke: they would cost every start-up
+def _keep_traceback(arguments: Sequence[str]) -> str:
+    """Write the current traceback to a file and return its name; the traceback itself, if no file can be written."""
+    import platform  # imported only here: they would slow every start
     import tempfile
     import traceback
 

@@ -1,4 +1,4 @@
-"""Numbers, times and addresses as a person reads them. Takes values, leaves short text; nothing here is heavy."""
+"""Numbers, times and addresses for people. Input: values. Output: short text. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def counted(n: int, noun: str) -> str:
 
 
 def are(n: int, one: str = "is", many: str = "are") -> str:
-    """The verb behind `counted`: `1 spec is`, `2 specs are`."""
+    """The verb after `counted`: `1 spec is`, `2 specs are`."""
     return one if n == 1 else many
 
 
@@ -33,14 +33,14 @@ def duration(seconds: float) -> str:
 
 
 def brief(seconds: float) -> str:
-    """As `duration`, and `40 ms` or `12 us` for what is over in no time."""
+    """As `duration`, but `40 ms` or `12 us` below a second."""
     if seconds >= 0.95:
         return duration(seconds)
     return f"{seconds * 1e3:.0f} ms" if seconds >= 0.00095 else f"{seconds * 1e6:.0f} us"
 
 
 def clock(seconds: float) -> str:
-    """`0:00:21`, `27:03:00`: as wide at the end as at the beginning, for a line that is drawn anew."""
+    """`0:00:21`, `27:03:00`: its width is constant, for a line that is redrawn."""
     whole = round(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
 
@@ -61,16 +61,16 @@ def size(n_bytes: int) -> str:
     return decimal(n_bytes)
 
 
-def shown(address: str | Path) -> str:
-    """An address as one types it here: a path below the working folder is relative, all else stands as it is."""
+def display_path(address: str | Path) -> str:
+    """An address as one types it here: a path below the working folder becomes relative; others stay as they are."""
     try:
         return str(address) if is_remote(address) else str(Path(address).relative_to(Path.cwd()))
     except (ValueError, OSError):
         return str(address)
 
 
-def plain(text: str) -> str:
-    """Text of the user's program without what would move a terminal's cursor or colour it."""
+def strip_ansi(text: str) -> str:
+    """Text of the user's program without escape codes, which would move the cursor or change colours."""
     return _CONTROL.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))).expandtabs(4)
 
 

@@ -1,6 +1,6 @@
-"""Draws what the core tells: lines and a live bar on stderr. On anything but a terminal it draws nothing.
+"""Input: events of the core. Output: lines and a live bar on stderr, because stdout is for results.
 
-stdout belongs to results; everything here goes to stderr, and colours go where the terminal wants them.
+Without a terminal there is no bar, and colours only where the terminal shows them.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
 
 RATE_WINDOW = 30.0
 """Seconds over which the rate is taken."""
-PATIENCE = 0.5
-"""Seconds until a step that is no run of specs is worth a bar."""
+BAR_DELAY = 0.5
+"""Seconds until an upload, a download or a gather shows a bar."""
 BAR_WIDTH = 30
 NARROWEST_BAR = 8
 GAP = "   "
 
 
 def is_terminal() -> bool:
-    """Whether somebody watches stderr. FORCE_COLOR makes no watcher."""
+    """Whether stderr is a terminal. FORCE_COLOR does not make it one."""
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
-class _Screen(Console):
-    """stderr. When its reader leaves, the work goes on unseen."""
+class _Stderr(Console):
+    """stderr. When its reader closes it, the work continues without output."""
 
     def on_broken_pipe(self) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
     def __exit__(self, *about: object) -> None:
-        """Whatever is written is written here; to a terminal that is gone it cannot be."""
+        """Every write happens here; it fails when the terminal was closed."""
         try:
             super().__exit__(None, None, None)
         except OSError:
@@ -53,22 +53,22 @@ class _Screen(Console):
 
 
 class _Line:
-    """A bar and what stands behind it, as much of both as the terminal is wide."""
+    """A bar and the numbers after it, as many as fit the terminal."""
 
     def __init__(self, total: int) -> None:
         self.total = total
         self.done = 0
-        self.words: list[tuple[int, str, str]] = []  # how dear each is, its text, its style
+        self.details: list[tuple[int, str, str]] = []  # priority, text, style
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        words, room = _fitting(self.words, options.max_width)
-        behind = Text(GAP, end="").join(Text(text, style) for _, text, style in words)
-        behind.no_wrap, behind.overflow = True, "ellipsis"
+        details, room = _fitting(self.details, options.max_width)
+        numbers = Text(GAP, end="").join(Text(text, style) for _, text, style in details)
+        numbers.no_wrap, numbers.overflow = True, "ellipsis"
         if room < NARROWEST_BAR:
-            yield behind
+            yield numbers
             return
         share = min(1.0, self.done / self.total) if self.total else 1.0
-        yield Text.assemble(_bar(share, min(BAR_WIDTH, room), ascii_only=options.ascii_only), " ", behind, end="\n")
+        yield Text.assemble(_bar(share, min(BAR_WIDTH, room), ascii_only=options.ascii_only), " ", numbers, end="\n")
 
 
 def _bar(share: float, width: int, *, ascii_only: bool) -> Text:
@@ -83,34 +83,34 @@ def _bar(share: float, width: int, *, ascii_only: bool) -> Text:
     return Text.assemble((done, "green"), (left, "bright_black"))
 
 
-def _fitting(words: list[tuple[int, str, str]], width: int) -> tuple[list[tuple[int, str, str]], int]:
-    """The words there is place for, and the width that is left for a bar: the least dear word goes for one."""
-    kept = list(words)
+def _fitting(details: list[tuple[int, str, str]], width: int) -> tuple[list[tuple[int, str, str]], int]:
+    """The details that fit, and the width that is left for a bar. Those of the lowest priority go first."""
+    kept = list(details)
     while len(kept) > 1 and _length(kept) > width:
         kept.remove(min(kept))
-    fewer = [word for word in kept if word[0] > 1]
+    fewer = [detail for detail in kept if detail[0] > 1]
     if _length(kept) > width - NARROWEST_BAR - 1 >= _length(fewer):
         kept = fewer
     return kept, width - _length(kept) - 1
 
 
-def _length(words: list[tuple[int, str, str]]) -> int:
-    return len(GAP.join(text for _, text, _ in words))
+def _length(details: list[tuple[int, str, str]]) -> int:
+    return len(GAP.join(text for _, text, _ in details))
 
 
 class Terminal:
-    """Hears the events of one command and draws them. Use it as a context: nothing moves when that ends.
+    """Draws the events of one command. Use it as a context: at its end the bar stops.
 
-    The bar of a run stays as it ends; those of uploads, downloads and the gather go.
+    The bar of a run stays on the screen; those of uploads, downloads and the gather are removed.
     """
 
     def __init__(self) -> None:
-        self.console = _Screen(stderr=True, highlight=False, emoji=False)
+        self.console = _Stderr(stderr=True, highlight=False, emoji=False)
         self.watched = is_terminal()
         self.line = _Line(0)
         self._live: Live | None = None
         self._due = 0.0
-        self._marks: list[tuple[float, int]] = []
+        self._samples: list[tuple[float, int]] = []
         self._began = time.monotonic()
         self._first = 0
         self._window = RATE_WINDOW
@@ -125,15 +125,15 @@ class Terminal:
 
     @property
     def seconds(self) -> float:
-        """Since the run that is followed began, or since the command did."""
+        """Time since the start of the run that is followed, or else of the command."""
         return time.monotonic() - self._began
 
     def say(self, text: str, style: str | None = None) -> None:
-        """One line, above the bar where there is one."""
+        """Print one line, above the bar if there is one."""
         self.console.print(text, style=style, markup=False, soft_wrap=True)
 
     def busy(self, what: str) -> AbstractContextManager[object]:
-        """A sign of life while something takes its time."""
+        """Show a spinner during a step."""
         return self.console.status(what) if self.watched else nullcontext()
 
     def __call__(self, event: events.Event) -> None:
@@ -156,14 +156,14 @@ class Terminal:
                 self._open(event.n_specs, "gathering")
             case events.Gathered():
                 self.line.done = event.n_specs
-                self._tell(f"{event.n_specs:,} of {counted(self.line.total, 'spec')}")
+                self._update_bar(f"{event.n_specs:,} of {counted(self.line.total, 'spec')}")
             case events.DownloadStarted():
                 self._open(event.n_bytes, "downloading")
             case _:
-                self._mention(event)
+                self._print_line(event)
 
-    def _mention(self, event: events.Event) -> None:
-        """What is a line and nothing else."""
+    def _print_line(self, event: events.Event) -> None:
+        """Events that are one line each."""
         match event:
             case events.Draining():
                 specs = counted(event.running, "running spec")
@@ -178,14 +178,14 @@ class Terminal:
                 self.say(event.message, "yellow")
 
     def follow(self, total: int, *, window: float = RATE_WINDOW) -> None:
-        """Draw the bar of a run that is under way already, its rate that of the last `window` seconds."""
+        """Draw the bar of a run that has begun. Its rate is that of the last `window` seconds."""
         self._window = window
         self._began = time.monotonic()
-        self._marks = []
+        self._samples = []
         self._show(_Line(total), stays=True)
 
     def close(self) -> None:
-        """Leave the bar as it is, or take it away where it was of passing interest."""
+        """Stop the bar: that of a run stays on the screen, others are removed."""
         if self._live is not None:
             self._live.stop()
         self._live, self._due = None, 0.0
@@ -202,35 +202,35 @@ class Terminal:
 
     def _progress(self, event: events.Progress) -> None:
         now = time.monotonic()
-        if not self._marks:
+        if not self._samples:
             self._first = event.done
-        self._marks = [mark for mark in self._marks if mark[0] > now - self._window] or self._marks[-1:]
-        self._marks.append((now, event.done))
+        self._samples = [sample for sample in self._samples if sample[0] > now - self._window] or self._samples[-1:]
+        self._samples.append((now, event.done))
         self.line.done, self.line.total = event.done, event.total
         width = len(f"{event.total:,}")
-        words = [
+        details = [
             (4, f"{event.done:>{width},}/{event.total:,}", ""),
             (3, f"{event.failed:,} failed", "red" if event.failed else ""),
         ]
         over = event.done >= event.total
-        since, before = (self._began, self._first) if over else self._marks[0]
+        since, before = (self._began, self._first) if over else self._samples[0]
         if event.done > before and now > since:
             speed = (event.done - before) / (now - since)
             left = clock(self.seconds) if over else f"ETA {clock((event.total - event.done) / speed)}"
-            words += [(1, rate(speed), ""), (2, left, "")]
-        self.line.words = words
+            details += [(1, rate(speed), ""), (2, left, "")]
+        self.line.details = details
 
     def _move(self, n_bytes: int) -> None:
         self.line.done += n_bytes
-        self._tell(f"{size(self.line.done)} of {size(self.line.total)}")
+        self._update_bar(f"{size(self.line.done)} of {size(self.line.total)}")
 
     def _open(self, total: int, what: str) -> None:
-        """Have a bar of passing interest appear once it has taken a while."""
+        """Start a step; its bar appears when it takes longer than `BAR_DELAY`."""
         self.close()
-        self.line, self._what, self._due = _Line(total), what, time.monotonic() + PATIENCE
+        self.line, self._what, self._due = _Line(total), what, time.monotonic() + BAR_DELAY
 
-    def _tell(self, text: str) -> None:
-        self.line.words = [(2, text, ""), (1, self._what, "")]
+    def _update_bar(self, text: str) -> None:
+        self.line.details = [(2, text, ""), (1, self._what, "")]
         if self._due and time.monotonic() > self._due:
             self._show(self.line, stays=False)
 

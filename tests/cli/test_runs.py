@@ -189,12 +189,15 @@ def test_the_command_that_runs_one_spec_fits_the_folder(home: Path, ids: list[st
     assert f"  alone    scythe allocate {home}/experiment.yml --only 1 --inline\n" in done.out
     done = scythe("status", "doubles", "--errors", "--storage", home / "scythe-runs", cwd=tmp_path)
     assert "  alone    in the experiment's folder: scythe allocate FILE --only 1 --inline\n" in done.out
-    (tmp_path / "a.yml").write_text("no: experiment")
-    (tmp_path / "my own.yaml").write_text(FILE)
-    done = scythe("status", "doubles", "--errors", "--storage", home / "scythe-runs", cwd=tmp_path)
-    assert "  alone    scythe allocate 'my own.yaml' --only 1 --inline\n" in done.out
+    (tmp_path / "experiment.yml").write_text(FILE)
     here = scythe("status", f"{home}/scythe-runs/{ids[0]}", "--errors", cwd=tmp_path)
     assert "  alone" not in here.out, "the file in this folder has a storage, and so perhaps specs, of its own"
+
+
+def test_other_experiment_files_of_the_folder_are_not_read(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.yml").write_text(FILE)
+    done = scythe("status", "doubles", "--errors", "--storage", home / "scythe-runs", cwd=tmp_path)
+    assert "  alone    in the experiment's folder: scythe allocate FILE --only 1 --inline\n" in done.out
 
 
 def test_the_command_that_runs_one_spec_takes_the_specs_of_the_run(tmp_path: Path) -> None:
@@ -210,8 +213,8 @@ def test_the_command_that_runs_one_spec_takes_the_specs_of_the_run(tmp_path: Pat
         lines = scythe("status", run, "--errors", cwd=folder).out.splitlines()
         return next((line.removeprefix("  alone    ") for line in lines if line.startswith("  alone")), "")
 
-    assert alone("doubles_b") == "scythe allocate b.yml --only 1 --inline"
-    done = scythe(*alone("doubles_b").split()[1:], cwd=folder)
+    assert alone("b.yml") == "scythe allocate b.yml --only 1 --inline"
+    done = scythe(*alone("b.yml").split()[1:], cwd=folder)
     assert (done.code, "cannot double 2.0" in done.err) == (1, True)
     (folder / "b.yml").unlink()
     assert alone("doubles_b") == "scythe allocate --set specs=b.csv --only 1 --inline"

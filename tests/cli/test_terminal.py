@@ -20,8 +20,7 @@ from command import SCYTHE, environment, project, runs, scythe
 from rich.console import Console
 from signals import inherited
 
-from scythe_cli.cli import formatting as words
-from scythe_cli.cli import progress as ui
+from scythe_cli.cli import progress
 from scythe_cli.core import events
 
 SOME_FAIL = "x,how\n" + "".join(f"{at},{'badly' if at == 3 else 'well'}\n" for at in range(9))
@@ -181,7 +180,7 @@ def test_a_table_of_runs_fits_a_narrow_terminal(seen: tuple[Path, Screen]) -> No
 def test_the_bar_gives_way_to_the_numbers(width: int, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    terminal = ui.Terminal()
+    terminal = progress.Terminal()
     terminal.watched = False
     terminal.follow(1_234_567)
     terminal(events.Progress(0, 0, 1_234_567))
@@ -193,29 +192,6 @@ def test_the_bar_gives_way_to_the_numbers(width: int, line: str, monkeypatch: py
     text = told.get().rstrip("\n")
     bar, numbers = text[: -len(line.lstrip(BAR))], line.lstrip(BAR)
     assert (text.endswith(numbers), len(bar)) == (True, line.count(BAR)), text
-
-
-@pytest.mark.parametrize(
-    ("told", "text"),
-    [
-        (words.duration(0.04), "0.0 s"),
-        (words.brief(0.04), "40 ms"),
-        (words.brief(0.00004), "40 us"),
-        (words.duration(59.6), "1 min 0 s"),
-        (words.duration(3 * 3600 + 61), "3 h 1 min"),
-        (words.duration(90_000), "1 d 1 h"),
-        (words.clock(21.4), "0:00:21"),
-        (words.clock(97_380), "27:03:00"),
-        (words.rate(0.0012), "4.3/h"),
-        (words.rate(0.05), "3.0/min"),
-        (words.rate(1.2), "1.2/s"),
-        (words.rate(42_000), "42,000/s"),
-        (words.size(6_100_000), "6.1 MB"),
-        (words.cut("a" * 9 + "\nb", 6), "aaa..."),
-    ],
-)
-def test_words(told: str, text: str) -> None:
-    assert told == text
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])

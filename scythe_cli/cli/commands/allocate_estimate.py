@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from scythe_cli.cli.formatting import brief, counted, shown, size
-from scythe_cli.cli.shared import agreed, failure_line, put_json, put_next
+from scythe_cli.cli.formatting import brief, counted, display_path, size
+from scythe_cli.cli.output import MOST_FAILURES, confirm, failure_line, print_json, print_next
 
 if TYPE_CHECKING:
     from scythe_cli.cli.progress import Terminal
@@ -15,23 +15,22 @@ if TYPE_CHECKING:
     from scythe_cli.operations.estimate import Estimate, Plan
     from scythe_cli.run.version import Bump, SemVer
 
-MOST_FAILURES = 5
 
-
-def dry_run_of(prepared: Prepared, version: Bump | SemVer, as_json: bool) -> None:
+def print_plan(prepared: Prepared, version: Bump | SemVer, *, as_json: bool) -> None:
+    """`--dry-run`: print what the run would be."""
     from scythe_cli.operations.estimate import plan
     from scythe_cli.storage.open_store import open_store
 
     found = plan(prepared, open_store(prepared.file.storage), version)
     if as_json:
-        put_json(found)
+        print_json(found)
     else:
         _show_plan(found, prepared.name)
 
 
 def _show_plan(found: Plan, name: str) -> None:
     typer.echo(f"{name}: {counted(found.n_specs, 'spec')} valid; a dry run, nothing was written")
-    typer.echo(f"  run      {shown(found.address)}/<time>")
+    typer.echo(f"  run      {display_path(found.address)}/<time>")
     weight = f" ({size(found.n_bytes)})" if found.n_files else ""
     remote = f", {found.n_remote:,} remote left where they are" if found.n_remote else ""
     typer.echo(f"  files    {counted(found.n_files, 'input file')} to upload{weight}{remote}")
@@ -40,20 +39,20 @@ def _show_plan(found: Plan, name: str) -> None:
     typer.echo(f"  objects  {found.objects:,} or more")
 
 
-def probe_of(terminal: Terminal, prepared: Prepared, k: int, yes: bool, as_json: bool) -> bool:
-    """Run a few specs, print the estimate, and ask whether to go on."""
+def probe_first(terminal: Terminal, prepared: Prepared, *, k: int, yes: bool, as_json: bool) -> bool:
+    """`--probe`: run a few specs, print the estimate, and ask whether to run all."""
     from scythe_cli.engines.open_engine import open_local
     from scythe_cli.operations.estimate import probe
 
     with terminal.busy(f"probing {counted(min(k, prepared.table.rows), 'spec')}"):
         found = probe(prepared, k, open_local(prepared.file))
     if as_json and not yes:
-        put_json(found)
+        print_json(found)
         return False
     _show_estimate(found, prepared.name, to_stderr=as_json)
-    if yes or agreed(f"Run all {counted(found.n_specs, 'spec')}?", yes):
+    if yes or confirm(f"Run all {counted(found.n_specs, 'spec')}?", yes):
         return True
-    put_next("the same with --yes runs them all")
+    print_next("the same with --yes runs them all")
     return False
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from scythe_cli.cli.shared import put_error, running_user_code
+from scythe_cli.cli.output import print_error, running_user_code
 from scythe_cli.core import package
 from scythe_cli.errors import ExitCode
 
@@ -17,24 +17,25 @@ if TYPE_CHECKING:
     from scythe_cli.operations.allocate import Prepared
 
 
-def run_alone(prepared: Prepared, only: int, terminal: Terminal, as_json: bool) -> None:
-    from scythe_cli.operations.inline import run_inline
+def run_inline(prepared: Prepared, only: int, terminal: Terminal, *, as_json: bool) -> None:
+    """`--inline`: run one spec, print its output."""
+    from scythe_cli.operations import inline
     from scythe_cli.run.outcomes import INVALID_OUTPUT
 
     terminal.close()
     with nullcontext() if sys.stdout.isatty() else running_user_code():
-        output, failure = run_inline(prepared, only, debug=_debug)
+        output, failure = inline.run_inline(prepared, only, debug=_debug)
     if failure is not None:
         if failure.kind == INVALID_OUTPUT:
             typer.echo(f"{failure.kind}: {failure.message}", err=True)
         if as_json:
-            put_error(f"{failure.error_type}: {failure.message}", None, ExitCode.FAILED_SPECS)
+            print_error(f"{failure.error_type}: {failure.message}", None, ExitCode.FAILED_SPECS)
         raise typer.Exit(ExitCode.FAILED_SPECS)
     typer.echo(output.model_dump_json(indent=2))
 
 
 def _debug(exc: BaseException) -> None:
-    """The traceback from the user's function on, and its frame in the debugger where somebody sits."""
+    """Print the traceback from the user's function on; at a terminal, open the debugger in its frame."""
     import pdb
     import traceback
 

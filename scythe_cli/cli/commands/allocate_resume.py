@@ -1,60 +1,110 @@
-"""`scythe allocate --resume`: what is left of a run, said before it runs."""
+"""`scythe allocate --resume`: run what is left of a run, and print it before it runs."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scythe_cli.cli.commands.allocate_follow import follow
+from scythe_cli.cli.commands.allocate_summary import print_nothing_to_run
 from scythe_cli.cli.formatting import counted
-from scythe_cli.cli.shared import running_user_code
+from scythe_cli.cli.output import running_user_code
+from scythe_cli.cli.run_argument import find_run, is_default_file
 from scythe_cli.core.layout import Mark
 from scythe_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from scythe_cli.cli.progress import Terminal
+    from scythe_cli.cli.commands.allocate_summary import Call
+    from scythe_cli.experiment.experiment import Experiment
+    from scythe_cli.operations.resume import Remaining
     from scythe_cli.run.engine import Work
     from scythe_cli.run.run import Run
 
 
-def left_of(
-    terminal: Terminal,
-    run: Run,
-    file: Path,
-    sets: list[str],
-    which: dict[str, bool],
-    allow_changed_code: bool,
-) -> Work | None:
-    """What is left of a run, None when nothing is. The frozen file rules; the code comes from FILE's folder."""
+@dataclass(frozen=True)
+class Choice:
+    """What a resume runs.
+
+    Attributes:
+        failed: `--failed`.
+        missing: `--missing`.
+        changed_code: `--allow-changed-code`.
+    """
+
+    failed: bool
+    missing: bool
+    changed_code: bool
+
+    def check(self, resume: str | None, fresh: list[str]) -> None:
+        """Refuse flags that do not fit: `fresh` are those given that make a new run."""
+        if resume is not None and fresh:
+            raise ConfigError(f"--resume goes on with a run as it is: it does not take {fresh[0]}")
+        if self.failed and self.missing:
+            message = "--failed and --missing exclude each other"
+            raise ConfigError(message, hint="leave out both to run all that is left")
+        if (self.failed or self.missing) and resume is None:
+            raise ConfigError("--failed and --missing choose what --resume runs", hint="add --resume RUN")
+        if self.changed_code and resume is None:
+            message = "--allow-changed-code is about the run that --resume goes on with"
+            raise ConfigError(message, hint="add --resume RUN")
+
+
+def resume_run(call: Call, name: str, choice: Choice, *, storage: str | None, sets: list[str]) -> None:
+    """Run what is left of a run. Its code is in the folder of FILE, which may also be the RUN."""
+    if name.endswith((".yml", ".yaml")) and is_default_file(call.file):
+        call = replace(call, file=Path(name))
+    run = find_run(name, storage or _storage_of(call.file))
+    work = _work_left(call, run, choice, sets=sets)
+    if work is None:
+        print_nothing_to_run(run, call)
+    else:
+        follow(call, work)
+
+
+def _storage_of(file: Path) -> str | None:
+    """The storage in a FILE that was named; the one of this folder is read anyway."""
+    from scythe_cli.experiment import config
+
+    return None if is_default_file(file) else config.load(file).file.storage
+
+
+def _work_left(call: Call, run: Run, choice: Choice, *, sets: list[str]) -> Work | None:
+    """What is left of a run, None for nothing. Settings are those of the run's own file, code that of FILE's folder."""
     from scythe_cli.experiment import config, experiment
     from scythe_cli.operations.resume import remaining, resumed_work
-    from scythe_cli.run.state import read_mark
 
     _refuse_what_stays(sets)
     config.check_sets(sets)
-    rest = remaining(run, **which)
+    rest = remaining(run, failed=choice.failed or not choice.missing, missing=choice.missing or not choice.failed)
     if not rest.todo:
         return None
     with running_user_code():
-        found = experiment.load(run.experiment_file().experiment, file.absolute().parent)
-    work = resumed_work(run, found, rest, sets=sets, allow_changed_code=allow_changed_code)
+        found = experiment.load(run.experiment_file().experiment, call.file.absolute().parent)
+    work = resumed_work(run, found, rest, sets=sets, allow_changed_code=choice.changed_code)
     if run.is_copy and work.file.engine != "local":
-        told = f"{run.store.address} is not called by the run's id, by which workers find it"
-        raise ConfigError(told, hint=f"move it to <storage>/{run.id}, or add --engine local")
+        message = f"{run.store.address} is not called by the run's id, by which workers find it"
+        raise ConfigError(message, hint=f"move it to <storage>/{run.id}, or add --engine local")
+    _print_rest(call, run, rest, found=found)
+    return work
+
+
+def _print_rest(call: Call, run: Run, rest: Remaining, *, found: Experiment) -> None:
+    from scythe_cli.run.state import read_mark
+
     n_missing = rest.todo - len(rest.failed)
     why = [f"{n_missing:,} missing"] * bool(n_missing) + [f"{len(rest.failed):,} failed before"] * bool(rest.failed)
     if found.source_hash != run.manifest.source_hash:
         was, now = run.manifest.source_hash[:12], found.source_hash[:12]
-        terminal.say(f"the code has changed since {run.id} was allocated: its hash was {was} and is {now}")
-    terminal.say(f"resuming {run.id}: {counted(rest.todo, 'spec')} to run ({', '.join(why)}), {rest.kept:,} kept")
-    if rest.cancelled:  # who names the run wants it
+        call.terminal.say(f"the code has changed since {run.id} was allocated: its hash was {was} and is {now}")
+    call.terminal.say(f"resuming {run.id}: {counted(rest.todo, 'spec')} to run ({', '.join(why)}), {rest.kept:,} kept")
+    if rest.cancelled:  # somebody who names the run wants it to run
         mark = read_mark(run.store, Mark.CANCEL, rest.generation) or {}
-        terminal.say(f"it was cancelled by {mark.get('by')} at {mark.get('at')}, and goes on now")
-    return work
+        call.terminal.say(f"it was cancelled by {mark.get('by')} at {mark.get('at')}, and goes on now")
 
 
 def _refuse_what_stays(sets: list[str]) -> None:
-    """A run keeps its name, its storage, its experiment and its specs, whatever a resume changes."""
+    """A resume cannot change a run's name, storage, experiment and specs."""
     for key in (one.partition("=")[0].strip() for one in sets):
         if key.partition(".")[0] not in {"run", "engine", "tree", "resources"}:
             raise ConfigError(f"--set {key}  a resume goes on with the run's own {key}", hint="leave it out")

@@ -6,34 +6,36 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from scythe_cli.cli import options
 from scythe_cli.cli.formatting import are, counted
-from scythe_cli.cli.shared import Json, RunName, Storage, again, find_run, put_json, put_next
+from scythe_cli.cli.output import print_json, print_next
+from scythe_cli.cli.run_argument import command_for, find_run
 
 if TYPE_CHECKING:
     from scythe_cli.run.run import Run
 
 
-def cancel(run: RunName = None, *, storage: Storage = None, as_json: Json = False) -> None:
+def cancel(run: options.RunArgument = None, *, storage: options.Storage = None, as_json: options.Json = False) -> None:
     """Stop a run. What is done is kept and can be gathered or resumed."""
     from scythe_cli.operations.cancel import cancel as mark
 
     found = find_run(run, storage)
     done = mark(found)
     if done.done < done.total:
-        _take_back(found)
+        _empty_queue(found)
     if as_json:
-        put_json(done)
+        print_json(done)
         return
     if done.done == done.total:
         typer.echo(f"{done.run} is complete; there is nothing to cancel")
         return
     when = f"was cancelled by {done.by} at {done.at}" if done.already else "is cancelled; its specs stop within seconds"
     typer.echo(f"{done.run} {when}; {done.done:,} of {counted(done.total, 'spec')} {are(done.total)} done")
-    put_next(again("gather", found, "--partial"), again("allocate --resume", found))
+    print_next(command_for("gather", found, "--partial"), command_for("allocate --resume", found))
 
 
-def _take_back(found: Run) -> None:
-    """Empty the engine's queue too; where it is away, the mark in the directory is what counts."""
+def _empty_queue(found: Run) -> None:
+    """Remove the run's tasks from the engine's queue too. Without an answer, the mark in the directory is enough."""
     from scythe_cli.engines.remote import is_elsewhere, take_back
     from scythe_cli.errors import EngineError
 

@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from scythe_cli.cli.shared import Json, Storage, find_run, hints_from_here, put_json, put_tables
+from scythe_cli.cli import options
+from scythe_cli.cli.output import print_json, print_tables
+from scythe_cli.cli.run_argument import find_run, hints_from_here
 
 
 def download(
-    run: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="RUN", help="As for status. Default: the latest run of ./experiment.yml.", show_default=False
-        ),
-    ] = None,
-    dest: Annotated[
-        Path | None, typer.Argument(metavar="DEST", help="The folder. Default: ./<name>-<version>.", show_default=False)
-    ] = None,
+    run: options.RunToDownload = None,
+    dest: options.Destination = None,
     *,
-    files: Annotated[bool, typer.Option("--files", help="The result files too.")] = False,
-    only_field: Annotated[
-        str | None, typer.Option("--filter", metavar="FIELD", help="Only the result files of this output field.")
-    ] = None,
-    storage: Storage = None,
-    as_json: Json = False,
+    files: options.WithFiles = False,
+    only_field: options.FilterField = None,
+    storage: options.Storage = None,
+    as_json: options.Json = False,
 ) -> None:
     """Fetch what is missing or differs. A second call goes on where the first ended."""
-    from scythe_cli.cli.formatting import counted, shown, size
+    from scythe_cli.cli.formatting import counted, display_path, size
     from scythe_cli.cli.progress import Terminal
     from scythe_cli.operations.download import download as fetch
 
@@ -44,8 +36,8 @@ def download(
             listener=terminal,
         )
     if as_json:
-        put_json(report)
+        print_json(report)
         return
     fetched = f"{counted(report.fetched_files, 'file')} fetched ({size(report.fetched_bytes)})"
-    typer.echo(f"{found.id}   {fetched}, {counted(report.n_files, 'file')} in {shown(report.folder)}")
-    put_tables(report.tables)
+    typer.echo(f"{found.id}   {fetched}, {counted(report.n_files, 'file')} in {display_path(report.folder)}")
+    print_tables(report.tables)

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from scythe_cli.cli.shared import (
-    Json,
-    RunName,
-    Storage,
-    again,
-    find_run,
-    hints_from_here,
-    put_json,
-    put_next,
-    put_tables,
-)
+from scythe_cli.cli import options
+from scythe_cli.cli.output import print_json, print_next, print_tables
+from scythe_cli.cli.run_argument import command_for, find_run, hints_from_here
 
 
 def gather(
-    run: RunName = None,
+    run: options.RunArgument = None,
     *,
-    partial: Annotated[bool, typer.Option("--partial", help="Although specs are missing.")] = False,
-    storage: Storage = None,
-    as_json: Json = False,
+    partial: options.Partial = False,
+    storage: options.Storage = None,
+    as_json: options.Json = False,
 ) -> None:
     """Build the final tables. Needs the store and nothing else."""
     from scythe_cli.cli.progress import Terminal
@@ -34,9 +24,9 @@ def gather(
     with Terminal() as terminal, hints_from_here(found):
         report = build(found, partial=partial, listener=terminal)
     if as_json:
-        put_json(report)
+        print_json(report)
         return
     missing = f", {report.missing:,} missing: the tables are partial" if report.missing else ""
     typer.echo(f"{found.id}   {report.succeeded:,} succeeded, {report.failed:,} failed{missing}")
-    put_tables(report.tables, report.rows)
-    put_next(again("allocate --resume", found) if report.missing else again("download", found))
+    print_tables(report.tables, report.rows)
+    print_next(command_for("allocate --resume", found) if report.missing else command_for("download", found))

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
 import typer
 
-from scythe_cli.cli.shared import running_user_code
+from scythe_cli.cli import options
+from scythe_cli.cli.output import running_user_code
 from scythe_cli.errors import InputError
 
 if TYPE_CHECKING:
     from scythe_cli.cli.starter import Starter
 
-Template = Literal["minimal", "energy"]
-
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; made when it is not there.")] = Path(),
+    folder: options.Folder = Path(),
     *,
-    template: Annotated[
-        Template | None,
-        typer.Option(help="The starter: `minimal` is pure Python (the default), `energy` runs EnergyPlus."),
-    ] = None,
-    function: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="MODULE:FUNCTION",
-            help="Write experiment.yml and the header of specs.csv for a function that exists, found from DIR.",
-        ),
-    ] = None,
+    template: options.Template = None,
+    function: options.FromFunction = None,
 ) -> None:
     """Write a starter that runs as it is. Files that exist are never overwritten."""
     from scythe_cli.cli import starter

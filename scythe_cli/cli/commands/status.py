@@ -1,4 +1,4 @@
-"""`scythe status`: what became of a run so far."""
+"""`scythe status`: how far a run is, and what failed."""
 
 from __future__ import annotations
 
@@ -8,25 +8,15 @@ import shutil
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from scythe_cli.cli.formatting import counted, duration, plain, rate, shortened, shown
-from scythe_cli.cli.shared import (
-    Json,
-    RunName,
-    Storage,
-    again,
-    failure_line,
-    find_run,
-    is_here,
-    put_json,
-    put_next,
-    put_tables,
-)
+from scythe_cli.cli import options
+from scythe_cli.cli.formatting import counted, display_path, duration, rate, shortened, strip_ansi
+from scythe_cli.cli.output import failure_line, print_json, print_next, print_tables
+from scythe_cli.cli.run_argument import command_for, find_run, is_default_file
 from scythe_cli.errors import BrokenRun, Interrupted, ScytheError
 from scythe_cli.storage.address import is_remote
 
@@ -40,7 +30,7 @@ if TYPE_CHECKING:
 LATEST = 10
 WATCH_SECONDS = 2.0
 WATCH_WINDOW = 150.0
-"""Seconds over which the rate is taken: outcomes reach the store in bunches, every `run.flush` seconds."""
+"""Seconds over which the rate is taken: outcomes reach the store in batches, every `run.flush` seconds."""
 LOG_LINES = 8
 TRACE_LINES = 6
 LINE_WIDTH = 160
@@ -48,16 +38,16 @@ _YAML = (".yml", ".yaml")
 
 
 def status(
-    run: RunName = None,
+    run: options.RunArgument = None,
     *,
-    watch: Annotated[bool, typer.Option("--watch", help="Go on until the run is over.")] = False,
-    errors: Annotated[bool, typer.Option("--errors", help="Group the failures by kind, type and place.")] = False,
-    storage: Storage = None,
-    as_json: Json = False,
+    watch: options.Watch = False,
+    errors: options.Errors = False,
+    storage: options.Storage = None,
+    as_json: options.Json = False,
 ) -> None:
     """Counts, rate, ETA and failures, from the store alone. Without RUN, a table of the latest runs."""
     if run is None and not errors and not watch:
-        _latest(storage, as_json=as_json)
+        _print_latest(storage, as_json=as_json)
         return
     from scythe_cli.operations.status import status as read_status
 
@@ -66,19 +56,19 @@ def status(
         _watch(found)
     now = _with_engine(found, read_status(found, errors=errors))
     if as_json:
-        put_json(now)
+        print_json(now)
         return
-    _show(now)
+    _print_status(now)
     if now.active is not None:
-        _show_active(now.active)
-    alone = _alone(found, run, storage) if now.failures else None
+        _print_active(now.active)
+    command = _inline_command(found, run, storage) if now.failures else None
     for group in now.failures:
-        _show_group(group, alone)
-    _next(found, now, errors=errors)
+        _print_group(group, command)
+    _print_next(found, now, errors=errors)
 
 
 def _with_engine(run: Run, now: RunStatus) -> RunStatus:
-    """Add what the engine has under way, where there is one and it answers."""
+    """Add what the engine queues and runs, where there is one and it answers."""
     from scythe_cli.engines.remote import is_elsewhere, under_way
     from scythe_cli.errors import EngineError
     from scythe_cli.run.engine import Active
@@ -91,7 +81,7 @@ def _with_engine(run: Run, now: RunStatus) -> RunStatus:
         return dataclasses.replace(now, active=Active(0, 0, [], exc.message))
 
 
-def _show_active(active: Active) -> None:
+def _print_active(active: Active) -> None:
     typer.echo(f"  {active.queued:,} tasks queued, {active.running:,} with workers")
     for one in active.workers:
         labels = " ".join(f"{key}={value}" for key, value in one.labels.items() if not key.startswith("scythe_"))
@@ -101,30 +91,32 @@ def _show_active(active: Active) -> None:
 
 
 def _watch(run: Run) -> None:
-    """Draw the bar until the run is over or nobody works on it."""
+    """Draw the bar until the run ends or no process works on it."""
     from scythe_cli.cli.progress import Terminal
     from scythe_cli.core.events import Progress
     from scythe_cli.operations.status import status as read_status
 
     now = read_status(run)
     with Terminal() as terminal:
-        if _goes_on(now):
+        if _is_active(now):
             terminal.follow(now.total, window=WATCH_WINDOW)
         try:
-            while _goes_on(now):
+            while _is_active(now):
                 terminal(Progress(now.done, now.failed, now.total))
                 time.sleep(WATCH_SECONDS)
                 now = read_status(run)
         except KeyboardInterrupt:
-            raise Interrupted("no longer watching; the run goes on", hint=again("status", run, "--watch")) from None
+            raise Interrupted(
+                "no longer watching; the run goes on", hint=command_for("status", run, "--watch")
+            ) from None
         terminal(Progress(now.done, now.failed, now.total))
 
 
-def _goes_on(now: RunStatus) -> bool:
+def _is_active(now: RunStatus) -> bool:
     return now.state == "running" or (now.state == "pending" and now.engine == "hatchet")
 
 
-def _latest(storage: str | None, *, as_json: bool) -> None:
+def _print_latest(storage: str | None, *, as_json: bool) -> None:
     from scythe_cli.experiment.config import DEFAULT_FILE, find_storage
     from scythe_cli.operations.status import quick_status
     from scythe_cli.run.find import latest
@@ -132,7 +124,7 @@ def _latest(storage: str | None, *, as_json: bool) -> None:
 
     broken: list[BrokenRun] = []
 
-    def seen(run: Run) -> RunStatus | None:
+    def read(run: Run) -> RunStatus | None:
         try:
             return quick_status(run)
         except BrokenRun as exc:
@@ -142,27 +134,27 @@ def _latest(storage: str | None, *, as_json: bool) -> None:
     store = open_store(find_storage(storage))
     found = latest(store, LATEST, on_broken=broken.append)
     with ThreadPoolExecutor(LATEST) as pool:
-        readable = [(run, now) for run, now in zip(found, pool.map(seen, found), strict=True) if now is not None]
+        readable = [(run, now) for run, now in zip(found, pool.map(read, found), strict=True) if now is not None]
     runs = [now for _, now in readable]
     for exc in broken:
         typer.echo(f"left out: {exc.message}; {exc.hint}", err=True)
     if as_json:
         from scythe_cli.cli.documents import RunsDocument
 
-        put_json(RunsDocument(store.locate(""), runs))
+        print_json(RunsDocument(store.locate(""), runs))
         return
     if not runs and broken:
-        typer.echo(f"no runs that can be read in {shown(store.locate(''))}")
+        typer.echo(f"no runs that can be read in {display_path(store.locate(''))}")
         return
     if not runs:
-        typer.echo(f"no runs in {shown(store.locate(''))}")
-        put_next("scythe allocate" if Path(DEFAULT_FILE).exists() else "scythe init DIR")
+        typer.echo(f"no runs in {display_path(store.locate(''))}")
+        print_next("scythe allocate" if Path(DEFAULT_FILE).exists() else "scythe init DIR")
         return
-    _table(runs)
-    put_next(again("status", readable[0][0], latest=True))
+    _print_runs(runs)
+    print_next(command_for("status", readable[0][0], latest=True))
 
 
-def _table(runs: list[RunStatus]) -> None:
+def _print_runs(runs: list[RunStatus]) -> None:
     """A line for each run; two where they would not fit the terminal."""
     rows = [("run", "state", "done", "failed")]
     rows += [(one.run, one.state, f"{one.done:,}/{one.total:,}", f"{one.failed:,}") for one in runs]
@@ -173,101 +165,102 @@ def _table(runs: list[RunStatus]) -> None:
         typer.echo(f"{one[0]}\n  {counts}" if narrow else f"{one[0]:<{name}}  {counts}")
 
 
-def _show(now: RunStatus) -> None:
+def _print_status(now: RunStatus) -> None:
     detail = f" ({now.detail})" if now.detail else ""
     typer.echo(f"{now.run}   {now.state}{detail}")
     pace = f"   {rate(now.rate)}" if now.rate else ""
     eta = f"   ETA {duration(now.eta)}" if now.eta else ""
     typer.echo(f"  {now.done:,} of {counted(now.total, 'spec')} done, {now.failed:,} failed{pace}{eta}")
-    put_tables(now.final)
+    print_tables(now.final)
 
 
-def _alone(run: Run, text: str | None, storage: str | None) -> str | None:
-    """The command that runs one spec of a run in this terminal, but for which; None where it might run another's."""
+def _inline_command(run: Run, text: str | None, storage: str | None) -> str | None:
+    """The command, without its flags, that runs one spec of a run in this terminal.
+
+    It is about RUN where that is an experiment file, else about ./experiment.yml. None where it could run another
+    run's spec.
+    """
     from scythe_cli.experiment.config import DEFAULT_FILE
     from scythe_cli.run.run import TASK_PREFIX
 
-    here: list[Path] = []
-    with suppress(OSError):
-        here = sorted(path for path in Path().iterdir() if path.suffix in _YAML and path.is_file())
-    files = [Path(text)] if text and text.endswith(_YAML) else [Path(DEFAULT_FILE), *here]
+    file = Path(text) if text and text.endswith(_YAML) else Path(DEFAULT_FILE)
     try:
         frozen = run.experiment_file()
-    except ScytheError:  # of another version, or cut: the failures can be told without
+    except ScytheError:  # of another version, or cut: the failures can be printed without it
         return None
-    found = {file: loaded for file in files if (loaded := _about(file, run)) is not None}
-    if not found:
+    loaded = _settings_for(file, run)
+    if loaded is None:
         return "in the experiment's folder: scythe allocate FILE"
-    theirs = {file: one for file, one in found.items() if storage or one.file.storage == frozen.storage}
-    for file, one in theirs.items():
-        name = one.file.name or run.manifest.experiment_name.removeprefix(TASK_PREFIX)
-        if name == run.name and _specs(one, one.file.specs) == _specs(one, frozen.specs):
-            return _allocate(file)
-    for file, one in found.items():
-        specs = _specs(one, frozen.specs)
-        known = file in theirs or specs == frozen.specs
-        if specs is not None and known and (is_remote(specs) or Path(specs).exists()):
-            return f"{_allocate(file)} --set {shlex.quote(f'specs={shown(specs)}')}"
+    same_storage = bool(storage) or loaded.file.storage == frozen.storage
+    specs = _specs_address(loaded, frozen.specs)
+    name = loaded.file.name or run.manifest.experiment_name.removeprefix(TASK_PREFIX)
+    if same_storage and name == run.name and _specs_address(loaded, loaded.file.specs) == specs:
+        return _allocate(file)
+    known = same_storage or specs == frozen.specs
+    if specs is not None and known and (is_remote(specs) or Path(specs).exists()):
+        return f"{_allocate(file)} --set {shlex.quote(f'specs={display_path(specs)}')}"
     return None
 
 
 def _allocate(file: Path) -> str:
-    return "scythe allocate" if is_here(file) else shlex.join(["scythe", "allocate", shown(file)])
+    return "scythe allocate" if is_default_file(file) else shlex.join(["scythe", "allocate", display_path(file)])
 
 
-def _about(file: Path, run: Run) -> Loaded | None:
-    """The settings of an experiment file that names the function of a run."""
+def _settings_for(file: Path, run: Run) -> Loaded | None:
+    """The settings of an experiment file, if it names the function of the run."""
     from scythe_cli.experiment import config
 
     try:
         loaded = config.load(file)
-    except ScytheError:  # other files may have the suffix too
+    except ScytheError:
         return None
     return loaded if loaded.file.experiment == run.manifest.entry_point else None
 
 
-def _specs(loaded: Loaded, specs: str | None) -> str | None:
-    """Where specs are that an experiment file of this folder calls so."""
+def _specs_address(loaded: Loaded, specs: str | None) -> str | None:
+    """The absolute address of specs that an experiment file names."""
     from scythe_cli.experiment.setting_sources import absolute
 
     return specs if specs is None or is_remote(specs) else str(absolute(loaded.folder / Path(specs).expanduser()))
 
 
-def _show_group(group: FailureGroup, alone: str | None) -> None:
+def _print_group(group: FailureGroup, command: str | None) -> None:
     from scythe_cli.core.validation_errors import format_value
 
     inputs = ", ".join(f"{name}={format_value(value)}" for name, value in group.inputs.items())
     lines = {
         "kind": [f"{group.kind}, {counted(group.attempts, 'attempt')}"],
-        "inputs": [plain(inputs)] if inputs else [],
-        "message": plain(group.message).strip().splitlines()[1 : 1 + LOG_LINES],
+        "inputs": [strip_ansi(inputs)] if inputs else [],
+        "message": strip_ansi(group.message).strip().splitlines()[1 : 1 + LOG_LINES],
         "trace": _last_calls(group),
-        "log": plain(group.log).rstrip().splitlines()[-LOG_LINES:],
-        "alone": [f"{alone} --only {group.sort_index} --inline"] if alone else [],
+        "log": strip_ansi(group.log).rstrip().splitlines()[-LOG_LINES:],
+        "alone": [f"{command} --only {group.sort_index} --inline"] if command else [],
     }
     typer.echo("")
     typer.echo(failure_line(group))
-    for name, told in lines.items():
-        for at, line in enumerate(told):
+    for name, part in lines.items():
+        for at, line in enumerate(part):
             typer.echo(f"  {'' if at else name:<7}  {line if name == 'alone' else shortened(line, LINE_WIDTH)}")
 
 
 def _last_calls(group: FailureGroup) -> list[str]:
-    """The calls that were made last, without the marks under their code."""
+    """The last calls of a traceback, without the marks under their code."""
     from scythe_cli.run.outcomes import CALLS_BEGIN_LAST
 
-    lines = [line[2:] for line in plain(group.traceback).splitlines() if line.startswith("  ") and line.strip(" ^~")]
+    lines = [
+        line[2:] for line in strip_ansi(group.traceback).splitlines() if line.startswith("  ") and line.strip(" ^~")
+    ]
     return lines[:TRACE_LINES] if CALLS_BEGIN_LAST in group.traceback else lines[-TRACE_LINES:]
 
 
-def _next(run: Run, now: RunStatus, *, errors: bool) -> None:
-    resume = again("allocate --resume", run)
-    after = {"complete": again("gather", run), "gathered": again("download", run)}.get(now.state)
+def _print_next(run: Run, now: RunStatus, *, errors: bool) -> None:
+    resume = command_for("allocate --resume", run)
+    after = {"complete": command_for("gather", run), "gathered": command_for("download", run)}.get(now.state)
     if now.state == "running":
-        put_next(again("status", run, "--watch"))
+        print_next(command_for("status", run, "--watch"))
     elif now.failed and not errors:
-        put_next(again("status", run, "--errors"))
+        print_next(command_for("status", run, "--errors"))
     elif after is None:
-        put_next(resume)
+        print_next(resume)
     else:
-        put_next(*[resume] * bool(now.failed), after)
+        print_next(*[resume] * bool(now.failed), after)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from scythe_cli.cli.shared import Storage, running_user_code
+from scythe_cli.cli import options
+from scythe_cli.cli.output import running_user_code
 from scythe_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,30 +19,16 @@ if TYPE_CHECKING:
 
 
 def worker(
-    targets: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[FILE | MODULE ...]",
-            help="Experiment files, modules, or module:function. Default: ./experiment.yml.",
-            show_default=False,
-        ),
-    ] = None,
+    targets: options.Targets = None,
     *,
-    slots: Annotated[int | None, typer.Option(min=1, metavar="N", help="Specs at a time. Default: the cores.")] = None,
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="Default: one that tells the machine.")] = None,
-    label: Annotated[
-        list[str] | None, typer.Option("--label", metavar="K=V", help="What leaves may ask for: has_gpu=true.")
-    ] = None,
-    role: Annotated[
-        list[str] | None,
-        typer.Option("--role", metavar="fan|leaf", help="fan follows runs, leaf runs specs. Default: both."),
-    ] = None,
-    storage: Storage = None,
-    embedded: Annotated[bool, typer.Option("--embedded", help="Start an engine on this machine first.")] = False,
-    allow_changed_code: Annotated[
-        bool, typer.Option("--allow-changed-code", help="Take leaves of runs whose code differs.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line on stdout.")] = False,
+    slots: options.Slots = None,
+    name: options.WorkerName = None,
+    label: options.Labels = None,
+    role: options.Roles = None,
+    storage: options.Storage = None,
+    embedded: options.Embedded = False,
+    allow_changed_code: options.WorkOnChangedCode = False,
+    as_json: options.JsonLines = False,
 ) -> None:
     """Serve a Hatchet engine until stopped. The first Ctrl-C or SIGTERM drains, the second ends at once."""
     from scythe_cli.engines.hatchet.worker.worker import find_experiments, serve
@@ -60,11 +47,11 @@ def worker(
     )
     with running_user_code():
         experiments, where = find_experiments(_targets(targets, settings), Path.cwd())
-    serve(experiments, settings, storage=where, listener=_put_json if as_json else _listener())
+    serve(experiments, settings, storage=where, listener=_print_json if as_json else _listener())
 
 
 def _targets(given: list[str] | None, settings: WorkerSettings) -> list[str]:
-    """The experiment file of the folder, unless told otherwise; a worker that only fans out needs none."""
+    """The given ones, or the experiment file of the folder; a worker that only follows runs needs none."""
     if given:
         return given
     return ["experiment.yml"] if "leaf" in settings.roles or Path("experiment.yml").exists() else []
@@ -95,7 +82,7 @@ def _listener() -> Listener:
     return Terminal()
 
 
-def _put_json(event: Event) -> None:
+def _print_json(event: Event) -> None:
     """One line, at once: whoever reads may be a pipe."""
     document = {"event": type(event).__name__, **dataclasses.asdict(event)}
     typer.echo(json.dumps(document, ensure_ascii=False))

@@ -1,0 +1,105 @@
+"""How results leave a command: tables and JSON on stdout, the next command on stderr.
+
+Input: what the operations return. Output: lines and documents; questions are asked here too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from scythe_cli.cli.formatting import cut, display_path, strip_ansi
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from scythe_cli.operations.failure_groups import FailureGroup
+
+MESSAGE_WIDTH = 120
+HAS_DOCUMENT: ContextVar[bool] = ContextVar("HAS_DOCUMENT", default=False)
+"""Whether this command line has printed its document: `--json` prints exactly one."""
+FIRST_TABLES = ("scalars", "errors")
+MOST_FAILURES = 5
+"""Groups of failures that a summary shows; `status --errors` shows all."""
+
+
+@contextmanager
+def running_user_code() -> Iterator[None]:
+    """While the user's code runs in this process, send its output to stderr: it is not a result.
+
+    The output of C code and child processes too, which write to the descriptor.
+    """
+    sys.stdout.flush()
+    results = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        import ctypes
+
+        sys.stdout.flush()
+        ctypes.CDLL(None).fflush(None)  # C code has a buffer of its own
+        os.dup2(results, 1)
+        os.close(results)
+
+
+def confirm(question: str, yes: bool) -> bool:
+    """Ask, unless `--yes` is given; without a terminal the answer is no."""
+    return yes or (sys.stdin.isatty() and typer.confirm(question, err=True))
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document on stdout."""
+    from pydantic import TypeAdapter
+
+    HAS_DOCUMENT.set(True)
+    typer.echo(TypeAdapter(type(document)).dump_json(document, indent=2))
+
+
+def print_error(message: str, hint: str | None, code: int) -> None:
+    """Print the document of a command that has no other: an error, on one line."""
+    from scythe_cli.cli.documents import Error, ErrorDocument
+
+    HAS_DOCUMENT.set(True)
+    typer.echo(json.dumps(asdict(ErrorDocument(Error(message, hint, code))), ensure_ascii=False))
+
+
+def print_next(*commands: str) -> None:
+    """Print the last line of a command, on stderr: the command to continue with."""
+    typer.echo("next: " + "   or: ".join(commands), err=True)
+
+
+def print_tables(tables: Mapping[str, str | Path], rows: Mapping[str, int] | None = None) -> None:
+    """Print a line for each final table: its name, its rows where they are known, its address."""
+    order = [name for name in FIRST_TABLES if name in tables] + sorted(set(tables) - set(FIRST_TABLES))
+    counts = {name: f"{rows[name]:,}" for name in order} if rows else {}
+    names, digits = max(map(len, order), default=0), max(map(len, counts.values()), default=0)
+    folder = ""
+    for name in order:
+        count = f"  {counts[name]:>{digits}} {'row ' if rows[name] == 1 else 'rows'}" if rows else ""
+        address = display_path(tables[name])
+        short = f"...{address.removeprefix(folder)}" if folder and address.startswith(folder) else address
+        folder = folder or address.rpartition("/")[0].rpartition("/")[0]
+        typer.echo(f"  {name:<{names}}{count}  {short}")
+
+
+def failure_line(group: FailureGroup) -> str:
+    """`3x ValueError: too hot in simulate (model.py:48), spec 17`."""
+    from scythe_cli.run.outcomes import INVALID_OUTPUT
+
+    message = cut(strip_ansi(group.message), MESSAGE_WIDTH)
+    what = (
+        message if group.kind == group.error_type else f"{group.error_type}: {message}" if message else group.error_type
+    )
+    in_message = group.kind == INVALID_OUTPUT and not group.place.endswith(")")  # it names the part of the output
+    where = f" in {group.place}" if group.place and not in_message else ""
+    return f"{group.count:,}x {what}{where}, spec {group.sort_index}"
