@@ -48,6 +48,7 @@ class EndReason(StrEnum):
     DONE = "done"
     INTERRUPTED = "interrupted"
     CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
     TAKEN_OVER = "taken over"
     MAX_FAILURES = "max_failures"
     CANARY = "canary"

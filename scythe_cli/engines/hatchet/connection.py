@@ -105,22 +105,22 @@ class Api:
         """The live workers, and whether they would take leaves of this name with these labels."""
         return [_seen(row, f"{leaf}:{leaf}".lower(), labels) for row in self.workers()]
 
-    def counts(self, tagged: str) -> tuple[int, int]:
-        """How many of a generation's tasks are queued and running, some seconds late."""
+    def counts(self, *tags: str) -> tuple[int, int]:
+        """How many tasks of some generations are queued and running, some seconds late."""
         from hatchet_sdk.clients.rest.api.task_api import TaskApi
 
         with translated(self._hatchet), self._hatchet.metrics.client() as client:
             rows = TaskApi(client).v1_task_list_status_metrics(
                 tenant=self._hatchet.tenant_id,
                 since=datetime.now(UTC) - timedelta(days=30),
-                additional_metadata=[f"{METADATA}:{tagged}"],
+                additional_metadata=[f"{METADATA}:{tag}" for tag in tags],
                 _request_timeout=TIMEOUT,
             )
         found = {row.status.value: row.count for row in rows}
         return found.get("QUEUED", 0), found.get("RUNNING", 0)
 
-    def cancel(self, tagged: str) -> None:
-        """Cancel every queued and running task of a generation, until a look finds none."""
+    def cancel(self, *tags: str) -> None:
+        """Cancel every queued and running task of some generations, until the engine counts none."""
         from hatchet_sdk.clients.rest.api.task_api import TaskApi
         from hatchet_sdk.clients.rest.models.v1_cancel_task_request import V1CancelTaskRequest
         from hatchet_sdk.clients.rest.models.v1_task_filter import V1TaskFilter
@@ -130,14 +130,14 @@ class Api:
             filter=V1TaskFilter(
                 since=datetime.now(UTC) - timedelta(days=30),
                 statuses=[V1TaskStatus.QUEUED, V1TaskStatus.RUNNING],
-                additionalMetadata=[f"{METADATA}:{tagged}"],
+                additionalMetadata=[f"{METADATA}:{tag}" for tag in tags],
             )
         )
         for _ in range(20):
             with translated(self._hatchet), self._hatchet.runs.client() as client:
                 TaskApi(client).v1_task_cancel(self._hatchet.tenant_id, wanted, _request_timeout=(2.0, 60.0))
             time.sleep(0.5)
-            if not sum(self.counts(tagged)):
+            if not sum(self.counts(*tags)):
                 return
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core.events import Notice, Progress
 from scythe_cli.core.layout import Mark
+from scythe_cli.engines.generation import fence
 from scythe_cli.engines.generation.plan import read_plan, write_plan
 from scythe_cli.engines.generation.progress import GenerationProgress
 from scythe_cli.engines.hatchet.client.diagnosis import why_nothing_runs
@@ -100,8 +101,8 @@ class HatchetEngine:
         return Active(queued, running, workers, why)
 
     def cancel(self, run: Run) -> None:
-        """Cancel what is queued and running of a run. The mark in its directory stands already."""
-        self._api.cancel(f"{run.id}/{max(1, _generation(run))}")
+        """Cancel what is queued and running of every generation of a run; the directory has the mark already."""
+        self._api.cancel(*(f"{run.id}/{number}" for number in range(1, max(1, _generation(run)) + 1)))
 
 
 def _generation(run: Run) -> int:
@@ -152,8 +153,9 @@ class HatchetTicket:
             listener(Progress(look.done + plan.done, look.failed + plan.failed, plan.run.total))
             if f"ended-{plan.generation}" in look.marks:
                 return _ended(plan)
-            if f"cancel-{plan.generation}" in look.marks:
-                return Ended(EndReason.CANCELLED, "cancelled")
+            over = fence.why_over(plan.run.store, plan.generation, fence.numbers_of(look.marks))
+            if over is not None:
+                return over
             if self._stopped:
                 detail = f"no longer followed; it goes on without you (scythe cancel {plan.run.id} stops it)"
                 return Ended(EndReason.INTERRUPTED, detail)

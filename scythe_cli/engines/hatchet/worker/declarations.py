@@ -34,7 +34,7 @@ async def node(context: WorkerContext, payload: TaskPayload) -> dict[str, Any]:
     if context.draining is not None:
         await context.hand_back_when_draining()
     plan, _ = await context.plan(payload)
-    if await context.is_over(plan):
+    if await context.why_over(plan) is not None:
         return {"ok": 1, "children": 0}
     children = children_of(plan, payload)
     await context.spawn(plan, children)

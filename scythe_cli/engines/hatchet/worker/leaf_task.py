@@ -19,7 +19,7 @@ from scythe_cli.core.row_ranges import Range, covers
 from scythe_cli.engines.generation.lost_rows import write_lost
 from scythe_cli.engines.generation.plan import Split, read_split, write_split
 from scythe_cli.engines.hatchet.worker.worker_context import HandedBack
-from scythe_cli.errors import InputError, KeyExists
+from scythe_cli.errors import InputError, KeyExists, StoreError
 from scythe_cli.run.compatibility import refuse_other_models
 from scythe_cli.run.engine import Work
 from scythe_cli.run.parts import PartWriter
@@ -50,6 +50,8 @@ SHORT_LEAF = 2.0
 """Seconds of this worker's lanes below which nothing is cut off, even for lanes that idle elsewhere."""
 PIECE_SECONDS = (1.0, 60.0)
 """Seconds of one lane that a piece lasts, at least and at most."""
+FENCE_SECONDS = 2.0
+"""A leaf that runs looks this often whether its generation may still work."""
 SUSPECT_PIECES = 16
 """Pieces of a stretch over which a worker died."""
 CAREFUL_TRIES = 2
@@ -116,6 +118,8 @@ class _LeafTask:
         """Tell how many rows got their outcome here. Raises `HandedBack` when others shall run them."""
         if self._context.draining is not None:
             await self._context.hand_back_when_draining()
+        if await self._context.why_over(self._plan, max_age=FENCE_SECONDS) is not None:
+            return 0
         if not await self._repeat_splits():
             return 0
         if self._tries:
@@ -148,7 +152,7 @@ class _LeafTask:
         """A worker died over this stretch, or handed it back: find out over which row, one step at a time."""
         todo = await asyncio.to_thread(self._progress.left_of, self._one)
         rows = sum(map(len, todo))
-        if not rows or await self._context.is_over(self._plan):
+        if not rows or await self._context.why_over(self._plan) is not None:
             return 0
         if rows == 1:
             return await self._run_marked_row(todo[0])
@@ -183,7 +187,7 @@ class _LeafTask:
         """Wait for a lane to be near, look what is left, and have that run."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._gate(alone=alone))
-            if await self._context.is_over(self._plan):
+            if await self._context.why_over(self._plan) is not None:
                 return 0
             todo = await asyncio.to_thread(self._progress.left_of, self._one)
             if not todo:
@@ -254,7 +258,7 @@ class _LeafTask:
         began, withdrawn = time.monotonic(), False
         try:
             while not (await asyncio.wait({over}, timeout=PULSE))[0]:
-                if self._context.draining is not None and not withdrawn:
+                if not withdrawn and (self._context.draining is not None or await self._is_over()):
                     withdrawn = True
                     self._runner.withdraw(leaf, grace=self._plan.file.run.grace)
                 elif self._plan.adapts and not withdrawn and leaf.left and not self._tries:
@@ -269,9 +273,18 @@ class _LeafTask:
             LeafFinished(self._plan.run.id, self._one.first, self._one.last, leaf.work.failed, seconds)
         )
         if not leaf.complete:
+            if await self._is_over():
+                return leaf.work.done
             await self._context.hand_back_when_draining()
             raise HandedBack(self._context.name)
         return leaf.work.done
+
+    async def _is_over(self) -> bool:
+        """Whether the generation was cancelled or another one has begun, as the directory said a moment ago."""
+        try:
+            return await self._context.why_over(self._plan, max_age=FENCE_SECONDS) is not None
+        except StoreError:  # unavailable: what runs continues
+            return False
 
     async def _share(self, leaf: Leaf) -> None:
         """Cut off what lanes that idle elsewhere could do of a slow leaf, and have it enqueued."""

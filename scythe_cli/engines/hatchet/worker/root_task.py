@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from scythe_cli.core import layout
 from scythe_cli.core.layout import Mark
 from scythe_cli.core.row_ranges import Range, covers, cut_at_blocks, halves, read_ranges, write_ranges
+from scythe_cli.engines.generation import fence
 from scythe_cli.engines.generation.lost_rows import write_lost
 from scythe_cli.engines.generation.plan import end
 from scythe_cli.engines.hatchet.names import tag
@@ -57,8 +58,8 @@ async def follow(context: WorkerContext, payload: TaskPayload) -> dict[str, Any]
         try:
             return await _Root(context, plan, progress, payload).run()
         except asyncio.CancelledError:
-            if state.read_mark(plan.run.store, Mark.CANCEL, plan.generation) is not None:
-                end(plan, EndReason.CANCELLED, _cancelled(plan))
+            if (over := fence.why_over(plan.run.store, plan.generation)) is not None:
+                end(plan, over.reason, over.detail)
             raise
 
 
@@ -78,11 +79,6 @@ async def _held(context: WorkerContext, plan: GenerationPlan) -> AsyncIterator[N
         yield
     finally:
         stack.close()
-
-
-def _cancelled(plan: GenerationPlan) -> str:
-    mark = state.read_mark(plan.run.store, Mark.CANCEL, plan.generation) or {}
-    return f"cancelled by {mark.get('by', 'somebody')} at {mark.get('at', 'some time')}"
 
 
 @dataclass
@@ -105,9 +101,9 @@ class _Root:
 
     async def run(self) -> dict[str, Any]:
         """Until every row has its outcome, or the generation must end."""
-        mark = await asyncio.to_thread(state.read_mark, self.plan.run.store, Mark.ENDED, self.plan.generation)
-        if mark is not None and mark["reason"] != EndReason.DONE:
-            return {"ok": 1, "ended": str(mark["reason"])}
+        over = await self.context.why_over(self.plan)
+        if over is not None and over.reason != EndReason.DONE:
+            return await self._stop(over.reason, over.detail)
         self.canary = self.plan.generation == 1 and self.plan.todo > 20 and not self.plan.file.run.max_failures.off
         await self.context.spawn(self.plan, children_of(self.plan, self.payload))
         while True:
@@ -126,8 +122,9 @@ class _Root:
     async def _end_reason(self, look: Snapshot) -> tuple[EndReason, str] | None:
         """Why the generation must end now, if it must."""
         plan = self.plan
-        if f"cancel-{plan.generation}" in look.marks:
-            return EndReason.CANCELLED, await asyncio.to_thread(_cancelled, plan)
+        over = await asyncio.to_thread(fence.why_over, plan.run.store, plan.generation, fence.numbers_of(look.marks))
+        if over is not None and over.reason != EndReason.DONE:
+            return over.reason, over.detail
         limit, failed, finished = plan.file.run.max_failures, look.failed + plan.failed, look.done + plan.done
         if limit.exceeded(failed, finished, plan.run.total):
             return EndReason.MAX_FAILURES, limit.message(failed, finished)
@@ -184,7 +181,7 @@ class _Root:
             await self._repair(look)
 
     async def _hurry(self, look: Snapshot, seen: list[WorkerSeen], queued: int, now: float) -> None:
-        """LeafRunner idle: have them run what a dead worker held, or what the engine does not hand out."""
+        """Have idle lanes run what a dead worker held, or what the engine does not hand out."""
         idle = sum(max(0, worker.lanes - worker.busy) for worker in seen)
         if not idle or (queued and not self.idle_since):
             self.idle_since = now if idle else None

@@ -12,15 +12,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scythe_cli.core.events import Notice
-from scythe_cli.core.layout import Mark
 from scythe_cli.core.row_ranges import Range
+from scythe_cli.engines.generation import fence
 from scythe_cli.engines.generation.plan import read_plan
 from scythe_cli.engines.generation.progress import GenerationProgress
 from scythe_cli.engines.hatchet.connection import Api
 from scythe_cli.engines.hatchet.labels import STORAGE
 from scythe_cli.engines.hatchet.names import METADATA, NODE, TaskPayload, tag
 from scythe_cli.errors import EngineError, ScytheError
-from scythe_cli.run import state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from scythe_cli.core.events import Listener
     from scythe_cli.engines.generation.plan import GenerationPlan
     from scythe_cli.engines.hatchet.worker.leaf_runner import LeafRunner
-    from scythe_cli.run.engine import WorkerSeen
+    from scythe_cli.run.engine import Ended, WorkerSeen
     from scythe_cli.storage.base import Store
 
 DRAIN_SECONDS = 2.5
@@ -70,6 +69,7 @@ class WorkerContext:
     shared: float = 0.0
     gates: dict[str, asyncio.Lock] = field(default_factory=dict)
     _plans: OrderedDict[tuple[str, int], tuple[GenerationPlan, GenerationProgress]] = field(default_factory=OrderedDict)
+    _fences: dict[tuple[str, int], tuple[float, Ended | None]] = field(default_factory=dict)
     _seen: tuple[float, list[WorkerSeen]] = (0.0, [])
 
     @property
@@ -84,17 +84,24 @@ class WorkerContext:
             plan = await asyncio.to_thread(read_plan, self.storage, *key)
             self._plans[key] = (plan, GenerationProgress(plan))
             while len(self._plans) > PLANS:
-                self._plans.popitem(last=False)
+                forgotten, _ = self._plans.popitem(last=False)
+                self._fences.pop(forgotten, None)
         self._plans.move_to_end(key)
         return self._plans[key]
 
-    async def is_over(self, plan: GenerationPlan) -> bool:
-        """Whether a generation was cancelled or has ended."""
-        marks = [
-            asyncio.to_thread(state.read_mark, plan.run.store, kind, plan.generation)
-            for kind in (Mark.CANCEL, Mark.ENDED)
-        ]
-        return any(mark is not None for mark in await asyncio.gather(*marks))
+    async def why_over(self, plan: GenerationPlan, *, max_age: float = 0.0) -> Ended | None:
+        """Why a generation must do nothing more, by the marks in the run's directory; None while it may work.
+
+        Args:
+            plan: the generation.
+            max_age: seconds for which an earlier answer may be used again.
+        """
+        key = (plan.run.id, plan.generation)
+        at, known = self._fences.get(key, (0.0, None))
+        if known is None and time.monotonic() - at >= max_age:
+            known = await asyncio.to_thread(fence.why_over, plan.run.store, plan.generation)
+            self._fences[key] = (time.monotonic(), known)
+        return known
 
     async def live_workers(self, plan: GenerationPlan) -> list[WorkerSeen]:
         """The workers that would take a plan's leaves; asked again every few seconds, none where the engine is away."""
