@@ -8,7 +8,7 @@ import pytest
 from fleet import Fleet, begin, fleet, look, plots, until
 
 from scythe_cli.engines.hatchet.client.engine import HatchetEngine
-from scythe_cli.operations import allocate
+from scythe_cli.operations import resume
 from scythe_cli.operations.cancel import cancel
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def empty(tmp_path: Path) -> Iterator[Fleet]:
 
 def next_generation(work: Work) -> Work:
     """All that is left of a run, as a generation of its own."""
-    return allocate.resumed_work(work.run, work.experiment, allocate.remaining(work.run))
+    return resume.resumed_work(work.run, work.experiment, resume.remaining(work.run))
 
 
 def at_work(engine: HatchetEngine, work: Work) -> int:
