@@ -18,7 +18,7 @@ from scythe_cli.core.row_ranges import cut_at_blocks
 from scythe_cli.engines.remote import take_back
 from scythe_cli.errors import EngineError, KeyExists, NotFinishedError, StoreError
 from scythe_cli.experiment.hatchet_workflow import WorkflowCall
-from scythe_cli.lane.fork_server import Record
+from scythe_cli.lane.fork_server import ForkServerConfig
 from scythe_cli.run import lease, state
 from scythe_cli.run.engine import Ended, EndReason
 from scythe_cli.run.parts import PartWriter
@@ -105,7 +105,7 @@ class ReadyPool:
         if self._pool is None:
             try:
                 folder = self._stack.enter_context(scratch())
-                self._pool = Pool(Record(experiment.target, str(experiment.folder), str(folder)), size=1)
+                self._pool = Pool(ForkServerConfig(experiment.target, str(experiment.folder), str(folder)), size=1)
             except OSError as exc:
                 raise EngineError(f"cannot start the process that specs run in: {exc}") from exc
             self._stack.callback(self._pool.close)

@@ -1,6 +1,6 @@
 """The process that lanes are forked from: it imports the user's module once and then does nothing else.
 
-Takes a record of names over a socket, leaves lanes and tells of their ends. It is the parent of every lane and inherits
+Takes a config of names over a socket, leaves lanes and tells of their ends. It is the parent of every lane and inherits
 whatever a dead lane leaves running, so nothing of a spec outlives its lane. When its supervisor is gone it ends the
 lanes and all that they started, and then itself; when it is killed, the kernel kills the lanes. It never runs user code
 beyond the import, never uses polars, and has one thread.
@@ -24,6 +24,7 @@ import tempfile
 import threading
 import traceback
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -41,14 +42,30 @@ if TYPE_CHECKING:
 
 CANARY_SECONDS = 3.0
 CONTAINERS = 10_000
-"""New objects after which a lane looks for cycles; outcomes that wait for their hand-over are some, and in none."""
+"""New objects after which a lane looks for cycles: outcomes that wait to be sent are many, and not part of any."""
 _USUAL_THRESHOLD = (700, 10, 10)
 RUN_TAG = "SCYTHE_LANE_OF"
 """Environment variable of the fork server and all below it: the scratch folder of the supervisor that started them."""
 
 
+class ServerOrder(StrEnum):
+    """What a fork server is told to do."""
+
+    LANE = "lane"  # start one, with the descriptors that come along
+    KILL = "kill"
+    WHERE = "where"  # have a lane write where in the user's code it is
+
+
+class ServerEvent(StrEnum):
+    """What a fork server reports."""
+
+    READY = "ready"
+    STARTED = "started"
+    EXIT = "exit"
+
+
 @dataclass(frozen=True)
-class Record:
+class ForkServerConfig:
     """All that a fork server is told: names only.
 
     Attributes:
@@ -62,19 +79,19 @@ class Record:
     scratch: str
 
 
-def command(fd: int, record: Record) -> list[str]:
+def command(fd: int, config: ForkServerConfig) -> list[str]:
     """The command line that starts a fork server which talks on `fd`."""
     code = (
         f"import sys; sys.path[:] = {sys.path!r}\n"
-        f"from scythe_cli.lane.fork_server import main; main({fd}, {json.dumps(asdict(record))!r})"
+        f"from scythe_cli.lane.fork_server import main; main({fd}, {json.dumps(asdict(config))!r})"
     )
     return [sys.executable, "-c", code]
 
 
-def _lane_command(record: Record, lane: int, fds: tuple[int, int, int]) -> list[str]:
+def _lane_command(config: ForkServerConfig, lane: int, fds: tuple[int, int, int]) -> list[str]:
     code = (
         f"import sys; sys.path[:] = {sys.path!r}\n"
-        f"from scythe_cli.lane.fork_server import lane_main; lane_main({json.dumps(asdict(record))!r}, {lane}, {fds!r})"
+        f"from scythe_cli.lane.fork_server import lane_main; lane_main({json.dumps(asdict(config))!r}, {lane}, {fds!r})"
     )
     return [sys.executable, "-c", code]
 
@@ -86,38 +103,38 @@ def lane_folder(scratch: str, lane: int) -> Path:
 
 def lane_main(text: str, lane: int, fds: tuple[int, int, int]) -> NoReturn:
     """A lane that was not forked: import the user's module here, then work."""
-    record = Record(**json.loads(text))
+    config = ForkServerConfig(**json.loads(text))
     processes.set_parent_death_signal()
-    with _as_it_was(record):
-        experiment, broken = _import(record)
-    _work(record, lane, experiment, broken, fds)
+    with _process_restored(config):
+        experiment, broken = _import(config)
+    _run_rows(config, lane, experiment, broken, fds)
 
 
 def main(fd: int, text: str) -> None:
     """Run the fork server until the other end of `fd` closes."""
-    record = Record(**json.loads(text))
+    config = ForkServerConfig(**json.loads(text))
     processes.set_parent_death_signal()
     processes.become_subreaper()
     parent = os.getppid()
-    with _as_it_was(record):
-        experiment, broken = _import(record)
+    with _process_restored(config):
+        experiment, broken = _import(config)
     forks = _can_fork()
     gc.collect()
     gc.freeze()
-    _ForkServer(socket.socket(fileno=fd), record, experiment, broken, forks=forks).serve(parent)
+    _ForkServer(socket.socket(fileno=fd), config, experiment, broken, forks=forks).serve(parent)
 
 
 @contextlib.contextmanager
-def _as_it_was(record: Record) -> Iterator[None]:
-    """Undo what an import does to the process that would have lanes end unheard, or somewhere else."""
+def _process_restored(config: ForkServerConfig) -> Iterator[None]:
+    """Undo what an import does to the process that would have lanes end unnoticed, or run somewhere else."""
     streams = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in range(3)]
     umask = os.umask(0o077)
     os.umask(umask)
-    os.chdir(record.folder)
+    os.chdir(config.folder)
     yield
-    os.chdir(record.folder)
+    os.chdir(config.folder)
     os.umask(umask)
-    os.environ[RUN_TAG] = record.scratch
+    os.environ[RUN_TAG] = config.scratch
     for fd, stream in enumerate(streams):
         os.dup2(stream, fd)
         os.close(stream)
@@ -130,12 +147,12 @@ def _as_it_was(record: Record) -> Iterator[None]:
     faulthandler.cancel_dump_traceback_later()
 
 
-def _import(record: Record) -> tuple[Experiment | None, str | None]:
+def _import(config: ForkServerConfig) -> tuple[Experiment | None, str | None]:
     for module in ("pyarrow", "pyarrow.parquet", "pyarrow.compute"):
         importlib.import_module(module)
     sys.modules["pyarrow"].array([0])  # the first array looks for pandas: here once, and in no lane
     try:
-        return load(record.target, record.folder), None
+        return load(config.target, config.folder), None
     except EntryPointError as exc:
         return None, exc.message
     except BaseException:  # noqa: BLE001 - the user's module may raise anything; every row then says what
@@ -169,8 +186,8 @@ def _can_fork() -> bool:
     return False
 
 
-def _work(
-    record: Record, lane: int, experiment: Experiment | None, broken: str | None, fds: tuple[int, int, int]
+def _run_rows(
+    config: ForkServerConfig, lane: int, experiment: Experiment | None, broken: str | None, fds: tuple[int, int, int]
 ) -> NoReturn:
     """Be a lane until there is no more work, then end without running anybody's exit handlers twice."""
     connection, marker, capture = fds
@@ -178,8 +195,15 @@ def _work(
     try:
         for fd in fds:
             os.set_inheritable(fd, False)
-        _settle_in(record, lane, capture)
-        Lane(socket.socket(fileno=connection), marker, capture, experiment, broken, tempfile.gettempdir()).serve()
+        _prepare_lane(config, lane, capture)
+        Lane(
+            socket.socket(fileno=connection),
+            marker,
+            capture_fd=capture,
+            experiment=experiment,
+            broken=broken,
+            folder=tempfile.gettempdir(),
+        ).serve()
         code = 0
     except BaseException:  # noqa: BLE001 - a lane must not climb into the fork server's stack
         os.write(capture, traceback.format_exc().encode(errors="replace"))
@@ -187,12 +211,12 @@ def _work(
         os._exit(code)
 
 
-def _settle_in(record: Record, lane: int, capture: int) -> None:
-    """Make the process a lane: its own temporary files and chance, a trace when it crashes, no core file."""
+def _prepare_lane(config: ForkServerConfig, lane: int, capture: int) -> None:
+    """Make the process a lane: its own temporary files and random numbers, a trace when it crashes, no core file."""
     processes.become_subreaper()
     processes.raise_oom_score()
-    os.chdir(record.folder)
-    folder = lane_folder(record.scratch, lane)
+    os.chdir(config.folder)
+    folder = lane_folder(config.scratch, lane)
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
@@ -220,14 +244,14 @@ class _ForkServer:
     def __init__(
         self,
         control: socket.socket,
-        record: Record,
+        config: ForkServerConfig,
         experiment: Experiment | None,
         broken: str | None,
         *,
         forks: bool,
     ) -> None:
         self._control = control
-        self._record = record
+        self._config = config
         self._experiment = experiment
         self._broken = broken
         self._forks = forks
@@ -246,9 +270,9 @@ class _ForkServer:
         processes.set_parent_death_signal(signal.SIGTERM)
 
     def serve(self, parent: int) -> None:
-        """Start and kill lanes as told, until the supervisor, process `parent`, has closed its end or is gone."""
+        """Start and kill lanes as told, until the supervisor, process `parent`, has closed its end or has ended."""
         with contextlib.suppress(BrokenPipeError):
-            self._say(event="ready", forks=self._forks, import_error=self._broken)
+            self._emit(ServerEvent.READY, forks=self._forks, import_error=self._broken)
             self._serve(parent)
         for pid in self._lanes:
             _kill_lane(pid)
@@ -258,15 +282,15 @@ class _ForkServer:
         while os.getppid() == parent:
             wait = processes.TRACKER_SECONDS / 4 if self._lingering else None
             readable, _, _ = select.select([self._control.fileno(), self._wake], [], [], wait)
-            self._end_what_lingers()
+            self._end_lingering_trackers()
             if self._wake in readable:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wake, 4096)
                 self._reap()
-            if self._control.fileno() in readable and not self._listen():
+            if self._control.fileno() in readable and not self._apply_orders():
                 return
 
-    def _listen(self) -> bool:
+    def _apply_orders(self) -> bool:
         try:
             data, fds, _, _ = socket.recv_fds(self._control, 65536, 48)
         except ConnectionResetError:
@@ -277,12 +301,12 @@ class _ForkServer:
         *lines, self._text = (self._text + data).split(b"\n")
         for line in lines:
             order = json.loads(line)
-            if order["order"] == "lane":
-                take, self._fds = self._fds[:3], self._fds[3:]
-                self._start(order["lane"], (take[0], take[1], take[2]))
+            if order["order"] == ServerOrder.LANE:
+                (connection, marker, capture), self._fds = self._fds[:3], self._fds[3:]
+                self._start(order["lane"], (connection, marker, capture))
             else:
                 for pid in [pid for pid, lane in self._lanes.items() if lane == order["lane"]]:
-                    if order["order"] == "kill":
+                    if order["order"] == ServerOrder.KILL:
                         _kill_lane(pid)
                     else:
                         os.kill(pid, WHERE_SIGNAL)
@@ -293,7 +317,7 @@ class _ForkServer:
             pid = os.fork()
         except OSError as exc:
             pid = None
-            self._say(event="exit", lane=lane, status=exc.errno)
+            self._emit(ServerEvent.EXIT, lane=lane, status=exc.errno)
         if pid == 0:
             self._become_lane(lane, fds)
         for fd in fds:
@@ -301,7 +325,7 @@ class _ForkServer:
         if pid is None:
             return
         self._lanes[pid] = lane
-        self._say(event="started", lane=lane, pid=pid)
+        self._emit(ServerEvent.STARTED, lane=lane, pid=pid)
 
     def _become_lane(self, lane: int, fds: tuple[int, int, int]) -> NoReturn:
         try:
@@ -317,13 +341,13 @@ class _ForkServer:
             if not self._forks:
                 for fd in fds:
                     os.set_inheritable(fd, True)
-                os.execv(sys.executable, _lane_command(self._record, lane, fds))  # noqa: S606 - ours, and no shell
+                os.execv(sys.executable, _lane_command(self._config, lane, fds))  # noqa: S606 - ours, and no shell
         except BaseException:  # noqa: BLE001 - a lane must not climb into the fork server's stack
             os._exit(1)
-        _work(self._record, lane, self._experiment, self._broken, fds)
+        _run_rows(self._config, lane, self._experiment, self._broken, fds)
 
     def _reap(self) -> None:
-        """Bury what has ended. A lane's group is killed before the lane is reaped: then its number is still its own."""
+        """Reap what has ended. A lane's group is killed before the lane is reaped: then its number is still its own."""
         ended: dict[int, int] = {}
         while (pid := processes.ended_child()) is not None:
             if pid in self._lanes:
@@ -336,13 +360,13 @@ class _ForkServer:
             trackers = processes.kill_children(keep=self._helpers | set(self._lanes) | set(self._lingering))
             self._lingering |= dict.fromkeys(trackers, Clock.monotonic() + processes.TRACKER_SECONDS)
         for lane, code in ended.items():
-            self._say(event="exit", lane=lane, status=code)
+            self._emit(ServerEvent.EXIT, lane=lane, status=code)
 
-    def _end_what_lingers(self) -> None:
+    def _end_lingering_trackers(self) -> None:
         """Kill trackers that had their time; they are reaped as all that ends."""
         for pid, deadline in self._lingering.items():
             if Clock.monotonic() > deadline:
                 os.kill(pid, signal.SIGKILL)
 
-    def _say(self, **event: Any) -> None:
-        self._control.sendall(json.dumps(event).encode() + b"\n")
+    def _emit(self, event: ServerEvent, **more: Any) -> None:
+        self._control.sendall(json.dumps({"event": event, **more}).encode() + b"\n")

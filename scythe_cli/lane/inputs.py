@@ -1,6 +1,6 @@
-"""The input files of a spec: where an address stands in a field, a local path when the function runs.
+"""The input files of a spec.
 
-Takes a spec whose file fields hold addresses; leaves local paths in them, fetched once per machine.
+Input: a spec whose file fields hold addresses. Output: local paths in them, fetched once per machine.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Inputs:
 
         Raises:
             InputFileError: a file does not exist or cannot be read.
-            StoreError: its server is away, fails or refuses.
+            StoreError: its server is unavailable, fails or refuses.
         """
         for name in fields:
             value = spec.__dict__.get(name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Job:
-    """What a lane is told about the run its next rows belong to: names and numbers.
+    """One run.
 
     Attributes:
         key: tells jobs apart.
@@ -17,7 +17,7 @@ class Job:
         max_attempts: attempts a spec has.
         worker: who runs it, for the outcome's column.
         memory: bytes one spec's processes may hold, or None.
-        since: when its supervisor took it up; what servers said of files before that counts for nothing.
+        since: when its supervisor began with it; what servers said of files before that does not count.
     """
 
     key: str

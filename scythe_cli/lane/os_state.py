@@ -35,7 +35,7 @@ def trace_crashes(fd: int) -> None:
     faulthandler.register(WHERE_SIGNAL, fd, all_threads=False)
 
 
-class KernelState:
+class OsState:
     """What it was before the first spec.
 
     Args:

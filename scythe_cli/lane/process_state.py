@@ -1,145 +1,33 @@
-"""Keeps a lane a sane process from one spec to the next, for about ten microseconds a spec.
+"""Gives each spec the process as the first one found it, for about ten microseconds a spec.
 
-Takes a snapshot when the lane starts; after each spec it puts back what can be put back (working directory,
-environment, signal handlers, standard streams, the temporary folder, Python's own settings) and says when only a new
-process will do: a thread that lives on, clocks that stand still.
+Input: what the process looked like when the lane started. Output: after each spec, the same again (working directory,
+environment, signal handlers, standard streams, Python's own settings); or the reason why only a new process will do: a
+thread that lives on, clocks that were replaced.
 """
 
 from __future__ import annotations
 
 import _thread
-import ctypes
 import faulthandler
 import gc
-import io
 import os
-import shutil
 import signal
 import sys
 import tempfile
 import time
-from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import processes
 from scythe_cli.core.clock import Clock
-from scythe_cli.lane.os_state import KernelState, getsignal
-from scythe_cli.run.outcomes import LOG_LIMIT, cut_bytes
+from scythe_cli.lane.os_state import OsState, getsignal
+
+if TYPE_CHECKING:
+    from scythe_cli.lane.spec_streams import Capture
 
 _WATCHED = [
     int(getattr(signal, name))
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGALRM", "SIGCHLD", "SIGUSR1", "SIGUSR2", "SIGPIPE", "SIGFPE")
 ]
-
-
-REST = (1 << 31) - 1
-"""Where the position of the captured output's file rests, which descriptors 1 and 2 share: far past any output. What is
-written goes to the file's end and takes the position along."""
-
-
-class Capture:
-    """Standard output and error of user code, kept in a file between two specs."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self._null = os.open(os.devnull, os.O_RDONLY)
-        self._flush = partial(ctypes.CDLL(None).fflush, None)  # all that C code printed through its own buffers
-        self._point()
-        self._open()
-
-    def _point(self) -> None:
-        """Have descriptors 0, 1 and 2 where they belong, and nothing printed yet."""
-        os.dup2(self._null, 0)
-        os.dup2(self.fd, 1)
-        os.dup2(self.fd, 2)
-        os.lseek(self.fd, REST, os.SEEK_SET)
-
-    def _open(self) -> None:
-        self.stdin = sys.stdin = open(0, closefd=False)  # noqa: SIM115 - a descriptor, for the lane's life
-        self.stdout = sys.stdout = self._text(1)
-        self.stderr = sys.stderr = self._text(2)
-
-    @staticmethod
-    def _text(fd: int) -> io.TextIOWrapper:
-        """Without a buffer: a process that dies has told all, and nothing is to be flushed between two specs."""
-        raw = io.FileIO(fd, "w", closefd=False)
-        return io.TextIOWrapper(raw, errors="backslashreplace", write_through=True)
-
-    def tidy(self) -> None:
-        """Undo what a spec did to Python's streams; cheap when it did nothing."""
-        try:
-            untouched = (
-                sys.stdout is self.stdout
-                and sys.stderr is self.stderr
-                and sys.stdin is self.stdin
-                and not (self.stdout.closed or self.stderr.closed)
-            )
-        except ValueError:  # detached from its buffer
-            untouched = False
-        if not untouched:
-            self._open()
-
-    def tidy_input(self) -> None:
-        """Undo what a spec did to that which there is nothing to read from."""
-        os.dup2(self._null, 0)
-        try:
-            closed = self.stdin.closed
-        except ValueError:  # detached from its buffer
-            closed = True
-        if closed:
-            self._open()
-
-    def take(self) -> str:
-        """What was printed since the last call, head and tail of it, and forget it.
-
-        Afterwards descriptors 1 and 2 are what they were, too.
-        """
-        self._flush()
-        try:
-            if os.lseek(1, 0, os.SEEK_CUR) == REST == os.lseek(2, 0, os.SEEK_CUR):
-                return ""
-        except OSError:  # closed, or a pipe
-            pass
-        text = self._read(os.fstat(self.fd).st_size)
-        self._point()
-        return text
-
-    def _read(self, size: int) -> str:
-        half = LOG_LIMIT // 2
-        if size <= LOG_LIMIT:
-            text = os.pread(self.fd, size, 0).decode(errors="replace")
-        else:
-            text = cut_bytes(os.pread(self.fd, half, 0), os.pread(self.fd, half, size - half), size, LOG_LIMIT)
-        os.ftruncate(self.fd, 0)
-        return text
-
-
-class TempDir:
-    """One temporary folder a lane, emptied only after a spec that touched it."""
-
-    def __init__(self, parent: Path) -> None:
-        self._parent = parent
-        self.path = self._new()
-
-    def _new(self) -> Path:
-        self._parent.mkdir(parents=True, exist_ok=True)
-        path = Path(tempfile.mkdtemp(prefix="spec-", dir=self._parent))
-        self._made = path.stat().st_ctime_ns
-        self._text = str(path)
-        return path
-
-    def tidy(self) -> None:
-        """Give the next spec an empty folder."""
-        try:
-            untouched = os.stat(self._text).st_ctime_ns == self._made  # noqa: PTH116 - a third of Path.stat's cost
-        except OSError:
-            untouched = False
-        if not untouched:
-            shutil.rmtree(self.path, ignore_errors=True)
-            self.path = self._new()
-
-
 LEFT_OPEN = 100
 """Files that specs may leave open before the process is renewed."""
 QUICK = 50e-6
@@ -152,7 +40,7 @@ QUICK_ONES = 20
 """Specs in a row, none of them slow, after which not each is looked at so: a slow one is not likely to follow."""
 
 
-class Sanity:
+class ProcessState:
     """What the process looked like before the first spec."""
 
     def __init__(self, capture: Capture) -> None:
@@ -170,8 +58,8 @@ class Sanity:
         self._descriptors = _lowest_free() + LEFT_OPEN
         self._memory: int | None = None
         self._looked = Clock.monotonic()
-        self._wary = QUICK_ONES
-        self._kernel = KernelState(capture.fd)
+        self._checks_left = QUICK_ONES
+        self._os_state = OsState(capture.fd)
         self._python = _python()
         self._path = sys.path
         self._entries = [*sys.path]
@@ -190,7 +78,7 @@ class Sanity:
         Returns:
             Why this process cannot go on, or None.
         """
-        self._capture.tidy()
+        self._capture.restore()
         try:
             moved = os.getcwd() != self._folder  # noqa: PTH109 - the hot path compares text
         except OSError:
@@ -201,26 +89,26 @@ class Sanity:
             self._restore_environment()
         if _thread._count() > self._threads:
             return "a thread that the spec started lives on"
-        due = self._wary or now - self._looked >= LOOK_EVERY
+        due = self._checks_left or now - self._looked >= LOOK_EVERY
         if seconds < QUICK and not due:
             return None
         if (why := self._restore_more()) is not None or not due:
             return why
         self._looked = now
-        self._wary = QUICK_ONES if seconds > LOOK_EVERY else max(0, self._wary - 1)
+        self._checks_left = QUICK_ONES if seconds > LOOK_EVERY else max(0, self._checks_left - 1)
         if self._thread_begins():
             return "a thread that the spec started lives on"
-        return self._kernel.restore() or self._leaks()
+        return self._os_state.restore() or self._leaks()
 
     def _restore_more(self) -> str | None:
         """What a quick spec among quick ones is not looked through for each time."""
-        self._capture.tidy_input()
+        self._capture.restore_input()
         if processes.has_children():
             self._end_children()
         os.umask(self._mask)
         signal.setitimer(signal.ITIMER_REAL, 0)
         if [*map(getsignal, _WATCHED)] != self._signals:
-            self._kernel.restore_handlers()
+            self._os_state.restore_handlers()
         faulthandler.cancel_dump_traceback_later()
         if self._collects and not gc.isenabled():
             gc.enable()

@@ -1,7 +1,7 @@
 """Messages between a supervisor and its lanes: a JSON header and any number of byte buffers, length-prefixed.
 
 Never pickles. A reader that got half a message keeps it until the rest arrives, so a sender may die at any byte. User
-code that writes to every descriptor it finds writes to this stream too: what no sender of ours sent is told.
+code that writes to every descriptor it finds writes to this stream too: what no sender of ours sent is an error.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _LENGTHS = struct.Struct("<4sIQI")
 """A mark, bytes of the header, bytes of all buffers together, checksum of header and buffers."""
 _MARK = b"\xb7scy"
 
-CHUNK = 1 << 20
+PIECE_BYTES = 1 << 20
 HEADER_LIMIT = 1 << 30
 
 
 class ProtocolError(ValueError):
-    """What arrived is no message."""
+    """What arrived is not a message."""
 
 
 def pack(header: dict[str, Any], buffers: Sequence[bytes | memoryview] = ()) -> bytes:
@@ -39,7 +39,7 @@ def pack(header: dict[str, Any], buffers: Sequence[bytes | memoryview] = ()) -> 
 def _unpack(lengths: bytes | bytearray) -> tuple[int, int, int]:
     mark, head, body, checksum = _LENGTHS.unpack_from(lengths)
     if mark != _MARK or head > HEADER_LIMIT:
-        raise ProtocolError("no message begins like this")
+        raise ProtocolError("a message does not begin like this")
     return head, body, checksum
 
 
@@ -93,7 +93,7 @@ def receive(sock: socket.socket) -> tuple[dict[str, Any], list[bytes]] | None:
 def _exactly(sock: socket.socket, n: int) -> bytes | None:
     held = bytearray()
     while len(held) < n:
-        piece = sock.recv(min(n - len(held), CHUNK))
+        piece = sock.recv(min(n - len(held), PIECE_BYTES))
         if not piece:
             return None
         held += piece

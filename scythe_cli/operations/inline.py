@@ -13,8 +13,11 @@ from scythe_cli.columns.rows import make_specs
 from scythe_cli.core import layout
 from scythe_cli.errors import NotFoundError
 from scythe_cli.experiment.field_kinds import file_fields
-from scythe_cli.lane.outputs import Outputs, Pending
-from scythe_cli.run.outcomes import from_exception
+from scythe_cli.lane.encode import Encoder
+from scythe_cli.lane.output_model import OutputModel
+from scythe_cli.lane.outputs import Outputs
+from scythe_cli.lane.pending import Pending
+from scythe_cli.run.outcomes import Failure, from_exception
 from scythe_cli.storage import references
 
 if TYPE_CHECKING:
@@ -22,13 +25,12 @@ if TYPE_CHECKING:
 
     from scythe_cli.experiment.experiment import Experiment
     from scythe_cli.operations.allocate import Prepared
-    from scythe_cli.run.outcomes import Failure
 
 
 def run_inline(
     prepared: Prepared, sort_index: int, *, debug: Callable[[BaseException], None]
 ) -> tuple[Any, Failure | None]:
-    """Call the experiment's function with one spec, and judge what it returns as a lane does.
+    """Call the experiment's function with one spec, and validate what it returns as a lane does.
 
     Args:
         prepared: the checked experiment and table.
@@ -62,16 +64,19 @@ def run_inline(
         except (Exception, SystemExit) as exc:  # noqa: BLE001 - around the user's function
             debug(exc)
             return None, from_exception(exc, folder=str(experiment.folder))
-        return output, _judge(experiment, spec, output, Path(folder))
+        return output, _validate(experiment, spec, output, Path(folder))
 
 
-def _judge(experiment: Experiment, spec: Any, output: Any, folder: Path) -> Failure | None:
+def _validate(experiment: Experiment, spec: Any, output: Any, folder: Path) -> Failure | None:
     """What a lane would say of an output. Its files are moved."""
     outbox = folder / "outbox"
     outbox.mkdir(exist_ok=True)
-    outputs = Outputs(experiment.output_model, experiment.input_model, worker="", outbox=str(outbox), root="")
+    model = OutputModel(experiment.output_model)
+    outputs = Outputs(model, experiment.input_model, outbox=str(outbox), root="")
     pending = Pending()
-    if (failure := outputs.accept(pending, 0, spec, output, folder)) is None:
-        pending.add(0, spec.sort_index, output, 1, 0.0, 0.0, None)
-        outputs.batches(pending)
-    return failure or pending.failures.get(0)
+    accepted = outputs.accept(pending, 0, spec, output, folder)
+    if isinstance(accepted, Failure):
+        return accepted
+    pending.add(0, spec.sort_index, output=accepted, attempt=1, start=0.0, duration=0.0)
+    Encoder(model, worker="").messages(pending)
+    return pending.failures.get(0)

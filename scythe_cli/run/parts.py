@@ -26,7 +26,7 @@ from scythe_cli.run import checksum
 from scythe_cli.run.outcomes import FRAMES_KEY, KIND, ROW
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from scythe_cli.storage.base import Store
@@ -91,12 +91,19 @@ class PartWriter:
         self._shared = threads is not None
         self._taken: set[tuple[int, int, int]] = set()
 
-    def add(self, block: int, header: dict[str, Any], buffers: list[bytes]) -> None:
-        """Add one batch of a lane."""
+    def add(self, block: int, names: Sequence[str], uploads: Sequence[tuple[str, str]], buffers: list[bytes]) -> None:
+        """Add one batch of a lane.
+
+        Args:
+            block: of its rows.
+            names: of the frames, in the order of the buffers after the first.
+            uploads: output files: local path and key in the run.
+            buffers: outcomes, then the frames.
+        """
         held = self._of(block)
-        held.batches.append((header["frames"], buffers))
+        held.batches.append((list(names), buffers))
         held.weight += sum(map(len, buffers))
-        held.uploads += [self.threads.uploaders.submit(self._upload, local, key) for local, key in header["uploads"]]
+        held.uploads += [self.threads.uploaders.submit(self._upload, local, key) for local, key in uploads]
         if held.weight > PART_BYTES:
             self.write(block)
 

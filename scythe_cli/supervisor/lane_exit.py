@@ -1,7 +1,7 @@
 """A lane's end: why, what it had not finished, and which row was at work.
 
-Takes the handle of a lane whose process is gone, and has been heard to the last; leaves a `Death`. What it counts for
-is not known here.
+Input: the handle of a lane whose process has ended, all that it sent read. Output: a `LaneExit`. Whether it counts for
+a row is decided in crash_attribution.
 """
 
 from __future__ import annotations
@@ -10,22 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from scythe_cli.core.clock import Clock
+from scythe_cli.supervisor.captured_output import AtWork
+from scythe_cli.supervisor.lane_handle import LaneEndReason
 
 if TYPE_CHECKING:
-    from scythe_cli.supervisor.chunk import Take
+    from scythe_cli.supervisor.chunk import Chunk
     from scythe_cli.supervisor.lane_handle import LaneHandle
 
-UNFIT = "unfit"
-"""Why a lane ends that asked for a fresh process."""
-NO_SERVER = "no server"
-"""Why lanes end whose fork server was killed."""
-GARBLED = "garbled"
-"""Why a lane ends that has sent what no lane sends, or has let go of its end of the connection and lives on."""
-SILENT = "silent"
-"""Why a lane ends that has rows, is at none, and says nothing."""
 
-
-class End(NamedTuple):
+class ExitInfo(NamedTuple):
     """The end of a lane's process.
 
     Attributes:
@@ -35,49 +28,52 @@ class End(NamedTuple):
     """
 
     status: int
-    reason: str | None
+    reason: LaneEndReason | None
     out_of_memory: bool = False
 
 
 @dataclass(frozen=True)
-class Death:
+class LaneExit:
     """A lane ended.
 
     Attributes:
-        takes: what it had not finished; the first is what it was at.
-        row: the one at work, None when there was none or it is not to blame.
+        chunks: what it had not finished; it was at the first.
+        row: the one at work; None when there was none, or it is not the cause.
         seconds: for how long it was at work.
-        status: as the end of its process has it, like `reason` and `out_of_memory`.
+        info: the end of its process.
         log: what the row at work had printed, and what the process said when it ended.
     """
 
     lane: LaneHandle
-    takes: list[Take]
+    chunks: list[Chunk]
     row: int | None
     seconds: float
-    status: int
-    reason: str | None
+    info: ExitInfo
     log: str
-    out_of_memory: bool
+
+    @property
+    def reason(self) -> LaneEndReason | None:
+        """Why we killed it, if we did."""
+        return self.info.reason
 
 
-def death_of(lane: LaneHandle, end: End) -> Death:
-    """What a lane leaves whose process has ended."""
+def lane_exit_of(lane: LaneHandle, info: ExitInfo) -> LaneExit:
+    """Describe the end of a lane."""
     at = lane.at_work()
-    guilty = lane.condemned is None or lane.condemned == at
-    log = lane.printed.text(at)
-    if lane.ending == GARBLED:
-        at = _suspect(lane, at)
-    elif lane.is_telling and end.reason is None:
-        at = None  # it may have been what it was to tell
+    attributable = lane.killed_for is None or lane.killed_for == at
+    log = lane.captured.text(at)
+    if lane.end_reason is LaneEndReason.PROTOCOL_ERROR:
+        at = _corrupting_row(lane, at)
+    elif lane.is_sending and info.reason is None:
+        at = None  # it may have been what it was to send
     row, seconds = None, 0.0
-    if guilty and at is not None and lane.takes and at[0] in lane.takes[0].open_rows():
-        row, seconds = at[0], Clock.monotonic() - at[1]
-    return Death(lane, list(lane.takes), row, seconds, end.status, end.reason, log, end.out_of_memory)
+    if attributable and at is not None and lane.chunks and at.row in lane.chunks[0].open_rows():
+        row, seconds = at.row, Clock.monotonic() - at.since
+    return LaneExit(lane, list(lane.chunks), row, seconds, info, log)
 
 
-def _suspect(lane: LaneHandle, at: tuple[int, float] | None) -> tuple[int, float] | None:
-    """The row that must have spoilt the connection: one of those that were not handed over and had begun."""
-    rows = lane.takes[0].open_rows() if lane.takes else []
-    begun = rows[: rows.index(at[0]) + 1] if at is not None and at[0] in rows else rows
-    return (begun[0], Clock.monotonic() if at is None else at[1]) if len(begun) == 1 else None
+def _corrupting_row(lane: LaneHandle, at: AtWork | None) -> AtWork | None:
+    """The row that must have spoilt the connection: one of those that were not sent and had begun."""
+    rows = lane.chunks[0].open_rows() if lane.chunks else []
+    begun = rows[: rows.index(at.row) + 1] if at is not None and at.row in rows else rows
+    return AtWork(begun[0], Clock.monotonic() if at is None else at.since) if len(begun) == 1 else None

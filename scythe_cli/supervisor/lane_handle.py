@@ -1,6 +1,6 @@
 """One lane as its supervisor sees it: its end of the connection, and of the memory that both share.
 
-Takes rows to send and the bytes that arrive; leaves messages, each held against what the lane has, and tells what the
+Input: rows to send and the bytes that arrive. Output: messages, each checked against what the lane has, and what the
 lane is at. Nothing here waits.
 """
 
@@ -10,19 +10,42 @@ import mmap
 import os
 import socket
 from collections import deque
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from scythe_cli.core.clock import Clock
 from scythe_cli.lane import wire
-from scythe_cli.lane.shared_memory import IDLE, JUDGED, LATE, LATE_AT, MARKER, MARKER_SIZE, STOP_AT, TELLING_AT
-from scythe_cli.supervisor.captured_output import Printed
+from scythe_cli.lane.messages import BatchHeader, LaneCommand
+from scythe_cli.lane.shared_memory import IDLE, LATE, LATE_AT, MARKER, MARKER_SIZE, SENDING_AT, STOP_AT
+from scythe_cli.supervisor.captured_output import AtWork, CapturedOutput
 from scythe_cli.supervisor.scratch import unnamed_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from scythe_cli.supervisor.chunk import Take
+    from scythe_cli.supervisor.chunk import Chunk
+
+
+class LaneEndReason(StrEnum):
+    """Why a lane ends, where it is not by itself."""
+
+    TIMEOUT = "timeout"  # its spec took too long
+    MEMORY = "memory"  # its spec held too much
+    NEEDS_RESTART = "needs restart"  # it asked for a fresh process
+    NO_SERVER = "no server"  # its fork server was killed
+    PROTOCOL_ERROR = "protocol error"  # it sent what no lane sends, or closed its connection and lives on
+    SILENT = "silent"  # it has rows, is at none, and says nothing
+    STOPPED = "stopped"  # its run, or a leaf, has come to its end
+
+
+class LaneState(StrEnum):
+    """Where a lane is in its life."""
+
+    STARTING = "starting"  # the fork server was asked for it
+    ALIVE = "alive"  # its process exists
+    DISCONNECTED = "disconnected"  # its end of the connection is closed; it may live on
+    ENDING = "ending"  # it was killed, or has said that it ends
 
 
 @dataclass(frozen=True)
@@ -30,13 +53,13 @@ class Message:
     """What a lane said.
 
     Attributes:
-        take: the rows it is about.
-        header: what became of them, as `leaf` tells it; `unfit` when the lane wants a fresh process in its place.
+        chunk: the rows it is about.
+        header: what became of them.
         buffers: their outcomes and frames.
     """
 
-    take: Take
-    header: dict[str, Any]
+    chunk: Chunk
+    header: BatchHeader
     buffers: list[bytes]
 
 
@@ -45,32 +68,33 @@ class LaneHandle:
     """The supervisor's end of one lane.
 
     Attributes:
-        takes: what it was given and has not finished; it is at the first.
+        chunks: what it was given and has not finished; it is at the first.
+        pid: its process, once that was started.
+        state: where it is in its life.
+        state_since: since when.
+        end_reason: why it ends, where that is known before its end.
+        killed_for: the row on whose account it was killed.
         spoke: it has sent a message.
-        ending: why it ends, once that is known before its end.
-        doomed: since when it should be ending.
-        gone: when its connection ended.
         heard: when it last said something or got rows.
-        condemned: the row on whose account it was killed, and when that began.
     """
 
     number: int
     connection: socket.socket
     marker: mmap.mmap
-    printed: Printed
+    captured: CapturedOutput
     pid: int | None = None
-    takes: deque[Take] = field(default_factory=deque)
+    chunks: deque[Chunk] = field(default_factory=deque)
     unsent: bytearray = field(default_factory=bytearray)
-    inbox: wire.Inbox = field(default_factory=wire.Inbox)
-    job: str | None = None
-    block: tuple[str, int] | None = None
+    state: LaneState = LaneState.STARTING
+    state_since: float = field(default_factory=Clock.monotonic)
+    end_reason: LaneEndReason | None = None
+    killed_for: AtWork | None = None
     spoke: bool = False
-    asked: tuple[float, tuple[int, float] | None] | None = None
-    ending: str | None = None
-    doomed: float | None = None
-    gone: float | None = None
     heard: float = field(default_factory=Clock.monotonic)
-    condemned: tuple[int, float] | None = None
+    _inbox: wire.Inbox = field(default_factory=wire.Inbox)
+    _job: str | None = None
+    _block: tuple[str, int] | None = None
+    _asked: tuple[float, AtWork | None] | None = None
 
     @classmethod
     def new(cls, number: int, folder: str) -> tuple[LaneHandle, list[int]]:
@@ -78,35 +102,58 @@ class LaneHandle:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         for end in (ours, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, wire.CHUNK)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, wire.PIECE_BYTES)
         marker_fd, capture = unnamed_file(folder), unnamed_file(folder, append=True)
         os.truncate(marker_fd, MARKER_SIZE)
         marker = mmap.mmap(marker_fd, MARKER_SIZE)
         MARKER.pack_into(marker, 0, IDLE, 0.0)
-        return cls(number, ours, marker, Printed(capture)), [theirs.detach(), marker_fd, os.dup(capture)]
+        return cls(number, ours, marker, CapturedOutput(capture)), [theirs.detach(), marker_fd, os.dup(capture)]
 
-    def at_work(self) -> tuple[int, float] | None:
-        """The row at work, or whose output is being judged, and when that began, on the monotonic clock."""
-        row, start = MARKER.unpack_from(self.marker)
-        return None if row == IDLE else (JUDGED - row if row <= JUDGED else row, start)
-
-    def running(self) -> tuple[int, float] | None:
-        """The row at work: those before it are done, those behind it not begun."""
-        row, start = MARKER.unpack_from(self.marker)
-        return (row, start) if row >= 0 else None
+    # its life
 
     @property
-    def is_telling(self) -> bool:
-        """Whether it makes a message of outcomes, whatever row is at work."""
-        return self.marker[TELLING_AT] != 0
+    def is_ending(self) -> bool:
+        """Whether it was killed, or has said that it ends."""
+        return self.state is LaneState.ENDING
+
+    def started(self, pid: int) -> None:
+        """Its process exists."""
+        self.pid = pid
+        if self.state is LaneState.STARTING:
+            self._enter(LaneState.ALIVE)
+
+    def disconnected(self) -> None:
+        """Its end of the connection was closed."""
+        if not self.is_ending:
+            self._enter(LaneState.DISCONNECTED)
+
+    def expect_exit(self, reason: LaneEndReason, killed_for: AtWork | None = None) -> None:
+        """It should be ending from now on."""
+        self.end_reason, self.killed_for = reason, killed_for
+        self._enter(LaneState.ENDING)
+
+    def _enter(self, state: LaneState) -> None:
+        self.state, self.state_since = state, Clock.monotonic()
+
+    # what it is at
+
+    def at_work(self) -> AtWork | None:
+        """The row at work: those before it are done, those after it not begun."""
+        row, start = MARKER.unpack_from(self.marker)
+        return None if row == IDLE else AtWork(row, start)
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether it makes a message of outcomes while a row is at work."""
+        return self.marker[SENDING_AT] != 0
 
     def idle_since(self) -> float | None:
-        """When it ended its last row, handed over its outcomes or got its rows; None before the first, and at work."""
+        """When it ended its last row, sent its outcomes or got its rows; None before the first, and at work."""
         row, since = MARKER.unpack_from(self.marker)
         return max(since, self.heard) if row == IDLE and since else None
 
     @property
-    def begun(self) -> bool:
+    def has_begun(self) -> bool:
         """Whether it has been at a row."""
         return MARKER.unpack_from(self.marker) != (IDLE, 0.0)
 
@@ -119,60 +166,49 @@ class LaneHandle:
         """Have the lane give back what it has not begun."""
         if not self.asked_to_stop:
             self.marker[STOP_AT] = 1
-            self.asked = (Clock.monotonic(), self.running())
+            self._asked = (Clock.monotonic(), self.at_work())
 
-    def hangs(self, seconds: float) -> bool:
-        """Whether it was asked so long ago and is at the same row still: then it will begin no other before it answers.
+    def is_stuck(self, seconds: float) -> bool:
+        """Whether it was asked to stop so long ago and is at the same row still: it begins no other before it answers.
 
-        It tells its row before it looks whether it was asked, so a row that it began in between would be seen.
+        A lane publishes its current row before it checks the stop flag, so a row that it began in between is seen.
         """
-        return (
-            self.asked_to_stop
-            and self.asked is not None
-            and self.asked[1] is not None
-            and self.asked[1] == self.running()
-            and Clock.monotonic() - self.asked[0] > seconds
-        )
+        if not self.asked_to_stop or self._asked is None:
+            return False
+        when, row = self._asked
+        return row is not None and row == self.at_work() and Clock.monotonic() - when > seconds
 
-    def call_time(self, at: tuple[int, float]) -> None:
+    def mark_timed_out(self, at: AtWork) -> None:
         """Have it not end a row any more."""
-        LATE.pack_into(self.marker, LATE_AT, at[1])
+        LATE.pack_into(self.marker, LATE_AT, at.since)
 
-    def doom(self, reason: str) -> None:
-        """It should be ending from now on, for this reason."""
-        self.ending, self.doomed = reason, Clock.monotonic()
+    # what goes to it and comes from it
 
-    def give(self, take: Take, block: bytes) -> None:
-        """Put rows behind those it has. `block`, the parquet of their block, goes along where it lacks it."""
+    def give(self, chunk: Chunk, block: bytes) -> None:
+        """Put rows after those it has. `block`, the parquet of their block, goes along where it lacks it."""
         self.heard = Clock.monotonic()
-        self.takes.append(take)
-        header = {"do": "take", "block": take.block, "rows": None, "listed": None, "attempts": take.attempts}
-        if isinstance(take.rows, range):
-            header["rows"] = [take.rows[0], take.rows[-1]]
-        else:
-            header["listed"] = list(take.rows)
-        if self.job != take.job.key:
-            self.unsent += wire.pack({"do": "job", "job": asdict(take.job)})
-            self.job, self.block = take.job.key, None
-        known = self.block == (take.job.key, take.block)
-        self.unsent += wire.pack(header, [] if known else [block])
-        self.block = (take.job.key, take.block)
+        self.chunks.append(chunk)
+        key, block_key = chunk.job.key, (chunk.job.key, chunk.block)
+        job = chunk.job if self._job != key else None
+        command = LaneCommand(chunk.block, chunk.rows, chunk.attempts, job)
+        self.unsent += wire.pack(command.header(), [] if self._block == block_key else [block])
+        self._job, self._block = key, block_key
 
     def send(self) -> None:
-        """Send what it has room for; the rest stays in `unsent` until it has: a lane at work does not read."""
+        """Send what there is room for; the rest stays in `unsent` until there is more: a lane at work does not read."""
         try:
             while self.unsent:
-                sent = self.connection.send(memoryview(self.unsent)[: wire.CHUNK])
+                sent = self.connection.send(memoryview(self.unsent)[: wire.PIECE_BYTES])
                 del self.unsent[:sent]
         except BlockingIOError:
             return
         except OSError:
-            self.unsent.clear()  # it ended, which is told elsewhere
+            self.unsent.clear()  # it ended, which the fork server reports
 
     def receive(self) -> bytes | None:
         """What has arrived: nothing when the connection has ended, None while there is nothing."""
         try:
-            return self.connection.recv(wire.CHUNK, socket.MSG_DONTWAIT)
+            return self.connection.recv(wire.PIECE_BYTES, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return None
         except OSError:
@@ -182,37 +218,34 @@ class LaneHandle:
         """The messages in what has arrived, when they are whole.
 
         Raises:
-            ProtocolError: no lane says this.
+            ProtocolError: no lane sends this.
         """
-        for header, buffers in self.inbox.feed(piece):
-            yield self._take_note(self._checked(header, buffers), header, buffers)
+        for header, buffers in self._inbox.feed(piece):
+            yield self._record(self._checked(BatchHeader.parse(header), buffers), buffers)
 
-    def _checked(self, header: dict[str, Any], buffers: list[bytes]) -> Sequence[int]:
-        """The rows of a message. Raises `ProtocolError` unless the lane has them and has not reported them."""
+    def _checked(self, header: BatchHeader, buffers: list[bytes]) -> BatchHeader:
+        """The header, if the lane has its rows and has not sent them before; else `ProtocolError` is raised."""
+        open_rows = set(self.chunks[0].open_rows()) if self.chunks else set()
         try:
-            rows = header["rows"]
-            told = range(rows[0], rows[1] + 1) if rows else header["listed"]
-            open_rows = set(self.takes[0].open_rows()) if self.takes else set()
-            sound = {*told, *header["retry"]} <= open_rows and len(told) == header["n"]
-            sound = sound and len(buffers) == 1 + len(header["frames"])
-        except (KeyError, TypeError, IndexError) as exc:
-            raise wire.ProtocolError("no lane says this") from exc
-        if not sound:
-            raise wire.ProtocolError("no lane says this")
-        return told
+            known = {*header.rows, *header.retry} <= open_rows
+        except TypeError as exc:
+            raise wire.ProtocolError("no lane sends this") from exc
+        if not self.chunks or not known or len(buffers) != 1 + len(header.frames):
+            raise wire.ProtocolError("no lane sends this")
+        return header
 
-    def _take_note(self, told: Sequence[int], header: dict[str, Any], buffers: list[bytes]) -> Message:
+    def _record(self, header: BatchHeader, buffers: list[bytes]) -> Message:
         self.spoke = True
-        take = self.takes[0]
-        take.handed += [told, header["retry"]]
-        if header.get("done"):
-            self.takes.popleft()
-            if not self.takes:
+        chunk = self.chunks[0]
+        chunk.sent += [header.rows, header.retry]
+        if header.done:
+            self.chunks.popleft()
+            if not self.chunks:
                 self.marker[STOP_AT] = 0
-        return Message(take, header, buffers)
+        return Message(chunk, header, buffers)
 
     def close(self) -> None:
-        """Let go of what was shared with a lane that is no more."""
+        """Release what was shared with a lane that does not exist any more."""
         self.connection.close()
         self.marker.close()
-        self.printed.close()
+        self.captured.close()

@@ -1,6 +1,6 @@
-"""Kills lanes whose spec is past its time or its memory, and tells how soon to look again.
+"""Kills lanes whose spec is past its time or its memory.
 
-Takes the lanes of a pool; leaves deaths that the pool tells of.
+Input: the lanes of a pool. Output: ends of lanes, which the pool reports; and how soon to look again.
 """
 
 from __future__ import annotations
@@ -9,72 +9,71 @@ from typing import TYPE_CHECKING
 
 from scythe_cli.core import processes
 from scythe_cli.core.clock import Clock
-from scythe_cli.run.outcomes import MEMORY, TIMEOUT
-from scythe_cli.supervisor.lane_exit import SILENT
+from scythe_cli.supervisor.lane_handle import LaneEndReason
 
 if TYPE_CHECKING:
+    from scythe_cli.supervisor.captured_output import AtWork
     from scythe_cli.supervisor.lane_handle import LaneHandle
     from scythe_cli.supervisor.pool import Pool
-    from scythe_cli.supervisor.run_progress import RunWork
 
 TICK = 0.1
 """Seconds between two looks at the clocks of the lanes."""
 CONFIRM_SECONDS = 0.02
-HURRY_SECONDS = 0.01
+FAST_POLL_SECONDS = 0.01
 SILENT_SECONDS = 60.0
 """A lane that is at no row and has some says something within this time."""
 
 
-class Watch:
+class LimitWatch:
     """The clocks and the memory of a pool's lanes."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._suspects: dict[int, tuple[int, float]] = {}
-        self._hurry = False
+        self._suspects: dict[int, AtWork] = {}
+        self._poll_fast = False
 
     @property
     def pause(self) -> float:
         """Seconds until the next look."""
-        return HURRY_SECONDS if self._hurry else CONFIRM_SECONDS if self._suspects else TICK
+        return FAST_POLL_SECONDS if self._poll_fast else CONFIRM_SECONDS if self._suspects else TICK
 
-    def forget(self, lane: LaneHandle) -> None:
-        """A lane is no more."""
+    def discard(self, lane: LaneHandle) -> None:
+        """A lane does not exist any more."""
         self._suspects.pop(lane.number, None)
 
     def look(self) -> None:
         """Kill what is late or holds too much."""
-        self._hurry = False
+        self._poll_fast = False
         self._pool.bound_output()
-        self._pool.end_what_hangs()
+        self._pool.end_stuck_lanes()
         for lane in list(self._pool.lanes.values()):
             at = lane.at_work()
             if self._suspects.get(lane.number) not in (None, at):
                 del self._suspects[lane.number]
-            if at is not None and lane.takes and lane.ending is None:
+            if at is not None and lane.chunks and not lane.is_ending:
                 self._watch_clock(lane, at)
                 self._watch_memory(lane, at)
-            idle = lane.idle_since() if lane.takes and lane.ending is None else None
+            idle = lane.idle_since() if lane.chunks and not lane.is_ending else None
             if idle is not None and Clock.monotonic() - idle > SILENT_SECONDS:
-                self._pool.kill(lane, SILENT)
+                self._pool.kill(lane, LaneEndReason.SILENT)
 
-    def _watch_clock(self, lane: LaneHandle, at: tuple[int, float]) -> None:
-        """A clock counts once it was seen past twice; in between, the lane says where it is."""
-        run: RunWork = lane.takes[0].owner
-        if run.timeout is None or Clock.monotonic() - at[1] <= run.timeout:
+    def _watch_clock(self, lane: LaneHandle, at: AtWork) -> None:
+        """A spec is late once it was seen to be late twice; in between, the lane writes where it is."""
+        timeout = lane.chunks[0].run.info.timeout
+        if timeout is None or Clock.monotonic() - at.since <= timeout:
             return
         if lane.number in self._suspects:
-            self._pool.kill(lane, TIMEOUT, at)
+            self._pool.kill(lane, LaneEndReason.TIMEOUT, at)
         else:
             self._suspects[lane.number] = at
-            self._pool.call_time(lane, at)
+            self._pool.mark_timed_out(lane, at)
 
-    def _watch_memory(self, lane: LaneHandle, at: tuple[int, float]) -> None:
+    def _watch_memory(self, lane: LaneHandle, at: AtWork) -> None:
         """The quick sum counts shared pages often; only where it is too much the exact one is taken."""
-        run: RunWork = lane.takes[0].owner
-        if run.memory is None or lane.pid is None:
+        memory = lane.chunks[0].run.info.memory
+        if memory is None or lane.pid is None:
             return
         held = processes.tree_memory(lane.pid)
-        self._hurry = self._hurry or held > run.memory / 4
-        if held > run.memory and processes.tree_memory(lane.pid, exact=True) > run.memory:
-            self._pool.kill(lane, MEMORY, at)
+        self._poll_fast = self._poll_fast or held > memory / 4
+        if held > memory and processes.tree_memory(lane.pid, exact=True) > memory:
+            self._pool.kill(lane, LaneEndReason.MEMORY, at)

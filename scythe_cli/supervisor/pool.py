@@ -1,7 +1,7 @@
-"""Supervised lanes: start them, feed them, hear them, kill them.
+"""The lanes of one experiment: start them, feed them, read from them, kill them, reap them.
 
-Takes ranges of rows for named lanes; leaves messages and deaths, in the order they happened. Nothing here knows what a
-row is worth: the supervisor decides.
+Input: rows for lanes. Output: messages and ends of lanes, in the order they happened. What they mean for a row, the
+supervisor decides.
 """
 
 from __future__ import annotations
@@ -16,26 +16,27 @@ from scythe_cli.core import processes
 from scythe_cli.core.clock import Clock
 from scythe_cli.errors import EngineError
 from scythe_cli.lane import wire
-from scythe_cli.lane.fork_server import lane_folder
-from scythe_cli.supervisor.fork_server_handle import ServerHandle
-from scythe_cli.supervisor.lane_exit import GARBLED, NO_SERVER, UNFIT, End, death_of
-from scythe_cli.supervisor.lane_handle import LaneHandle
+from scythe_cli.lane.fork_server import ServerEvent, ServerOrder, lane_folder
+from scythe_cli.supervisor.fork_server_handle import ForkServerHandle
+from scythe_cli.supervisor.lane_exit import ExitInfo, lane_exit_of
+from scythe_cli.supervisor.lane_handle import LaneEndReason, LaneHandle, LaneState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scythe_cli.lane.fork_server import Record
-    from scythe_cli.supervisor.chunk import Take
-    from scythe_cli.supervisor.lane_exit import Death
+    from scythe_cli.lane.fork_server import ForkServerConfig
+    from scythe_cli.supervisor.captured_output import AtWork
+    from scythe_cli.supervisor.chunk import Chunk
+    from scythe_cli.supervisor.lane_exit import LaneExit
     from scythe_cli.supervisor.lane_handle import Message
 
 KILL_SECONDS = 15.0
-"""What a fork server gets to tell of the end of a lane that was killed. Memory takes a while to be given back."""
-HURRY_SECONDS = 1.0
+"""What a fork server gets to report the end of a lane that was killed. Memory takes a while to be given back."""
+SHORT_KILL_SECONDS = 1.0
 """The same, when the run is to end at once."""
 GONE_SECONDS = 1.0
 """What a lane gets to end whose connection has ended."""
-STILLBORN = 5
+MAX_STARTUP_FAILURES = 5
 """Lanes in a row that may end before their first message."""
 
 
@@ -43,21 +44,21 @@ class Pool:
     """Lanes of one experiment, and the fork server they come from.
 
     Args:
-        record: what the fork server is told.
+        config: what the fork server is told.
         size: lanes.
     """
 
-    def __init__(self, record: Record, size: int) -> None:
+    def __init__(self, config: ForkServerConfig, size: int) -> None:
         self.size = size
         self.lanes: dict[int, LaneHandle] = {}
-        self._record = record
-        self.folder = record.folder
-        self.scratch = record.scratch
+        self._config = config
+        self.folder = config.folder
+        self.scratch = config.scratch
         self._numbers = 0
-        self._stillborn = 0
-        self._patience = KILL_SECONDS
+        self._startup_failures = 0
+        self._kill_timeout = KILL_SECONDS
         self._killed_for_memory = processes.killed_for_memory()
-        self._ended: dict[int, End] = {}
+        self._ended: dict[int, ExitInfo] = {}
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -66,7 +67,7 @@ class Pool:
         self._start_server()
 
     def _start_server(self) -> None:
-        self._server = ServerHandle(self._record)
+        self._server = ForkServerHandle(self._config)
         self._selector.register(self._server, selectors.EVENT_READ)
 
     def grow(self) -> None:
@@ -83,9 +84,9 @@ class Pool:
             os.close(descriptor)
         self._selector.register(lane.connection, selectors.EVENT_READ, lane)
 
-    def give(self, lane: LaneHandle, take: Take, block: bytes) -> None:
+    def give(self, lane: LaneHandle, chunk: Chunk, block: bytes) -> None:
         """Queue rows on a lane. `block` is the parquet of their block."""
-        lane.give(take, block)
+        lane.give(chunk, block)
         self._send(lane)
 
     def _send(self, lane: LaneHandle) -> None:
@@ -95,45 +96,46 @@ class Pool:
             wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if lane.unsent else 0)
             self._selector.modify(lane.connection, wanted, lane)
 
-    def kill(self, lane: LaneHandle, reason: str, condemned: tuple[int, float] | None = None) -> None:
-        """Kill a lane and everything it started; its death follows.
+    def kill(self, lane: LaneHandle, reason: LaneEndReason, killed_for: AtWork | None = None) -> None:
+        """Kill a lane and everything it started; its exit follows.
 
         Args:
             lane: the lane.
-            reason: stays with its death.
-            condemned: the row at work on whose account it happens; the next one would be innocent.
+            reason: why.
+            killed_for: the row at work on whose account it happens; the next one would not be the cause.
         """
-        if lane.ending is not None:
+        if lane.is_ending:
             return
-        lane.condemned = condemned
-        lane.doom(reason)
+        lane.expect_exit(reason, killed_for)
         if lane.pid is None:  # not forked yet, perhaps for long: the fork server still imports
-            self._ended.setdefault(lane.number, End(0, reason))
+            self._ended.setdefault(lane.number, ExitInfo(0, reason))
             self.wake()
-        self._server.order("kill", lane.number)
+        self._server.order(ServerOrder.KILL, lane.number)
 
-    def hurry(self) -> None:
+    def shorten_kill_timeout(self) -> None:
         """The run is over: nobody waits for what does not end. Safe in a signal handler."""
-        self._patience = HURRY_SECONDS
+        self._kill_timeout = SHORT_KILL_SECONDS
 
-    def end_what_hangs(self) -> None:
-        """Kill a lane that lost its connection and lives on; and the fork server, when it tells of no end it should."""
+    def end_stuck_lanes(self) -> None:
+        """Kill a lane that lost its connection and lives on; and the fork server, when it reports no end it should."""
         now = Clock.monotonic()
         for lane in self.lanes.values():
-            if lane.ending is None and lane.gone is not None and now - lane.gone > GONE_SECONDS:
-                self.kill(lane, GARBLED)
-        if any(lane.doomed is not None and now - lane.doomed > self._patience for lane in self.lanes.values()):
-            self._server.kill()
+            age = now - lane.state_since
+            if lane.state is LaneState.DISCONNECTED and age > GONE_SECONDS:
+                self.kill(lane, LaneEndReason.PROTOCOL_ERROR)
+            elif lane.is_ending and age > self._kill_timeout:
+                self._server.kill()
+                return
 
     def bound_output(self) -> None:
         """Throw away the middle of what specs print without end."""
         for lane in self.lanes.values():
-            lane.printed.bound(lane.at_work())
+            lane.captured.bound(lane.at_work())
 
-    def call_time(self, lane: LaneHandle, at: tuple[int, float]) -> None:
+    def mark_timed_out(self, lane: LaneHandle, at: AtWork) -> None:
         """Have the lane not end a row any more, and write into its log where in the user's code it is."""
-        lane.call_time(at)
-        self._server.order("where", lane.number)
+        lane.mark_timed_out(at)
+        self._server.order(ServerOrder.WHERE, lane.number)
 
     def wake(self) -> None:
         """Make a `poll` that waits return; safe in a signal handler and from any thread."""
@@ -142,116 +144,115 @@ class Pool:
         except BlockingIOError:
             return
 
-    def poll(self, timeout: float) -> Iterator[Message | Death]:
+    def poll(self, timeout: float) -> Iterator[Message | LaneExit]:
         """Wait at most `timeout` seconds for something to happen; yield all that did."""
         for key, events in self._selector.select(timeout):
             if key.fileobj is self._server:
-                self._hear_server()
+                self._on_server_event()
             elif key.fd == self._wake_read:
                 os.read(self._wake_read, 4096)
             elif key.data.number in self.lanes:
                 if events & selectors.EVENT_WRITE:
                     self._send(key.data)
                 if events & selectors.EVENT_READ:
-                    yield from self._hear(key.data)
+                    yield from self._on_message(key.data)
         while self._ended:
             number = next(iter(self._ended))
-            end, lane = self._ended.pop(number), self.lanes.get(number)
-            if lane is not None:  # or it was told twice
+            info, lane = self._ended.pop(number), self.lanes.get(number)
+            if lane is not None:  # or it was reported twice
                 yield from self._drain(lane)
-                yield self._bury(lane, end)
+                yield self._reap(lane, info)
 
-    def _hear(self, lane: LaneHandle) -> Iterator[Message]:
+    def _on_message(self, lane: LaneHandle) -> Iterator[Message]:
         piece = lane.receive()
         if piece:
             lane.heard = Clock.monotonic()
             yield from self._read(lane, piece)
         elif piece is not None:
-            lane.gone = Clock.monotonic()
+            lane.disconnected()
             self._stop_listening(lane)
 
     def _drain(self, lane: LaneHandle) -> Iterator[Message]:
-        while lane.ending != GARBLED and (piece := lane.receive()):
+        while lane.end_reason is not LaneEndReason.PROTOCOL_ERROR and (piece := lane.receive()):
             yield from self._read(lane, piece)
 
     def _read(self, lane: LaneHandle, piece: bytes) -> Iterator[Message]:
-        """The messages in what arrived. What is none ends the lane, and what follows it is not listened to."""
+        """The messages in what arrived. What is not a message ends the lane, and nothing after it is read."""
         try:
             for message in lane.read(piece):
-                self._stillborn = 0
-                if message.header.get("unfit"):
-                    lane.doom(UNFIT)
+                self._startup_failures = 0
+                if message.header.needs_restart and not lane.is_ending:
+                    lane.expect_exit(LaneEndReason.NEEDS_RESTART)
                 yield message
         except wire.ProtocolError:
             self._stop_listening(lane)
-            if lane.doomed is None:
-                self.kill(lane, GARBLED)
+            self.kill(lane, LaneEndReason.PROTOCOL_ERROR)
 
     def _stop_listening(self, lane: LaneHandle) -> None:
         if lane.connection in self._selector.get_map():
             self._selector.unregister(lane.connection)
 
-    def _hear_server(self) -> None:
-        events = self._server.hear()
+    def _on_server_event(self) -> None:
+        events = self._server.receive()
         if events is None:
             self._server_died()
             return
         for event in events:
             lane = self.lanes.get(event.get("lane", 0))
             if lane is None:
-                continue  # given up before it began, or it tells of itself
-            if event["event"] == "started":
-                lane.pid = event["pid"]
-            elif event["event"] == "exit":
+                continue  # killed before it began, or the server speaks of itself
+            if event["event"] == ServerEvent.STARTED:
+                lane.started(event["pid"])
+            elif event["event"] == ServerEvent.EXIT:
                 self._lane_ended(lane, event["status"])
 
     def _server_died(self) -> None:
-        """The fork server is gone, and with it, by the kernel's hand, every lane. Start again; nobody is to blame."""
+        """The fork server has ended, and the kernel has ended every lane with it. Start again; no row is the cause."""
         self._selector.unregister(self._server)
-        status, said = self._server.last_words()
-        self._count_stillborn(f"the process that imports {self._record.target}", status, said)
+        status, said = self._server.exit_status_and_log()
+        self._count_startup_failure(f"the process that imports {self._config.target}", status, said)
         self._server.close()
         for lane in self.lanes.values():
-            self._ended.setdefault(lane.number, End(status, lane.ending or NO_SERVER))
+            self._ended.setdefault(lane.number, ExitInfo(status, lane.end_reason or LaneEndReason.NO_SERVER))
         self._start_server()
 
     def _lane_ended(self, lane: LaneHandle, status: int) -> None:
-        if lane.begun:
-            self._stillborn = 0
-        elif not lane.spoke and not lane.ending:
-            self._count_stillborn("a lane", status, lane.printed.text(lane.at_work()))
+        if lane.has_begun:
+            self._startup_failures = 0
+        elif not lane.spoke and lane.end_reason is None:
+            self._count_startup_failure("a lane", status, lane.captured.text(lane.at_work()))
         memory = processes.killed_for_memory()
-        ran_out = status == -signal.SIGKILL and lane.ending is None and memory > self._killed_for_memory
+        ran_out = status == -signal.SIGKILL and lane.end_reason is None and memory > self._killed_for_memory
         self._killed_for_memory = memory
-        self._ended.setdefault(lane.number, End(status, lane.ending, ran_out))
+        self._ended.setdefault(lane.number, ExitInfo(status, lane.end_reason, ran_out))
 
-    def _count_stillborn(self, who: str, status: int, log: str) -> None:
-        self._stillborn += 1
-        if self._stillborn > STILLBORN:
+    def _count_startup_failure(self, who: str, status: int, log: str) -> None:
+        self._startup_failures += 1
+        if self._startup_failures > MAX_STARTUP_FAILURES:
             raise EngineError(
-                f"{who} ended {self._stillborn} times before its first spec, last with "
+                f"{who} ended {self._startup_failures} times before its first spec, last with "
                 f"{processes.describe_status(status)}" + (f": {log.strip()[-2000:]}" if log.strip() else ""),
-                hint=f"import {self._record.target.rpartition(':')[0]} in a plain python and see what ends it",
+                hint=f"import {self._config.target.rpartition(':')[0]} in a plain python and see what ends it",
             )
 
-    def _bury(self, lane: LaneHandle, end: End) -> Death:
-        death = death_of(lane, end)
+    def _reap(self, lane: LaneHandle, info: ExitInfo) -> LaneExit:
+        lane_exit = lane_exit_of(lane, info)
         del self.lanes[lane.number]
-        self._let_go(lane)
+        self._release_handle(lane)
         shutil.rmtree(lane_folder(self.scratch, lane.number), ignore_errors=True)
-        return death
+        return lane_exit
 
-    def _let_go(self, lane: LaneHandle) -> None:
+    def _release_handle(self, lane: LaneHandle) -> None:
         self._stop_listening(lane)
         lane.close()
 
     def close(self) -> None:
-        """End every lane and the fork server, and wait until they are gone with all that they started."""
-        if all(lane.pid is None for lane in self.lanes.values()):  # it may import for long, and has nothing to lose
+        """End every lane and the fork server, and wait until they have ended with all that they started."""
+        if all(lane.pid is None for lane in self.lanes.values()):  # it may import for long, and loses nothing
             self._server.kill()
-        self._server.end(self._patience)
+        self._server.end(self._kill_timeout)
         for lane in self.lanes.values():
-            self._let_go(lane)
+            self._release_handle(lane)
         self.lanes.clear()
         self._server.close()
         self._selector.close()

@@ -1,10 +1,12 @@
-"""One run, or one leaf of it, as its supervisor sees it: what is to be run, how far it is, where its outcomes go.
+"""One run, or one leaf of a run, as its supervisor sees it.
 
-Takes a run's settings and a writer of parts; leaves what a lane must be told, and the blocks of specs as they are read.
+Input: a run's settings and a writer of parts. Output: what a lane is told of the run, the blocks of specs once they are
+read, and the count of what is done.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,21 +16,21 @@ import pyarrow.parquet as pq
 from scythe_cli.core import layout
 from scythe_cli.core.clock import Clock
 from scythe_cli.core.processes import host
+from scythe_cli.core.units import MaxFailures
 from scythe_cli.lane.job import Job
 from scythe_cli.run.parts import block_bytes, read_schema
+from scythe_cli.supervisor.failure_limits import FailureLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from concurrent.futures import Future
+    from concurrent.futures import Executor, Future
     from pathlib import Path
 
-    from scythe_cli.core.units import MaxFailures
-    from scythe_cli.run.engine import Work
+    from scythe_cli.lane.messages import Sample
+    from scythe_cli.run.engine import Ended, Work
     from scythe_cli.run.parts import PartWriter
     from scythe_cli.storage.base import Store
 
-CANARY = 20
-"""When the first so many finished specs all failed alike, the rest would too."""
 KEPT_BLOCKS = 8
 
 
@@ -47,77 +49,140 @@ class Source(Protocol):
         """Whether there never will be more."""
 
 
-@dataclass
-class RunWork:
-    """One run as its supervisor sees it.
+@dataclass(frozen=True)
+class RunInfo:
+    """What does not change while a run is worked on.
 
     Attributes:
         job: what the lanes are told.
         store: rooted at the run.
-        writer: takes the outcomes.
         schema: of the outcome parts.
         place: where the function is defined, for failures that have no traceback.
+        total: the run's rows.
         timeout: seconds one attempt may take.
         memory: bytes one spec's process tree may hold.
-        left_in_block: by block, the rows that are to run and have no outcome yet; counted by whoever makes the source.
-        name: tells apart several that a supervisor has of one run: leaves. Each lies in one block.
-        over: told once, when every row of a leaf has its outcome in the store or was given up, or what writing failed
-            with. Called from any thread. Such a leaf never stops the supervisor.
-        released: a leaf's rows are given up from here on; what runs may end until this moment, on the monotonic clock.
+        done_before: outcomes of earlier generations.
+        failed_before: how many of them failed.
     """
 
     job: Job
     store: Store
-    writer: PartWriter
     schema: pa.Schema
     place: str
     total: int
-    max_failures: MaxFailures
     timeout: float | None = None
     memory: int | None = None
     done_before: int = 0
     failed_before: int = 0
-    done: int = 0
-    failed: int = 0
-    canary: bool = False
-    alike: dict[tuple[str, str, str], int] = field(default_factory=dict)
-    cost: float | None = None
-    blocks: dict[int, Future[bytes]] = field(default_factory=dict)
-    sort_indexes: tuple[int, pa.ChunkedArray[Any]] | None = None
+
+
+class Blocks:
+    """The blocks of a run's specs, read in the background; a few are kept."""
+
+    def __init__(self, store: Store, readers: Executor) -> None:
+        self._store = store
+        self._readers = readers
+        self._kept: OrderedDict[int, Future[bytes]] = OrderedDict()
+        self._sort_indexes: tuple[int, pa.ChunkedArray[Any]] | None = None
+
+    def get(self, number: int) -> Future[bytes]:
+        """The parquet of one block, once it is read. Nobody's clock waits for a store."""
+        if number not in self._kept:
+            while len(self._kept) > KEPT_BLOCKS:
+                self._kept.popitem(last=False)
+            self._kept[number] = self._readers.submit(block_bytes, self._store, number)
+        return self._kept[number]
+
+    def discard(self, number: int) -> None:
+        """Read it again the next time: it could not be read."""
+        self._kept.pop(number, None)
+
+    def sort_index(self, row: int) -> int:
+        """The sort_index of one row."""
+        block = layout.block_of(row)
+        if self._sort_indexes is None or self._sort_indexes[0] != block:
+            file = pq.ParquetFile(pa.BufferReader(self.get(block).result()))
+            self._sort_indexes = (block, file.read(columns=[layout.SORT_INDEX], use_threads=False).column(0))
+        value = self._sort_indexes[1][row - block * layout.BLOCK].as_py()
+        assert isinstance(value, int)  # noqa: S101 - the column's type, for the type checker
+        return value
+
+
+@dataclass(eq=False)
+class RunWork:
+    """One run, or one leaf of it, on its way through the lanes.
+
+    Attributes:
+        info: the run.
+        writer: takes the outcomes.
+        limits: when to stop for failures.
+        left_in_block: by block, the rows that are to run and have no outcome yet; counted by whoever makes the source.
+        name: tells apart several that a supervisor has of one run: leaves. Each is in one block.
+        over: called once, when every row of a leaf has its outcome in the store or was released, or with what writing
+            failed with. Called from any thread. Such a leaf never stops the supervisor.
+        released: a leaf's rows are released from here on; what runs may end until this moment, on the monotonic clock.
+        done: outcomes counted here.
+        failed: how many of them failed.
+        cost: seconds that a spec is seen to take.
+    """
+
+    info: RunInfo
+    writer: PartWriter
+    limits: FailureLimits
     left_in_block: dict[int, int] = field(default_factory=dict)
     name: str = ""
     over: Callable[[BaseException | None], None] | None = None
     released: float | None = None
     closed: bool = False
+    done: int = 0
+    failed: int = 0
+    cost: float | None = None
+
+    def __post_init__(self) -> None:
+        self._blocks = Blocks(self.info.store, self.writer.threads.readers)
+
+    def leaf(self, name: str, writer: PartWriter, *, block: int, rows: int) -> RunWork:
+        """A leaf of this run: so many rows of a block. It shares the blocks that were read and no count."""
+        leaf = RunWork(self.info, writer, FailureLimits(MaxFailures(), self.limits.canary), {block: rows}, name)
+        leaf._blocks = self._blocks
+        return leaf
+
+    @property
+    def job(self) -> Job:
+        """What the lanes are told."""
+        return self.info.job
 
     @property
     def key(self) -> str:
         """What its supervisor knows it by."""
-        return self.name or self.job.key
+        return self.name or self.info.job.key
 
     def close(self, failure: BaseException | None = None) -> None:
-        """A leaf is over: tell it, once."""
+        """A leaf is over: report it, once."""
         if not self.closed and self.over is not None:
             self.closed = True
             self.over(failure)
 
     def block(self, number: int) -> Future[bytes]:
-        """The parquet of one block's specs, once it is read; a few are kept. Nobody's clock waits for a store."""
-        if number not in self.blocks:
-            while len(self.blocks) > KEPT_BLOCKS:
-                del self.blocks[next(iter(self.blocks))]
-            self.blocks[number] = self.writer.threads.readers.submit(block_bytes, self.store, number)
-        return self.blocks[number]
+        """The parquet of one block's specs, once it is read."""
+        return self._blocks.get(number)
+
+    def discard_block(self, number: int) -> None:
+        """Read a block again the next time."""
+        self._blocks.discard(number)
 
     def sort_index(self, row: int) -> int:
         """The sort_index of one row."""
-        block = layout.block_of(row)
-        if self.sort_indexes is None or self.sort_indexes[0] != block:
-            file = pq.ParquetFile(pa.BufferReader(self.block(block).result()))
-            self.sort_indexes = (block, file.read(columns=[layout.SORT_INDEX], use_threads=False).column(0))
-        value = self.sort_indexes[1][row - block * layout.BLOCK].as_py()
-        assert isinstance(value, int)  # noqa: S101 - the column's type, for the type checker
-        return value
+        return self._blocks.sort_index(row)
+
+    def check_limits(self, samples: Sequence[Sample]) -> Ended | None:
+        """Why the run should stop after these failures, if it should."""
+        before = {"done_before": self.info.done_before, "failed_before": self.info.failed_before}
+        return self.limits.check(samples, done=self.done, failed=self.failed, total=self.info.total, **before)
+
+    def update_cost(self, seconds: float) -> None:
+        """Count what a spec has taken; the last ones count most."""
+        self.cost = seconds if self.cost is None else 0.7 * self.cost + 0.3 * seconds
 
 
 def run_work(work: Work, writer: PartWriter, folder: Path, *, worker: str | None = None) -> RunWork:
@@ -135,17 +200,16 @@ def run_work(work: Work, writer: PartWriter, folder: Path, *, worker: str | None
         memory=settings.memory,
         since=Clock.time(),
     )
-    return RunWork(
+    info = RunInfo(
         job=job,
         store=work.run.store,
-        writer=writer,
         schema=read_schema(work.run.store),
         place=work.run.manifest.place,
         total=work.run.total,
-        max_failures=settings.max_failures,
         timeout=settings.timeout,
         memory=settings.memory,
         done_before=work.done,
         failed_before=work.failed,
-        canary=work.generation == 1 and work.todo > 20 and not settings.max_failures.off,
     )
+    canary = work.generation == 1 and work.todo > 20 and not settings.max_failures.off
+    return RunWork(info, writer, FailureLimits(settings.max_failures, canary))

@@ -1,7 +1,7 @@
 """The supervisor's folder for temporary files, and what dead supervisors left behind.
 
-Takes nothing; leaves a folder that is gone afterwards. A supervisor that was killed cannot clean up: the next one that
-starts on the machine removes its folder and kills what its specs had detached.
+Output: a folder that is removed afterwards. A supervisor that was killed cannot clean up: the next one that starts on
+the machine removes its folder and kills what its specs had detached.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def _home() -> Path:
     home = Path(tempfile.gettempdir()) / f"scythe-{os.getuid()}"
     home.mkdir(mode=0o700, exist_ok=True)
     if home.stat().st_uid != os.getuid():
-        raise PermissionError(f"{home} belongs to somebody else")
+        raise PermissionError(f"{home} belongs to another user")
     return home
 
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder of this process's own, named after it; on the way in, the leftovers of dead ones go."""
+    """A folder of this process's own, named after it; what dead ones left is removed first."""
     home = _home()
     sweep(home)
     started = round((processes.start_time(os.getpid()) or 0.0) * 100)
@@ -48,7 +48,7 @@ def scratch() -> Iterator[Path]:
 
 
 def unnamed_file(folder: str, *, append: bool = False) -> int:
-    """The descriptor of a new file in a folder, which goes with its last descriptor."""
+    """The descriptor of a new file in a folder, which is gone with its last descriptor."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     fd, path = tempfile.mkstemp(dir=folder)
     if append:
@@ -59,7 +59,7 @@ def unnamed_file(folder: str, *, append: bool = False) -> int:
 
 
 def sweep(home: Path) -> None:
-    """Remove the folders of supervisors that are gone, after whatever their specs left running."""
+    """Remove the folders of supervisors that have ended, after whatever their specs left running."""
     for folder in home.iterdir():
         found = _NAME.fullmatch(folder.name)
         if found is None or processes.is_alive(int(found[1]), int(found[2]) / 100):

@@ -14,7 +14,9 @@ import pytest
 
 from scythe_cli import BaseExperiment, ExperimentInputSpec, ExperimentOutputSpec
 from scythe_cli.experiment import experiment
-from scythe_cli.lane.outputs import Outputs, Pending
+from scythe_cli.lane.output_model import OutputModel
+from scythe_cli.lane.outputs import Outputs
+from scythe_cli.lane.pending import Pending
 
 MODULE = """
 import datetime as dt
@@ -307,10 +309,11 @@ class Loose(ExperimentInputSpec, extra="allow"):
 def test_a_column_beside_the_fields_is_an_index_column_too(tmp_path: Path, colour: str, failure: str | None) -> None:
     spec = Loose.model_validate({"x": 1, "colour": "red", "tags": [1]})
     output = ExperimentOutputSpec(dataframes={"t": pl.DataFrame({"v": [1], "colour": [colour], "tags": ["own"]})})
-    outputs, pending = Outputs(ExperimentOutputSpec, Loose, worker="", outbox="", root=""), Pending()
+    outputs = Outputs(OutputModel(ExperimentOutputSpec), Loose, outbox="", root="")
+    pending = Pending()
     found = outputs.accept(pending, 0, spec, output, tmp_path)
     if failure is None:
-        assert found is None
+        assert found is output
         assert pending.frames["t"][0].column_names == ["v", "tags"]
     else:
         assert found is not None

@@ -13,7 +13,7 @@ from scythe_cli.core.layout import PartName
 from scythe_cli.core.row_ranges import Range, ranges_of, subtract
 from scythe_cli.run.outcomes import ERROR_TYPE, KIND, PLACE, ROW
 from scythe_cli.run.parts import CorruptPart, read_part
-from scythe_cli.supervisor.run_progress import CANARY
+from scythe_cli.supervisor.failure_limits import CANARY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Specs whose lane hands outcomes over all the time, and changes threads as often as it can."""
+"""Specs whose lane sends outcomes all the time, and changes threads as often as it can."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import time
 from trouble import Input, Output, fine, write_diary
 
 from scythe_cli import ExperimentRegistry
-from scythe_cli.lane import lane as leaf
+from scythe_cli.lane import sender
 
 if "SCYTHE_LANE_OF" in os.environ:
-    leaf.HAND_OVER_SECONDS = 2e-4
+    sender.SEND_AFTER_SECONDS = 2e-4
     sys.setswitchinterval(1e-6)
 
 

@@ -9,12 +9,13 @@ from typing import Any
 from trouble import Input, Output, fine, write_diary
 
 from scythe_cli import ExperimentRegistry
-from scythe_cli.lane import outputs
+from scythe_cli.lane import encode
+from scythe_cli.lane.pending import Pending
 
 if "SCYTHE_LANE_OF" in os.environ:
-    arrays = outputs.Outputs._arrays
+    arrays = encode.Encoder._arrays
 
-    def stumble(self: Any, pending: outputs.Pending, columns: Any) -> Any:
+    def stumble(self: Any, pending: Pending, columns: Any) -> Any:
         """As the method does, but for batches that it cannot bear."""
         texts = {getattr(output, "text", None) for output in pending.outputs}
         if "raises" in texts:
@@ -23,7 +24,7 @@ if "SCYTHE_LANE_OF" in os.environ:
             os._exit(1)
         return arrays(self, pending, columns)
 
-    outputs.Outputs._arrays = stumble  # type: ignore[method-assign]  # an error that nobody has found yet
+    encode.Encoder._arrays = stumble  # type: ignore[method-assign]  # an error that nobody has found yet
 
 
 @ExperimentRegistry.Register()

@@ -137,7 +137,7 @@ def check_sanity(tempdir: Path) -> None:
     assert sys.stdin.read() == "", "stdin is no empty file"
     assert os.path.sameopenfile(1, 2) and stat.S_ISREG(os.fstat(1).st_mode), "output goes elsewhere"
     check_settings()
-    assert [thread.name for thread in threading.enumerate()] == ["MainThread", "scythe-hand-over"]
+    assert [thread.name for thread in threading.enumerate()] == ["MainThread", "scythe-sender"]
     assert oct(os.umask(0o22)) == oct(0o22), "the umask changed"
     print("a line of a spec that starts sane")
 

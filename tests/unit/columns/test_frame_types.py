@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from scythe_cli.columns import frame_types, frames
-from scythe_cli.lane.outputs import _stream
+from scythe_cli.lane.encode import _stream
 from scythe_cli.run.parts import _decode, encode
 
 ROWS: dict[str, Any] = {

@@ -16,7 +16,10 @@ import pytest
 from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec
 from scythe_cli.columns import frames
 from scythe_cli.core import layout
-from scythe_cli.lane.outputs import Outputs, Pending
+from scythe_cli.lane.encode import Encoder
+from scythe_cli.lane.output_model import OutputModel
+from scythe_cli.lane.outputs import Outputs
+from scythe_cli.lane.pending import Pending
 from scythe_cli.operations.final_table import Clash, FinalTable
 from scythe_cli.operations.gather_frames import FrameTables
 
@@ -119,13 +122,14 @@ NO_COLUMNS: list[Any] = [pl.DataFrame({"x": [1, 1, 1]}), pd.DataFrame(index=rang
 @pytest.mark.parametrize("frame", NO_COLUMNS)
 @pytest.mark.parametrize("beside", [False, True])
 def test_rows_without_columns_of_their_own_are_kept(frame: Any, beside: bool, tmp_path: Path) -> None:
-    outputs, pending = Outputs(_Y, _X, worker="", outbox="", root=""), Pending()
+    model, pending = OutputModel(_Y), Pending()
+    outputs = Outputs(model, _X, outbox="", root="")
     tables = [frame, pl.DataFrame({"v": [7]}), frame] if beside else [frame, frame]
     for row, table in enumerate(tables):
         output = _Y(y=1, dataframes={"k": table})
-        assert outputs.accept(pending, row, _X(x=1, sort_index=row), output, tmp_path) is None
-        pending.add(row, row, output, 1, 0.0, 0.0, None)
-    ((_, buffers),) = outputs.batches(pending)
+        assert outputs.accept(pending, row, _X(x=1, sort_index=row), output, tmp_path) is output
+        pending.add(row, row, output=output, attempt=1, start=0.0, duration=0.0)
+    ((_, buffers),) = Encoder(model, worker="").messages(pending)
     part = pa.ipc.open_stream(buffers[1]).read_all()
     assert part.column(layout.SORT_SUBINDEX).to_pylist() == ([0, 1, 2, 0, 0, 1, 2] if beside else [0, 1, 2, 0, 1, 2])
     if beside:

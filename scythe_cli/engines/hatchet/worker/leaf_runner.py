@@ -8,16 +8,14 @@ from __future__ import annotations
 import threading
 from collections import deque
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scythe_cli.core import layout
 from scythe_cli.core.events import ignore
 from scythe_cli.core.row_ranges import Range, within
-from scythe_cli.core.units import MaxFailures
 from scythe_cli.engines.hatchet.worker.leaf_queue import Leaf, LeafQueue
 from scythe_cli.errors import EngineError
-from scythe_cli.lane.fork_server import Record
+from scythe_cli.lane.fork_server import ForkServerConfig
 from scythe_cli.run.parts import PartThreads, PartWriter
 from scythe_cli.supervisor.chunk import CHUNK_SECONDS
 from scythe_cli.supervisor.pool import Pool
@@ -62,10 +60,10 @@ class LeafRunner:
 
     def _supervise(self) -> None:
         """Run the lanes until the queue is closed. The thread starts them: on Linux they die with it."""
-        record = Record(self.experiment.target, str(self.experiment.folder), str(self._folder))
+        config = ForkServerConfig(self.experiment.target, str(self.experiment.folder), str(self._folder))
         try:
             with ExitStack() as stack:
-                pool = Pool(record, self.size)
+                pool = Pool(config, self.size)
                 stack.callback(pool.close)
                 self._supervisor = Supervisor(pool, self.queue, listener=ignore, grace=0.0, allowance=self._may)
                 self._ready.set()
@@ -113,15 +111,9 @@ class LeafRunner:
         rows = within(todo, one)
         n = sum(map(len, rows))
         self._names += 1
-        writer = PartWriter(base.store, generation=generation, flush=flush, series=series, threads=self.threads)
-        work = replace(
-            base,
-            name=f"{base.job.key}:{one}:{self._names}",
-            writer=writer,
-            max_failures=MaxFailures(),
-            left_in_block={layout.block_of(one.first): n},
-            alike={},
-        )
+        writer = PartWriter(base.info.store, generation=generation, flush=flush, series=series, threads=self.threads)
+        name = f"{base.job.key}:{one}:{self._names}"
+        work = base.leaf(name, writer, block=layout.block_of(one.first), rows=n)
         leaf = Leaf(work, n, deque(rows))
         work.over = lambda failure: self._over(leaf, failure)
         self._active.add(leaf)
@@ -154,7 +146,7 @@ class LeafRunner:
 
     def _release_rows(self, leaf: Leaf, rows: int, grace: float | None) -> None:
         if self._supervisor is not None:
-            self._supervisor.give_up(leaf.work, rows, grace=grace)
+            self._supervisor.release_rows(leaf.work, rows, grace=grace)
 
     def close(self) -> None:
         """End the lanes when their leaves are over."""

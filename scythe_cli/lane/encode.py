@@ -1,0 +1,146 @@
+"""Outcomes as messages: Arrow batches with a header.
+
+Input: pending outcomes, settled. Output: one message, or several where the frames of some specs have types that do not
+go with the others'. No code of the user's runs here, so any thread may call it.
+"""
+
+from __future__ import annotations
+
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from scythe_cli.columns import frames
+from scythe_cli.core import layout
+from scythe_cli.experiment.field_kinds import file_fields
+from scythe_cli.lane.messages import BatchHeader, Sample
+from scythe_cli.run.outcomes import Failure, outcome_schema
+
+if TYPE_CHECKING:
+    from scythe_cli.lane.output_model import OutputModel
+    from scythe_cli.lane.pending import Pending
+
+SAMPLES = 20
+"""Failures of a batch that its header describes."""
+_ERRORS = ("error_type", "message", "traceback", "kind", "place")
+
+
+class Encoder:
+    """Makes messages of the outcomes of one run.
+
+    Args:
+        outputs: the output model.
+        worker: who runs, for the outcome's column.
+    """
+
+    def __init__(self, outputs: OutputModel, *, worker: str) -> None:
+        self._outputs = outputs
+        self._worker = worker
+        self._files = file_fields(outputs.model)
+        self._schema = outcome_schema(outputs.model)
+
+    def messages(self, pending: Pending) -> list[tuple[BatchHeader, list[bytes]]]:
+        """The messages of what is pending, at least one.
+
+        An outcome that nothing foresaw and that cannot be encoded fails alone: it is found by halving.
+        """
+        pending.flush()
+        try:
+            return self._messages(pending)
+        except BaseException as exc:  # what the checks before it did not foresee must not end the lane
+            if not pending.rows:
+                raise
+            if len(pending.rows) == 1:
+                pending.logs = [None]
+                pending.refuse(0, self._outputs.refusal(exc))
+                return [self._message(pending, self._outputs.columns(pending.outputs), {})]
+        rest = pending.split_off({*pending.rows[len(pending.rows) // 2 :]})
+        return self.messages(pending) + self.messages(rest)
+
+    def _messages(self, pending: Pending) -> list[tuple[BatchHeader, list[bytes]]]:
+        columns = self._checked(pending)
+        united: dict[str, pa.Table] = {}
+        for name, tables in pending.frames.items():
+            if not tables:
+                continue
+            united[name], apart = _stack(tables)
+            if apart:
+                rest = pending.split_off(apart)
+                return self.messages(pending) + self.messages(rest)
+        return [self._message(pending, columns, united)]
+
+    def _checked(self, pending: Pending) -> list[pa.Array[Any]]:
+        """The scalar columns, after outputs that their model refuses have become failures."""
+        columns = self._outputs.columns(pending.outputs)
+        doubtful = self._outputs.doubtful(pending.outputs, columns)
+        for at in doubtful:
+            valid = self._outputs.validate(pending.outputs[at])
+            if isinstance(valid, Failure):
+                pending.refuse(at, valid)
+            else:
+                pending.outputs[at] = valid
+        return self._outputs.columns(pending.outputs) if doubtful else columns
+
+    def _message(
+        self, pending: Pending, columns: list[pa.Array[Any]], united: dict[str, pa.Table]
+    ) -> tuple[BatchHeader, list[bytes]]:
+        failures = [(row, f) for row in pending.rows if (f := pending.failures.get(row)) is not None]
+        header = BatchHeader(
+            rows=pending.rows,
+            failed=len(failures),
+            samples=[Sample(row, f.kind, f.error_type, f.place) for row, f in failures[:SAMPLES]],
+            uploads=[pair for pairs in pending.uploads.values() for pair in pairs],
+            frames=list(united),
+            seconds=sum(pending.durations),
+            retry=pending.retry,
+        )
+        columns += [
+            pa.array([pending.files.get(row, {}).get(name) for row in pending.rows], type=pa.string())
+            for name in self._files
+        ]
+        outcomes = pa.Table.from_arrays(self._arrays(pending, columns), schema=self._schema)
+        return header, [_stream(outcomes), *(_stream(table) for table in united.values())]
+
+    def _arrays(self, pending: Pending, columns: list[pa.Array[Any]]) -> list[pa.Array[Any]]:
+        n = len(pending.rows)
+        if pending.failures:
+            held = [pending.failures.get(row) for row in pending.rows]
+            errors = [
+                pa.array([None if f is None else getattr(f, name) for f in held], type=pa.string()) for name in _ERRORS
+            ]
+        else:
+            errors = [pa.nulls(n, pa.string())] * len(_ERRORS)
+        return [
+            pa.array(pending.rows, type=pa.int64()),
+            pa.array(pending.sort_indexes, type=pa.int64()),
+            *columns,
+            *errors,
+            pa.array(pending.attempts, type=pa.int64()),
+            pa.array([int(start * 1e6) for start in pending.starts], type=pa.timestamp("us", tz="UTC")),
+            pa.array(pending.durations, type=pa.float64()),
+            pa.repeat(pa.scalar(self._worker, pa.string()), n),
+            pa.array(pending.logs, type=pa.string()),
+        ]
+
+
+def _stack(tables: dict[int, pa.Table]) -> tuple[pa.Table, set[int]]:
+    """The frames of several specs as one, with row and place within the spec; and the rows that do not fit."""
+    rows = list(tables)
+    united, apart = frames.stack(list(tables.values()))
+    misfits = {rows[at] for at in apart}
+    numbers: list[int] = []
+    places: list[int] = []
+    for row, table in tables.items():
+        if row not in misfits:
+            numbers.extend(repeat(row, table.num_rows))
+            places.extend(range(table.num_rows))
+    ids = [pa.array(numbers, type=pa.int64()), pa.array(places, type=pa.int64())]
+    return pa.table([*united.columns, *ids], names=[*united.column_names, frames.ROW, layout.SORT_SUBINDEX]), misfits
+
+
+def _stream(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()

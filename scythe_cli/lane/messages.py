@@ -1,0 +1,126 @@
+"""What a lane and its supervisor send each other: records here, JSON headers on the wire.
+
+Input: records. Output: headers for `wire.pack`; and from headers that arrived, the records again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from scythe_cli.lane.job import Job
+from scythe_cli.lane.wire import ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True)
+class LaneCommand:
+    """Rows for a lane to run. The parquet of their block is the message's buffer where the lane lacks it.
+
+    Attributes:
+        block: their block.
+        rows: row numbers, a range where they are one.
+        attempts: the number of the attempt, for rows on their second or later.
+        job: the run they belong to, where that is another than before.
+    """
+
+    block: int
+    rows: Sequence[int]
+    attempts: Mapping[int, int]
+    job: Job | None = None
+
+    def header(self) -> dict[str, Any]:
+        """As it goes over the wire."""
+        return {
+            "job": None if self.job is None else asdict(self.job),
+            "block": self.block,
+            "attempts": dict(self.attempts),
+            **_spell_rows(self.rows),
+        }
+
+    @classmethod
+    def parse(cls, header: dict[str, Any]) -> Self:
+        """From what arrived."""
+        job = None if header["job"] is None else Job(**header["job"])
+        attempts = {int(row): n for row, n in header["attempts"].items()}
+        return cls(header["block"], _read_rows(header), attempts, job)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A failure as the header of its batch describes it."""
+
+    row: int
+    kind: str
+    error_type: str
+    place: str
+
+
+@dataclass(frozen=True)
+class BatchHeader:
+    """What became of some rows. The buffers of the message are the outcomes and then one table for each frame.
+
+    Attributes:
+        rows: those that have an outcome here.
+        failed: how many of them failed.
+        samples: of the failures, the first.
+        uploads: output files: local path and key in the run.
+        frames: the names of the frames, in the order of the buffers.
+        seconds: what the specs took in all.
+        retry: rows that failed and are to be tried again.
+        done: the lane is done with the rows it was given.
+        left: rows it was given, has not run and gives back; with `done`.
+        needs_restart: why the lane wants a fresh process in its place.
+    """
+
+    rows: Sequence[int] = ()
+    failed: int = 0
+    samples: Sequence[Sample] = ()
+    uploads: Sequence[tuple[str, str]] = ()
+    frames: Sequence[str] = ()
+    seconds: float = 0.0
+    retry: Sequence[int] = ()
+    done: bool = False
+    left: Sequence[int] = ()
+    needs_restart: str | None = None
+
+    def header(self) -> dict[str, Any]:
+        """As it goes over the wire."""
+        samples = [[sample.row, sample.kind, sample.error_type, sample.place] for sample in self.samples]
+        held = {name: getattr(self, name) for name in ("failed", "seconds", "done", "needs_restart")}
+        listed = {name: list(getattr(self, name)) for name in ("uploads", "frames", "retry", "left")}
+        return {**_spell_rows(self.rows), "samples": samples, **held, **listed}
+
+    @classmethod
+    def parse(cls, header: dict[str, Any]) -> Self:
+        """From what arrived. Raises `ProtocolError` where no lane sends such a header."""
+        try:
+            return cls(
+                _read_rows(header),
+                header["failed"],
+                [Sample(*sample) for sample in header["samples"]],
+                [(local, key) for local, key in header["uploads"]],
+                header["frames"],
+                header["seconds"],
+                header["retry"],
+                header["done"],
+                header["left"],
+                header["needs_restart"],
+            )
+        except (KeyError, TypeError, ValueError, IndexError) as exc:
+            raise ProtocolError("no lane sends this") from exc
+
+
+def _spell_rows(rows: Sequence[int]) -> dict[str, Any]:
+    """Rows in a row are two numbers, others a list."""
+    whole = bool(rows) and rows[-1] - rows[0] + 1 == len(rows)
+    if whole and (isinstance(rows, range) or list(rows) == list(range(rows[0], rows[-1] + 1))):
+        return {"rows": [rows[0], rows[-1]], "listed": None}
+    return {"rows": None, "listed": list(rows)}
+
+
+def _read_rows(header: dict[str, Any]) -> Sequence[int]:
+    span = header["rows"]
+    return range(span[0], span[1] + 1) if span else [*header["listed"]]
