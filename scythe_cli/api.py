@@ -269,7 +269,7 @@ class VersionedExperiment:
 def _refuse_at_import() -> None:
     if importer.is_importing():
         raise EntryPointError(
-            "a module that is imported to run its experiment allocates a run itself",
+            "a module that is imported to run its experiment starts a run itself",
             hint='put what a script does under `if __name__ == "__main__":`',
         )
 
@@ -294,5 +294,5 @@ def _source(specs: Any) -> Any:
 
 def _storage(storage: str | Path | None, settings: ScytheStorageSettings | None) -> str | None:
     if storage is not None and settings is not None:
-        raise ConfigError("storage and storage_settings say the same thing; give one of them")
+        raise ConfigError("use storage or storage_settings, not both")
     return settings.address if settings is not None else None if storage is None else str(storage)

@@ -18,8 +18,10 @@ class RecursionMap(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    factor: int = Field(default=16, ge=2, description="Children of one node.")
-    max_depth: int = Field(default=4, ge=0, description="Levels of nodes between the root and the leaves.")
+    factor: int = Field(default=16, ge=2, description="Hatchet: number of child tasks of a task.")
+    max_depth: int = Field(
+        default=4, ge=0, description="Hatchet: number of levels between the root task and the tasks that run specs."
+    )
 
 
 class ScytheStorageSettings(BaseModel):

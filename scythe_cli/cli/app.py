@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 COMMANDS = {
-    "init": "Write a starter that runs as it is.",
-    "allocate": "Validate, upload, claim a run, fan out, gather.",
-    "worker": "Serve a Hatchet engine until stopped.",
-    "status": "Counts, rate, ETA and failures of a run.",
-    "gather": "Build a run's final tables.",
-    "download": "Fetch a run's final tables and files.",
-    "cancel": "Stop a run; what is done is kept.",
+    "init": "Write an example experiment, ready to run.",
+    "allocate": "Check the table, run every spec, collect the results.",
+    "worker": "Run specs that a Hatchet engine hands out.",
+    "status": "Show how far a run is and what failed.",
+    "gather": "Build the result tables of a run.",
+    "download": "Copy the result tables here.",
+    "cancel": "Stop a run; finished specs are kept.",
 }
 """Command -> what it does, as `scythe --help` shows it. `commands/<command>.py` has a function of the same name."""
 

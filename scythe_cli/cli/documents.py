@@ -1,4 +1,4 @@
-"""The `--json` documents that are not simply what a verb returns."""
+"""The `--json` documents that are not the result of one operation."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class AllocateDocument:
         run: the run's id.
         address: its folder.
         state: as in `status`.
-        total: specs.
+        total: number of specs.
         succeeded: specs with an output.
         failed: specs with a row in errors.pq.
-        missing: specs without an outcome.
-        reason: why it stopped early, or null.
-        detail: the sentence about it.
+        missing: specs without a result.
+        reason: why it stopped before the end, or null.
+        detail: the reason as a sentence, or null.
         workflow_run_id: the engine's id of the run.
-        tables: address of each final table by name; empty until gathered.
-        rows: rows of each.
+        tables: address of each result table by name; empty until they are built.
+        rows: number of rows of each table.
     """
 
     run: str
@@ -67,8 +67,8 @@ class RunsDocument:
     """What `scythe status --json` prints without a RUN.
 
     Attributes:
-        storage: where the runs live.
-        runs: the latest, latest first.
+        storage: the address where the runs are.
+        runs: the latest runs, newest first.
     """
 
     storage: str
@@ -80,9 +80,9 @@ class Error:
     """What went wrong.
 
     Attributes:
-        message: place, value, rule, as on stderr.
+        message: what is wrong, as on stderr.
         hint: what to do next, or null.
-        exit_code: that of the command.
+        exit_code: the exit code of the command.
     """
 
     message: str
@@ -92,7 +92,7 @@ class Error:
 
 @dataclass(frozen=True)
 class ErrorDocument:
-    """What any command with `--json` prints that ends without a document of its own.
+    """What a command with `--json` prints when it ends with an error.
 
     Attributes:
         error: what went wrong.

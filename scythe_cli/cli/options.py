@@ -13,82 +13,110 @@ import typer
 VersionBump = Literal["major", "minor", "patch", "keep"]
 TemplateName = Literal["minimal", "energy"]
 
+_RUN_FORMS = (
+    "The run: NAME, NAME/v1, NAME/v1.2.0, NAME/v1.2.0/TIME, the folder or address of a run, or an experiment file "
+    "(its latest run)."
+)
+
 RunArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="RUN",
-        help="name, name/v1, name/v1.2.0, name/v1.2.0/time, a run's folder or address, or an experiment file. "
-        "Default: the latest run of ./experiment.yml.",
+        help=f"{_RUN_FORMS} Default: the latest run of ./experiment.yml.",
         show_default=False,
     ),
 ]
 Storage = Annotated[
-    str | None, typer.Option(metavar="S", help="Where runs live: a folder or s3://bucket/prefix.", show_default=False)
+    str | None,
+    typer.Option(
+        metavar="S",
+        help="Where the runs are: a folder or s3://bucket/prefix. Default: `storage` of ./experiment.yml.",
+        show_default=False,
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON document on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 AllowChangedCode = Annotated[
-    bool, typer.Option("--allow-changed-code", help="With --resume: the code may differ from the run's.")
+    bool, typer.Option("--allow-changed-code", help="With --resume: allow code that has changed since the run began.")
 ]
 
 # scythe init
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; made when it is not there.")]
+Folder = Annotated[
+    Path, typer.Argument(metavar="DIR", help="The folder to write to. It is created if it does not exist.")
+]
 Template = Annotated[
     TemplateName | None,
-    typer.Option(help="The starter: `minimal` is pure Python (the default), `energy` runs EnergyPlus."),
+    typer.Option(help="`minimal` needs Python only (the default); `energy` runs EnergyPlus."),
 ]
 FromFunction = Annotated[
     str | None,
     typer.Option(
         "--from",
         metavar="MODULE:FUNCTION",
-        help="Write experiment.yml and the header of specs.csv for a function that exists, found from DIR.",
+        help="Write experiment.yml and the header of specs.csv for your own function. MODULE is imported from DIR.",
     ),
 ]
 
 # scythe allocate
 ExperimentFile = Annotated[Path, typer.Argument(metavar="FILE", readable=False, help="The experiment file.")]
-Bump = Annotated[VersionBump | None, typer.Option(help="Count the version up from the latest run's.")]
-Version = Annotated[str | None, typer.Option(metavar="X.Y.Z", help="Give the version yourself.")]
-Engine = Annotated[str | None, typer.Option(metavar="E", help="local or hatchet.")]
+Bump = Annotated[
+    VersionBump | None, typer.Option(help="The part of the latest run's version to increase. Default: keep.")
+]
+Version = Annotated[str | None, typer.Option(metavar="X.Y.Z", help="Set the version of the run.")]
+Engine = Annotated[
+    str | None, typer.Option(metavar="E", help="Where specs run: local or hatchet. Default: `engine` of FILE.")
+]
 Sets = Annotated[
-    list[str] | None, typer.Option("--set", metavar="K=V", help="Overrule any key of the file: run.timeout=20m.")
+    list[str] | None,
+    typer.Option("--set", metavar="K=V", help="Replace a setting of FILE, for example run.timeout=20m. Repeatable."),
 ]
-Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Take the first N specs.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing, tell what would be.")]
-Probe = Annotated[int | None, typer.Option(min=1, metavar="K", help="Run K specs first and estimate the rest.")]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Run only the first N specs of the table.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything and print what would run. Write nothing.")]
+Probe = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="K", help="Run K specs, print an estimate for all, and ask before running them."),
+]
 Wait = Annotated[
-    bool | None, typer.Option("--wait/--no-wait", help="Follow a run on Hatchet to its end. Local always does.")
+    bool | None,
+    typer.Option("--wait/--no-wait", help="Hatchet only: wait until the run ends (local runs always wait)."),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Resume = Annotated[str | None, typer.Option(metavar="RUN", help="Run what is missing or failed of this run.")]
-OnlyFailed = Annotated[bool, typer.Option("--failed", help="With --resume: only what failed.")]
-OnlyMissing = Annotated[bool, typer.Option("--missing", help="With --resume: only what is missing.")]
-OnlySpec = Annotated[int | None, typer.Option(min=0, metavar="SORT_INDEX", help="With --inline: this one spec.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer yes to all questions.")]
+Resume = Annotated[str | None, typer.Option(metavar="RUN", help="Continue this run: run its missing and failed specs.")]
+OnlyFailed = Annotated[bool, typer.Option("--failed", help="With --resume: run only the failed specs.")]
+OnlyMissing = Annotated[bool, typer.Option("--missing", help="With --resume: run only the missing specs.")]
+OnlySpec = Annotated[
+    int | None, typer.Option(min=0, metavar="SORT_INDEX", help="With --inline: the number of the spec to run.")
+]
 Inline = Annotated[
     bool,
-    typer.Option("--inline", help="Run one spec in this process, without a run, under the debugger if it raises."),
+    typer.Option("--inline", help="Run one spec in this terminal and write nothing. If it fails, the debugger opens."),
 ]
 
 # scythe status
-Watch = Annotated[bool, typer.Option("--watch", help="Go on until the run is over.")]
-Errors = Annotated[bool, typer.Option("--errors", help="Group the failures by kind, type and place.")]
-
-# scythe gather
-Partial = Annotated[bool, typer.Option("--partial", help="Although specs are missing.")]
-
-# scythe download
-RunToDownload = Annotated[
+RunOrLatest = Annotated[
     str | None,
     typer.Argument(
-        metavar="RUN", help="As for status. Default: the latest run of ./experiment.yml.", show_default=False
+        metavar="RUN",
+        help=f"{_RUN_FORMS} Default: list the latest runs; with --watch or --errors, the latest run of "
+        "./experiment.yml.",
+        show_default=False,
     ),
 ]
-Destination = Annotated[
-    Path | None, typer.Argument(metavar="DEST", help="The folder. Default: ./<name>-<version>.", show_default=False)
+Watch = Annotated[bool, typer.Option("--watch", help="Show the progress until the run ends.")]
+Errors = Annotated[
+    bool, typer.Option("--errors", help="Show the failures, grouped by kind, type and place, with one example each.")
 ]
-WithFiles = Annotated[bool, typer.Option("--files", help="The result files too.")]
+
+# scythe gather
+Partial = Annotated[bool, typer.Option("--partial", help="Build the tables even if some specs have no result yet.")]
+
+# scythe download
+Destination = Annotated[
+    Path | None,
+    typer.Argument(metavar="DEST", help="The folder to copy to. Default: ./NAME-VERSION.", show_default=False),
+]
+WithFiles = Annotated[bool, typer.Option("--files", help="Copy the result files too.")]
 FilterField = Annotated[
-    str | None, typer.Option("--filter", metavar="FIELD", help="Only the result files of this output field.")
+    str | None, typer.Option("--filter", metavar="FIELD", help="Copy only the result files of this output field.")
 ]
 
 # scythe worker
@@ -96,21 +124,31 @@ Targets = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[FILE | MODULE ...]",
-        help="Experiment files, modules, or module:function. Default: ./experiment.yml.",
+        help="What to serve: experiment files, modules, or module:function. Default: ./experiment.yml.",
         show_default=False,
     ),
 ]
-Slots = Annotated[int | None, typer.Option(min=1, metavar="N", help="Specs at a time. Default: the cores.")]
-WorkerName = Annotated[str | None, typer.Option(metavar="NAME", help="Default: one that tells the machine.")]
+Slots = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Number of specs to run at the same time. Default: the number of cores."),
+]
+WorkerName = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The name of this worker. Default: made from the host name.")
+]
 Labels = Annotated[
-    list[str] | None, typer.Option("--label", metavar="K=V", help="What leaves may ask for: has_gpu=true.")
+    list[str] | None,
+    typer.Option(
+        "--label", metavar="K=V", help="A label that an experiment can require, for example has_gpu=true. Repeatable."
+    ),
 ]
 Roles = Annotated[
     list[str] | None,
-    typer.Option("--role", metavar="fan|leaf", help="fan follows runs, leaf runs specs. Default: both."),
+    typer.Option(
+        "--role", metavar="fan|leaf", help="fan: follow runs and hand out their work. leaf: run specs. Default: both."
+    ),
 ]
-Embedded = Annotated[bool, typer.Option("--embedded", help="Start an engine on this machine first.")]
+Embedded = Annotated[bool, typer.Option("--embedded", help="Start a Hatchet engine on this machine first.")]
 WorkOnChangedCode = Annotated[
-    bool, typer.Option("--allow-changed-code", help="Take leaves of runs whose code differs.")
+    bool, typer.Option("--allow-changed-code", help="Also work on runs whose code differs from this worker's.")
 ]
-JsonLines = Annotated[bool, typer.Option("--json", help="One JSON document a line on stdout.")]
+JsonLines = Annotated[bool, typer.Option("--json", help="Print events on stdout, one JSON document per line.")]

@@ -22,8 +22,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scythe_cli.operations.failure_groups import FailureGroup
+    from scythe_cli.operations.status import RunStatus
 
 MESSAGE_WIDTH = 120
+STATES = {
+    "pending": "not started",
+    "running": "running",
+    "complete": "finished, tables not built",
+    "gathered": "finished",
+    "cancelled": "cancelled",
+    "stopped": "stopped",
+    "incomplete": "stopped before the end",
+}
+"""A run's state, as `--json` has it -> as people read it."""
 HAS_DOCUMENT: ContextVar[bool] = ContextVar("HAS_DOCUMENT", default=False)
 """Whether this command line has printed its document: `--json` prints exactly one."""
 FIRST_TABLES = ("scalars", "errors")
@@ -76,6 +87,12 @@ def print_error(message: str, hint: str | None, code: int) -> None:
 def print_next(*commands: str) -> None:
     """Print the last line of a command, on stderr: the command to continue with."""
     typer.echo("next: " + "   or: ".join(commands), err=True)
+
+
+def state_text(now: RunStatus) -> str:
+    """`running (by process 7 on host)`, `finished (10 failed)`."""
+    detail = now.detail or (f"{now.failed:,} failed" if now.failed and not now.missing else "")
+    return f"{STATES[now.state]} ({detail})" if detail else STATES[now.state]
 
 
 def print_tables(tables: Mapping[str, str | Path], rows: Mapping[str, int] | None = None) -> None:

@@ -172,7 +172,7 @@ class Terminal:
                 rows, failed = f"specs {event.first}-{event.last}", counted(event.failed, "failure")
                 self.say(f"{event.run_id}  {rows}  {failed}  {duration(event.seconds)}")
             case events.WorkerReady():
-                self.say(f"worker  {event.name}   {counted(event.lanes, 'lane')}, {' and '.join(event.roles)}")
+                self.say(f"worker  {event.name}   {counted(event.lanes, 'slot')}, {' and '.join(event.roles)}")
                 self.say(f"serves  {', '.join(event.experiments)}   {event.engine}, runs in {event.storage}")
             case events.Notice():
                 self.say(event.message, "yellow")
@@ -194,8 +194,8 @@ class Terminal:
         self.close()
         if self._valid:
             self.say(self._valid)
-        lanes = f", {counted(event.lanes, 'lane')}" if event.lanes else ""
-        self.say(f"run  {event.run_id}   {event.engine}{lanes}")
+        workers = f", {counted(event.lanes, 'worker')}" if event.lanes else ""
+        self.say(f"run  {event.run_id}   {event.engine}{workers}")
         if event.link:
             self.say(f"see  {event.link}")
         self.follow(event.total)

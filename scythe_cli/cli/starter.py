@@ -1,6 +1,6 @@
-"""What `scythe init` writes: a template's files, or an experiment file and a table's header for a function that exists.
+"""What `scythe init` writes: the files of a template, or an experiment file and a table's header for a function.
 
-Takes a folder; leaves the files in it, or nothing: a file that is there already is never overwritten.
+Input: a folder. Output: the files in it, or nothing: an existing file is never overwritten.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _PREPARE = "prepare.py"
 _NO_VALUE = object()
 _MORE = """
 run:
-  # timeout: 10m        # of one attempt of one spec; past it the spec fails and the others go on
+  # timeout: 10m        # for one attempt of one spec; then the spec fails and the others continue
   # retries: 1          # more attempts after an exception, a crash or a timeout
-  # max_failures: 5%    # past it the run stops
-  # memory: 4GiB        # of one spec
-  # workers: 4          # processes at once; default: one a core
+  # max_failures: 5%    # stop the run when more specs have failed
+  # memory: 4GiB        # for one spec
+  # workers: 4          # processes that run specs; default: one per core
 """
 
 
@@ -158,13 +158,13 @@ def _cell(value: object) -> str:
 
 def _write(folder: Path, texts: Mapping[str, str]) -> tuple[Path, ...]:
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}  is not a folder", hint="name another: scythe init DIR")
+        raise InputError(f"{folder}  is not a folder", hint="give another folder: scythe init DIR")
     contents = {**texts, schemas.file_name("experiment"): schemas.text("experiment")}
     contents = {name: text for name, text in contents.items() if not _is_same_schema(folder / name, text)}
     taken = [name for name in contents if (folder / name).exists()]
     if taken:
         message = f"{folder}  already has {', '.join(taken)}; nothing was written"
-        raise InputError(message, hint="name another folder: scythe init DIR")
+        raise InputError(message, hint="give another folder: scythe init DIR")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in contents.items():

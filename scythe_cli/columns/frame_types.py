@@ -24,7 +24,7 @@ STORAGE_TYPES: dict[str, pa.DataType] = {
 
 _WHOLE_HOURS = re.compile(r"[+-]0\d:00|[+-]1[0-2]:00|\+1[34]:00")
 _KNOWN_ZONE = "Europe/London"
-_NO_COMMON_TYPE = "which no parquet table holds that all libraries read"
+_NO_COMMON_TYPE = "which parquet cannot hold in a way that all libraries read"
 _EQUIVALENT: dict[pa.DataType, pa.DataType] = {
     **dict.fromkeys((pa.large_string(), pa.string_view()), pa.string()),
     **dict.fromkeys((pa.large_binary(), pa.binary_view(), pa.binary(0)), pa.binary()),

@@ -35,7 +35,7 @@ def check_name(name: object) -> str:
     if not isinstance(name, str) or not layout.is_safe_name(name):
         raise BadFrame(f"dataframes[{name!r}]: the name must be letters, digits, '.', '-' and '_', at most 100 of them")
     if name in layout.RESERVED_FRAMES:
-        raise BadFrame(f"dataframes[{name!r}]: the name belongs to scythe's own table; choose another")
+        raise BadFrame(f"dataframes[{name!r}]: scythe's own table has this name; choose another")
     return name
 
 
@@ -62,7 +62,8 @@ def to_arrow(name: str, frame: Any, index: Mapping[str, Any]) -> pa.Table:
         elif column in index:
             if not _repeats(table.column(column), index[column]):
                 raise BadFrame(
-                    f"dataframes[{name!r}]: column {column!r} is called as an index column but differs; rename it"
+                    f"dataframes[{name!r}]: column {column!r} has the name of an index column but other "
+                    "values; rename it"
                 )
             table = table.drop_columns([column])
     return table

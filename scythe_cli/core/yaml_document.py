@@ -149,7 +149,7 @@ _PLAINER = {
     r"'\t'": "a tab in the indentation; use spaces",
     "another document": "a second document begins here; one file holds one experiment",
     "<block end>": "the indentation does not fit the lines above",
-    "cannot start any token": "a value that starts with this character must stand in quotes",
+    "cannot start any token": "a value that starts with this character must be in quotes",
     "mapping values are not allowed": "a colon inside a value; put the value in quotes",
     "undefined alias": "anchors and aliases are not read here; write the value out, or put it in quotes",
 }

@@ -143,7 +143,7 @@ class LocalTicket:
         self._ask_to_stop(EndReason.INTERRUPTED, "interrupted")
 
     def _taken_over(self) -> None:
-        self._ask_to_stop(EndReason.TAKEN_OVER, "another process has taken this run over while its lease had run out")
+        self._ask_to_stop(EndReason.TAKEN_OVER, "another process took over this run after its lease had expired")
 
     def _ask_to_stop(self, reason: EndReason, detail: str) -> None:
         self._stops.append((reason, detail))
@@ -194,7 +194,7 @@ def _begin(work: Work, lanes: int) -> None:
         state.write_mark(work.run.store, Mark.GENERATION, work.generation, note)
     except KeyExists:
         raise NotFinishedError(
-            f"{work.run.id}: somebody else has worked on the run since it was looked at", hint="look again, and resume"
+            f"{work.run.id}: another process has worked on this run in the meantime", hint="repeat the command"
         ) from None
 
 

@@ -66,22 +66,28 @@ class RunSettings(Settings):
 
     timeout: OptionalSeconds = Field(
         default=None,
-        description="One attempt of one spec; then its process and all its children are killed. Default: none.",
+        description="Time limit for one attempt of one spec. After it, the process and all its children "
+        "are killed. Default: none.",
         examples=["10m", "1h30m", 45],
     )
     retries: int = Field(
-        default=1, ge=0, description="More attempts of one spec after an exception, a crash or a timeout.", examples=[1]
+        default=1,
+        ge=0,
+        description="Number of further attempts of a spec after an exception, a crash or a timeout.",
+        examples=[1],
     )
     max_failures: Limit = Field(
         default=MaxFailures(),
-        description="Failed specs, a number or a percentage of the finished ones (counted once 20 have finished); past "
-        "it the run stops. `all`: never stop, not even when the first 20 specs all fail alike. Default: none.",
+        description="Stop the run when more specs than this have failed: a number, or a percentage of the finished "
+        "specs (checked from the 20th finished spec on). `all`: never stop, even if the first 20 specs all fail in the "
+        "same way. Default: none.",
         examples=["5%", 12, "all"],
         json_schema_extra={"default": NONE},
     )
     memory: Annotated[OptionalBytes, AfterValidator(_check_memory)] = Field(
         default=None,
-        description="Memory of one spec's process and its children; past it they are killed. Default: none.",
+        description="Memory limit for the process of one spec and its children. Above it they are killed. "
+        "Default: none.",
         examples=["4GiB", "500MB"],
     )
     grace: Seconds = Field(
@@ -102,16 +108,16 @@ class RunSettings(Settings):
         WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": layout.BLOCK}, {"const": AUTO}]}),
     ] = Field(
         default="auto",
-        description=f"Maximum number of specs per task, up to {layout.BLOCK}; `auto` adapts to measured times.",
+        description=f"Maximum number of specs per task, up to {layout.BLOCK}; `auto` adapts to the measured run time.",
         examples=["auto", 100],
     )
     workers: int | None = Field(
-        default=None, ge=1, description="Local engine: processes. Default: the cores of the machine.", examples=[4]
+        default=None, ge=1, description="Local engine: number of worker processes. Default: one per core.", examples=[4]
     )
 
 
 class ArtifactSettings(Settings):
-    """What is done with input files."""
+    """How input files are handled."""
 
     copy_remote: bool = Field(default=False, description="Also copy s3:// and https:// input files into the run.")
 
@@ -125,44 +131,50 @@ class Resources(Settings):
 
 
 class TreeSettings(Settings):
-    """The shape of the fan-out on Hatchet."""
+    """Hatchet: how the work is divided among tasks."""
 
-    factor: int = Field(default=16, ge=2, description="Children of one node.")
-    max_depth: int = Field(default=4, ge=0, description="Levels of nodes between the root and the leaves.")
+    factor: int = Field(default=16, ge=2, description="Hatchet: number of child tasks of a task.")
+    max_depth: int = Field(
+        default=4, ge=0, description="Hatchet: number of levels between the root task and the tasks that run specs."
+    )
 
 
 class ExperimentFile(Settings):
     """One experiment and how to run it: the content of experiment.yml."""
 
     experiment: Annotated[str, AfterValidator(_check_target)] = Field(
-        description="The function: module:function, or path/to/file.py:function, from this file's folder.",
+        description="The function to run: module:function or path/to/file.py:function, relative to this file.",
         examples=["building_energy:simulate_energy", "models/epidemic.py:simulate"],
         json_schema_extra={"pattern": r"^.+:[^\s:]+$"},
     )
     specs: str | None = Field(
         default=None,
         min_length=1,
-        description="The table of specs: csv, parquet, feather or ndjson; a path from this file's folder, an s3:// or "
-        "https:// address.",
+        description="The table of specs, a csv, parquet, feather or ndjson file: a path relative to this file, or an "
+        "s3:// or https:// address.",
         examples=["specs.csv", "s3://bucket/specs.parquet"],
     )
     name: Annotated[str, AfterValidator(_check_name)] | None = Field(
         default=None,
-        description="The name of the runs' folder. Default: the function's name.",
+        description="The name of the runs and of their folder. Default: the function's name.",
         examples=["building_energy"],
         json_schema_extra={"pattern": layout.NAME_PATTERN},
     )
     storage: Annotated[str, AfterValidator(_check_storage)] = Field(
         default=DEFAULT_STORAGE,
-        description="Where runs live: a folder, relative to this file, or s3://bucket/prefix.",
+        description="Where runs are stored: a folder (relative to this file) or s3://bucket/prefix.",
         examples=[DEFAULT_STORAGE, "s3://bucket/prefix"],
         json_schema_extra={"pattern": _STORAGE},
     )
-    engine: Literal["local", "hatchet"] = Field(default="local", description="What decides where and when specs run.")
+    engine: Literal["local", "hatchet"] = Field(
+        default="local", description="Where specs run: `local` (this machine) or `hatchet` (many machines)."
+    )
     run: RunSettings = Field(default_factory=RunSettings, description="How the specs are run.")
-    artifacts: ArtifactSettings = Field(default_factory=ArtifactSettings, description="What is done with input files.")
+    artifacts: ArtifactSettings = Field(default_factory=ArtifactSettings, description="How input files are handled.")
     resources: Resources = Field(default_factory=Resources, description="Which workers may run the specs.")
-    tree: TreeSettings = Field(default_factory=TreeSettings, description="The shape of the fan-out on Hatchet.")
+    tree: TreeSettings = Field(
+        default_factory=TreeSettings, description="Hatchet: how the work is divided among tasks."
+    )
 
 
 def _paths(model: type[BaseModel]) -> list[tuple[str, ...]]:

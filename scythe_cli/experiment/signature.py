@@ -166,7 +166,7 @@ def _check_fields(subject: _Subject, input_model: type[BaseModel], output_model:
         if name in input_model.model_fields:
             raise subject.error(f"returns a field {name!r}, which {input_model.__name__} has as an input: rename it")
     for name in {layout.SORT_SUBINDEX, DATAFRAMES} & set(input_model.model_fields):
-        raise subject.error(f"takes a field {name!r}, which is a name of scythe's own: rename it")
+        raise subject.error(f"takes a field {name!r}, which scythe uses itself: rename it")
     for model in (input_model, output_model):
         for name in model.model_fields:
             if rule := _broken_rule(model, name):

@@ -87,7 +87,7 @@ class OsState:
             try:
                 os.setpriority(os.PRIO_PROCESS, 0, self._priority)
             except OSError:  # only the superuser may
-                return "the spec gave up priority, which cannot be taken back"
+                return "the spec lowered its priority, which cannot be raised again"
         return None
 
 

@@ -128,7 +128,7 @@ def _address(name: str, value: object) -> str:
     try:
         return str(value).encode().decode()
     except UnicodeEncodeError as exc:
-        raise InvalidOutput(name, f"{name} = {value!r} is no address: {exc}") from exc
+        raise InvalidOutput(name, f"{name} = {value!r} is not an address: {exc}") from exc
 
 
 def _suffixes(path: Path) -> str:

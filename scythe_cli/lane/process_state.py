@@ -88,7 +88,7 @@ class ProcessState:
         if os.environ is not self._environ or os.environ._data != self._environment:  # type: ignore[attr-defined]  # see above
             self._restore_environment()
         if _thread._count() > self._threads:
-            return "a thread that the spec started lives on"
+            return "a thread that the spec started is still running"
         due = self._checks_left or now - self._looked >= LOOK_EVERY
         if seconds < QUICK and not due:
             return None
@@ -97,7 +97,7 @@ class ProcessState:
         self._looked = now
         self._checks_left = QUICK_ONES if seconds > LOOK_EVERY else max(0, self._checks_left - 1)
         if self._thread_begins():
-            return "a thread that the spec started lives on"
+            return "a thread that the spec started is still running"
         return self._os_state.restore() or self._leaks()
 
     def _restore_more(self) -> str | None:

@@ -141,9 +141,9 @@ def _check_names(table: SpecTable, features: pa.Table | None, output_model: type
     computed = features.column_names if features is not None else []
     for name in table.extra:
         if name == layout.SORT_SUBINDEX:
-            raise TableError(f"{table.name}  column {name!r} has a name of scythe's own: rename it")
+            raise TableError(f"{table.name}  column {name!r} has a name that scythe uses itself: rename it")
         if name in outputs:
-            told = f"{table.name}  column {name!r} is called as a field of the output {output_model.__name__}"
+            told = f"{table.name}  column {name!r} has the name of a field of the output {output_model.__name__}"
             raise TableError(f"{told}: rename one of them")
     for name in computed:
         if name in outputs:

@@ -23,10 +23,10 @@ class Cancelled:
 
     Attributes:
         run: the run's id.
-        already: it was cancelled before, or all of it was done.
+        already: whether it was cancelled or finished before.
         by: who cancelled it first.
         at: when, UTC.
-        done: specs that have their outcome and keep it.
+        done: finished specs; their results are kept.
         total: specs of the run.
     """
 

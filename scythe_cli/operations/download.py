@@ -32,14 +32,14 @@ WORKERS = 16
 
 @dataclass(frozen=True)
 class DownloadReport:
-    """What a download left.
+    """What a download copied.
 
     Attributes:
         folder: the folder, absolute.
         tables: the path of each final table by name.
-        n_files: all files that are there now.
+        n_files: number of files in the folder now.
         n_bytes: their bytes.
-        fetched_files: those of them that were fetched now; the others were there already.
+        fetched_files: how many of them were copied now; the others were there already.
         fetched_bytes: their bytes.
     """
 
@@ -131,7 +131,8 @@ def _fetch_all(run: Store, entries: list[Entry], record: _Record, listener: List
         if size != entry.size:
             path.unlink()
             raise StoreError(
-                f"{run.locate(entry.key)} has {size} bytes instead of {entry.size}: it changes just now; download again"
+                f"{run.locate(entry.key)} has {size} bytes instead of {entry.size}: it is being changed; "
+                "repeat the download"
             )
         record.add(entry)
 

@@ -39,19 +39,19 @@ CONTROL_OBJECTS = 12
 
 @dataclass(frozen=True)
 class Plan:
-    """What an allocate would do.
+    """What an allocate of this experiment would do.
 
     Attributes:
-        run: the id it would claim, but for the second.
-        address: the folder of that.
-        n_specs: valid specs.
-        n_files: local input files it would upload.
+        run: the id that the run would have, without the time.
+        address: its folder, without the time.
+        n_specs: number of valid specs.
+        n_files: number of local input files to upload.
         n_bytes: their bytes.
-        n_remote: remote input files, which stay where they are unless copied.
-        blocks: blocks of 4,096 specs; a leaf lies in one.
-        leaves: leaves, or None where their size adapts to what a spec is seen to cost.
-        largest_leaf: specs of the largest.
-        objects: objects it would write at the least, without result files.
+        n_remote: number of remote input files that are not copied.
+        blocks: number of blocks of 4,096 specs; each task has specs of one block.
+        leaves: number of tasks (packets of specs), or null where their size adapts to the run time.
+        largest_leaf: most specs in one task.
+        objects: least number of objects it would write, without result files.
     """
 
     run: str
@@ -96,19 +96,19 @@ def _objects(prepared: Prepared) -> int:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a few specs cost, and so all of them would.
+    """The measured cost of a few specs, and the estimate for all.
 
     Attributes:
         n_specs: all specs.
-        objects: objects that all of them would write at the least, without result files.
+        objects: least number of objects that a run of all specs writes, without result files.
         probed: specs that ran.
         failed: how many of them failed.
-        seconds: of one spec, the mean.
-        slowest: of one spec.
-        cpu_hours: of all specs on lanes like these.
-        lanes: lanes of this machine.
-        wall_hours: of all specs on this machine.
-        failures: what failed, by kind, type and place.
+        seconds: mean time of one spec.
+        slowest: longest time of one spec.
+        cpu_hours: CPU hours for all specs.
+        lanes: worker processes on this machine.
+        wall_hours: hours for all specs on this machine.
+        failures: what failed, grouped by kind, type and place.
     """
 
     n_specs: int

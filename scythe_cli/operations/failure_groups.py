@@ -32,14 +32,14 @@ class FailureGroup:
     Attributes:
         kind: exception, crash, timeout, memory, invalid_output or lost.
         error_type: the exception's class, or the kind.
-        place: where in the user's code; of an invalid output, the part of it that is wrong.
+        place: the line in the user's code; for an invalid output, the part of it that is wrong.
         count: how many specs.
-        sort_index: one of them, the lowest.
-        message: its message.
-        attempts: its attempts.
-        inputs: its input fields.
-        log: the tail of what it printed.
-        traceback: the tail of its traceback, without the message; of a process that died, the head of its stack.
+        sort_index: the lowest number of a spec among them.
+        message: the message of that failure.
+        attempts: how often that spec was tried.
+        inputs: the inputs of that spec.
+        log: the end of what it printed.
+        traceback: the end of its traceback, without the message; of a process that died, the start of its stack.
     """
 
     kind: str

@@ -202,7 +202,7 @@ def _clash(head: pa.Schema, own: pa.Schema) -> Clash:
         at = head.get_field_index(field.name)
         if at >= 0 and head.field(at).type not in (field.type, pa.null()) and not pa.types.is_null(field.type):
             return Clash(field.name, f"column {field.name!r} is {field.type}, not {head.field(at).type},")
-    return Clash(None, "columns do not go together")
+    return Clash(None, "the types of a column differ")
 
 
 def _metadata(schema: pa.Schema, index: Sequence[str], about: dict[str, Any]) -> dict[bytes, bytes]:

@@ -48,7 +48,7 @@ class FinalReport:
         rows: its rows.
         succeeded: specs in scalars.
         failed: specs in errors.
-        missing: specs that have no outcome yet; 0 unless the tables are partial.
+        missing: specs without a result; 0 unless the tables are partial.
     """
 
     tables: dict[str, str]
@@ -114,14 +114,16 @@ def _incomplete(run: Run, missing: int, corrupt: list[PartName]) -> NotFinishedE
     specs = "spec has" if run.total == 1 else "specs have"
     return NotFinishedError(
         f"{run.id}: {missing:,} of {run.total:,} {specs} no outcome yet{because}",
-        hint=f"scythe allocate --resume {run.id}   or, for what there is:   scythe gather {run.id} --partial",
+        hint=f"scythe allocate --resume {run.id}   or, to build the tables without them:   scythe gather "
+        f"{run.id} --partial",
     )
 
 
 def _set_aside(run: Run, exc: CorruptPart) -> NotFinishedError:
     return NotFinishedError(
         f"{exc}; it was set aside and its specs count as missing",
-        hint=f"scythe allocate --resume {run.id}   or, for what there is:   scythe gather {run.id} --partial",
+        hint=f"scythe allocate --resume {run.id}   or, to build the tables without them:   scythe gather "
+        f"{run.id} --partial",
     )
 
 

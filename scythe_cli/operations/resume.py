@@ -81,8 +81,8 @@ def resumed_work(
         refuse_other_models(run, experiment)
     elif changed:
         raise InputError(
-            f"the code of {run.manifest.entry_point} has changed since {run.id} was allocated: its hash was "
-            f"{run.manifest.source_hash[:12]} and is {experiment.source_hash[:12]}",
+            f"the code has changed since this run began ({run.manifest.source_hash[:12]} then, "
+            f"{experiment.source_hash[:12]} now)",
             hint="add --allow-changed-code to run the rest with the code as it is now",
         )
     rows = sorted({*rest.failed, *(row for one in rest.missing for row in one)}) if rest.failed else None

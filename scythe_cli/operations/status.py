@@ -26,7 +26,7 @@ State = Literal["running", "complete", "gathered", "cancelled", "stopped", "inco
 
 @dataclass(frozen=True)
 class RunStatus:
-    """One run's state.
+    """The state of a run.
 
     Attributes:
         run: its id.
@@ -34,20 +34,20 @@ class RunStatus:
         version: the second part of the id.
         engine: local or hatchet.
         created: when it was claimed, UTC.
-        state: running: somebody holds it; gathered: done, with final tables; complete: done, without; cancelled or
-            stopped: ended early; incomplete: nobody works on it; pending: nothing ran yet.
+        state: pending: not started; running; cancelled or stopped: ended before all specs were finished; incomplete:
+            no process works on it; complete: all specs finished, tables not built; gathered: finished, tables built.
         total: specs.
-        done: specs with an outcome.
-        succeeded: how many of those have an output.
+        done: finished specs, succeeded or failed.
+        succeeded: how many of those succeeded.
         failed: how many of those failed.
-        missing: specs without an outcome.
-        generation: 1 for the first allocate, one more for each resume; 0 before anything ran.
-        rate: specs a second of the latest generation, None before any.
-        eta: seconds that the rest takes at this rate, None unless running.
-        detail: who cancelled, or why it stopped.
+        missing: specs that are not finished.
+        generation: 1 for the first allocate, one more for each resume; 0 before the first spec ran.
+        rate: specs per second in the latest generation, or null.
+        eta: seconds until the end at this rate, null unless running.
+        detail: who cancelled it, or why it stopped.
         final: addresses of the final tables that exist.
-        failures: by kind, type and place, most frequent first; empty unless asked for.
-        active: what the engine has under way, where it was asked.
+        failures: grouped by kind, type and place, most frequent first; empty without `--errors`.
+        active: what the engine queues and runs, or null.
     """
 
     run: str

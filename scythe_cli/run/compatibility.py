@@ -41,7 +41,7 @@ def refuse_other_models(run: Run, experiment: Experiment) -> None:
     if problems:
         raise InputError(
             f"{run.id} cannot continue with the code as it is now: {'; '.join(problems)}",
-            hint="allocate a new run, or give the models back the fields that the run began with",
+            hint="allocate a new run, or restore the fields that the models had when the run began",
         )
 
 

@@ -73,11 +73,11 @@ class WorkerSeen:
     """A worker that an engine knows to be alive.
 
     Attributes:
-        name: its own.
-        lanes: specs it runs at a time.
-        busy: leaves it holds, running or waiting for a lane.
-        labels: what it says of itself.
-        serves: whether it would take this run's leaves.
+        name: its name.
+        lanes: specs it runs at the same time.
+        busy: tasks it has, running or waiting for a worker process.
+        labels: its labels.
+        serves: whether it can take tasks of this run.
     """
 
     name: str
@@ -89,13 +89,13 @@ class WorkerSeen:
 
 @dataclass(frozen=True)
 class Active:
-    """What an engine has under way for a run.
+    """What an engine queues and runs for a run.
 
     Attributes:
         queued: tasks that wait for a worker.
-        running: tasks that a worker has.
+        running: tasks that a worker runs.
         workers: the live workers.
-        why: why nothing runs, where something should; None otherwise.
+        why: the reason if nothing runs although it should, or null.
     """
 
     queued: int

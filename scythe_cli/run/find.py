@@ -147,7 +147,9 @@ def parse_where(text: str | None, *, storage: str | None = None) -> Where:
     if text is None or text.endswith((".yml", ".yaml")):
         path = text or config.DEFAULT_FILE
         if text is None and not Path(path).exists():
-            raise ConfigError(f"no RUN is given, and {path} is not here", hint="scythe status lists the latest runs")
+            raise ConfigError(
+                f"RUN is missing, and this folder has no {path}", hint="scythe status lists the latest runs"
+            )
         loaded = config.load(path, flags={"storage": storage})
         name = loaded.file.name or loaded.file.experiment.rpartition(":")[2]
         return Where(loaded.file.storage, name, str(path))

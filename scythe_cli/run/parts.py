@@ -312,7 +312,7 @@ def _own(store: Store, key: str, read: Callable[[bytes], _T]) -> _T:
     except _GARBAGE as exc:
         raise StoreError(
             f"{store.locate(key)} cannot be read: {exc}",
-            hint="put a copy of it back; the run needs it",
+            hint="restore it from a copy; the run needs it",
         ) from exc
 
 

@@ -34,20 +34,22 @@ class Manifest(BaseModel):
     input_artifacts: str = Field(description="Address of input_artifacts.yml.")
     io_spec: str = Field(description="Address of experiment_io_spec.yml.")
     specs_uri: str = Field(description="Address of specs.pq.")
-    workflow_run_id: str | None = Field(description="The engine's id of the run; the local engine's is the root id.")
-    root_workflow_run_id: str = Field(description="Minted at the claim; stays through every resume.")
+    workflow_run_id: str | None = Field(description="The engine's id of the run; for the local engine, the root id.")
+    root_workflow_run_id: str = Field(description="Created when the run is claimed; the same after every resume.")
     created: datetime = Field(description="When the run was claimed, UTC.")
-    n_specs: int = Field(ge=0, description="Rows of specs.pq.")
-    block_size: int = Field(description="Rows of specs.pq in one block.")
-    entry_point: str = Field(description="module:function or file.py:function, as the experiment file has it.")
-    source_hash: str = Field(description="SHA-256 of the experiment's own source files.")
+    n_specs: int = Field(ge=0, description="Number of rows in specs.pq.")
+    block_size: int = Field(description="Number of rows in one block of specs.pq.")
+    entry_point: str = Field(description="module:function or file.py:function, as written in the experiment file.")
+    source_hash: str = Field(description="SHA-256 hash of the experiment's own source files.")
     git_commit: str | None = Field(
-        description="The commit of the experiment's folder, with -dirty when it has changes."
+        description="The git commit of the experiment's folder; -dirty is added if it has changes."
     )
     packages: dict[str, str] = Field(description="Versions of the packages that the experiment's modules import.")
-    python: str = Field(description="The Python that allocated.")
-    host: str = Field(description="The machine that allocated.")
-    engine: Literal["local", "hatchet"] = Field(description="What decides where and when specs run.")
+    python: str = Field(description="The version of Python that started the run.")
+    host: str = Field(description="The machine that started the run.")
+    engine: Literal["local", "hatchet"] = Field(
+        description="Where specs run: `local` (this machine) or `hatchet` (many machines)."
+    )
     index: list[str] = Field(description="The index columns of the final tables, in order.")
     scalars: list[str] = Field(description="The columns of scalars.pq that are outputs.")
     files: list[str] = Field(description="The columns of result_file_refs.pq that are outputs.")
@@ -119,11 +121,11 @@ def open_run(storage: Store, run_id: str) -> Run:
     try:
         data = store.read(layout.MANIFEST)
     except KeyMissing:
-        raise NotFoundError(f"{store.locate('')} is no run: it has no {layout.MANIFEST}") from None
+        raise NotFoundError(f"{store.locate('')} is not a run: it has no {layout.MANIFEST}") from None
     try:
         return Run(store, Manifest.model_validate(yaml_document.read(data.decode(), layout.MANIFEST).data))
     except (ConfigError, ValueError) as exc:
         raise BrokenRun(
-            f"{store.locate(layout.MANIFEST)} is empty, cut or changed, or of another version of scythe",
-            hint="put a copy of it back, or remove the run's folder",
+            f"{store.locate(layout.MANIFEST)} is empty, cut or changed, or was written by another version of scythe",
+            hint="restore it from a copy, or remove the run's folder",
         ) from exc

@@ -180,7 +180,9 @@ def read_mark(store: Store, kind: Mark, number: int) -> dict[str, Any] | None:
         found = {}
     if not found.keys() >= {*_HOLDS.get(kind, ())} or not found:
         hint = (
-            "when nobody works on the run, remove it" if kind is Mark.LEASE else "put a copy of it back, or remove it"
+            "if no process works on the run, remove this file"
+            if kind is Mark.LEASE
+            else "restore it from a copy, or remove it"
         )
         raise BrokenRun(f"{store.locate(key)} is empty, cut or changed", hint=hint)
     return found

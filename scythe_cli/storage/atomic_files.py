@@ -26,7 +26,7 @@ _ADVICE = {
     errno.ENOSPC: "free some space or choose another folder",
     errno.EDQUOT: "free some of your quota or choose another folder",
     errno.ENOTDIR: "a part of the path is a file; choose another folder",
-    errno.EISDIR: "a folder stands where a file should",
+    errno.EISDIR: "there is a folder where the file should be",
     errno.EEXIST: "a part of the path is a file; choose another folder",
     errno.ENAMETOOLONG: "choose a shorter name or folder",
     errno.EMFILE: "too many open files; raise `ulimit -n`",

@@ -46,7 +46,7 @@ def check_key(key: str) -> str:
     """
     for segment in key.split("/"):
         if segment in {"", ".", ".."} or segment.startswith(PARTIAL) or _CONTROL.search(segment):
-            raise ValueError(f"{key!r} is no key of a store: the segment {segment!r} is not allowed")
+            raise ValueError(f"{key!r} is not a valid key: the segment {segment!r} is not allowed")
     return key
 
 

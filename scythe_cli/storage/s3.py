@@ -236,7 +236,7 @@ class S3Store:
                 continue
             if file.tell() == size:
                 return
-        raise StoreError(f"cannot read {self.locate(key)}: the body breaks off each time (check the network)")
+        raise StoreError(f"cannot read {self.locate(key)}: the connection breaks each time (check the network)")
 
     def _ask(self, operation: str, key: str, request: Callable[[Handle], T]) -> T:
         with self._as_store_error(operation, key):

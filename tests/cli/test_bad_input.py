@@ -118,12 +118,12 @@ CASES = {
         specs="epw\nhere.epw\nnowhere.epw\n",
     ),
     "a column beside the fields that is called as an output": Bad(
-        ["specs.csv  column 'note' is called as a field of the output Out: rename one of them"],
+        ["specs.csv  column 'note' has the name of a field of the output Out: rename one of them"],
         module=MODULE.replace("class In(ExperimentInputSpec)", 'class In(ExperimentInputSpec, extra="allow")'),
         specs="x,note\n1,a\n",
     ),
     "a column beside the fields with a name of ours": Bad(
-        ["specs.csv  column 'sort_subindex' has a name of scythe's own: rename it"],
+        ["specs.csv  column 'sort_subindex' has a name that scythe uses itself: rename it"],
         module=MODULE.replace("class In(ExperimentInputSpec)", 'class In(ExperimentInputSpec, extra="allow")'),
         specs="x,sort_subindex\n1,2\n",
     ),

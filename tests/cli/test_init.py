@@ -100,7 +100,7 @@ def test_it_overwrites_nothing(tmp_path: Path, arguments: list[str]) -> None:
     done = scythe("init", *arguments, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "error: .  already has specs.csv; nothing was written\nhint: name another folder: scythe init DIR\n"
+        "error: .  already has specs.csv; nothing was written\nhint: give another folder: scythe init DIR\n"
     )
     assert names(tmp_path) == ["exp.py", "specs.csv"]
     assert (tmp_path / "specs.csv").read_text() == "mine\n"
@@ -156,7 +156,7 @@ def test_from_a_function_without_an_example_it_writes_the_header(tmp_path: Path)
             ["--from", "exq:simulate"],
             "error: --from exq:simulate  there is no module 'exq': no exq.py ",
         ),
-        (["--from", "exp:simulate", "--template", "energy"], "error: --template and --from exclude each other\n"),
+        (["--from", "exp:simulate", "--template", "energy"], "error: use --template or --from, not both\n"),
         (["exp.py"], "error: exp.py  is not a folder\n"),
     ],
 )

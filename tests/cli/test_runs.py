@@ -113,10 +113,10 @@ def test_a_copy_in_a_bucket_goes_by_its_address(
         copy.write(str(path.relative_to(run)), path.read_bytes())
     assert app.run(["status", f"{s3_storage}/copy/"]) == 0
     said = capsys.readouterr()
-    assert said.out.startswith(f"{ids[0]}   gathered\n")
+    assert said.out.startswith(f"{ids[0]}   finished (1 failed)\n")
     assert said.err == f"next: scythe status {s3_storage}/copy --errors\n"
     assert app.run(["status", f"{s3_storage}/nothing"]) == 3
-    assert capsys.readouterr().err == f"error: {s3_storage}/nothing is no run: it has no manifest.yml\n"
+    assert capsys.readouterr().err == f"error: {s3_storage}/nothing is not a run: it has no manifest.yml\n"
 
 
 @pytest.mark.parametrize("command", ["status", "gather", "download", "cancel"])
@@ -143,7 +143,7 @@ def test_a_run_that_is_not_there_is_3_with_the_nearest(
 
 
 def test_without_run_and_without_file(tmp_path: Path) -> None:
-    told = "error: no RUN is given, and experiment.yml is not here\nhint: scythe status lists the latest runs\n"
+    told = "error: RUN is missing, and this folder has no experiment.yml\nhint: scythe status lists the latest runs\n"
     for command in ("gather", "download", "cancel"):
         assert scythe(command, cwd=tmp_path).end == (2, "", told)
     assert scythe("status", cwd=tmp_path).end == (0, "no runs in scythe-runs\n", "next: scythe init DIR\n")
@@ -154,7 +154,7 @@ def test_status_of_one(home: Path, ids: list[str]) -> None:
     done = installed("status", "doubles", cwd=home)
     heading, counts, *tables = done.out.splitlines()
     assert (done.code, done.err) == (0, f"next: scythe status {ids[2]} --errors\n")
-    assert heading == f"{ids[2]}   gathered"
+    assert heading == f"{ids[2]}   finished (1 failed)"
     assert counts.startswith("  3 of 3 specs done, 1 failed   ")
     assert tables == [f"  scalars  scythe-runs/{ids[2]}/final/scalars.pq", "  errors   .../final/errors.pq"]
 
@@ -228,7 +228,7 @@ def test_the_latest_runs(home: Path, ids: list[str]) -> None:
     assert (done.code, done.err) == (0, f"next: scythe status {ids[1]}\n")
     assert done.out.splitlines() == [
         f"{'run':<{width}}  state     done  failed",
-        *(f"{run}  gathered   3/3       1" for run in (ids[1], ids[2], ids[0])),
+        *(f"{run}  finished   3/3       1" for run in (ids[1], ids[2], ids[0])),
     ]
     document = scythe("status", "--json", cwd=home).json("runs")
     assert document["storage"] == str(home / "scythe-runs")
@@ -256,7 +256,7 @@ def test_the_table_leaves_out_a_run_that_cannot_be_read(home: Path, ids: list[st
     assert [line.split()[0] for line in done.out.splitlines()] == ["run", ids[2], ids[0]]
     said, following = done.err.splitlines()
     assert said.startswith(f"left out: {broken} is empty, cut or changed")
-    assert "; put a copy of it back, or remove " in said
+    assert "; restore it from a copy, or remove " in said
     assert following == "next: scythe status doubles"
     document = scythe("status", "--json", cwd=tmp_path / "home").json("runs")
     assert [run["run"] for run in document["runs"]] == [ids[2], ids[0]]
@@ -276,7 +276,7 @@ def test_a_storage_of_runs_that_cannot_be_read(home: Path, tmp_path: Path) -> No
 
 def test_watch_ends_with_the_run(home: Path, ids: list[str]) -> None:
     done = scythe("status", "--watch", cwd=home)
-    assert (done.code, done.out.splitlines()[0]) == (0, f"{ids[2]}   gathered")
+    assert (done.code, done.out.splitlines()[0]) == (0, f"{ids[2]}   finished (1 failed)")
     assert scythe("status", "--watch", "--json", cwd=home).json("status")["run"] == ids[2]
 
 
@@ -379,13 +379,13 @@ def test_an_incomplete_run(cut: tuple[Path, str, dict[str, Done]]) -> None:
     assert (ended["download"].code, ended["download"].out) == (5, "")
     assert ended["download"].err.endswith(f"hint: scythe gather {run}\n")
     there = f"{run} --storage {folder}/scythe-runs"
-    partial = f"{there}   or, for what there is:   scythe gather {there} --partial"
+    partial = f"{there}   or, to build the tables without them:   scythe gather {there} --partial"
     assert ended["gather from elsewhere"].err.endswith(f"\nhint: scythe allocate --resume {partial}\n")
     assert ended["download from elsewhere"].err.endswith(f"\nhint: scythe gather {there}\n")
     assert ended["partial"].out.startswith(f"{run}   1 succeeded, 0 failed, 2 missing: the tables are partial\n")
     assert ended["partial"].err == f"next: scythe allocate --resume {run}\n"
     assert (ended["resume"].code, ended["resume"].out[:21]) == (0, "3 succeeded, 0 failed")
-    assert re.search(r"\nit was cancelled by \S+@\S+ at \d{4}-\S+, and goes on now\n", ended["resume"].err)
+    assert re.search(r"\nthis run was cancelled by \S+@\S+ at \d{4}-\S+; it continues now\n", ended["resume"].err)
 
 
 def test_a_run_whose_function_has_another_name(tmp_path: Path) -> None:
@@ -452,7 +452,10 @@ def test_a_full_disk_is_no_bug(home: Path) -> None:
 
 
 BROKEN = {
-    "manifest": (b"experiment_id: doub", "manifest.yml is empty, cut or changed, or of another version of scythe"),
+    "manifest": (
+        b"experiment_id: doub",
+        "manifest.yml is empty, cut or changed, or was written by another version of scythe",
+    ),
     "lease": (b"", "control/lease-9.yml is empty, cut or changed"),
     "cut lease": (b"host: a\nboot_id", "control/lease-9.yml is empty, cut or changed"),
     "specs": (None, "scatter-gather/input/0.pq cannot be read: "),

@@ -107,7 +107,7 @@ def test_the_bar_stays_with_its_last_state(seen: tuple[Path, Screen]) -> None:
     assert screen.code == 1
     told = screen.lines
     assert told[0] == "doubles v1.0.0: 9 specs valid"
-    assert told[1] == f"run  doubles/v1.0.0/{run.name}   local, 2 lanes"
+    assert told[1] == f"run  doubles/v1.0.0/{run.name}   local, 2 workers"
     assert re.fullmatch(rf"{BAR}{{30}} 9/9   1 failed   [\d.]+/(s|min)   0:00:\d\d", told[2])
     assert re.fullmatch(r"8 succeeded, 1 failed in \d+(\.\d)? s", told[3])
     assert told[4:] == [

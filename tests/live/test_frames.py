@@ -279,7 +279,7 @@ def test_a_million_rows_from_one_spec(run: Gathered) -> None:
         ("bad_dots", "dataframes['..']: the name must be"),
         ("bad_number", "dataframes[3]: the name must be"),
         ("bad_twice", "dataframes['twice']: column 'v' is there twice"),
-        ("bad_index", "dataframes['other']: column 'x' is called as an index column but differs; rename it"),
+        ("bad_index", "dataframes['other']: column 'x' has the name of an index column but other values; rename it"),
         ("bad_kind", "dataframes['series'] is builtins.list, not a table"),
         ("bad_dict", "dataframes is builtins.list, not a dict of tables by name"),
         ("bad_objects", "dataframes['objects']: "),

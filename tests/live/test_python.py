@@ -271,7 +271,7 @@ def test_a_script_without_a_guard_is_refused_where_it_is_imported(tmp_path: Path
         print(run.errors()["traceback"][0])
         """,
     )
-    assert "a module that is imported to run its experiment allocates a run itself" in done.stdout + done.stderr
+    assert "a module that is imported to run its experiment starts a run itself" in done.stdout + done.stderr
 
 
 def test_what_is_refused_writes_nothing(tmp_path: Path) -> None:

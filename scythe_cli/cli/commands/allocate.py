@@ -45,12 +45,12 @@ def allocate(
     only: options.OnlySpec = None,
     inline: options.Inline = False,
 ) -> None:
-    """Validate, upload, claim a run, fan out, gather."""
+    """Check the table, run every spec, collect the results."""
     given = {"--bump": bump, "--version": version, "--limit": limit, "--probe": probe, "--only": only}
     fresh = [flag for flag, value in given.items() if value is not None] + ["--dry-run"] * dry_run
     choice = Choice(failed=failed, missing=missing, changed_code=allow_changed_code)
     if (only is not None) != inline:
-        raise ConfigError("--only and --inline go together", hint="scythe allocate --only SORT_INDEX --inline")
+        raise ConfigError("use --only and --inline together", hint="scythe allocate --only SORT_INDEX --inline")
     _refuse_pairs(fresh)
     choice.check(resume, fresh)
     from scythe_cli.cli.progress import Terminal
@@ -78,7 +78,7 @@ def _refuse_pairs(given: list[str]) -> None:
     for group in (("--bump", "--version"), ("--probe", "--only", "--dry-run")):
         both = [flag for flag in group if flag in given]
         if len(both) > 1:
-            raise ConfigError(f"{both[0]} and {both[1]} exclude each other", hint="give one of them")
+            raise ConfigError(f"use {both[0]} or {both[1]}, not both")
 
 
 def _wanted(bump: options.VersionBump | None, version: str | None) -> Bump | SemVer:

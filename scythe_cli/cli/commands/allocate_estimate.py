@@ -32,10 +32,10 @@ def _show_plan(found: Plan, name: str) -> None:
     typer.echo(f"{name}: {counted(found.n_specs, 'spec')} valid; a dry run, nothing was written")
     typer.echo(f"  run      {display_path(found.address)}/<time>")
     weight = f" ({size(found.n_bytes)})" if found.n_files else ""
-    remote = f", {found.n_remote:,} remote left where they are" if found.n_remote else ""
+    remote = f", {found.n_remote:,} remote, not copied" if found.n_remote else ""
     typer.echo(f"  files    {counted(found.n_files, 'input file')} to upload{weight}{remote}")
-    cut = f"{found.leaves:,} of" if found.leaves is not None else "sized by what a spec is seen to cost,"
-    typer.echo(f"  leaves   {cut} at most {counted(found.largest_leaf, 'spec')}, in {counted(found.blocks, 'block')}")
+    packets = counted(found.leaves, "packet") if found.leaves is not None else "packets"
+    typer.echo(f"  work     handed out in {packets} of up to {counted(found.largest_leaf, 'spec')}")
     typer.echo(f"  objects  {found.objects:,} or more")
 
 
@@ -64,7 +64,7 @@ def _show_estimate(found: Estimate, name: str, *, to_stderr: bool) -> None:
     say(f"{name}: {counted(found.probed, 'spec')} probed, {found.failed:,} failed")
     say(f"  a spec   {brief(found.seconds)} on average, {brief(found.slowest)} at most")
     say(f"  all      {cpu} for {counted(found.n_specs, 'spec')}")
-    say(f"  here     {brief(found.wall_hours * 3600)} on {counted(found.lanes, 'lane')}")
+    say(f"  here     {brief(found.wall_hours * 3600)} on {counted(found.lanes, 'worker')}")
     say(f"  objects  {found.objects:,} or more")
     for group in found.failures[:MOST_FAILURES]:
         say(failure_line(group))

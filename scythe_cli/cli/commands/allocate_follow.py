@@ -28,7 +28,7 @@ def follow(call: Call, work: Work, *, engine: Engine | None = None) -> None:
     with _resumable(call, work):
         ticket = start(work, engine or open_engine(work.file), call.terminal)
         if local and call.wait is False:
-            call.terminal.say("--no-wait: the local engine lives in this command, which runs to the end")
+            call.terminal.say("--no-wait has no effect: a local run ends with this command")
         if not local and not call.wait:
             print_outcome(Allocation(work.run, None, None), call)
             return
@@ -72,7 +72,7 @@ def _final(call: Call, work: Work) -> FinalReport:
     try:
         return final_tables(work, call.terminal)
     except KeyboardInterrupt:
-        raise Interrupted("interrupted; every spec has its outcome", hint=command_for("gather", work.run)) from None
+        raise Interrupted("interrupted; all specs are finished", hint=command_for("gather", work.run)) from None
     except StoreError as exc:
-        exc.hint = exc.hint or f"every spec has its outcome; then: {command_for('gather', work.run)}"
+        exc.hint = exc.hint or f"all specs are finished; to build the tables: {command_for('gather', work.run)}"
         raise

@@ -39,15 +39,14 @@ class Choice:
     def check(self, resume: str | None, fresh: list[str]) -> None:
         """Refuse flags that do not fit: `fresh` are those given that make a new run."""
         if resume is not None and fresh:
-            raise ConfigError(f"--resume goes on with a run as it is: it does not take {fresh[0]}")
+            raise ConfigError(f"{fresh[0]} cannot be used with --resume")
         if self.failed and self.missing:
-            message = "--failed and --missing exclude each other"
-            raise ConfigError(message, hint="leave out both to run all that is left")
+            message = "use --failed or --missing, not both"
+            raise ConfigError(message, hint="without them, --resume runs the missing and the failed specs")
         if (self.failed or self.missing) and resume is None:
-            raise ConfigError("--failed and --missing choose what --resume runs", hint="add --resume RUN")
+            raise ConfigError("--failed and --missing need --resume", hint="add --resume RUN")
         if self.changed_code and resume is None:
-            message = "--allow-changed-code is about the run that --resume goes on with"
-            raise ConfigError(message, hint="add --resume RUN")
+            raise ConfigError("--allow-changed-code needs --resume", hint="add --resume RUN")
 
 
 def resume_run(call: Call, name: str, choice: Choice, *, storage: str | None, sets: list[str]) -> None:
@@ -83,7 +82,7 @@ def _work_left(call: Call, run: Run, choice: Choice, *, sets: list[str]) -> Work
         found = experiment.load(run.experiment_file().experiment, call.file.absolute().parent)
     work = resumed_work(run, found, rest, sets=sets, allow_changed_code=choice.changed_code)
     if run.is_copy and work.file.engine != "local":
-        message = f"{run.store.address} is not called by the run's id, by which workers find it"
+        message = f"workers cannot find a run in {run.store.address}: its path does not end in the run's id"
         raise ConfigError(message, hint=f"move it to <storage>/{run.id}, or add --engine local")
     _print_rest(call, run, rest, found=found)
     return work
@@ -96,15 +95,15 @@ def _print_rest(call: Call, run: Run, rest: Remaining, *, found: Experiment) -> 
     why = [f"{n_missing:,} missing"] * bool(n_missing) + [f"{len(rest.failed):,} failed before"] * bool(rest.failed)
     if found.source_hash != run.manifest.source_hash:
         was, now = run.manifest.source_hash[:12], found.source_hash[:12]
-        call.terminal.say(f"the code has changed since {run.id} was allocated: its hash was {was} and is {now}")
+        call.terminal.say(f"the code has changed since this run began ({was} then, {now} now)")
     call.terminal.say(f"resuming {run.id}: {counted(rest.todo, 'spec')} to run ({', '.join(why)}), {rest.kept:,} kept")
     if rest.cancelled:  # somebody who names the run wants it to run
         mark = read_mark(run.store, Mark.CANCEL, rest.generation) or {}
-        call.terminal.say(f"it was cancelled by {mark.get('by')} at {mark.get('at')}, and goes on now")
+        call.terminal.say(f"this run was cancelled by {mark.get('by')} at {mark.get('at')}; it continues now")
 
 
 def _refuse_what_stays(sets: list[str]) -> None:
     """A resume cannot change a run's name, storage, experiment and specs."""
     for key in (one.partition("=")[0].strip() for one in sets):
         if key.partition(".")[0] not in {"run", "engine", "tree", "resources"}:
-            raise ConfigError(f"--set {key}  a resume goes on with the run's own {key}", hint="leave it out")
+            raise ConfigError(f"--set {key}  a resume cannot change {key}", hint="leave it out")

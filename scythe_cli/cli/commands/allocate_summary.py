@@ -84,7 +84,7 @@ def _print_failures(failures: list[FailureGroup]) -> None:
     for group in failures[:MOST_FAILURES]:
         typer.echo(failure_line(group))
     if len(failures) > MOST_FAILURES:
-        typer.echo(f"and {counted(len(failures) - MOST_FAILURES, 'other kind')} of failure")
+        typer.echo(f"and {counted(len(failures) - MOST_FAILURES, 'more kind')} of failure")
 
 
 def _early_end(done: Allocation, call: Call) -> Exception:
@@ -100,7 +100,7 @@ def _early_end(done: Allocation, call: Call) -> Exception:
     if done.ended.reason == EndReason.INTERRUPTED:
         return Interrupted(f"interrupted; {kept}", hint=resume)
     errors = command_for("status", done.run, "--errors")
-    hint = f"{errors}   then, when it is mended:   {resume}" if broken else resume
+    hint = f"{errors}   then, after you fixed it:   {resume}" if broken else resume
     return NotFinishedError(f"{done.ended.detail}; {kept}", hint=hint)
 
 
@@ -111,14 +111,16 @@ def print_nothing_to_run(run: Run, call: Call) -> None:
     from scythe_cli.operations.status import status
 
     now = status(run)
-    have = f"{counted(now.total, 'spec')} {are(now.total, 'has its', 'have their')} outcome"
-    call.terminal.say(f"{run.id}: nothing to run; {now.done:,} of {have}")
+    finished = f"all {now.total:,} specs are finished" if now.total > 1 else "the spec is finished"
+    if now.missing:
+        finished = f"{now.done:,} of {counted(now.total, 'spec')} {are(now.total)} finished"
+    call.terminal.say(f"{run.id}: nothing to run; {finished}")
     final = gathered(run) if not now.missing else None
     if not now.missing and (final is None or set(final.tables) - set(now.final)):
         final = gather(run, listener=call.terminal)
     if now.missing:  # only failed specs were asked for, and none has failed
         if call.as_json:
             print_document(Allocation(run, None, None))
-        left = f"{now.missing:,} of {counted(now.total, 'spec')} {are(now.total, 'has', 'have')} no outcome yet"
+        left = f"{now.missing:,} of {counted(now.total, 'spec')} {are(now.missing, 'has', 'have')} no outcome yet"
         raise NotFinishedError(f"{run.id}: {left}", hint=resume_command(run, call.file))
     print_outcome(Allocation(run, None, final), call)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def cancel(run: options.RunArgument = None, *, storage: options.Storage = None, as_json: options.Json = False) -> None:
-    """Stop a run. What is done is kept and can be gathered or resumed."""
+    """Stop a run. Finished specs are kept; the run can be gathered or resumed."""
     from scythe_cli.operations.cancel import cancel as mark
 
     found = find_run(run, storage)
@@ -44,4 +44,4 @@ def _empty_queue(found: Run) -> None:
     try:
         take_back(found)
     except EngineError as exc:
-        typer.echo(f"{exc.message}; what is queued there ends as soon as a worker takes it", err=True)
+        typer.echo(f"{exc.message}; tasks that are queued there end as soon as a worker takes them", err=True)

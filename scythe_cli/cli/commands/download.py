@@ -12,7 +12,7 @@ from scythe_cli.cli.run_argument import find_run, hints_from_here
 
 
 def download(
-    run: options.RunToDownload = None,
+    run: options.RunArgument = None,
     dest: options.Destination = None,
     *,
     files: options.WithFiles = False,
@@ -20,7 +20,7 @@ def download(
     storage: options.Storage = None,
     as_json: options.Json = False,
 ) -> None:
-    """Fetch what is missing or differs. A second call goes on where the first ended."""
+    """Copy the result tables here. Repeat the command to continue."""
     from scythe_cli.cli.formatting import counted, display_path, size
     from scythe_cli.cli.progress import Terminal
     from scythe_cli.operations.download import download as fetch

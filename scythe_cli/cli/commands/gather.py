@@ -16,7 +16,7 @@ def gather(
     storage: options.Storage = None,
     as_json: options.Json = False,
 ) -> None:
-    """Build the final tables. Needs the store and nothing else."""
+    """Build the result tables of a run. Needs only the storage, no engine."""
     from scythe_cli.cli.progress import Terminal
     from scythe_cli.operations.gather import gather as build
 

@@ -21,11 +21,11 @@ def init(
     template: options.Template = None,
     function: options.FromFunction = None,
 ) -> None:
-    """Write a starter that runs as it is. Files that exist are never overwritten."""
+    """Write an example experiment, ready to run. Existing files are never overwritten."""
     from scythe_cli.cli import starter
 
     if template and function:
-        raise InputError("--template and --from exclude each other", hint="give one of them")
+        raise InputError("use --template or --from, not both")
     with running_user_code():
         if function:
             made = starter.from_function(function, folder)
@@ -41,5 +41,5 @@ def init(
 def _next(made: Starter) -> str:
     allocate = "scythe allocate" if made.folder == Path() else f"scythe allocate {made.experiment_file}"
     if made.problem:
-        return f"the line above, then python {made.folder / 'prepare.py'}, then {allocate}"
+        return f"fix the problem above, then python {made.folder / 'prepare.py'}, then {allocate}"
     return allocate if made.has_specs else f"fill {made.specs_file}, then {allocate}"

@@ -15,7 +15,7 @@ import typer
 
 from scythe_cli.cli import options
 from scythe_cli.cli.formatting import counted, display_path, duration, rate, shortened, strip_ansi
-from scythe_cli.cli.output import failure_line, print_json, print_next, print_tables
+from scythe_cli.cli.output import STATES, failure_line, print_json, print_next, print_tables, state_text
 from scythe_cli.cli.run_argument import command_for, find_run, is_default_file
 from scythe_cli.errors import BrokenRun, Interrupted, ScytheError
 from scythe_cli.storage.address import is_remote
@@ -38,14 +38,14 @@ _YAML = (".yml", ".yaml")
 
 
 def status(
-    run: options.RunArgument = None,
+    run: options.RunOrLatest = None,
     *,
     watch: options.Watch = False,
     errors: options.Errors = False,
     storage: options.Storage = None,
     as_json: options.Json = False,
 ) -> None:
-    """Counts, rate, ETA and failures, from the store alone. Without RUN, a table of the latest runs."""
+    """Show how far a run is and what failed. Without RUN, list the latest runs."""
     if run is None and not errors and not watch:
         _print_latest(storage, as_json=as_json)
         return
@@ -82,10 +82,10 @@ def _with_engine(run: Run, now: RunStatus) -> RunStatus:
 
 
 def _print_active(active: Active) -> None:
-    typer.echo(f"  {active.queued:,} tasks queued, {active.running:,} with workers")
+    typer.echo(f"  {counted(active.queued, 'task')} queued, {active.running:,} with workers")
     for one in active.workers:
         labels = " ".join(f"{key}={value}" for key, value in one.labels.items() if not key.startswith("scythe_"))
-        typer.echo(f"  worker {one.name}   {counted(one.lanes, 'lane')}   {labels}".rstrip())
+        typer.echo(f"  worker {one.name}   {counted(one.lanes, 'slot')}   {labels}".rstrip())
     if active.why:
         typer.echo(f"  {active.why}")
 
@@ -107,7 +107,7 @@ def _watch(run: Run) -> None:
                 now = read_status(run)
         except KeyboardInterrupt:
             raise Interrupted(
-                "no longer watching; the run goes on", hint=command_for("status", run, "--watch")
+                "no longer watching; the run continues", hint=command_for("status", run, "--watch")
             ) from None
         terminal(Progress(now.done, now.failed, now.total))
 
@@ -157,7 +157,7 @@ def _print_latest(storage: str | None, *, as_json: bool) -> None:
 def _print_runs(runs: list[RunStatus]) -> None:
     """A line for each run; two where they would not fit the terminal."""
     rows = [("run", "state", "done", "failed")]
-    rows += [(one.run, one.state, f"{one.done:,}/{one.total:,}", f"{one.failed:,}") for one in runs]
+    rows += [(one.run, STATES[one.state], f"{one.done:,}/{one.total:,}", f"{one.failed:,}") for one in runs]
     name, state, done, failed = (max(map(len, column)) for column in zip(*rows, strict=True))
     narrow = sys.stdout.isatty() and name + state + done + failed + 6 > shutil.get_terminal_size().columns
     for one in rows:
@@ -166,8 +166,7 @@ def _print_runs(runs: list[RunStatus]) -> None:
 
 
 def _print_status(now: RunStatus) -> None:
-    detail = f" ({now.detail})" if now.detail else ""
-    typer.echo(f"{now.run}   {now.state}{detail}")
+    typer.echo(f"{now.run}   {state_text(now)}")
     pace = f"   {rate(now.rate)}" if now.rate else ""
     eta = f"   ETA {duration(now.eta)}" if now.eta else ""
     typer.echo(f"  {now.done:,} of {counted(now.total, 'spec')} done, {now.failed:,} failed{pace}{eta}")

@@ -30,7 +30,10 @@ def worker(
     allow_changed_code: options.WorkOnChangedCode = False,
     as_json: options.JsonLines = False,
 ) -> None:
-    """Serve a Hatchet engine until stopped. The first Ctrl-C or SIGTERM drains, the second ends at once."""
+    """Run specs that a Hatchet engine hands out, until stopped.
+
+    The first Ctrl-C or SIGTERM lets running specs finish, the second ends at once.
+    """
     from scythe_cli.engines.hatchet.worker.worker import find_experiments, serve
     from scythe_cli.engines.hatchet.worker.worker_settings import WorkerSettings
 

@@ -118,7 +118,7 @@ def write_plan(work: Work, *, engine: str, labels: dict[str, str] | None = None)
     try:
         state.write_mark(work.run.store, Mark.GENERATION, work.generation, note)
     except KeyExists:
-        message = f"{work.run.id}: somebody else began generation {work.generation} of this run"
+        message = f"{work.run.id}: another process began generation {work.generation} of this run"
         raise NotFinishedError(message, hint=f"scythe status {work.run.id}") from None
     return _plan(work.run, work.generation, note)
 
@@ -127,11 +127,11 @@ def read_plan(storage: Store, run_id: str, generation: int) -> GenerationPlan:
     """What the directory says.
 
     Raises:
-        InputError: that is no run id.
+        InputError: that is not a run id.
         NotFoundError: there is no such run, or it has no such generation.
     """
     if not is_run_id(run_id):
-        raise InputError(f"{run_id[:200]!r} is no run id")
+        raise InputError(f"{run_id[:200]!r} is not a run id")
     run = open_run(storage, run_id)
     note = state.read_mark(run.store, Mark.GENERATION, generation)
     if note is None:

@@ -49,7 +49,7 @@ def connect(*, patient: bool = False) -> Hatchet:
         return Hatchet(config=settings)
     except ValueError:
         given = bool(os.environ.get("HATCHET_CLIENT_TOKEN"))
-        what = "HATCHET_CLIENT_TOKEN is no Hatchet token" if given else "HATCHET_CLIENT_TOKEN is not set"
+        what = "HATCHET_CLIENT_TOKEN is not a Hatchet token" if given else "HATCHET_CLIENT_TOKEN is not set"
         raise EngineError(
             f"no connection to Hatchet: {what}",
             hint="take a token from the engine's settings, or start one here: scythe worker --embedded",
@@ -64,7 +64,9 @@ def translated(hatchet: Hatchet) -> Iterator[None]:
     from urllib3.exceptions import HTTPError
 
     where = f"Hatchet at {hatchet.config.server_url}"
-    refused = EngineError(f"{where} refuses the token", hint="set HATCHET_CLIENT_TOKEN to one of this engine's tenant")
+    refused = EngineError(
+        f"{where} refuses the token", hint="set HATCHET_CLIENT_TOKEN to a token of this engine's tenant"
+    )
     try:
         yield
     except (ForbiddenException, UnauthorizedException) as exc:
@@ -79,7 +81,7 @@ def translated(hatchet: Hatchet) -> Iterator[None]:
         raise EngineError(f"{where} does not answer: {_short(exc)}", hint=_HINT) from exc
 
 
-_HINT = "is it running, and does HATCHET_CLIENT_TOKEN belong to it? docs/how-to/hatchet.md"
+_HINT = "is it running, and is HATCHET_CLIENT_TOKEN a token of this engine?"
 
 
 def _short(exc: BaseException) -> str:

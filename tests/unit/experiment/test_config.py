@@ -157,7 +157,7 @@ def test_dump_writes_every_key_in_words(load: Load) -> None:
         ("specs: other.csv", "specs is given twice, first in line 2"),
         ("name: a: b", "is not YAML: a colon inside a value; put the value in quotes"),
         ("name: '@x", "is not YAML: a quote that is opened here is never closed"),
-        ("name: @x", "is not YAML: a value that starts with this character must stand in quotes"),
+        ("name: @x", "is not YAML: a value that starts with this character must be in quotes"),
         ("---", "is not YAML: a second document begins here; one file holds one experiment"),
         ("? [a]", "a key must be a word"),
     ],
@@ -200,7 +200,7 @@ def test_a_deep_nest_is_told(load: Load) -> None:
 
 
 def test_the_experiment_must_be_named(load: Load) -> None:
-    told = "The function: module:function, or path/to/file.py:function, from this file's folder."
+    told = "The function to run: module:function or path/to/file.py:function, relative to this file."
     assert message(load, "specs: a.csv\n") == f"experiment.yml  experiment is missing. {told}"
     assert message(load, "experiment: building\n") == (
         "experiment.yml:1  experiment is 'building': must be module:function or path/to/file.py:function"

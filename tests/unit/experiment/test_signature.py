@@ -154,7 +154,7 @@ def f(x: {"M" if model == "In" else "In"}) -> {"M" if model == "Out" else "Out"}
     @pytest.mark.parametrize("name", ["sort_subindex", "dataframes"])
     def test_input_fields_that_are_scythes(self, write: Write, name: str) -> None:
         error = told("exp:f", simple(write, f"class I(In):\n    {name}: int\ndef f(x: I) -> Out: ..."))
-        assert error.message == f"exp.py:5  f takes a field {name!r}, which is a name of scythe's own: rename it"
+        assert error.message == f"exp.py:5  f takes a field {name!r}, which scythe uses itself: rename it"
 
     def test_a_name_that_cannot_be_a_folders(self, write: Write) -> None:
         error = told("exp:größe", simple(write, "def größe(x: In) -> Out: ..."))

@@ -20,16 +20,16 @@ def why_nothing_runs(plan: GenerationPlan, workers: Iterable[WorkerSeen]) -> str
     name = leaf.removeprefix(TASK_PREFIX)
     live = list(workers)
     if not live:
-        return "no worker is connected; start one where the experiment is: scythe worker experiment.yml"
+        return "no worker is connected; start one in the experiment's folder: scythe worker experiment.yml"
     here = [worker for worker in live if worker.labels.get(STORAGE) == plan.labels[STORAGE]]
     if not here:
         storage = plan.run.store.locate("").rstrip("/").removesuffix(f"/{plan.run.id}")
-        return f"none of {len(live)} workers has this run's storage: scythe worker --storage {storage}"
+        return f"no worker uses this run's storage; start one: scythe worker --storage {storage}"
     if not any(worker.labels.get(FAN) for worker in here):
         return "no worker follows runs: start one with --role fan"
     serving = [worker for worker in here if f"{CODE}_{name}".lower() in worker.labels]
     if not serving:
-        return f"none of {len(here)} workers serves {name}: scythe worker experiment.yml"
+        return f"no worker serves {name}; start one in the experiment's folder: scythe worker experiment.yml"
     fitting = [w for w in serving if all(w.labels.get(key) == value for key, value in plan.labels.items())]
     if not fitting:
         wanted = ", ".join(f"{key}={value}" for key, value in plan.labels.items() if key != STORAGE)
@@ -37,7 +37,7 @@ def why_nothing_runs(plan: GenerationPlan, workers: Iterable[WorkerSeen]) -> str
     codes = {worker.labels[f"{CODE}_{name}".lower()] for worker in fitting}
     if plan.source_hash[:12] not in codes and "any" not in codes:
         return (
-            f"the workers of {name} have other code: the run's hash is {plan.source_hash[:12]}, theirs "
-            f"{', '.join(sorted(codes))}; update them, or start them with --allow-changed-code"
+            f"the code of {name} on the workers differs from the run's ({', '.join(sorted(codes))} there, "
+            f"{plan.source_hash[:12]} in the run); update the workers, or start them with --allow-changed-code"
         )
     return None

@@ -157,7 +157,7 @@ class HatchetTicket:
             if over is not None:
                 return over
             if self._stopped:
-                detail = f"no longer followed; it goes on without you (scythe cancel {plan.run.id} stops it)"
+                detail = f"no longer watching; the run continues (to stop it: scythe cancel {plan.run.id})"
                 return Ended(EndReason.INTERRUPTED, detail)
             if not look.done and time.monotonic() - began > NO_WORKER_SECONDS:
                 self._report_why_nothing_runs(listener)
@@ -184,14 +184,14 @@ class HatchetTicket:
         except grpc.RpcError:
             if "away" not in self._reported:
                 self._reported.add("away")
-                listener(Notice("Hatchet does not answer; following the run by its directory"))
+                listener(Notice("Hatchet does not answer; the progress comes from the run's directory"))
             return
         if not details.done or f"ended-{self._plan.generation}" in GenerationProgress(self._plan).read().marks:
             return
         errors = [task.error for task in details.task_runs.values() if task.error]
         reason = (errors or [f"its status is {details.status.value}"])[0].strip().rpartition("\n")[2]
         raise EngineError(
-            f"Hatchet ended the root of {self._plan.run.id} before its specs were done: {reason}",
+            f"Hatchet ended the root task of {self._plan.run.id} before all specs were finished: {reason}",
             hint=f"scythe allocate --resume {self._plan.run.id}",
         )
 

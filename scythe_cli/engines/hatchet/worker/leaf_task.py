@@ -75,8 +75,8 @@ async def _check_code(context: WorkerContext, plan: GenerationPlan, runner: Leaf
     if plan.source_hash == mine:
         return
     message = (
-        f"worker {context.name} has other code of {runner.experiment.name} than the run: its hash is {mine[:12]}, the "
-        f"run's {plan.source_hash[:12]}; update the worker, or start it with --allow-changed-code"
+        f"worker {context.name}: its code of {runner.experiment.name} differs from the run's ({mine[:12]} here, "
+        f"{plan.source_hash[:12]} in the run); update the worker, or start it with --allow-changed-code"
     )
     if context.any_code:
         try:

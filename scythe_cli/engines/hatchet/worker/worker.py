@@ -204,7 +204,7 @@ class _Worker:
             worker.start()
         except SystemExit as exc:
             if exc.code:
-                raise EngineError("the engine did not take this worker; its own words stand above") from None
+                raise EngineError("the engine refused this worker; its message is above") from None
 
     def _labels(self) -> dict[str, str | int]:
         """Strings only: the engine tells a number's label from a text's."""
@@ -245,7 +245,7 @@ class _Worker:
         while True:
             for runner in self._context.runners.values():
                 if runner.failure is not None:
-                    self._give_up(f"the lanes of {runner.experiment.name} ended: {runner.failure}")
+                    self._give_up(f"the worker processes of {runner.experiment.name} ended: {runner.failure}")
             process = self._workflow_process
             if process is not None and process.poll() is not None and self._context.draining is None:
                 how = processes.describe_status(process.returncode)

@@ -122,7 +122,7 @@ class WorkerContext:
         """Wait until a task that is handed back lands elsewhere, then hand it back."""
         assert self.draining is not None  # noqa: S101 - only called then
         await asyncio.sleep(max(DRAIN_SECONDS - (time.monotonic() - self.draining), DRAIN_SECONDS / 5))
-        raise HandedBack(f"worker {self.name} is leaving")
+        raise HandedBack(f"worker {self.name} is stopping")
 
     async def spawn(self, plan: GenerationPlan, children: list[tuple[str, TaskPayload, str]]) -> None:
         """Enqueue children, each with its task's name and key; nobody waits for them.
