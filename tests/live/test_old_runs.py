@@ -148,8 +148,8 @@ def test_status_lists_the_runs(project: Project) -> None:
     lines = [line.split() for line in project.scythe("status").stdout.splitlines()]
     assert lines[1:] == [
         [IDS["cancelled"], "cancelled", "12/24", "2"],
-        [IDS["half"], "incomplete", "17/24", "3"],
-        [IDS["complete"], "gathered", "28/28", "6"],
+        [IDS["half"], "stopped", "before", "the", "end", "17/24", "3"],
+        [IDS["complete"], "finished", "28/28", "6"],
     ]
 
 
@@ -163,8 +163,9 @@ def test_status_lists_the_runs_as_json(project: Project) -> None:
 @pytest.mark.parametrize("name", IDS)
 def test_status_of_a_run(project: Project, name: str) -> None:
     state, _, total, succeeded, failed, _ = COUNTS[name]
+    read_as = {"gathered": "finished (6 failed)", "incomplete": "stopped before the end"}
     first, second, *_ = project.scythe("status", name).stdout.splitlines()
-    assert first.split()[:2] == [IDS[name], state]
+    assert first.startswith(f"{IDS[name]}   {read_as.get(state, state)}")
     assert second.startswith(f"  {succeeded + failed} of {total} specs done, {failed} failed")
 
 
