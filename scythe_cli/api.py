@@ -294,5 +294,5 @@ def _source(specs: Any) -> Any:
 
 def _storage(storage: str | Path | None, settings: ScytheStorageSettings | None) -> str | None:
     if storage is not None and settings is not None:
-        raise ConfigError("use storage or storage_settings, not both")
+        raise ConfigError("storage and storage_settings say the same thing; give one of them")
     return settings.address if settings is not None else None if storage is None else str(storage)
