@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+import traceback
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING
 
 from scythe_cli.core.events import ignore
+from scythe_cli.core.late_threads import allow_late_threads
 from scythe_cli.errors import Interrupted, NotFinishedError, ScytheError
 from scythe_cli.run.engine import EndReason
 
@@ -40,6 +42,7 @@ class Ref:
         self._ours = work.file.engine == "local"
         self._thread = threading.Thread(target=self._follow, name="scythe-run", daemon=not self._ours)
         if self._ours:
+            allow_late_threads()
             self._thread.start()
             # Executors shut down before ordinary threads are joined at exit, and the run still needs its own; what is
             # registered here, later than theirs, runs before it.
@@ -116,7 +119,10 @@ class Ref:
                 self._ticket.stop()
 
     def _at_exit(self) -> None:
-        """At exit: wait for the end of the run, and print its error if nobody has asked for the result."""
+        """At exit: wait for the end of the run, and print its error if nobody has asked for the result.
+
+        Nothing may be raised here: the other runs of the process are waited for after this one.
+        """
         if not self._future.done() and sys.stderr.isatty():
             print(f"{self._work.run.id} is still running; Ctrl-C stops it", file=sys.stderr)
         self._wait()
@@ -125,6 +131,8 @@ class Ref:
                 self._outcome()
             except ScytheError as exc:
                 print(f"error: {exc}" + (f"\nhint: {exc.hint}" if exc.hint else ""), file=sys.stderr)
+            except BaseException:  # noqa: BLE001 - the boundary: nobody is above
+                traceback.print_exc()
 
     def _outcome(self) -> dict[str, str]:
         self._asked = True
