@@ -41,7 +41,7 @@ SORT_SUBINDEX = "sort_subindex"
 INDEX_HEAD = (EXPERIMENT_ID, SORT_INDEX, WORKFLOW_RUN_ID, ROOT_WORKFLOW_RUN_ID)
 
 TIME_FORMAT = "%Y-%m-%d_%H-%M-%S"
-_RUN_TIME = re.compile(r"\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2}")
+_RUN_TIME = re.compile(r"\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2}", re.ASCII)
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 NAME_RULE = "must be at most 100 letters, digits, dots, dashes and underscores, a letter or digit first"
 
@@ -66,6 +66,15 @@ def run_time(moment: datetime) -> str:
 def is_run_time(name: str) -> bool:
     """Whether `name` is a run's folder name."""
     return _RUN_TIME.fullmatch(name) is not None
+
+
+_RUN_ID = re.compile(r"([^/]+)/v(?:0|[1-9][0-9]{0,8})\.(?:0|[1-9][0-9]{0,8})\.(?:0|[1-9][0-9]{0,8})/([^/]+)")
+
+
+def is_run_id(text: str) -> bool:
+    """Whether a text has the shape of a run's id: name/version/time, and nothing that leaves the storage."""
+    found = _RUN_ID.fullmatch(text)
+    return found is not None and is_safe_name(found[1]) and is_run_time(found[2])
 
 
 def is_safe_name(name: str) -> bool:
@@ -98,6 +107,12 @@ def final(table: str) -> str:
     return f"{FINAL}/{table}.pq"
 
 
+def is_final(key: str) -> bool:
+    """Whether a key is that of a final table: `final/<name>.pq`, no deeper."""
+    folder, _, file = key.rpartition("/")
+    return folder == FINAL and file.endswith(".pq")
+
+
 def mark(kind: Mark, number: int) -> str:
     """A numbered object of the control folder."""
     return f"{CONTROL}/{kind}-{number}.yml"
@@ -123,7 +138,8 @@ def survived(row: int, generation: int, number: int) -> str:
     return f"{CONTROL}/survived-g{generation}-{row}-{number}.yml"
 
 
-_PART = re.compile(r"g(\d+)-(\d+)-(\d+)-(\d+)-(\d+)-(\d+)\.pq")
+_BLOCK = re.compile(r"[0-9]{1,12}")
+_PART = re.compile(r"g" + "-".join([r"([0-9]{1,18})"] * 6) + r"\.pq", re.ASCII)
 
 
 @dataclass(frozen=True, order=True)
@@ -168,10 +184,19 @@ class PartName:
 
     @classmethod
     def parse(cls, key: str) -> PartName | None:
-        """The name of the outcome part at `key`, or None when it is something else (a frame's part, a stranger)."""
+        """The name of the outcome part at `key`, or None when it is something else (a frame's part, a stranger).
+
+        A name that contradicts itself, or stands in another block's folder, was not written by scythe.
+        """
         folder, _, file = key.rpartition("/")
         head, _, block = folder.rpartition("/")
         found = _PART.fullmatch(file)
-        if head != OUTPUT or not block.isdecimal() or found is None:
+        if head != OUTPUT or _BLOCK.fullmatch(block) is None or found is None:
             return None
-        return cls(int(block), *map(int, found.groups()))
+        name = cls(int(block), *map(int, found.groups()))
+        return name if name._is_possible() else None
+
+    def _is_possible(self) -> bool:
+        """Whether the numbers fit each other and the block."""
+        in_block = block_of(self.first) == self.block == block_of(self.last)
+        return in_block and 1 <= self.rows <= self.last - self.first + 1 and self.failed <= self.rows

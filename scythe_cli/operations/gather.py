@@ -178,7 +178,7 @@ class _Gather:
         """A frame that an earlier gather had and this one has not does not belong to the run any more."""
         ours = {layout.final(name) for name in self._tables}
         for entry in list(self._run.store.list(layout.FINAL)):
-            if entry.key.endswith(".pq") and entry.key not in ours:
+            if layout.is_final(entry.key) and entry.key not in ours:
                 self._run.store.delete(entry.key)
 
     def _mark_gathered(self, missing: int) -> None:

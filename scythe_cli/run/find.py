@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.core import layout
-from scythe_cli.errors import BrokenRun, ConfigError, NotFoundError, did_you_mean
+from scythe_cli.errors import ConfigError, NotFoundError, StoreError, did_you_mean
 from scythe_cli.experiment import config, setting_sources
 from scythe_cli.run.run import Run, open_run
 from scythe_cli.run.version import PATTERN as VERSION
@@ -89,7 +89,7 @@ def latest(
     n: int,
     *,
     only: str | None = None,
-    on_broken: Callable[[BrokenRun], object] = lambda _: None,
+    on_broken: Callable[[StoreError], object] = lambda _: None,
 ) -> list[Run]:
     """The `n` latest runs, of one experiment or of all, latest first.
 
@@ -114,7 +114,7 @@ def latest(
             found.append(open_run(storage, run_id))
         except NotFoundError:
             continue
-        except BrokenRun as exc:
+        except StoreError as exc:
             on_broken(exc)
     return found
 

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from scythe_cli.columns import frames
 from scythe_cli.core import layout
 from scythe_cli.core.layout import PartName
-from scythe_cli.errors import KeyMissing, NotFinishedError, StoreError
+from scythe_cli.errors import BrokenRun, KeyMissing, NotFinishedError, StoreError
 from scythe_cli.run import checksum
 from scythe_cli.run.outcomes import FRAMES_KEY, KIND, ROW
 
@@ -242,15 +242,17 @@ def read_part(
 
     Unpacking takes several times the memory of the bytes. It happens within `turn`, which may make it wait.
     """
+    name = PartName.parse(key)
     try:
         data = store.read(key)
         with turn or nullcontext():
-            table = _decoded(data, columns)
+            table = _decoded(data, columns, rows=name.rows if name else None)
     except KeyMissing as exc:
         raise CorruptPart(f"{store.locate(key)} does not exist any more") from exc
+    except BrokenRun as exc:
+        raise CorruptPart(exc.message) from exc
     except _GARBAGE as exc:
         raise CorruptPart(f"{store.locate(key)} cannot be read: {exc}") from exc
-    name = PartName.parse(key)
     if problem := _disagrees(table, name, columns):
         raise CorruptPart(f"{store.locate(key)} {problem}")
     return table
@@ -260,9 +262,16 @@ _GARBAGE = (pa.ArrowException, OSError, ValueError, TypeError, LookupError, Over
 """What reading changed bytes raises: some of them are taken for names, lengths, types."""
 
 
-def _decoded(data: bytes, columns: list[str] | None) -> pa.Table:
+def _decoded(
+    data: bytes, columns: list[str] | None, *, rows: int | None = None, at_most: int | None = None
+) -> pa.Table:
+    """The table in some bytes, unpacked only if its metadata say that it has `rows` rows, or `at_most` so many."""
     checked = checksum.verify(data)
     file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=not checked)
+    if rows is not None and file.metadata.num_rows != rows:
+        raise ValueError(f"it has {file.metadata.num_rows} rows, not {rows}")
+    if at_most is not None and file.metadata.num_rows > at_most:
+        raise ValueError(f"it has {file.metadata.num_rows} rows, more than the {at_most} of a block")
     table = file.read(columns, use_threads=False)  # without the pool of threads that pyarrow may not outlive
     return table if columns is None else table.select(columns)
 
@@ -286,7 +295,7 @@ def _disagrees(table: pa.Table, name: PartName | None, columns: list[str] | None
 
 def read_block(store: Store, number: int, columns: list[str] | None = None) -> pa.Table:
     """Columns, or all, of one block's specs. Raises `StoreError` when its bytes are not what was written."""
-    return _own(store, layout.input_block(number), lambda data: _decoded(data, columns))
+    return _own(store, layout.input_block(number), lambda data: _decoded(data, columns, at_most=layout.BLOCK))
 
 
 def block_bytes(store: Store, number: int) -> bytes:
@@ -294,7 +303,9 @@ def block_bytes(store: Store, number: int) -> bytes:
 
     def check(data: bytes) -> bytes:
         if not checksum.verify(data):
-            _decoded(data, None)
+            _decoded(data, None, at_most=layout.BLOCK)
+        elif pq.ParquetFile(pa.BufferReader(data)).metadata.num_rows > layout.BLOCK:
+            raise ValueError(f"it has more than the {layout.BLOCK} rows of a block")
         return data
 
     return _own(store, layout.input_block(number), check)
@@ -309,6 +320,8 @@ def _own(store: Store, key: str, read: Callable[[bytes], _T]) -> _T:
     """Read an object that the run needs and cannot make again."""
     try:
         return read(store.read(key))
+    except BrokenRun:
+        raise
     except _GARBAGE as exc:
         raise StoreError(
             f"{store.locate(key)} cannot be read: {exc}",

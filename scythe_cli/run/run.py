@@ -8,14 +8,15 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from scythe_cli.core import layout, yaml_document
 from scythe_cli.errors import BrokenRun, ConfigError, KeyMissing, NotFoundError
 from scythe_cli.experiment import config
 from scythe_cli.run.version import SemVer
+from scythe_cli.storage.base import MANIFEST_LIMIT
 
 if TYPE_CHECKING:
     from scythe_cli.storage.base import Store
@@ -24,12 +25,25 @@ TASK_PREFIX = "scythe_experiment_"
 """What stands before an experiment's name in the manifest, and in its leaf task's on Hatchet."""
 
 
+MAX_SPECS = 1_000_000_000
+"""More rows than any run has: a larger number in a manifest is a mistake or an attack."""
+
+
+def _run_id(text: str) -> str:
+    if not layout.is_run_id(text):
+        raise ValueError("must be name/version/time")
+    return text
+
+
+RunId = Annotated[str, AfterValidator(_run_id)]
+
+
 class Manifest(BaseModel):
     """manifest.yml: what a run is. Written when all that leaves need is in place; an engine's id is added later."""
 
     model_config = ConfigDict(extra="forbid")
 
-    experiment_id: str = Field(description="name/version/time, the run's folder below the storage.")
+    experiment_id: RunId = Field(description="name/version/time, the run's folder below the storage.")
     experiment_name: str = Field(description="The name of the experiment's task.")
     input_artifacts: str = Field(description="Address of input_artifacts.yml.")
     io_spec: str = Field(description="Address of experiment_io_spec.yml.")
@@ -37,7 +51,7 @@ class Manifest(BaseModel):
     workflow_run_id: str | None = Field(description="The engine's id of the run; for the local engine, the root id.")
     root_workflow_run_id: str = Field(description="Created when the run is claimed; the same after every resume.")
     created: datetime = Field(description="When the run was claimed, UTC.")
-    n_specs: int = Field(ge=0, description="Number of rows in specs.pq.")
+    n_specs: int = Field(ge=0, le=MAX_SPECS, description="Number of rows in specs.pq.")
     block_size: int = Field(description="Number of rows in one block of specs.pq.")
     entry_point: str = Field(description="module:function or file.py:function, as written in the experiment file.")
     source_hash: str = Field(description="SHA-256 hash of the experiment's own source files.")
@@ -90,7 +104,8 @@ class Run:
 
     def experiment_file(self) -> config.ExperimentFile:
         """The frozen experiment file, which rules every resume."""
-        return config.parse(self.store.read(layout.EXPERIMENT_FILE).decode(), place=layout.EXPERIMENT_FILE)
+        text = self.store.read(layout.EXPERIMENT_FILE, limit=MANIFEST_LIMIT).decode(errors="replace")
+        return config.parse(text, place=layout.EXPERIMENT_FILE)
 
 
 def spec_id_prefix(run_id: str) -> str:
@@ -119,7 +134,7 @@ def open_run(storage: Store, run_id: str) -> Run:
     """
     store = storage.within(run_id)
     try:
-        data = store.read(layout.MANIFEST)
+        data = store.read(layout.MANIFEST, limit=MANIFEST_LIMIT)
     except KeyMissing:
         raise NotFoundError(f"{store.locate('')} is not a run: it has no {layout.MANIFEST}") from None
     try:

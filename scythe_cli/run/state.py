@@ -15,7 +15,9 @@ from scythe_cli.core import layout, yaml_document
 from scythe_cli.core.layout import Mark
 from scythe_cli.core.row_ranges import Range, missing, ranges_of
 from scythe_cli.errors import BrokenRun, ConfigError, KeyExists, KeyMissing
+from scythe_cli.run import mark_types
 from scythe_cli.run.precedence import by_block, list_parts, resolve
+from scythe_cli.storage.base import MANIFEST_LIMIT, PLAN_LIMIT
 
 if TYPE_CHECKING:
     from scythe_cli.core.layout import PartName
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
     from scythe_cli.storage.base import Store
 
 READERS = 16
-_MARK = re.compile(rf"{layout.CONTROL}/([a-z]+)-(\d+)\.yml")
-_ASIDE = re.compile(rf"{layout.CONTROL}/aside-(\d+)-(.+)\.yml")
+_MARK = re.compile(rf"{layout.CONTROL}/([a-z]+)-([0-9]{{1,9}})\.yml")
+_ASIDE = re.compile(rf"{layout.CONTROL}/aside-([0-9]{{1,9}})-(.+)\.yml")
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,8 @@ def read_state(run: Run) -> RunState:
         settled = pool.map(lambda some: resolve(run.store, some), grouped.values())
         blocks = dict(zip(grouped, settled, strict=True))
     prefix, suffix = f"{layout.FINAL}/", ".pq"
-    finals = sorted(e.key.removeprefix(prefix).removesuffix(suffix) for e in final.result() if e.key.endswith(suffix))
+    tables = (entry.key for entry in final.result() if layout.is_final(entry.key))
+    finals = sorted(key.removeprefix(prefix).removesuffix(suffix) for key in tables)
     return RunState(run.store, run.total, parts, blocks, marks, finals)
 
 
@@ -159,30 +162,20 @@ def remove_mark(store: Store, kind: Mark, number: int) -> None:
     store.delete(layout.mark(kind, number))
 
 
-_HOLDS = {
-    Mark.LEASE: ("host", "boot_id", "pid", "started", "written", "lasts"),
-    Mark.GENERATION: ("began", "todo"),
-    Mark.ENDED: ("ended", "reason", "detail"),
-    Mark.CANCEL: ("by", "at"),
-    Mark.GATHERED: ("tables",),
-}
-"""What is read of a numbered object without looking whether it is there, by kind."""
-
-
 def read_mark(store: Store, kind: Mark, number: int) -> dict[str, Any] | None:
     """One numbered object, or None. Raises `BrokenRun` when it is not what somebody wrote."""
     key = layout.mark(kind, number)
     try:
-        found = yaml_document.read(store.read(key).decode(), key).data
+        limit = PLAN_LIMIT if kind is Mark.GENERATION else MANIFEST_LIMIT
+        found = yaml_document.read(store.read(key, limit=limit).decode(), key).data
+        mark_types.check(kind, found)
     except KeyMissing:
         return None
-    except (ConfigError, UnicodeDecodeError):
-        found = {}
-    if not found.keys() >= {*_HOLDS.get(kind, ())} or not found:
+    except (ConfigError, ValueError) as exc:
         hint = (
             "if no process works on the run, remove this file"
             if kind is Mark.LEASE
             else "restore it from a copy, or remove it"
         )
-        raise BrokenRun(f"{store.locate(key)} is empty, cut or changed", hint=hint)
+        raise BrokenRun(f"{store.locate(key)} is empty, cut or changed", hint=hint) from exc
     return found

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from scythe_cli.errors import BrokenRun
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
@@ -29,6 +31,11 @@ class Entry:
 Ticker: TypeAlias = "Callable[[int], None]"
 """Called with the number of bytes that just moved."""
 
+
+MANIFEST_LIMIT = 4 << 20
+"""Bytes of a manifest, a frozen experiment file or a mark: many thousand columns, and seconds to parse."""
+PLAN_LIMIT = 64 << 20
+"""Bytes of a mark that lists rows, of which each may stand alone."""
 
 PARTIAL = ".partial-"
 """How the names of half-written files begin. No key may hold such a segment, no listing shows one."""
@@ -55,11 +62,19 @@ def check_prefix(prefix: str) -> str:
     return check_key(prefix.rstrip("/")) + "/" if prefix else ""
 
 
+def check_size(address: str, size: int, limit: int | None) -> None:
+    """Raise `BrokenRun` for an object that is larger than what is ever written under its name."""
+    if limit is not None and size > limit:
+        message = f"{address} has {size:,} bytes, more than the {limit:,} that such an object may have"
+        raise BrokenRun(message, hint="remove it, or put a copy of the right one back")
+
+
 class Store(Protocol):
     """A folder or a bucket's prefix. Safe to use from several threads.
 
     Every method raises `StoreError` when the store refuses or does not answer, and refuses with `ValueError` a key that
-    would leave the root.
+    would leave the root. Other people may write to the same place: links that lead out of the root are not followed
+    (`BrokenRun`), nothing but regular files is listed or read, and what is parsed is read with a `limit`.
     """
 
     @property
@@ -72,8 +87,8 @@ class Store(Protocol):
     def within(self, prefix: str) -> Store:
         """The same store, rooted deeper. Touches nothing."""
 
-    def read(self, key: str) -> bytes:
-        """The whole object. Raises `KeyMissing`."""
+    def read(self, key: str, *, limit: int | None = None) -> bytes:
+        """The whole object. Raises `KeyMissing`, and `BrokenRun` for one of more than `limit` bytes, unread."""
 
     def stat(self, key: str) -> Entry:
         """Size and etag of an object. Raises `KeyMissing`."""
@@ -88,7 +103,7 @@ class Store(Protocol):
         """All objects whose key starts with the folder `prefix`, at any depth, in no particular order."""
 
     def children(self, prefix: str = "") -> Sequence[str]:
-        """The names of the folders directly below the folder `prefix`, sorted."""
+        """The names of the folders directly below the folder `prefix`, sorted. Each real folder has one name."""
 
     def upload(self, key: str, path: Path, *, on_bytes: Ticker | None = None, consume: bool = False) -> None:
         """Put a file, streamed. With `consume` the caller gives the file up and the store may move it instead.

@@ -9,9 +9,9 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from scythe_cli.errors import KeyExists, KeyMissing
+from scythe_cli.errors import BrokenRun, KeyExists, KeyMissing
 from scythe_cli.storage.atomic_files import as_store_error, move, place, source_file, write_aside
-from scythe_cli.storage.base import PARTIAL, Entry, check_key, check_prefix
+from scythe_cli.storage.base import PARTIAL, Entry, check_key, check_prefix, check_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,19 +40,21 @@ class LocalStore:
     def within(self, prefix: str) -> LocalStore:
         return LocalStore(self._root / check_prefix(prefix))
 
-    def read(self, key: str) -> bytes:
-        with self._found(key) as path:
-            return path.read_bytes()
+    def read(self, key: str, *, limit: int | None = None) -> bytes:
+        with self._opened(key) as file:
+            check_size(self.locate(key), os.fstat(file.fileno()).st_size, limit)
+            return file.read()
 
     def stat(self, key: str) -> Entry:
         with self._found(key) as path:
             found = path.stat()
             if stat.S_ISDIR(found.st_mode):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+            _check_regular(path, found)
             return Entry(key, found.st_size, _etag(found))
 
     def write(self, key: str, data: bytes, *, new: bool = False) -> None:
-        path = self._path(key)
+        path = self._target(key)
         with as_store_error("write", path):
             if new and path.exists():
                 raise KeyExists(f"{path} exists already")
@@ -60,7 +62,7 @@ class LocalStore:
             place(partial, path, new=new)
 
     def delete(self, key: str) -> None:
-        path = self._path(key)
+        path = self._target(key)
         with as_store_error("delete", path), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             path.unlink()
 
@@ -69,16 +71,16 @@ class LocalStore:
         top = self._root / head
         with as_store_error("list", top):
             self._check_root()
-            yield from _walk(str(top), head)
+            yield from _walk(str(self._inside(top)), head, os.path.realpath(self._root))
 
     def children(self, prefix: str = "") -> Sequence[str]:
         top = self._root / check_prefix(prefix)
         with as_store_error("list", top):
             self._check_root()
-            return sorted(entry.name for entry in _scan(top) if entry.is_dir())
+            return sorted(_folders(top, os.path.realpath(self._root)))
 
     def upload(self, key: str, path: Path, *, on_bytes: Ticker | None = None, consume: bool = False) -> None:
-        target = self._path(key)
+        target = self._target(key)
         with source_file(path) as source, as_store_error("write", target):
             if consume and move(path, source, target):
                 if on_bytes:
@@ -89,16 +91,40 @@ class LocalStore:
                 path.unlink(missing_ok=True)
 
     def download(self, key: str, path: Path, *, on_bytes: Ticker | None = None) -> None:
-        with self._found(key) as found, found.open("rb") as source, as_store_error("write", path):
+        with self._opened(key) as source, as_store_error("write", path):
             place(write_aside(path, lambda file: _copy(source, file, on_bytes)), path, new=False)
 
     def _path(self, key: str) -> Path:
         return self._root / check_key(key)
 
+    def _target(self, key: str) -> Path:
+        """A path to write or delete. A link that stands there is replaced or deleted itself."""
+        path = self._path(key)
+        self._inside(path.parent)
+        return path
+
+    def _inside(self, path: Path) -> Path:
+        """The same path. Raises `BrokenRun` where a link below the root leads out of it."""
+        if not _is_below(str(path), os.path.realpath(self._root)):
+            raise BrokenRun(
+                f"{path} leads out of {self._root} through a link, and links out of a run are not followed",
+                hint="replace the link with the folder or file itself",
+            )
+        return path
+
+    @contextlib.contextmanager
+    def _opened(self, key: str) -> Iterator[BinaryIO]:
+        """A regular file, open to be read. Without O_NONBLOCK, opening a pipe would wait for a writer."""
+        with self._found(key) as path:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with os.fdopen(descriptor, "rb") as file:
+                _check_regular(path, os.fstat(descriptor))
+                yield file
+
     @contextlib.contextmanager
     def _found(self, key: str) -> Iterator[Path]:
-        """No object, a folder, or a path through a file: on every store these say that the key is missing."""
-        path = self._path(key)
+        """No object, a folder, or a path through a file: in every store these mean that the key is missing."""
+        path = self._inside(self._path(key))
         with as_store_error("read", path):
             try:
                 yield path
@@ -118,19 +144,38 @@ def _copy(source: BinaryIO, file: BinaryIO, on_bytes: Ticker | None) -> None:
             on_bytes(len(chunk))
 
 
-def _walk(folder: str, head: str) -> Iterator[Entry]:
-    """All files below, skipping what vanishes meanwhile. Links to folders are followed unless they lead back up."""
-    pending = [(folder, head)]
-    while pending:
-        folder, head = pending.pop()
+def _walk(folder: str, head: str, root: str) -> Iterator[Entry]:
+    """All regular files below, skipping what vanishes meanwhile.
+
+    A link is followed when it stays below `root`; each folder is listed once, by its own name where it has one here.
+    """
+    seen: set[tuple[int, int]] = set()
+    pending, linked = [(folder, head)], list[tuple[str, str]]()
+    while pending or linked:
+        folder, head = pending.pop() if pending else linked.pop()
+        if not _first_visit(folder, seen):
+            continue
         for entry in _scan(folder):
-            if entry.is_dir():
-                if not (entry.is_symlink() and _leads_up(entry.path)):
-                    pending.append((entry.path, f"{head}{entry.name}/"))
+            is_link = entry.is_symlink()
+            if is_link and not (_is_below(entry.path, root) and not _leads_up(entry.path)):
                 continue
-            with contextlib.suppress(FileNotFoundError):
+            if _is_folder(entry):
+                (linked if is_link else pending).append((entry.path, f"{head}{entry.name}/"))
+                continue
+            with contextlib.suppress(OSError):
                 found = entry.stat()
-                yield Entry(f"{head}{entry.name}", found.st_size, _etag(found))
+                if stat.S_ISREG(found.st_mode):
+                    yield Entry(f"{head}{entry.name}", found.st_size, _etag(found))
+
+
+def _first_visit(folder: str, seen: set[tuple[int, int]]) -> bool:
+    try:
+        found = os.stat(folder)  # noqa: PTH116 - a listing asks for every folder
+    except OSError:
+        return False
+    known = len(seen)
+    seen.add((found.st_dev, found.st_ino))
+    return len(seen) > known
 
 
 def _scan(folder: str | Path) -> list[os.DirEntry[str]]:
@@ -141,8 +186,41 @@ def _scan(folder: str | Path) -> list[os.DirEntry[str]]:
         return []
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # links in a circle
+        return False
+
+
+def _is_below(path: str, root: str) -> bool:
+    real = os.path.realpath(path)
+    return real == root or real.startswith(f"{root.rstrip('/')}/")
+
+
+def _folders(top: Path, root: str) -> Iterator[str]:
+    """The names of the folders in one, links that lead out of `root` too. Each real folder has one name."""
+    links: dict[str, str] = {}
+    for entry in sorted(_scan(top), key=lambda entry: entry.name):
+        if not _is_folder(entry):
+            continue
+        if not entry.is_symlink():
+            yield entry.name
+        elif not _is_below(entry.path, root):  # what is below the root has a name of its own there
+            links.setdefault(os.path.realpath(entry.path), entry.name)
+    yield from links.values()
+
+
 def _leads_up(path: str) -> bool:
-    return Path(path).parent.resolve().is_relative_to(Path(path).resolve())
+    return _is_below(os.path.dirname(path), os.path.realpath(path))  # noqa: PTH120 - a listing asks for every link
+
+
+def _check_regular(path: Path, found: os.stat_result) -> None:
+    """Raise unless it is a file with an end: not a pipe, a device or a socket."""
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(found.st_mode):
+        raise BrokenRun(f"{path} is not a regular file but a pipe, a device or a socket", hint="remove it")
 
 
 def _etag(found: os.stat_result) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from scythe_cli.errors import ConfigError, KeyExists, KeyMissing, StoreError
 from scythe_cli.storage.address import Address, Scheme
 from scythe_cli.storage.atomic_files import as_store_error, place, source_file, write_aside
-from scythe_cli.storage.base import Entry, check_key, check_prefix
+from scythe_cli.storage.base import Entry, check_key, check_prefix, check_size
 from scythe_cli.storage.s3_client import Bucket, explain
 
 if TYPE_CHECKING:
@@ -79,10 +79,15 @@ class S3Store:
     def within(self, prefix: str) -> S3Store:
         return S3Store(self._bucket, self._prefix + check_prefix(prefix))
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, *, limit: int | None = None) -> bytes:
         import obstore
 
-        return self._ask("read", key, lambda handle: bytes(obstore.get(handle, self._full(key)).bytes()))
+        def get(handle: Handle) -> bytes:
+            found = obstore.get(handle, self._full(key))
+            check_size(self.locate(key), found.meta["size"], limit)
+            return bytes(found.bytes())
+
+        return self._ask("read", key, get)
 
     def stat(self, key: str) -> Entry:
         import obstore

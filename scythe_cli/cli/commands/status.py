@@ -17,7 +17,7 @@ from scythe_cli.cli import options
 from scythe_cli.cli.formatting import counted, display_path, duration, rate, shortened, strip_ansi
 from scythe_cli.cli.output import STATES, failure_line, print_json, print_next, print_tables, state_text
 from scythe_cli.cli.run_argument import command_for, find_run, is_default_file
-from scythe_cli.errors import BrokenRun, Interrupted, ScytheError
+from scythe_cli.errors import BrokenRun, Interrupted, ScytheError, StoreError
 from scythe_cli.storage.address import is_remote
 
 if TYPE_CHECKING:
@@ -122,12 +122,12 @@ def _print_latest(storage: str | None, *, as_json: bool) -> None:
     from scythe_cli.run.find import latest
     from scythe_cli.storage.open_store import open_store
 
-    broken: list[BrokenRun] = []
+    broken: list[StoreError] = []
 
     def read(run: Run) -> RunStatus | None:
         try:
             return quick_status(run)
-        except BrokenRun as exc:
+        except StoreError as exc:
             broken.append(exc)
             return None
 
@@ -136,8 +136,10 @@ def _print_latest(storage: str | None, *, as_json: bool) -> None:
     with ThreadPoolExecutor(LATEST) as pool:
         readable = [(run, now) for run, now in zip(found, pool.map(read, found), strict=True) if now is not None]
     runs = [now for _, now in readable]
+    if broken and not runs and not any(isinstance(exc, BrokenRun) for exc in broken):
+        raise broken[0]  # it is the store that does not answer
     for exc in broken:
-        typer.echo(f"left out: {exc.message}; {exc.hint}", err=True)
+        typer.echo(f"left out: {exc.message}{f'; {exc.hint}' if exc.hint else ''}", err=True)
     if as_json:
         from scythe_cli.cli.documents import RunsDocument
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from scythe_cli.run.engine import Work
     from scythe_cli.run.run import Run
     from scythe_cli.storage.base import Store
-
-_RUN_ID = re.compile(r"([^/]+)/v(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)/([^/]+)")
 
 
 @dataclass(frozen=True)
@@ -84,12 +81,6 @@ class GenerationPlan:
         return spans(leaves, self.file.tree.factor)
 
 
-def is_run_id(text: str) -> bool:
-    """Whether a text has the shape of a run's id: name/version/time, and nothing that leaves the storage."""
-    found = _RUN_ID.fullmatch(text)
-    return found is not None and layout.is_safe_name(found[1]) and layout.is_run_time(found[2])
-
-
 def write_plan(work: Work, *, engine: str, labels: dict[str, str] | None = None) -> GenerationPlan:
     """Begin a generation.
 
@@ -130,7 +121,7 @@ def read_plan(storage: Store, run_id: str, generation: int) -> GenerationPlan:
         InputError: that is not a run id.
         NotFoundError: there is no such run, or it has no such generation.
     """
-    if not is_run_id(run_id):
+    if not layout.is_run_id(run_id):
         raise InputError(f"{run_id[:200]!r} is not a run id")
     run = open_run(storage, run_id)
     note = state.read_mark(run.store, Mark.GENERATION, generation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scythe_cli.engines.generation.plan import is_run_id
+from scythe_cli.core.layout import is_run_id
 
 
 @pytest.mark.parametrize(

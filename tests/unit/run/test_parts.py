@@ -102,7 +102,7 @@ def test_every_truncation_is_corrupt(part: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"rows": 5}, "has 4 rows, not 5"),
+        ({"rows": 3}, "has 4 rows, not 3"),
         ({"failed": 2}, "has 1 failures, not 2"),
         ({"first": 3}, "has the rows 4 to 7, not 3 to 7"),
         ({"last": 9}, "has the rows 4 to 7, not 4 to 9"),

@@ -1,0 +1,87 @@
+"""The numbered objects in control/, as they must look: whoever may write to the storage may have written them.
+
+Input: what YAML gave. Output: the same values, checked. Fields that are not read without a look are not named here.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from scythe_cli.core.layout import Mark
+
+_Count = Annotated[int, Field(ge=0)]
+_Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+
+
+def _as_written(value: object) -> object:
+    """Only text with a time zone, as `isoformat` writes it."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise ValueError("must be a time with its zone")
+    return value
+
+
+_Moment = Annotated[datetime, BeforeValidator(_as_written)]
+
+
+class _Content(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class _Lease(_Content):
+    host: str
+    boot_id: str
+    pid: Annotated[int, Field(gt=0, lt=1 << 31)]
+    started: Annotated[float, Field(allow_inf_nan=False)] | None
+    written: _Moment
+    lasts: _Seconds
+    namespace: str = ""
+
+
+class _Generation(_Content):
+    began: _Moment
+    todo: _Count
+    done: _Count = 0
+    failed: _Count = 0
+    rows: str = ""
+    settings: str = ""
+    source_hash: str = ""
+    engine: str = ""
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+class _Ended(_Content):
+    ended: _Moment
+    reason: str
+    detail: str
+
+
+class _Cancel(_Content):
+    by: str
+    at: str | datetime
+
+
+class _Gathered(_Content):
+    tables: list[str]
+    rows: dict[str, _Count] = Field(default_factory=dict)
+    succeeded: _Count = 0
+    failed: _Count = 0
+
+
+_TYPES: dict[Mark, type[_Content]] = {
+    Mark.LEASE: _Lease,
+    Mark.GENERATION: _Generation,
+    Mark.ENDED: _Ended,
+    Mark.CANCEL: _Cancel,
+    Mark.GATHERED: _Gathered,
+}
+
+
+def check(kind: Mark, content: dict[str, Any]) -> None:
+    """Raise `ValueError` unless a numbered object has what is read of it, each of its type."""
+    if kind in _TYPES:
+        _TYPES[kind].model_validate(content)
