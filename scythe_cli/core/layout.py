@@ -82,6 +82,11 @@ def is_safe_name(name: str) -> bool:
     return re.fullmatch(NAME_PATTERN, name) is not None
 
 
+def is_frame_name(name: str) -> bool:
+    """Whether a frame may have this name: as `is_safe_name`, and spaces inside."""
+    return is_safe_name(name.replace(" ", "_")) and not name.endswith(" ")
+
+
 def block_of(row: int) -> int:
     """The block that holds row number `row`."""
     return row // BLOCK

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from scythe_cli.columns import frames
+from scythe_cli.columns.column_blocks import unpack
+from scythe_cli.columns.frame_header import with_metadata
 from scythe_cli.core import layout
 from scythe_cli.experiment.field_kinds import file_fields
 from scythe_cli.lane.messages import BatchHeader, Sample
@@ -128,6 +130,9 @@ def _stack(tables: dict[int, pa.Table]) -> tuple[pa.Table, set[int]]:
     """The frames of several specs as one, with row and place within the spec; and the rows that do not fit."""
     rows = list(tables)
     united, apart = frames.stack(list(tables.values()))
+    united = with_metadata(unpack(united), None)
+    if layout.SORT_SUBINDEX in united.column_names:
+        united = united.drop_columns([layout.SORT_SUBINDEX])
     misfits = {rows[at] for at in apart}
     numbers: list[int] = []
     places: list[int] = []

@@ -16,7 +16,7 @@ HOMES = {
     "rich": {"cli/progress", "cli/formatting"},
     "typer": {name for name in MODULES if name.startswith("cli/")},
     "ruamel": {"core/yaml_document"},
-    "pandas": {"experiment/models"},
+    "pandas": {"experiment/models", "columns/pandas_frames", "columns/pandas_labels"},
 }
 """The only modules that import a library."""
 
