@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from scythe_cli.cli.formatting import cut, display_path, strip_ansi
+from scythe_cli.core import layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -96,8 +97,12 @@ def state_text(now: RunStatus) -> str:
 
 
 def print_tables(tables: Mapping[str, str | Path], rows: Mapping[str, int] | None = None) -> None:
-    """Print a line for each final table: its name, its rows where they are known, its address."""
-    order = [name for name in FIRST_TABLES if name in tables] + sorted(set(tables) - set(FIRST_TABLES))
+    """Print a line for each table of results: its name, its rows where they are known, its address.
+
+    `execution`, which every run has, is not a result.
+    """
+    order = [name for name in FIRST_TABLES if name in tables]
+    order += sorted(set(tables) - {*FIRST_TABLES, layout.EXECUTION})
     counts = {name: f"{rows[name]:,}" for name in order} if rows else {}
     names, digits = max(map(len, order), default=0), max(map(len, counts.values()), default=0)
     folder = ""

@@ -31,7 +31,8 @@ FINAL = "final"
 SCALARS = "scalars"
 ERRORS = "errors"
 FILE_REFS = "result_file_refs"
-RESERVED_FRAMES = frozenset({SCALARS, ERRORS, FILE_REFS})
+EXECUTION = "execution"
+RESERVED_FRAMES = frozenset({SCALARS, ERRORS, FILE_REFS, EXECUTION})
 
 EXPERIMENT_ID = "experiment_id"
 SORT_INDEX = "sort_index"

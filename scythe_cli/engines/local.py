@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from contextlib import ExitStack, contextmanager, suppress
@@ -13,14 +12,15 @@ from typing import TYPE_CHECKING
 
 from scythe_cli.core import layout
 from scythe_cli.core.layout import Mark
-from scythe_cli.core.processes import cores, host
+from scythe_cli.core.processes import cores
 from scythe_cli.core.row_ranges import cut_at_blocks
 from scythe_cli.engines.remote import take_back
-from scythe_cli.errors import EngineError, KeyExists, NotFinishedError, StoreError
+from scythe_cli.errors import EngineError, KeyExists, StoreError
 from scythe_cli.experiment.hatchet_workflow import WorkflowCall
 from scythe_cli.lane.fork_server import ForkServerConfig
 from scythe_cli.run import lease, state
 from scythe_cli.run.engine import Ended, EndReason
+from scythe_cli.run.generation import begin_generation
 from scythe_cli.run.parts import PartWriter
 from scythe_cli.supervisor.chunk import CHUNK_SECONDS
 from scythe_cli.supervisor.pool import Pool
@@ -156,7 +156,7 @@ class LocalTicket:
         work = self._work
         with self._ready, ExitStack() as stack:
             stack.enter_context(lease.hold(work.run.store, self._taken_over))
-            _begin(work, self._lanes)
+            begin_generation(work, engine="local", lanes=self._lanes)
             writer = PartWriter(work.run.store, generation=work.generation, flush=work.file.run.flush)
             stack.callback(writer.close)
             pool = self._ready.pool(work.experiment)
@@ -178,24 +178,6 @@ class LocalTicket:
 
     def _forget(self) -> None:
         self._supervisor = None
-
-
-def _begin(work: Work, lanes: int) -> None:
-    note = {
-        "host": host(),
-        "pid": os.getpid(),
-        "began": datetime.now(UTC).isoformat(),
-        "engine": "local",
-        "lanes": lanes,
-        "todo": work.todo,
-        "done": work.done,
-    }
-    try:
-        state.write_mark(work.run.store, Mark.GENERATION, work.generation, note)
-    except KeyExists:
-        raise NotFinishedError(
-            f"{work.run.id}: another process has worked on this run in the meantime", hint="repeat the command"
-        ) from None
 
 
 def _end(work: Work, ended: Ended | None) -> None:

@@ -111,6 +111,9 @@ class RunSettings(Settings):
         description=f"Maximum number of specs per task, up to {layout.BLOCK}; `auto` adapts to the measured run time.",
         examples=["auto", 100],
     )
+    seed: int = Field(
+        default=0, ge=0, description="Seed of `input_spec.rng()`, together with the spec's inputs.", examples=[7]
+    )
     workers: int | None = Field(
         default=None, ge=1, description="Local engine: number of worker processes. Default: one per core.", examples=[4]
     )

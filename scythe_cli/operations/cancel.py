@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING
 from scythe_cli.core import processes
 from scythe_cli.core.layout import Mark
 from scythe_cli.errors import KeyExists
+from scythe_cli.run.claim import user_name
 from scythe_cli.run.state import read_mark, read_state, write_mark
 
 if TYPE_CHECKING:
@@ -54,8 +53,4 @@ def cancel(run: Run) -> Cancelled:
 
 
 def _who() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"{user}@{processes.host()}"
+    return f"{user_name()}@{processes.host()}"

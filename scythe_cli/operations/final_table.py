@@ -19,7 +19,7 @@ from scythe_cli.core import layout
 from scythe_cli.run import outcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from concurrent.futures import Executor, Future
     from pathlib import Path
 
@@ -38,16 +38,38 @@ _ERRORS = {
     outcomes.WORKER: "worker",
     outcomes.LOG: "log",
 }
+_EXECUTION = {
+    outcomes.STATE: "state",
+    outcomes.KIND: "kind",
+    outcomes.ATTEMPTS: "attempts",
+    outcomes.START: "start",
+    outcomes.DURATION: "duration",
+    outcomes.WORKER: "worker",
+    outcomes.GENERATION: "generation",
+    outcomes.REUSED_FROM: "reused_from",
+}
 
 
 def error_columns(index: Sequence[str]) -> dict[str, str]:
-    """Columns of an outcome part that errors.pq takes, and their names there.
+    """Columns of outcomes that errors.pq has, and their names there."""
+    return _free_names(_ERRORS, index)
 
-    An input field may have one of these names; the index keeps it, as in all tables, and the error column gets an
-    underscore behind its own.
-    """
-    taken = set(index)
-    return {part: f"{name}_" if name in taken else name for part, name in _ERRORS.items()}
+
+def execution_columns(index: Sequence[str]) -> dict[str, str]:
+    """Columns of outcomes that execution.pq has, and their names there."""
+    return _free_names(_EXECUTION, index)
+
+
+def _free_names(columns: dict[str, str], index: Sequence[str]) -> dict[str, str]:
+    """An input field with the name of a column keeps it, as in all tables; the column gets an underscore."""
+    return {part: free_name(name, index) for part, name in columns.items()}
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """The name with as many underscores after it as it takes to differ from all others."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,8 @@ from scythe_cli.core import layout
 from scythe_cli.core.events import Gathered, GatherStarted, ignore
 from scythe_cli.core.layout import Mark
 from scythe_cli.errors import KeyExists, NotFinishedError
-from scythe_cli.operations.final_table import FinalTable, error_columns
+from scythe_cli.operations.execution_table import ExecutionTable
+from scythe_cli.operations.final_table import FinalTable, error_columns, free_name
 from scythe_cli.operations.gather_blocks import BlockReader, take_index
 from scythe_cli.operations.gather_frames import FrameTables
 from scythe_cli.run import outcomes
@@ -137,6 +139,7 @@ class _Gather:
         self._listener = listener
         self._index = read_block(run.store, 0, run.manifest.index).schema.remove_metadata()
         self._tables: dict[str, FinalTable] = {}
+        self._numbers = count()
         self._blocks = BlockReader(run.store, state, self._index.names)
         self._schema = self._blocks.schema
         self._frames = FrameTables(run.store, self._index, self._open)
@@ -155,6 +158,7 @@ class _Gather:
                 self._add(block)
                 seen += block.outcomes.num_rows
                 self._listener(Gathered(seen))
+        self._tables[free_name(layout.EXECUTION, self._tables)] = self._execution.table  # a frame keeps the name
         with ThreadPoolExecutor(UPLOADERS) as pool:
             list(pool.map(self._upload, self._tables))
         self._remove_others()
@@ -197,10 +201,13 @@ class _Gather:
             return
 
     def _open(self, name: str, schema: pa.Schema) -> FinalTable:
-        path = self._folder / f"{name}.pq"
+        self._tables[name] = self._start_table(schema)
+        return self._tables[name]
+
+    def _start_table(self, schema: pa.Schema) -> FinalTable:
+        path = self._folder / f"{next(self._numbers)}.pq"
         table = FinalTable(path, schema, index=self._index.names, about=self._about, writers=self._writers)
         self._stack.callback(table.close)
-        self._tables[name] = table
         return table
 
     def _open_own(self) -> None:
@@ -213,12 +220,14 @@ class _Gather:
         self._errors = error_columns(self._index.names)
         errors = [pa.field(new, self._schema.field(old).type) for old, new in self._errors.items()]
         self._open(layout.ERRORS, pa.schema([*errors, *self._index]))
+        self._execution = ExecutionTable(self._start_table, self._schema, self._index)
 
     def _add(self, block: Block) -> None:
         table, offset = block.outcomes, (block.outcomes.column(outcomes.ROW)[0].as_py() // layout.BLOCK) * layout.BLOCK
         table = self._frames.add(block, table, offset)
         bad = pc.is_valid(table.column(outcomes.KIND))
         good, failed = (table, None) if not pc.any(bad).as_py() else (table.filter(pc.invert(bad)), table.filter(bad))
+        self._execution.add(table, take_index(block.specs, table.column(outcomes.ROW), offset))
         index = take_index(block.specs, good.column(outcomes.ROW), offset)
         self._tables[layout.SCALARS].add([*good.select(self._run.manifest.scalars).columns, *index.columns])
         if self._run.manifest.files:

@@ -128,10 +128,9 @@ class BlockReader:
         weights: list[int] = []
         read = deque(self._readers.submit(self._read_part, part, weights) for part in by_part)
         rows, held = [], []
-        for wanted in by_part.values():
+        for part, wanted in by_part.items():
             table, frames_of = read.popleft().result()
-            table = table.cast(self.schema) if table.schema.equals(self.schema) else _fill(table, self.schema)
-            rows.append(_only(table, wanted, outcomes.ROW))
+            rows.append(_only(_with_origin(table, self.schema, part.generation), wanted, outcomes.ROW))
             held += [(name, _only(frame, wanted, frames.ROW)) for name, frame in frames_of]
         joined = pa.concat_tables(rows) if len(rows) == 1 else pa.concat_tables(rows).sort_by(outcomes.ROW)
         index = specs.result()
@@ -157,6 +156,16 @@ def _fill(table: pa.Table, schema: pa.Schema) -> pa.Table:
         [table.column(f.name).cast(f.type) if f.name in names else pa.nulls(len(table), f.type) for f in schema],
         schema=schema,
     )
+
+
+def _with_origin(table: pa.Table, schema: pa.Schema, generation: int) -> pa.Table:
+    """A part's outcomes with the run's columns, and the columns that say where they come from."""
+    n = table.num_rows
+    known = table.cast(schema) if table.schema.equals(schema) else _fill(table, schema)
+    reused = outcomes.REUSED_FROM in table.column_names
+    origin = table.column(outcomes.REUSED_FROM) if reused else pa.nulls(n, pa.string())
+    known = known.append_column(pa.field(outcomes.GENERATION, pa.int64()), pa.repeat(pa.scalar(generation), n))
+    return known.append_column(pa.field(outcomes.REUSED_FROM, pa.string()), origin)
 
 
 def take_index(specs: pa.Table, rows: pa.ChunkedArray[Any], offset: int) -> pa.Table:

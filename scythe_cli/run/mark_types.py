@@ -48,7 +48,7 @@ class _Generation(_Content):
     done: _Count = 0
     failed: _Count = 0
     rows: str = ""
-    settings: str = ""
+    settings: dict[str, Any] | str = ""
     source_hash: str = ""
     engine: str = ""
     labels: dict[str, str] = Field(default_factory=dict)

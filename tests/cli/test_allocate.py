@@ -69,7 +69,7 @@ def test_json_is_one_document_and_the_exit_code_stays(tmp_path: Path) -> None:
     (run,) = runs(folder)
     assert document["address"] == str(run)
     assert (document["total"], document["succeeded"], document["failed"], document["missing"]) == (5, 3, 2, 0)
-    assert document["rows"] == {"scalars": 3, "errors": 2}
+    assert document["rows"] == {"scalars": 3, "errors": 2, "execution": 5}
     assert document["tables"]["errors"] == str(run / "final" / "errors.pq")
     assert "1 worker\n" in done.err
 

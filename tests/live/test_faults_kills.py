@@ -63,6 +63,8 @@ def contents(run: Run) -> dict[str, pa.Table]:
         table = pq.read_table(pa.BufferReader(run.store.read(layout.final(name))))
         for column in ("experiment_id", "workflow_run_id", "root_workflow_run_id", "diary"):
             table = table.drop_columns([column])
+        if name == layout.EXECUTION:
+            table = table.drop_columns(["attempts", "start", "duration", "worker", "generation"])
         if name == layout.FILE_REFS:
             files = table.column("report").to_pylist()
             texts = [file and run.store.read(file.removeprefix(f"{run.store.locate('')}/")).decode() for file in files]
@@ -82,6 +84,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pa.Table]
         "errors": 0,
         "result_file_refs": N,
         "monthly": 2 * N // 3,
+        "execution": N,
     }
     return found
 

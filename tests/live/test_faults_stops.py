@@ -442,7 +442,7 @@ def test_a_table_that_no_part_has_any_more_goes(tmp_path: Path, whole: Run) -> N
     own.touch()
     report = gather(run, partial=True)
     assert report.missing
-    assert set(report.tables) == set(status(run).final) == {"scalars", "errors", "result_file_refs"}
+    assert set(report.tables) == set(status(run).final) == {"scalars", "errors", "result_file_refs", "execution"}
     assert own.exists()
 
 
@@ -492,7 +492,7 @@ def test_somebody_else_was_faster(tmp_path: Path) -> None:
     run = begin(tmp_path, 3, 0.0)
     work = faults.first(run)
     assert faults.drive(work) is None
-    with pytest.raises(NotFinishedError, match="somebody else has worked on the run since"):
+    with pytest.raises(NotFinishedError, match="another process began generation"):
         faults.drive(work)
     with pytest.raises(KeyMissing):
         run.store.read(layout.mark(Mark.GENERATION, 2))

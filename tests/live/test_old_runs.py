@@ -40,6 +40,8 @@ COUNTS = {  # state, generation, total, succeeded, failed, missing
 TABLES = ("scalars", "errors", "levels", "means", "result_file_refs")
 VOLATILE = {"traceback", "duration", "worker"}
 """Columns that differ between two machines or two versions of Python."""
+ADDED = ("execution",)
+"""Tables that later versions add at the next gather."""
 
 pytestmark = pytest.mark.skipif(
     datetime.now(UTC) < MADE_AT, reason="the clock is before the runs were made, so their leases are not over"
@@ -250,7 +252,7 @@ def test_a_table_is_what_it_was(done: tuple[Project, dict[str, Any]], name: str,
 def test_every_spec_is_in_the_tables_once(done: tuple[Project, dict[str, Any]], name: str) -> None:
     tables = done[0].tables(name)
     assert sorted([*sort_indexes(tables["scalars"]), *sort_indexes(tables["errors"])]) == [*range(COUNTS[name][2])]
-    assert sorted(tables) == sorted(TABLES)
+    assert sorted(tables) == sorted([*TABLES, *ADDED])
 
 
 @pytest.mark.parametrize(
@@ -259,7 +261,19 @@ def test_every_spec_is_in_the_tables_once(done: tuple[Project, dict[str, Any]], 
 def test_the_command_counts_to_n(done: tuple[Project, dict[str, Any]], name: str, counts: tuple[int, int, int]) -> None:
     document = done[1][name]
     assert tuple(document[field] for field in ("succeeded", "failed", "missing")) == counts
-    assert document["rows"] == {table: len(expected(name)[table]["rows"]) for table in TABLES}
+    rows = {table: len(expected(name)[table]["rows"]) for table in TABLES}
+    assert document["rows"] == rows | dict.fromkeys(ADDED, sum(counts))
+
+
+@pytest.mark.parametrize(("name", "generations"), [("complete", {1}), ("half", {1, 2, 3}), ("cancelled", {1, 2})])
+def test_a_new_gather_says_how_each_spec_of_an_old_run_ran(
+    done: tuple[Project, dict[str, Any]], name: str, generations: set[int]
+) -> None:
+    folder = done[0].run(name) / "final"
+    execution, scalars = (pd.read_parquet(folder / f"{table}.pq") for table in ("execution", "scalars"))
+    assert execution[execution["state"] == "succeeded"].index.equals(scalars.index)
+    assert execution["generation"].isin(generations).all()
+    assert execution["reused_from"].isna().all()
 
 
 @pytest.mark.parametrize(("name", "generation"), [("complete", 1), ("half", 3), ("cancelled", 2)])

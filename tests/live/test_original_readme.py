@@ -156,7 +156,7 @@ def run_folder(told: dict[str, Any]) -> Path:
 
 
 def test_the_result_names_every_final_table(told: dict[str, Any], run_folder: Path) -> None:
-    assert set(told["result"]) == {"scalars", "errors", "result_file_refs", "monthly"}
+    assert set(told["result"]) == {"scalars", "errors", "result_file_refs", "monthly", "execution"}
     assert all(Path(address).is_file() for address in told["result"].values())
     assert str(run_folder).endswith(told["id"])
 
@@ -304,7 +304,7 @@ print(json.dumps(ref.result()))
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert set(result) == {*ORIGINAL_TABLES, "errors"}
+    assert set(result) == {*ORIGINAL_TABLES, "errors", "execution"}
     for name, (columns, dtypes) in ORIGINAL_TABLES.items():
         table = pd.read_parquet(result[name])
         more = ["sort_subindex"] if name in ("ts", "plain") else []  # the original's plain frame lost its specs

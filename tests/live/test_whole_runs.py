@@ -79,10 +79,10 @@ def test_a_run_with_files_from_one_end_to_the_other(storage: str, files: Files, 
 
     seen = status(reopened(done.run))
     assert (seen.state, seen.done, seen.failed, seen.missing) == ("gathered", 6, 0, 0)
-    assert set(seen.final) == {"scalars", "errors", "result_file_refs", "hourly"}
+    assert set(seen.final) == {"scalars", "errors", "result_file_refs", "hourly", "execution"}
 
     first = download(reopened(done.run).store, tmp_path / "got", files=True)
-    assert (first.n_files, first.fetched_files) == (4 + 6 + 3, 13)
+    assert (first.n_files, first.fetched_files) == (5 + 6 + 3, 14)
     assert pl.read_parquet(first.tables["scalars"]).equals(scalars)
     report = tmp_path / "got" / "results" / "report" / f"{refs['workflow_run_id'][1]}.csv.gz"
     assert report.read_text() == "1 rainy"
@@ -90,7 +90,7 @@ def test_a_run_with_files_from_one_end_to_the_other(storage: str, files: Files, 
     assert download(done.run.store, tmp_path / "got", files=True).fetched_files == 1
     assert download(done.run.store, tmp_path / "got", files=True).fetched_files == 0
     only = download(done.run.store, tmp_path / "few", only_field="copy_of_tariff")
-    assert (only.n_files, (tmp_path / "few" / "results" / "report").exists()) == (4 + 3, False)
+    assert (only.n_files, (tmp_path / "few" / "results" / "report").exists()) == (5 + 3, False)
 
 
 def test_relative_paths_start_at_the_specs_file(storage: str, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +216,7 @@ def test_a_run_that_was_moved_goes_on(files: Files, tmp_path: Path) -> None:
     assert again.final.succeeded == 4
     assert table(again.run)["text"].to_list() == ["sunny"] * 4
     assert not (tmp_path / "runs").exists()
-    assert download(again.run.store, tmp_path / "got", files=True).n_files == 4 + 4
+    assert download(again.run.store, tmp_path / "got", files=True).n_files == 5 + 4
     assert done.run.id == again.run.id
 
 
@@ -233,7 +233,7 @@ def test_a_run_copied_out_of_a_bucket_is_a_run(s3_storage: str, files: Files, tm
     again = resume(run)
     assert again.final is not None
     assert again.final.succeeded == 3
-    assert download(run.store, tmp_path / "got", files=True).n_files == 4 + 3
+    assert download(run.store, tmp_path / "got", files=True).n_files == 5 + 3
 
 
 def scythe(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -7,19 +7,19 @@ itself. A queue message then names a run, a generation and row numbers.
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from scythe_cli.core import layout, processes, yaml_document
+from scythe_cli.core import layout, yaml_document
 from scythe_cli.core.layout import Mark
 from scythe_cli.core.row_ranges import Range, covers, read_ranges, spans, within, write_ranges
-from scythe_cli.errors import InputError, KeyExists, KeyMissing, NotFinishedError, NotFoundError
+from scythe_cli.errors import InputError, KeyExists, KeyMissing, NotFoundError
 from scythe_cli.experiment import config
 from scythe_cli.run import state
 from scythe_cli.run.engine import EndReason
+from scythe_cli.run.generation import begin_generation, settings_text
 from scythe_cli.run.run import open_run
 
 if TYPE_CHECKING:
@@ -92,25 +92,7 @@ def write_plan(work: Work, *, engine: str, labels: dict[str, str] | None = None)
     Raises:
         NotFinishedError: another process has begun this generation.
     """
-    note = {
-        "host": processes.host(),
-        "pid": os.getpid(),
-        "began": datetime.now(UTC).isoformat(),
-        "engine": engine,
-        "lanes": None,
-        "todo": work.todo,
-        "done": work.done,
-        "failed": work.failed,
-        "source_hash": work.experiment.source_hash,
-        "labels": labels or {},
-        "rows": write_ranges(work.ranges),
-        "settings": config.dump(work.file),
-    }
-    try:
-        state.write_mark(work.run.store, Mark.GENERATION, work.generation, note)
-    except KeyExists:
-        message = f"{work.run.id}: another process began generation {work.generation} of this run"
-        raise NotFinishedError(message, hint=f"scythe status {work.run.id}") from None
+    note = begin_generation(work, engine=engine, lanes=None, labels=labels or {}, rows=write_ranges(work.ranges))
     return _plan(work.run, work.generation, note)
 
 
@@ -135,7 +117,7 @@ def _plan(run: Run, generation: int, note: dict[str, Any]) -> GenerationPlan:
         run=run,
         generation=generation,
         ranges=read_ranges(note["rows"]),
-        file=config.parse(note["settings"], place=layout.mark(Mark.GENERATION, generation)),
+        file=config.parse(settings_text(note), place=layout.mark(Mark.GENERATION, generation)),
         source_hash=note["source_hash"],
         labels=dict(note["labels"]),
         done=note["done"],

@@ -1,0 +1,70 @@
+"""What a generation of a run is made of: its code, packages, settings and seed; who began it, where and when.
+
+Input: the work that an engine was given. Output: `control/generation-<n>.yml`, written once when the generation begins.
+An allocate is generation 1, each resume one more.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from scythe_cli.core import processes, yaml_document
+from scythe_cli.core.layout import Mark
+from scythe_cli.errors import KeyExists, NotFinishedError
+from scythe_cli.experiment import provenance
+from scythe_cli.run.claim import user_name
+from scythe_cli.run.state import write_mark
+
+if TYPE_CHECKING:
+    from scythe_cli.run.engine import Work
+
+
+def begin_generation(work: Work, **of_engine: Any) -> dict[str, Any]:
+    """Write the generation's object, and return its content.
+
+    Args:
+        work: what is to run.
+        of_engine: what the engine adds; at least `engine`, its name, and `lanes`, how many specs run at a time.
+
+    Raises:
+        NotFinishedError: another process has begun this generation.
+    """
+    note = {
+        "host": processes.host(),
+        "pid": os.getpid(),
+        "user": user_name(),
+        "began": datetime.now(UTC).isoformat(),
+        "todo": work.todo,
+        "done": work.done,
+        "failed": work.failed,
+        **_code(work),
+        "settings": work.file.model_dump(mode="json"),
+        "seed": work.file.run.seed,
+        **of_engine,
+    }
+    try:
+        write_mark(work.run.store, Mark.GENERATION, work.generation, note)
+    except KeyExists:
+        message = f"{work.run.id}: another process began generation {work.generation} of this run"
+        raise NotFinishedError(message, hint=f"scythe status {work.run.id}") from None
+    return note
+
+
+def _code(work: Work) -> dict[str, Any]:
+    """The code and its surroundings; of the first generation, as the manifest has them."""
+    manifest, experiment = work.run.manifest, work.experiment
+    first = work.generation == 1 and manifest.source_hash == experiment.source_hash
+    return {
+        "source_hash": experiment.source_hash,
+        "git_commit": manifest.git_commit if first else provenance.git_commit(experiment.folder),
+        "packages": manifest.packages if first else provenance.packages(experiment),
+        "python": manifest.python if first else provenance.python(),
+    }
+
+
+def settings_text(note: dict[str, Any]) -> str:
+    """The settings of a generation as `config.parse` reads them; older runs have them as this text."""
+    settings = note["settings"]
+    return settings if isinstance(settings, str) else yaml_document.write(settings)
