@@ -27,6 +27,7 @@ COMMANDS = {
     "init": "Write an example experiment, ready to run.",
     "allocate": "Check the table, run every spec, collect the results.",
     "worker": "Run specs that a Hatchet engine hands out.",
+    "wait": "Follow a run to its end, from any machine.",
     "status": "Show how far a run is and what failed.",
     "gather": "Build the result tables of a run.",
     "download": "Copy the result tables here.",

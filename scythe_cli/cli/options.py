@@ -106,6 +106,12 @@ Errors = Annotated[
     bool, typer.Option("--errors", help="Show the failures, grouped by kind, type and place, with one example each.")
 ]
 
+# scythe wait
+WaitTimeout = Annotated[
+    str | None,
+    typer.Option("--timeout", metavar="T", help="Stop waiting after 30s, 10m or 1h30m, with exit code 5."),
+]
+
 # scythe gather
 Partial = Annotated[bool, typer.Option("--partial", help="Build the tables even if some specs have no result yet.")]
 

@@ -214,7 +214,7 @@ class Terminal:
         ]
         over = event.done >= event.total
         since, before = (self._began, self._first) if over else self._samples[0]
-        if event.done > before and now > since:
+        if event.done > before and now > since and not event.stalled:
             speed = (event.done - before) / (now - since)
             left = clock(self.seconds) if over else f"ETA {clock((event.total - event.done) / speed)}"
             details += [(1, rate(speed), ""), (2, left, "")]

@@ -54,11 +54,15 @@ class RunReady:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the run is. `done` counts failures too; of `total` specs, those finished before are in it."""
+    """How far the run is. `done` counts failures too; of `total` specs, those finished before are in it.
+
+    `stalled`: nobody can take its specs now, so nothing can be said of when it will end.
+    """
 
     done: int
     failed: int
     total: int
+    stalled: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,19 @@ from __future__ import annotations
 import threading
 from collections import deque
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.core import layout
-from scythe_cli.core.layout import Mark
 from scythe_cli.core.processes import cores
-from scythe_cli.core.row_ranges import cut_at_blocks
-from scythe_cli.engines.remote import take_back
-from scythe_cli.errors import EngineError, KeyExists, StoreError
+from scythe_cli.core.row_ranges import cut_at_blocks, write_ranges
+from scythe_cli.engines.engine_activity import cancel_tasks
+from scythe_cli.engines.generation import fence
+from scythe_cli.errors import EngineError, StoreError
 from scythe_cli.experiment.hatchet_workflow import WorkflowCall
 from scythe_cli.lane.fork_server import ForkServerConfig
-from scythe_cli.run import lease, state
+from scythe_cli.run import lease
 from scythe_cli.run.engine import Ended, EndReason
 from scythe_cli.run.generation import begin_generation
 from scythe_cli.run.parts import PartWriter
@@ -131,6 +130,7 @@ class LocalTicket:
         self._ready = ready or ReadyPool()
         self._supervisor: Supervisor | None = None
         self._stops: list[tuple[EndReason, str]] = []
+        self._held = ExitStack()
         self.link: str | None = None
 
     @property
@@ -141,6 +141,10 @@ class LocalTicket:
     def stop(self) -> None:
         """Ask for the end; the second time, at once."""
         self._ask_to_stop(EndReason.INTERRUPTED, "interrupted")
+
+    def close(self) -> None:
+        """Let the run go; see `Ticket`."""
+        self._held.close()
 
     def _taken_over(self) -> None:
         self._ask_to_stop(EndReason.TAKEN_OVER, "another process took over this run after its lease had expired")
@@ -155,8 +159,10 @@ class LocalTicket:
         """Work through the rows; see `Ticket`."""
         work = self._work
         with self._ready, ExitStack() as stack:
-            stack.enter_context(lease.hold(work.run.store, self._taken_over))
-            begin_generation(work, engine="local", lanes=self._lanes)
+            kept = stack.enter_context(ExitStack())
+            kept.enter_context(lease.hold(work.run.store, self._taken_over))
+            rows = write_ranges(work.ranges)
+            begin_generation(work, engine="local", lanes=self._lanes, labels={}, rows=rows)
             writer = PartWriter(work.run.store, generation=work.generation, flush=work.file.run.flush)
             stack.callback(writer.close)
             pool = self._ready.pool(work.experiment)
@@ -170,41 +176,33 @@ class LocalTicket:
                 self._supervisor.stop(reason, detail)
             with _watching_for_cancel(work, self._supervisor):
                 ended = self._supervisor.run()
-            _end(work, ended)
-            if ended is not None and isinstance(work.experiment.function, WorkflowCall):
+            fence.end_generation(
+                work.run, work.generation, ended.reason if ended else EndReason.DONE, ended.detail if ended else ""
+            )
+            if ended is None:
+                self._held = kept.pop_all()  # until the tables are built: nobody else may begin meanwhile
+            elif isinstance(work.experiment.function, WorkflowCall):
                 with suppress(EngineError):  # away, as it may be; the workflows' own timeouts end what nobody waits for
-                    take_back(work.run)
+                    cancel_tasks(work.run)
         return ended
 
     def _forget(self) -> None:
         self._supervisor = None
 
 
-def _end(work: Work, ended: Ended | None) -> None:
-    note = {
-        "ended": datetime.now(UTC).isoformat(),
-        "reason": (ended.reason if ended else EndReason.DONE).value,
-        "detail": ended.detail if ended else "",
-    }
-    try:
-        state.write_mark(work.run.store, Mark.ENDED, work.generation, note)
-    except KeyExists:
-        return
-
-
 @contextmanager
 def _watching_for_cancel(work: Work, supervisor: Supervisor) -> Iterator[None]:
-    """Snapshot for the cancel mark of this generation now and then, away from the loop that must not wait."""
-    over = threading.Event()
+    """Look now and then whether this generation may still work, away from the loop that must not wait."""
+    finished = threading.Event()
 
     def watch() -> None:
-        while not over.wait(CANCEL_POLL_SECONDS):
+        while not finished.wait(CANCEL_POLL_SECONDS):
             try:
-                mark = state.read_mark(work.run.store, Mark.CANCEL, work.generation)
+                over = fence.why_over(work.run.store, work.generation)
             except StoreError:
                 continue
-            if mark is not None:
-                supervisor.stop(EndReason.CANCELLED, f"cancelled by {mark['by']} at {mark['at']}")
+            if over is not None:
+                supervisor.stop(over.reason, over.detail)
                 return
 
     thread = threading.Thread(target=watch, daemon=True, name="scythe-cancel")
@@ -212,7 +210,7 @@ def _watching_for_cancel(work: Work, supervisor: Supervisor) -> Iterator[None]:
     try:
         yield
     finally:
-        over.set()
+        finished.set()
         thread.join()
 
 

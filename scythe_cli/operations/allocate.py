@@ -7,6 +7,7 @@ the claim; the manifest is the last, and makes the run real.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -282,14 +283,15 @@ def start(work: Work, engine: Engine, listener: Listener = ignore) -> Ticket:
 
 def finish(work: Work, ticket: Ticket, listener: Listener = ignore) -> Allocation:
     """Wait for work and build the final tables when every spec has its outcome."""
-    try:
-        ended = ticket.wait(listener)
-    except StoreError as exc:
-        exc.hint = exc.hint or f"what is done is kept; then: scythe allocate --resume {work.run.id}"
-        raise
-    if ended is not None:
-        return Allocation(work.run, ended, None)
-    return Allocation(work.run, None, final_tables(work, listener))
+    with closing(ticket):
+        try:
+            ended = ticket.wait(listener)
+        except StoreError as exc:
+            exc.hint = exc.hint or f"what is done is kept; then: scythe allocate --resume {work.run.id}"
+            raise
+        if ended is not None:
+            return Allocation(work.run, ended, None)
+        return Allocation(work.run, None, final_tables(work, listener))
 
 
 def final_tables(work: Work, listener: Listener = ignore) -> FinalReport:

@@ -92,16 +92,18 @@ class Active:
     """What an engine queues and runs for a run.
 
     Attributes:
-        queued: tasks that wait for a worker.
-        running: tasks that a worker runs.
+        queued: tasks that wait for a worker; None where the engine does not answer.
+        running: tasks that a worker has; None likewise.
         workers: the live workers.
-        why: the reason if nothing runs although it should, or null.
+        why: why nothing runs, where something should; None otherwise.
+        abandoned: whether the engine has no task of the run, so that nobody will continue it.
     """
 
-    queued: int
-    running: int
+    queued: int | None
+    running: int | None
     workers: list[WorkerSeen]
     why: str | None
+    abandoned: bool = False
 
 
 class Ticket(Protocol):
@@ -120,6 +122,9 @@ class Ticket(Protocol):
 
     def stop(self) -> None:
         """Ask for the end, as Ctrl-C does; the second time, at once. Safe in a signal handler."""
+
+    def close(self) -> None:
+        """Let the run go. Call it when the final tables are built: until then nobody else may work on it."""
 
 
 class Engine(Protocol):

@@ -21,7 +21,7 @@ from scythe_cli.errors import KeyExists, NotFinishedError, StoreError
 from scythe_cli.run import state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from scythe_cli.storage.base import Store
 
@@ -105,6 +105,18 @@ def hold(store: Store, on_lost: Callable[[], None] = lambda: None) -> Iterator[L
         yield lease
     finally:
         lease.release()
+
+
+def holder(store: Store, marks: Mapping[str, Sequence[int]] | None = None) -> dict[str, Any] | None:
+    """The newest lease of a run, if its holder may still be at work.
+
+    Args:
+        store: rooted at the run.
+        marks: the numbers of the run's marks by kind; listed unless given.
+    """
+    numbers = _numbers(store) if marks is None else marks.get(Mark.LEASE, [])
+    note = state.read_mark(store, Mark.LEASE, max(numbers)) if numbers else None
+    return note if note is not None and is_held(note) else None
 
 
 def is_held(note: dict[str, Any]) -> bool:

@@ -200,6 +200,8 @@ class Elsewhere:
 
     def stop(self) -> None: ...
 
+    def close(self) -> None: ...
+
 
 def test_a_run_elsewhere_is_followed_only_while_somebody_waits() -> None:
     run = SimpleNamespace(id="e/v1.0.0/t", total=3, store=SimpleNamespace(locate=lambda _key: "s3://b/e/v1.0.0/t"))

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import signal
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from scythe_cli.cli.commands.allocate_summary import print_outcome, resume_command
-from scythe_cli.cli.run_argument import command_for
+from scythe_cli.cli.run_argument import command_for, hints_from_here
 from scythe_cli.core import signals
-from scythe_cli.errors import Interrupted, StoreError
+from scythe_cli.errors import EngineError, Interrupted, StoreError
+from scythe_cli.run.engine import Ended, EndReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scythe_cli.cli.commands.allocate_summary import Call
+    from scythe_cli.engines.generation.follow import RunFollower
     from scythe_cli.operations.gather import FinalReport
     from scythe_cli.run.engine import Engine, Ticket, Work
+    from scythe_cli.run.run import Run
+
+FOLLOW_WINDOW = 150.0
+"""Seconds over which the rate is taken: outcomes reach the store in bunches, every `run.flush` seconds."""
 
 
 def follow(call: Call, work: Work, *, engine: Engine | None = None) -> None:
@@ -32,10 +38,39 @@ def follow(call: Call, work: Work, *, engine: Engine | None = None) -> None:
         if not local and not call.wait:
             print_outcome(Allocation(work.run, None, None), call)
             return
-        with _stopping(ticket):
-            ended = ticket.wait(call.terminal)
-    final = _final(call, work) if ended is None else None
+        with closing(ticket):
+            with _stopping(ticket):
+                ended = ticket.wait(call.terminal)
+            final = _final(call, work) if ended is None else None
+    if ended is not None and ended.reason is EndReason.INTERRUPTED and not local:
+        raise _detached(work.run, "with its workers")
     print_outcome(Allocation(work.run, ended, final), call)
+
+
+def follow_run(call: Call, run: Run, *, timeout: float | None = None) -> None:
+    """Follow a run that is at work elsewhere, and end as the command that began it does."""
+    from scythe_cli.engines.open_follower import open_follower
+    from scythe_cli.operations.allocate import Allocation
+    from scythe_cli.operations.gather import gathered
+    from scythe_cli.run import lease
+
+    found = open_follower(run, timeout=timeout)
+    call.terminal.follow(run.total, window=FOLLOW_WINDOW)
+    with hints_from_here(run), _stopping(found):
+        ended = found.wait(call.terminal)
+    if ended is not None and ended.reason is EndReason.INTERRUPTED:
+        if not found.stopped:
+            ended = Ended(EndReason.STOPPED, f"{run.id} was interrupted in its own process")
+        else:
+            holder = lease.holder(run.store)
+            raise _detached(run, f"in process {holder['pid']} on {holder['host']}" if holder else "with its workers")
+    print_outcome(Allocation(run, ended, gathered(run) if ended is None else None), call)
+
+
+def _detached(run: Run, where: str) -> Interrupted:
+    """Whoever waited has stopped waiting; the run has not stopped."""
+    watch, again = command_for("status", run, "--watch"), command_for("wait", run)
+    return Interrupted(f"no longer waiting; {run.id} continues {where}", hint=f"{watch}   or, to wait again: {again}")
 
 
 @contextmanager
@@ -48,10 +83,14 @@ def _resumable(call: Call, work: Work) -> Iterator[None]:
     except StoreError as exc:
         exc.hint = exc.hint or f"what is done is kept; then: {resume_command(work.run, call.file)}"
         raise
+    except EngineError as exc:
+        if "--resume" in (exc.hint or ""):  # from here, with the folder of the experiment
+            exc.hint = resume_command(work.run, call.file)
+        raise
 
 
 @contextmanager
-def _stopping(ticket: Ticket) -> Iterator[None]:
+def _stopping(ticket: Ticket | RunFollower) -> Iterator[None]:
     """While specs run, Ctrl-C, SIGTERM and SIGHUP ask them to end instead of ending the command."""
 
     def stop(number: int, _: object) -> None:

@@ -6,17 +6,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scythe_cli.cli.commands.allocate_follow import follow
+from scythe_cli.cli.commands.allocate_follow import follow, follow_run
 from scythe_cli.cli.commands.allocate_summary import print_nothing_to_run
 from scythe_cli.cli.formatting import counted
 from scythe_cli.cli.output import running_user_code
-from scythe_cli.cli.run_argument import find_run, is_default_file
+from scythe_cli.cli.run_argument import command_for, find_run, is_default_file
 from scythe_cli.core.layout import Mark
-from scythe_cli.errors import ConfigError
+from scythe_cli.errors import ConfigError, EngineError, NotFinishedError
 
 if TYPE_CHECKING:
     from scythe_cli.cli.commands.allocate_summary import Call
     from scythe_cli.experiment.experiment import Experiment
+    from scythe_cli.experiment.settings import ExperimentFile
     from scythe_cli.operations.resume import Remaining
     from scythe_cli.run.engine import Work
     from scythe_cli.run.run import Run
@@ -51,14 +52,77 @@ class Choice:
 
 def resume_run(call: Call, name: str, choice: Choice, *, storage: str | None, sets: list[str]) -> None:
     """Run what is left of a run. Its code is in the folder of FILE, which may also be the RUN."""
+    from scythe_cli.experiment import config
+
     if name.endswith((".yml", ".yaml")) and is_default_file(call.file):
         call = replace(call, file=Path(name))
     run = find_run(name, storage or _storage_of(call.file))
+    _refuse_what_stays(sets)
+    config.check_sets(sets)
+    if _is_joined(call, run, choice, sets=sets):
+        follow_run(call, run)
+        return
     work = _work_left(call, run, choice, sets=sets)
     if work is None:
         print_nothing_to_run(run, call)
     else:
         follow(call, work)
+
+
+def _is_joined(call: Call, run: Run, choice: Choice, *, sets: list[str]) -> bool:
+    """Whether the run is at work and is to be followed. A generation that must give way is ended here.
+
+    Raises:
+        NotFinishedError: the run is at work, and nobody asked to follow it; the message says who holds it.
+    """
+    from scythe_cli.engines.engine_activity import at_work, lost_generation, supersede
+
+    try:
+        now = at_work(run)
+    except EngineError:
+        if _settings(run, sets).engine != "local":
+            raise
+        now = None  # a new generation ends the other one, whether its engine hears of that or not
+    if now is None:
+        if (lost := lost_generation(run)) is not None:
+            supersede(run, lost, "its engine had lost it; the run was resumed")
+        return False
+    if now.engine != "local" and (why := _why_superseded(call, run, choice, now.generation, sets=sets)) is not None:
+        call.terminal.say(
+            f"generation {now.generation} of {run.id} is at work ({now.holder}) and is ended first: {why}"
+        )
+        supersede(run, now.generation, f"{why}; the run was resumed")
+        return False
+    if call.wait:
+        call.terminal.say(f"{run.id} is at work already ({now.holder}); following it")
+        return True
+    hint = f"{command_for('wait', run)}   or, to stop it: {command_for('cancel', run)}"
+    raise NotFinishedError(f"the run is held by {now.holder}: {run.id} is at work", hint=hint)
+
+
+def _settings(run: Run, sets: list[str]) -> ExperimentFile:
+    from scythe_cli.core import layout
+    from scythe_cli.experiment import config
+
+    return config.parse(run.store.read(layout.EXPERIMENT_FILE).decode(), sets=sets)
+
+
+def _why_superseded(call: Call, run: Run, choice: Choice, generation: int, *, sets: list[str]) -> str | None:
+    """Why a generation that is at work cannot be what a resume asks for; None when it is."""
+    from scythe_cli.engines.generation.plan import plan_of
+    from scythe_cli.experiment import experiment
+
+    plan = plan_of(run, generation)
+    if plan is None:
+        return None
+    if sets and _settings(run, sets) != plan.file:
+        return "the settings differ"
+    if choice.changed_code:
+        with running_user_code():
+            found = experiment.load(run.experiment_file().experiment, call.file.absolute().parent)
+        if found.source_hash != plan.source_hash:
+            return "the code differs"
+    return None
 
 
 def _storage_of(file: Path) -> str | None:
@@ -70,11 +134,9 @@ def _storage_of(file: Path) -> str | None:
 
 def _work_left(call: Call, run: Run, choice: Choice, *, sets: list[str]) -> Work | None:
     """What is left of a run, None for nothing. Settings are those of the run's own file, code that of FILE's folder."""
-    from scythe_cli.experiment import config, experiment
+    from scythe_cli.experiment import experiment
     from scythe_cli.operations.resume import remaining, resumed_work
 
-    _refuse_what_stays(sets)
-    config.check_sets(sets)
     rest = remaining(run, failed=choice.failed or not choice.missing, missing=choice.missing or not choice.failed)
     if not rest.todo:
         return None

@@ -36,12 +36,12 @@ def cancel(run: options.RunArgument = None, *, storage: options.Storage = None, 
 
 def _empty_queue(found: Run) -> None:
     """Remove the run's tasks from the engine's queue too. Without an answer, the mark in the directory is enough."""
-    from scythe_cli.engines.remote import is_elsewhere, take_back
+    from scythe_cli.engines.engine_activity import cancel_tasks, is_elsewhere
     from scythe_cli.errors import EngineError
 
     if found.is_copy or not is_elsewhere(found):  # the engine knows the original by the same id
         return
     try:
-        take_back(found)
+        cancel_tasks(found)
     except EngineError as exc:
         typer.echo(f"{exc.message}; tasks that are queued there end as soon as a worker takes them", err=True)

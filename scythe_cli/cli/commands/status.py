@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 LATEST = 10
 WATCH_SECONDS = 2.0
+ASK_SECONDS = 5.0
+"""While a run is watched, its engine is asked this often."""
+HAND_OVER_SECONDS = 60.0
+"""A run that is younger may be on its way to its engine."""
 WATCH_WINDOW = 150.0
 """Seconds over which the rate is taken: outcomes reach the store in batches, every `run.flush` seconds."""
 LOG_LINES = 8
@@ -68,21 +73,22 @@ def status(
 
 
 def _with_engine(run: Run, now: RunStatus) -> RunStatus:
-    """Add what the engine queues and runs, where there is one and it answers."""
-    from scythe_cli.engines.remote import is_elsewhere, under_way
-    from scythe_cli.errors import EngineError
-    from scythe_cli.run.engine import Active
+    """Add what the engine queues and runs, where the run was handed to one."""
+    from scythe_cli.engines.engine_activity import activity, is_elsewhere
 
     if now.state != "running" or not is_elsewhere(run):
         return now
-    try:
-        return dataclasses.replace(now, active=under_way(run))
-    except EngineError as exc:
-        return dataclasses.replace(now, active=Active(0, 0, [], exc.message))
+    active = activity(run)
+    if active.abandoned:
+        return dataclasses.replace(now, state="incomplete", detail=active.why or "", rate=None, eta=None, active=None)
+    known = active.queued is not None
+    eta = None if known and not any(worker.serves for worker in active.workers) else now.eta
+    return dataclasses.replace(now, active=active, eta=eta)
 
 
 def _print_active(active: Active) -> None:
-    typer.echo(f"  {counted(active.queued, 'task')} queued, {active.running:,} with workers")
+    if active.queued is not None and active.running is not None:
+        typer.echo(f"  {counted(active.queued, 'task')} queued, {active.running:,} with workers")
     for one in active.workers:
         labels = " ".join(f"{key}={value}" for key, value in one.labels.items() if not key.startswith("scythe_"))
         typer.echo(f"  worker {one.name}   {counted(one.lanes, 'slot')}   {labels}".rstrip())
@@ -96,15 +102,21 @@ def _watch(run: Run) -> None:
     from scythe_cli.core.events import Progress
     from scythe_cli.operations.status import status as read_status
 
-    now = read_status(run)
+    now = _with_engine(run, read_status(run))
     with Terminal() as terminal:
         if _is_active(now):
             terminal.follow(now.total, window=WATCH_WINDOW)
         try:
+            asked = time.monotonic()
             while _is_active(now):
-                terminal(Progress(now.done, now.failed, now.total))
+                stalled = now.active is not None and bool(now.active.why)
+                terminal(Progress(now.done, now.failed, now.total, stalled=stalled))
                 time.sleep(WATCH_SECONDS)
-                now = read_status(run)
+                before, now = now.active, read_status(run)
+                if time.monotonic() - asked > ASK_SECONDS:
+                    now, asked = _with_engine(run, now), time.monotonic()
+                elif before is not None:
+                    now = dataclasses.replace(now, active=before)
         except KeyboardInterrupt:
             raise Interrupted(
                 "no longer watching; the run continues", hint=command_for("status", run, "--watch")
@@ -113,7 +125,8 @@ def _watch(run: Run) -> None:
 
 
 def _is_active(now: RunStatus) -> bool:
-    return now.state == "running" or (now.state == "pending" and now.engine == "hatchet")
+    just_made = (datetime.now(UTC) - now.created).total_seconds() < HAND_OVER_SECONDS
+    return now.state == "running" or (now.state == "pending" and now.engine == "hatchet" and just_made)
 
 
 def _print_latest(storage: str | None, *, as_json: bool) -> None:

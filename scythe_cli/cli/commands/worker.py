@@ -49,7 +49,7 @@ def worker(
         any_code=allow_changed_code,
     )
     with running_user_code():
-        experiments, where = find_experiments(_targets(targets, settings), Path.cwd())
+        experiments, where = find_experiments(_targets(targets, settings), Path.cwd(), storage=storage)
     serve(experiments, settings, storage=where, listener=_print_json if as_json else _listener())
 
 

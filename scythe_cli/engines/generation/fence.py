@@ -1,20 +1,24 @@
 """Whether a generation of a run may still work, as the marks in the run's directory say.
 
 Input: a run's store and the numbers of its marks. Output: why the generation must do nothing more, or None. A task
-looks here before it does anything, so a cancel or a resume ends an older generation even while its engine is away.
+looks here before it does anything: a cancel or a resume ends an older generation even while its engine is unavailable.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from scythe_cli.core.layout import Mark
+from scythe_cli.errors import KeyExists
 from scythe_cli.run import state
 from scythe_cli.run.engine import Ended, EndReason
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from scythe_cli.run.run import Run
     from scythe_cli.storage.base import Store
 
 
@@ -38,6 +42,13 @@ def why_over(store: Store, generation: int, marks: Mapping[str, Collection[int]]
         note = state.read_mark(store, Mark.ENDED, generation) or {"reason": EndReason.DONE, "detail": ""}
         return Ended(EndReason(note["reason"]), str(note["detail"]))
     return None
+
+
+def end_generation(run: Run, generation: int, reason: EndReason, detail: str = "") -> None:
+    """Record why a generation of a run is over. The first record counts."""
+    note = {"ended": datetime.now(UTC).isoformat(), "reason": reason.value, "detail": detail}
+    with suppress(KeyExists):
+        state.write_mark(run.store, Mark.ENDED, generation, note)
 
 
 def cancelled_by(store: Store, number: int) -> str:

@@ -6,19 +6,16 @@ itself. A queue message then names a run, a generation and row numbers.
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout, yaml_document
 from scythe_cli.core.layout import Mark
 from scythe_cli.core.row_ranges import Range, covers, read_ranges, spans, within, write_ranges
-from scythe_cli.errors import InputError, KeyExists, KeyMissing, NotFoundError
+from scythe_cli.errors import InputError, KeyExists, KeyMissing
 from scythe_cli.experiment import config
 from scythe_cli.run import state
-from scythe_cli.run.engine import EndReason
 from scythe_cli.run.generation import begin_generation, settings_text
 from scythe_cli.run.run import open_run
 
@@ -100,16 +97,21 @@ def read_plan(storage: Store, run_id: str, generation: int) -> GenerationPlan:
     """What the directory says.
 
     Raises:
-        InputError: that is not a run id.
-        NotFoundError: there is no such run, or it has no such generation.
+        InputError: that is not a run id, or the run has no such generation.
+        NotFoundError: there is no such run.
     """
     if not layout.is_run_id(run_id):
         raise InputError(f"{run_id[:200]!r} is not a run id")
-    run = open_run(storage, run_id)
-    note = state.read_mark(run.store, Mark.GENERATION, generation)
-    if note is None:
-        raise NotFoundError(f"{run_id} has no generation {generation}")
-    return _plan(run, generation, note)
+    plan = plan_of(open_run(storage, run_id), generation)
+    if plan is None:
+        raise InputError(f"{run_id} has no generation {generation}: it was taken back before it began")
+    return plan
+
+
+def plan_of(run: Run, generation: int) -> GenerationPlan | None:
+    """What the directory says of a generation; None where it never began, or an older version of scythe wrote less."""
+    note = state.read_mark(run.store, Mark.GENERATION, generation) if generation else None
+    return None if note is None or "rows" not in note else _plan(run, generation, note)
 
 
 def _plan(run: Run, generation: int, note: dict[str, Any]) -> GenerationPlan:
@@ -158,10 +160,3 @@ def read_split(plan: GenerationPlan, one: Range) -> Split | None:
         return None
     keep = read_ranges(note["keep"] or "")
     return Split(keep[0] if keep else None, read_ranges(note["pieces"]))
-
-
-def end(plan: GenerationPlan, reason: EndReason, detail: str = "") -> None:
-    """Put down why a generation is over. The first word counts."""
-    note = {"ended": datetime.now(UTC).isoformat(), "reason": reason.value, "detail": detail}
-    with contextlib.suppress(KeyExists):
-        state.write_mark(plan.run.store, Mark.ENDED, plan.generation, note)

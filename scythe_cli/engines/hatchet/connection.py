@@ -1,4 +1,4 @@
-"""A connection to an engine: the SDK's client, the few REST calls that scythe makes, and what it raises as our errors.
+"""A connection to an engine: the SDK's client, and what it raises as our errors.
 
 Input: `HATCHET_CLIENT_*`, or the file that `scythe worker --embedded` wrote on this machine. Output: a client.
 """
@@ -6,38 +6,37 @@ Input: `HATCHET_CLIENT_*`, or the file that `scythe worker --embedded` wrote on 
 from __future__ import annotations
 
 import os
-import time
+import socket
+import threading
 import warnings
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
-from scythe_cli.engines.hatchet import embedded
-from scythe_cli.engines.hatchet.labels import LANES
-from scythe_cli.engines.hatchet.names import METADATA
+from scythe_cli.engines.hatchet import embedded, first_contact
 from scythe_cli.errors import EngineError
-from scythe_cli.run.engine import WorkerSeen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from hatchet_sdk import Hatchet
 
-TIMEOUT = (2.0, 10.0)
-"""Seconds to connect and to read, for every REST call: the SDK's own have no limit."""
+T = TypeVar("T")
 
 
 def connect(*, patient: bool = False) -> Hatchet:
     """A client of the engine that the environment names. Opens no connection.
 
     Args:
-        patient: repeat calls while the engine is away, as workers should.
+        patient: repeat calls while the engine is unavailable, as workers should.
 
     Raises:
-        EngineError: there is no token, or it is none.
+        EngineError: there is no token, or it is not one.
     """
     embedded.adopt()
     os.environ.setdefault("HATCHET_CLIENT_DISABLE_LOG_CAPTURE", "true")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC writes lines of its own to stderr otherwise
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from hatchet_sdk import Hatchet
@@ -54,6 +53,40 @@ def connect(*, patient: bool = False) -> Hatchet:
             f"no connection to Hatchet: {what}",
             hint="take a token from the engine's settings, or start one here: scythe worker --embedded",
         ) from None  # the cause would print the token
+
+
+def connect_and_check(*, patient: bool = False) -> Hatchet:
+    """A client of an engine that answers, speaks what the settings say, takes the token, and is new enough.
+
+    Raises:
+        EngineError: it does not, within five seconds; the message names the setting to change.
+    """
+    hatchet = connect(patient=patient)
+    first_contact.check_transport(hatchet.config)
+    with translated(hatchet):
+        first_contact.check_version(hatchet)
+    return hatchet
+
+
+def in_time(call: Callable[[], T], seconds: float, hatchet: Hatchet) -> T:
+    """What a call of the SDK returns, which may have no limit of its own.
+
+    Raises:
+        EngineError: it takes too long. The call may still succeed later.
+    """
+    future: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as exc:  # noqa: BLE001 - raised again where somebody waits
+            future.set_exception(exc)
+
+    threading.Thread(target=work, daemon=True, name="scythe-hatchet-call").start()
+    try:
+        return future.result(seconds)
+    except FutureTimeout:
+        raise EngineError(f"Hatchet at {hatchet.config.host_port} does not answer within {seconds:g} s") from None
 
 
 @contextmanager
@@ -78,75 +111,25 @@ def translated(hatchet: Hatchet) -> Iterator[None]:
         detail = exc.details() if hasattr(exc, "details") else str(exc)
         raise EngineError(f"Hatchet at {hatchet.config.host_port} does not answer: {detail}", hint=_HINT) from exc
     except (ApiException, HTTPError, OSError) as exc:
-        raise EngineError(f"{where} does not answer: {_short(exc)}", hint=_HINT) from exc
+        raise EngineError(f"{where} does not answer: {_reason(exc)}", hint=_HINT) from exc
 
 
-_HINT = "is it running, and is HATCHET_CLIENT_TOKEN a token of this engine?"
+_HINT = "is it running, and does HATCHET_CLIENT_TOKEN belong to it?"
 
 
-def _short(exc: BaseException) -> str:
-    text = str(getattr(exc, "reason", None) or exc).strip().partition("\n")[0]
-    return text[:200] or type(exc).__name__
+def _reason(exc: BaseException) -> str:
+    """The first cause that says something to a person."""
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
 
-
-class Api:
-    """The few calls of the engine's that scythe makes besides running tasks."""
-
-    def __init__(self, hatchet: Hatchet) -> None:
-        self._hatchet = hatchet
-
-    def workers(self) -> list[Any]:
-        """The live workers' rows."""
-        from hatchet_sdk.clients.rest.api.worker_api import WorkerApi
-
-        with translated(self._hatchet), self._hatchet.workers.client() as client:
-            found = WorkerApi(client).worker_list(tenant=self._hatchet.tenant_id, _request_timeout=TIMEOUT)
-        return [row for row in found.rows or [] if row.status == "ACTIVE"]
-
-    def live_workers(self, leaf: str, labels: dict[str, str]) -> list[WorkerSeen]:
-        """The live workers, and whether they would take leaves of this name with these labels."""
-        return [_seen(row, f"{leaf}:{leaf}".lower(), labels) for row in self.workers()]
-
-    def counts(self, *tags: str) -> tuple[int, int]:
-        """How many tasks of some generations are queued and running, some seconds late."""
-        from hatchet_sdk.clients.rest.api.task_api import TaskApi
-
-        with translated(self._hatchet), self._hatchet.metrics.client() as client:
-            rows = TaskApi(client).v1_task_list_status_metrics(
-                tenant=self._hatchet.tenant_id,
-                since=datetime.now(UTC) - timedelta(days=30),
-                additional_metadata=[f"{METADATA}:{tag}" for tag in tags],
-                _request_timeout=TIMEOUT,
-            )
-        found = {row.status.value: row.count for row in rows}
-        return found.get("QUEUED", 0), found.get("RUNNING", 0)
-
-    def cancel(self, *tags: str) -> None:
-        """Cancel every queued and running task of some generations, until the engine counts none."""
-        from hatchet_sdk.clients.rest.api.task_api import TaskApi
-        from hatchet_sdk.clients.rest.models.v1_cancel_task_request import V1CancelTaskRequest
-        from hatchet_sdk.clients.rest.models.v1_task_filter import V1TaskFilter
-        from hatchet_sdk.clients.rest.models.v1_task_status import V1TaskStatus
-
-        wanted = V1CancelTaskRequest(
-            filter=V1TaskFilter(
-                since=datetime.now(UTC) - timedelta(days=30),
-                statuses=[V1TaskStatus.QUEUED, V1TaskStatus.RUNNING],
-                additionalMetadata=[f"{METADATA}:{tag}" for tag in tags],
-            )
-        )
-        for _ in range(20):
-            with translated(self._hatchet), self._hatchet.runs.client() as client:
-                TaskApi(client).v1_task_cancel(self._hatchet.tenant_id, wanted, _request_timeout=(2.0, 60.0))
-            time.sleep(0.5)
-            if not sum(self.counts(*tags)):
-                return
-
-
-def _seen(row: Any, action: str, labels: dict[str, str]) -> WorkerSeen:
-    own = {label.key: str(label.value) for label in row.labels or []}
-    slots = (row.slot_config or {}).get("default")
-    busy = (slots.limit or 0) - (slots.available or 0) if slots is not None else 0
-    fits = action in (row.actions or []) and all(own.get(key) == value for key, value in labels.items())
-    lanes = own.get(LANES, "")
-    return WorkerSeen(row.name, int(lanes) if lanes.isdecimal() else 1, max(0, busy), own, fits)
+    chain = [exc]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
+        chain.append(cause)
+    if any(isinstance(one, ConnectionRefusedError) for one in chain):
+        return "connection refused"
+    if any(isinstance(one, socket.gaierror) for one in chain):
+        return "its name cannot be resolved"
+    late = [one for one in chain if isinstance(one, ReadTimeoutError | ConnectTimeoutError | TimeoutError)]
+    if late and not isinstance(late[-1], NewConnectionError):
+        return "no answer within five seconds"
+    lines = str(getattr(exc, "reason", None) or exc).strip().splitlines()
+    return lines[min(1, len(lines) - 1)][:200] if lines else type(exc).__name__

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 STORAGE = "scythe_storage"
 """Label of every worker: which storage it serves, so that teams can share an engine."""
+STORAGE_AT = "scythe_storage_at"
+"""Label of every worker: the same storage's address, for people; `--label` gives the one that runs are known by."""
 LANES = "scythe_lanes"
 CODE = "scythe_code"
 FAN = "scythe_fan"

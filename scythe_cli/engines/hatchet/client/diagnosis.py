@@ -1,10 +1,11 @@
-"""Why no spec of a run starts: from the workers that the engine knows, one sentence for the user."""
+"""Why no spec of a run starts: from what the engine knows, one sentence for the user."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scythe_cli.engines.hatchet.labels import CODE, FAN, STORAGE
+from scythe_cli.engines.hatchet.labels import CODE, FAN, STORAGE, STORAGE_AT
 from scythe_cli.run.run import TASK_PREFIX
 
 if TYPE_CHECKING:
@@ -13,18 +14,49 @@ if TYPE_CHECKING:
     from scythe_cli.engines.generation.plan import GenerationPlan
     from scythe_cli.run.engine import WorkerSeen
 
+NO_TASK = "the engine has no task of this run"
 
-def why_nothing_runs(plan: GenerationPlan, workers: Iterable[WorkerSeen]) -> str | None:  # noqa: PLR0911 - one line a reason
-    """The sentence for a user whose run stands still; None when a worker could take it."""
-    leaf = plan.run.manifest.experiment_name
-    name = leaf.removeprefix(TASK_PREFIX)
+
+@dataclass(frozen=True)
+class Stillness:
+    """What the engine has at work for a run.
+
+    Attributes:
+        queued: tasks that wait for a worker.
+        running: tasks that a worker has.
+        abandoned: whether the engine has none, and should have.
+    """
+
+    queued: int
+    running: int
+    abandoned: bool = False
+
+
+def why_nothing_runs(plan: GenerationPlan, workers: Iterable[WorkerSeen], now: Stillness) -> str | None:
+    """The sentence for a user whose run does not move; None when a worker could take its specs."""
+    if now.abandoned:
+        return NO_TASK
     live = list(workers)
     if not live:
         return "no worker is connected; start one in the experiment's folder: scythe worker experiment.yml"
     here = [worker for worker in live if worker.labels.get(STORAGE) == plan.labels[STORAGE]]
-    if not here:
-        storage = plan.run.store.locate("").rstrip("/").removesuffix(f"/{plan.run.id}")
-        return f"no worker uses this run's storage; start one: scythe worker --storage {storage}"
+    return _other_storage(plan, live) if not here else _unfit(plan, here) or _all_busy(plan, here, now)
+
+
+def _other_storage(plan: GenerationPlan, live: list[WorkerSeen]) -> str:
+    """No worker has the run's storage: which they have, and how two paths of one folder become one."""
+    mine = plan.run.store.locate("").rstrip("/").removesuffix(f"/{plan.run.id}")
+    theirs = sorted({worker.labels.get(STORAGE_AT, "") for worker in live} - {""})
+    told = f"; theirs: {', '.join(theirs)}" if theirs else ""
+    return (
+        f"none of {len(live)} workers has this run's storage {mine}{told}; start one with --storage {mine}, or, where "
+        f"that folder has another path, with --label {STORAGE_AT}={mine}"
+    )
+
+
+def _unfit(plan: GenerationPlan, here: list[WorkerSeen]) -> str | None:
+    """Why no worker of this storage takes the run's leaves."""
+    name = plan.run.manifest.experiment_name.removeprefix(TASK_PREFIX)
     if not any(worker.labels.get(FAN) for worker in here):
         return "no worker follows runs: start one with --role fan"
     serving = [worker for worker in here if f"{CODE}_{name}".lower() in worker.labels]
@@ -41,3 +73,14 @@ def why_nothing_runs(plan: GenerationPlan, workers: Iterable[WorkerSeen]) -> str
             f"{plan.source_hash[:12]} in the run); update the workers, or start them with --allow-changed-code"
         )
     return None
+
+
+def _all_busy(plan: GenerationPlan, here: list[WorkerSeen], now: Stillness) -> str | None:
+    """Whether other runs have every lane of the workers that would take this run's leaves."""
+    fitting = [worker for worker in here if worker.serves]
+    lanes = sum(worker.lanes for worker in fitting)
+    others = sum(worker.busy for worker in fitting) - max(0, now.running - 1)  # the root has no lane
+    if not fitting or others < lanes:
+        return None
+    workers = "the only worker" if len(fitting) == 1 else f"all {len(fitting)} workers"
+    return f"{workers} that could take {plan.run.name} {'is' if len(fitting) == 1 else 'are'} busy with other runs"

@@ -35,6 +35,7 @@ class Leaf:
         work: what the supervisor sees.
         rows: how many rows it began with.
         waiting: those that no lane was given, in order.
+        grace: seconds that its running specs may continue after a stop request.
         began: when the first was, on the monotonic clock.
         over: done when every row has its outcome in the store or was given up.
     """
@@ -42,6 +43,7 @@ class Leaf:
     work: RunWork
     rows: int
     waiting: deque[Range]
+    grace: float = 0.0
     began: float | None = None
     over: Future[None] = field(default_factory=Future)
 

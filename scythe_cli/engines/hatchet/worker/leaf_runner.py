@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from scythe_cli.engines.hatchet.worker.lane_budget import LaneBudget
     from scythe_cli.experiment.experiment import Experiment
+    from scythe_cli.experiment.settings import RunSettings
     from scythe_cli.supervisor.run_progress import RunWork
 
 
@@ -90,13 +91,18 @@ class LeafRunner:
         return min(self.size, sum(leaf.rows - leaf.left - leaf.work.done for leaf in list(self._active)))
 
     @property
+    def longest_grace(self) -> float:
+        """Seconds that specs which run now may continue after a stop request."""
+        return max((leaf.grace for leaf in list(self._active)), default=0.0)
+
+    @property
     def needs_work(self) -> bool:
         """Whether a lane may soon be without work."""
         seconds = self.queue.seconds()
         return self.queue.rows() < self.size if seconds is None else seconds / self.size < CHUNK_SECONDS
 
     def begin(
-        self, base: RunWork, one: Range, todo: list[Range], *, generation: int, flush: float, series: int
+        self, base: RunWork, one: Range, todo: list[Range], *, generation: int, settings: RunSettings, series: int
     ) -> Leaf:
         """Put a leaf in the queue.
 
@@ -105,16 +111,18 @@ class LeafRunner:
             one: the leaf's stretch.
             todo: the rows of it to run, at least one.
             generation: of the run.
-            flush: seconds after which a finished spec is in the store at the latest.
+            settings: of the run.
             series: tells its parts from those of another worker over the same rows.
         """
         rows = within(todo, one)
         n = sum(map(len, rows))
         self._names += 1
-        writer = PartWriter(base.info.store, generation=generation, flush=flush, series=series, threads=self.threads)
+        writer = PartWriter(
+            base.info.store, generation=generation, flush=settings.flush, series=series, threads=self.threads
+        )
         name = f"{base.job.key}:{one}:{self._names}"
         work = base.leaf(name, writer, block=layout.block_of(one.first), rows=n)
-        leaf = Leaf(work, n, deque(rows))
+        leaf = Leaf(work, n, deque(rows), grace=settings.grace)
         work.over = lambda failure: self._over(leaf, failure)
         self._active.add(leaf)
         self._ready.wait()

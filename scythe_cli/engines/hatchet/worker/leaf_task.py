@@ -200,7 +200,7 @@ class _LeafTask:
                 self._one,
                 todo,
                 generation=self._plan.generation,
-                flush=self._plan.file.run.flush,
+                settings=self._plan.file.run,
                 series=self._series,
             )
             if not alone:

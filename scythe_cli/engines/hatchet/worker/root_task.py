@@ -19,7 +19,6 @@ from scythe_cli.core.layout import Mark
 from scythe_cli.core.row_ranges import Range, covers, cut_at_blocks, halves, read_ranges, write_ranges
 from scythe_cli.engines.generation import fence
 from scythe_cli.engines.generation.lost_rows import write_lost
-from scythe_cli.engines.generation.plan import end
 from scythe_cli.engines.hatchet.names import tag
 from scythe_cli.engines.hatchet.worker.worker_context import children_of
 from scythe_cli.errors import EngineError, KeyExists, NotFinishedError
@@ -59,7 +58,7 @@ async def follow(context: WorkerContext, payload: TaskPayload) -> dict[str, Any]
             return await _Root(context, plan, progress, payload).run()
         except asyncio.CancelledError:
             if (over := fence.why_over(plan.run.store, plan.generation)) is not None:
-                end(plan, over.reason, over.detail)
+                fence.end_generation(plan.run, plan.generation, over.reason, over.detail)
             raise
 
 
@@ -136,7 +135,7 @@ class _Root:
 
     async def _stop(self, reason: EndReason, detail: str) -> dict[str, Any]:
         """End the generation and take back what is queued and running: the root itself with it."""
-        await asyncio.to_thread(end, self.plan, reason, detail)
+        await asyncio.to_thread(fence.end_generation, self.plan.run, self.plan.generation, reason, detail)
         with contextlib.suppress(EngineError):
             await asyncio.shield(asyncio.to_thread(self.context.api.cancel, tag(self.plan)))
         return {"ok": 1, "ended": reason.value}
@@ -147,7 +146,7 @@ class _Root:
             report = await asyncio.to_thread(gather, self.plan.run)
         except NotFinishedError:
             return None
-        await asyncio.to_thread(end, self.plan, EndReason.DONE)
+        await asyncio.to_thread(fence.end_generation, self.plan.run, self.plan.generation, EndReason.DONE)
         return report.tables
 
     # mending

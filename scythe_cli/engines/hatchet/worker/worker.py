@@ -15,17 +15,17 @@ import sys
 import threading
 import time
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import processes, signals
-from scythe_cli.core.events import Draining, Notice, WorkerReady, ignore
+from scythe_cli.core.events import Draining, LeafFinished, Notice, WorkerReady, ignore
 from scythe_cli.core.processes import cores
 from scythe_cli.engines.hatchet import embedded
-from scythe_cli.engines.hatchet.connection import Api, connect
-from scythe_cli.engines.hatchet.labels import CODE, FAN, LANES, STORAGE, storage_label
+from scythe_cli.engines.hatchet.connection import connect_and_check
+from scythe_cli.engines.hatchet.labels import CODE, FAN, LANES, STORAGE, STORAGE_AT, storage_label
 from scythe_cli.engines.hatchet.worker.declarations import fan_tasks, leaf_task
 from scythe_cli.engines.hatchet.worker.lane_budget import LaneBudget
 from scythe_cli.engines.hatchet.worker.leaf_runner import LeafRunner
@@ -46,30 +46,38 @@ if TYPE_CHECKING:
 
     from hatchet_sdk import Hatchet
 
-    from scythe_cli.core.events import Listener
+    from scythe_cli.core.events import Event, Listener
     from scythe_cli.experiment.experiment import Experiment
     from scythe_cli.storage.base import Store
 
+REGISTER_SECONDS, REGISTER_POLL_SECONDS = 15.0, 0.3
 PREFETCH, LEAST_SLOTS = 3, 32
 """Hatchet slots a lane, and at least: the engine refills a slot only once a second, so leaves wait here for a lane."""
 
 
-def find_experiments(targets: Sequence[str], folder: Path) -> tuple[list[Experiment], str | None]:
+def find_experiments(
+    targets: Sequence[str], folder: Path, *, storage: str | None = None
+) -> tuple[list[Experiment], str | None]:
     """What a worker was started with: experiment files, module:function targets, or modules.
+
+    Args:
+        targets: those.
+        folder: where modules and functions are looked for.
+        storage: the storage where the files' own do not matter.
 
     Returns:
         The experiments, and the storage of the first experiment file.
 
     Raises:
-        InputError: something is not there, or two experiments share a name.
+        InputError: something is not there, two experiments share a name, or two files have different storages.
     """
     found: dict[str, Experiment] = {}
-    storage: str | None = None
+    storages: dict[str, str] = {}
     for target in targets:
         if target.endswith((".yml", ".yaml")):
             loaded = config.load(target)
             some = [experiment.load(loaded.file.experiment, loaded.folder, place=loaded.place("experiment"))]
-            storage = storage or loaded.file.storage
+            storages.setdefault(loaded.file.storage, target)
         elif ":" in target:
             some = [experiment.load(target, folder)]
         else:
@@ -78,7 +86,13 @@ def find_experiments(targets: Sequence[str], folder: Path) -> tuple[list[Experim
             other = found.setdefault(one.name, one)
             if other.function is not one.function:
                 raise InputError(f"two experiments are called {one.name!r}, in {other.file} and {one.file}")
-    return list(found.values()), storage
+    if len(storages) > 1 and storage is None:
+        told = " and ".join(f"{file} has {address}" for address, file in list(storages.items())[:2])
+        raise InputError(
+            f"a worker serves one storage, and {told}",
+            hint="start a worker for each, or give the storage of both: --storage S",
+        )
+    return list(found.values()), next(iter(storages), None)
 
 
 def serve_registered(**settings: Any) -> None:
@@ -121,11 +135,11 @@ def serve(
     if "leaf" in settings.roles and not experiments:
         raise InputError("there is no experiment to serve", hint="scythe worker experiment.yml")
     address = settings.storage or storage or config.find_storage()
+    open_store(address).children()  # a bucket that is missing is an error now, not of the first leaf
     with ExitStack() as stack:
         if settings.embedded:
             stack.enter_context(embedded.running())
-        hatchet = connect(patient=True)
-        Api(hatchet).workers()
+        hatchet = connect_and_check(patient=True)
         _Worker(hatchet, open_store(address, patient=True), experiments, settings, listener, stack).run()
 
 
@@ -142,6 +156,8 @@ class _Worker:
         self._hatchet = hatchet
         self._settings = settings
         self._listener = listener
+        self._early: list[Event] | None = []
+        self._emitting = threading.Lock()
         self._experiments = list(experiments) if "leaf" in settings.roles else []
         self._slots = settings.slots or cores()
         folder = stack.enter_context(scratch())
@@ -168,7 +184,7 @@ class _Worker:
             folder=folder,
             runners=runners,
             any_code=settings.any_code,
-            listener=listener,
+            listener=self._emit,
         )
 
     def run(self) -> None:
@@ -189,34 +205,65 @@ class _Worker:
                 lifespan=_sparing_the_listener,
             )
         self._take_signals()
+        before = {row.metadata.id for row in context.api.workers() if row.name == context.name}
         threading.Thread(target=self._watch_lanes, daemon=True, name="scythe-watch").start()
-        self._listener(
-            WorkerReady(
-                name=context.name,
-                engine=hatchet.config.server_url,
-                storage=context.storage.locate(""),
-                experiments=[one.name for one in self._experiments],
-                lanes=self._slots,
-                roles=sorted(self._settings.roles),
-            )
-        )
+        threading.Thread(target=self._announce, args=(before,), daemon=True, name="scythe-announce").start()
         try:
             worker.start()
         except SystemExit as exc:
             if exc.code:
                 raise EngineError("the engine refused this worker; its message is above") from None
 
+    def _emit(self, event: Event) -> None:
+        """Pass an event on; what leaves do before the worker has said that it serves waits for that."""
+        with self._emitting:
+            if self._early is None or not isinstance(event, LeafFinished):
+                self._listener(event)
+            else:
+                self._early.append(event)
+
+    def _announce(self, before: set[str]) -> None:
+        """Say that this worker serves, once the engine knows it; `before` are others of its name that it knew."""
+        context, began, warned = self._context, time.monotonic(), False
+        while context.draining is None:
+            with suppress(EngineError):
+                if {row.metadata.id for row in context.api.workers() if row.name == context.name} - before:
+                    break
+            if not warned and time.monotonic() - began > REGISTER_SECONDS:
+                warned = True
+                context.warn(f"Hatchet has not registered this worker after {REGISTER_SECONDS:g} s; still trying")
+            time.sleep(REGISTER_POLL_SECONDS)
+        else:
+            return
+        self._listener(
+            WorkerReady(
+                name=context.name,
+                engine=self._hatchet.config.server_url,
+                storage=context.storage.locate(""),
+                experiments=[one.name for one in self._experiments],
+                lanes=self._slots,
+                roles=sorted(self._settings.roles),
+            )
+        )
+        with self._emitting:
+            early, self._early = self._early or [], None
+            for event in early:
+                self._listener(event)
+
     def _labels(self) -> dict[str, str | int]:
         """Strings only: the engine tells a number's label from a text's."""
+        given = dict(self._settings.labels or {})
+        address = given.pop(STORAGE_AT, None) or self._context.storage.locate("")
         own: dict[str, str | int] = {
             LANES: str(self._slots),
-            STORAGE: storage_label(self._context.storage.locate("")),
+            STORAGE: storage_label(address),
+            STORAGE_AT: address.rstrip("/"),
         }
         if "fan" in self._settings.roles:
             own[FAN] = "true"
         for one in self._experiments:
             own[f"{CODE}_{one.name}".lower()] = "any" if self._settings.any_code else one.source_hash[:12]
-        return own | dict(self._settings.labels or {})
+        return own | dict(given)
 
     def _take_signals(self) -> None:
         """The SDK's own handlers drain; ours say since when, and make the second signal final."""
@@ -228,8 +275,9 @@ class _Worker:
                 if self._context.draining is not None:
                     self._leave_now()
                 self._context.draining = time.monotonic()
-                running = sum(runner.running for runner in self._context.runners.values())
-                self._listener(Draining(running, 0.0))
+                runners = self._context.runners.values()
+                grace = max((runner.longest_grace for runner in runners), default=0.0)
+                self._listener(Draining(sum(runner.running for runner in runners), grace))
                 drain(number, frame)
 
             signal.signal(number, handle)

@@ -16,7 +16,7 @@ from scythe_cli.core.row_ranges import Range
 from scythe_cli.engines.generation import fence
 from scythe_cli.engines.generation.plan import read_plan
 from scythe_cli.engines.generation.progress import GenerationProgress
-from scythe_cli.engines.hatchet.connection import Api
+from scythe_cli.engines.hatchet.api import Api
 from scythe_cli.engines.hatchet.labels import STORAGE
 from scythe_cli.engines.hatchet.names import METADATA, NODE, TaskPayload, tag
 from scythe_cli.errors import EngineError, ScytheError

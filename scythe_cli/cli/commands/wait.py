@@ -1,0 +1,37 @@
+"""`scythe wait`: follow a run that is at work, on any engine, from any machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scythe_cli.cli import options
+from scythe_cli.cli.commands.allocate_follow import follow_run
+from scythe_cli.cli.commands.allocate_summary import Call
+from scythe_cli.cli.run_argument import find_run
+from scythe_cli.errors import ConfigError
+
+
+def wait(
+    run: options.RunArgument = None,
+    *,
+    timeout: options.WaitTimeout = None,
+    storage: options.Storage = None,
+    as_json: options.Json = False,
+) -> None:
+    """Follow a run until its tables are there. The bar and the exit code are those of `allocate --wait`."""
+    from scythe_cli.cli.progress import Terminal
+
+    seconds = _seconds(timeout)
+    found = find_run(run, storage)
+    file = Path(run) if run is not None and run.endswith((".yml", ".yaml")) else Path("experiment.yml")
+    with Terminal() as terminal:
+        follow_run(Call(terminal, file, wait=True, as_json=as_json), found, timeout=seconds)
+
+
+def _seconds(text: str | None) -> float | None:
+    from scythe_cli.core.units import parse_duration
+
+    try:
+        return None if text is None else parse_duration(text)
+    except ValueError as exc:
+        raise ConfigError(f"--timeout {text}  {exc}") from None
