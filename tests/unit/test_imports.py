@@ -51,7 +51,8 @@ def test_no_module_reads_tables_with_threads_that_outlive_it() -> None:
 
 def test_stores_and_engines_are_reached_through_the_visible_tables() -> None:
     own = {"storage/local", "storage/s3", "engines/local", "engines/hatchet/client/engine"}
-    tables = {"storage/open_store", "engines/open_engine", "engines/remote", "operations/estimate"}
+    tables = {"storage/open_store", "engines/open_engine", "operations/estimate"}
+    tables |= {"engines/engine_activity", "engines/open_follower"}
     assert {module for module in MODULES if imports(module) & own} <= tables | own
 
 
