@@ -7,7 +7,7 @@ A validator that is not known here counts as the user's code: a doubt costs time
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import AliasChoices, AliasPath
@@ -27,7 +27,10 @@ SchemaNode = dict[str, Any]
 """A node of a core schema: its keys are those of `pydantic_core.core_schema`."""
 
 _TRUSTED = frozenset(
-    {"pydantic", "pathlib", "ipaddress", "uuid", "scythe_cli.experiment.file_reference", "scythe_cli.experiment.models"}
+    {
+        *("pydantic", "pathlib", "ipaddress", "uuid"),
+        *(f"scythe_cli.experiment.{name}" for name in ("file_reference", "library_types", "models")),
+    }
 )
 _PLAIN = frozenset({"int", "float", "str", "bool", "date", "literal"})
 _CHANGES_TWICE = frozenset({"any", "json", "call", "callable", "generator", "custom-error"})
@@ -36,6 +39,27 @@ _STRUCTURED = frozenset(
 )
 _SAME_IN_JSON = frozenset({"str", "int", "float", "bool", "none", "literal", "list", "dict", "model", "definition-ref"})
 _TEXT = frozenset({"str", "bytes", "any"})
+_REPEATABLE = frozenset(
+    {
+        *(
+            "int",
+            "float",
+            "bool",
+            "str",
+            "bytes",
+            "date",
+            "datetime",
+            "time",
+            "timedelta",
+            "decimal",
+            "complex",
+            "uuid",
+        ),
+        *("url", "multi-host-url", "none", "nullable", "default", "list", "set", "frozenset", "tuple", "dict", "enum"),
+        *("model", "model-fields", "model-field", "definition-ref", "definitions"),
+    }
+)
+_NUMBERS = frozenset({"int", "float"})
 _NO_CHILD = frozenset({"metadata", "serialization", "default", "expected", "members", "cls", "config"})
 
 
@@ -52,6 +76,8 @@ class FieldSchema:
         takes_text: whether any text is a value of its own, as it is.
         takes_json: whether text is read as JSON of a list, a mapping or a model.
         choices: the values of a Literal or an Enum.
+        takes_both_numbers: whether it is `int | float`, where the text of a whole number means the whole number.
+        is_exotic: whether a value could be another one after it was written to a column and validated again.
         validator: pydantic's validator of this field alone, without the user's.
         info: pydantic's record of it: default, description.
     """
@@ -64,6 +90,8 @@ class FieldSchema:
     takes_text: bool
     takes_json: bool
     choices: tuple[Any, ...]
+    takes_both_numbers: bool
+    is_exotic: bool
     validator: SchemaValidator
     info: FieldInfo
 
@@ -129,10 +157,11 @@ def _accepts(core: SchemaNode) -> Iterator[str]:
         for choice in choices:
             yield from _accepts(choice[0] if isinstance(choice, tuple) else choice)
     elif kind.startswith("function-"):  # pydantic's own make something else of text: a path, a url
-        ours = _is_code(core)
-        yield from (inner if ours or inner != "str" else kind for inner in _accepts(core.get("schema", {"type": kind})))
-    elif inside := next((core[key] for key in ("lax_schema", "json_schema", "schema") if key in core), None):
-        yield from [kind] if kind in _STRUCTURED else _accepts(inside)
+        users = _is_code(core)
+        inside = _accepts(core["schema"]) if "schema" in core else [kind]
+        yield from (inner if users or inner != "str" else kind for inner in inside)
+    elif found := next((core[key] for key in ("lax_schema", "json_schema", "schema") if key in core), None):
+        yield from [kind] if kind in _STRUCTURED else _accepts(found)
     else:
         yield kind
 
@@ -167,6 +196,8 @@ def _field(
         takes_text=bool(kinds & _TEXT) or "" in choices,
         takes_json=bool(kinds & _STRUCTURED) and not kinds & _TEXT,
         choices=choices,
+        takes_both_numbers=kinds == _NUMBERS,
+        is_exotic=any(node["type"] not in _REPEATABLE for node in _walk(inner, definitions)),
         validator=validator,
         info=info,
     )
@@ -212,7 +243,7 @@ def _is_code(node: SchemaNode) -> bool:
     return bool(
         _is_function(node)
         or node["type"] in _CHANGES_TWICE
-        or (node["type"] == "union" and _takes_text_for_another(node))
+        or (node["type"] == "union" and (_takes_text_for_another(node) or set(_accepts(node)) >= _NUMBERS))
         or node.get("post_init")
         or node.get("custom_init")
         or node.get("default_factory_takes_data")
@@ -225,6 +256,7 @@ def _is_function(node: SchemaNode) -> bool:
     if not node["type"].startswith("function-"):
         return False
     function = node["function"]["function"]
+    function = function.func if isinstance(function, partial) else function
     module = str(getattr(function, "__module__", None))
     return not (module in _TRUSTED or module.startswith("pydantic.")) or "Encoded" in str(function)
 

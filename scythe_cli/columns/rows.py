@@ -6,6 +6,7 @@ those that pydantic made when the table was validated.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from functools import lru_cache, partial
 from itertools import repeat
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound="BaseModel")
 
+_WHOLE = re.compile(r"\s*[+-]?[0-9]+\s*", re.ASCII)
 _SLOTS = vars(BaseModel)
 RAW_INPUT = "_given"
 """A column of tables whose model runs the user's code: the row before validation, since validating twice may fail.
@@ -84,6 +86,8 @@ def as_input(field: FieldSchema, cell: Any) -> Any:
             return from_json(cell)
         except ValueError:
             return cell
+    if field.takes_both_numbers and isinstance(cell, str) and _WHOLE.fullmatch(cell):
+        return int(cell)
     if not field.choices or cell in field.choices or not isinstance(cell, str | float):
         return cell
     named = [choice for choice in field.choices if not isinstance(choice, str) and _names(cell, choice)]

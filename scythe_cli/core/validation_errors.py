@@ -110,6 +110,8 @@ def rule(error: ErrorDetails) -> str:
 def repr_value(value: object) -> str:
     """A value as messages show it, at most a line."""
     text = format_value(value)
+    if "\n" in text:  # a frame, an array
+        text = " ".join(text.split())
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 

@@ -20,8 +20,9 @@ from pydantic.json_schema import GenerateJsonSchema
 from scythe_cli.core import layout
 from scythe_cli.errors import EntryPointError
 from scythe_cli.experiment import hatchet_workflow, importer, source_files
+from scythe_cli.experiment.field_kinds import DATAFRAMES
 from scythe_cli.experiment.registry import ExperimentRegistry, Function, Options
-from scythe_cli.experiment.signature import DATAFRAMES, read_signature
+from scythe_cli.experiment.signature import read_signature
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

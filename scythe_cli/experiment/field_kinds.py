@@ -6,21 +6,24 @@ Input: a model's class. Output: names of its fields, in the model's order.
 from __future__ import annotations
 
 import datetime as dt
-from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 
 from scythe_cli.core import layout
+from scythe_cli.experiment.field_types import annotated, is_path
 from scythe_cli.experiment.file_reference import FileMark
+from scythe_cli.experiment.plain_values import to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pydantic.fields import FieldInfo
 
-_NATIVE = (bool, int, float, dt.date, dt.time, dt.timedelta)
+_NATIVE = (bool, int, float, bytes, dt.date, dt.time, dt.timedelta)
 
+DATAFRAMES = "dataframes"
+"""The field of an output model that holds the tables of a case."""
 SPEC_FIELDS = frozenset(layout.INDEX_HEAD)
 """The fields that scythe sets."""
 
@@ -31,19 +34,27 @@ def is_file(field: FieldInfo) -> bool:
 
 
 def file_fields(model: type[BaseModel]) -> tuple[str, ...]:
-    """The names of a model's file fields, in its order."""
-    return tuple(name for name, field in model.model_fields.items() if is_file(field))
+    """The names of a model's file fields, in its order; of an output model also those of type `Path`."""
+    fields = model.model_fields
+    paths = DATAFRAMES in fields
+    return tuple(name for name, field in fields.items() if is_file(field) or (paths and is_path(annotated(field))))
+
+
+def path_fields(model: type[BaseModel]) -> tuple[str, ...]:
+    """An input model's fields of type `Path`, whose files do not go with the run."""
+    fields = model.model_fields
+    return tuple(name for name in user_fields(model) if not is_file(fields[name]) and is_path(annotated(fields[name])))
 
 
 def user_fields(model: type[BaseModel]) -> tuple[str, ...]:
     """The names of the fields the user wrote, in the model's order."""
-    return tuple(name for name in model.model_fields if name not in SPEC_FIELDS and name != "dataframes")
+    return tuple(name for name in model.model_fields if name not in SPEC_FIELDS and name != DATAFRAMES)
 
 
 def scalar_fields(model: type[BaseModel]) -> tuple[str, ...]:
-    """An output model's fields that are columns of `scalars.pq`: the user's fields except the files."""
+    """The columns of `scalars.pq`: an output model's fields without the files, then its computed fields."""
     files = set(file_fields(model))
-    return tuple(name for name in user_fields(model) if name not in files)
+    return (*(name for name in user_fields(model) if name not in files), *model.model_computed_fields)
 
 
 def index_columns(model: type[BaseModel]) -> tuple[str, ...]:
@@ -116,6 +127,5 @@ def _parts(annotation: Any) -> Iterator[Any]:
 
 def index_value(value: Any) -> Any:
     """An index column's value as tables hold it: numbers, booleans, dates and times as they are, all else as text."""
-    if isinstance(value, Enum):
-        return index_value(value.value)
-    return value if value is None or isinstance(value, _NATIVE) else str(value)
+    plain = to_plain(value)
+    return plain if plain is None or isinstance(plain, _NATIVE) else str(plain)

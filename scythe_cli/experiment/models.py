@@ -8,12 +8,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from scythe_cli.core import layout
 from scythe_cli.errors import did_you_mean
 from scythe_cli.experiment.field_kinds import index_columns, index_value
+from scythe_cli.experiment.library_types import accept_scalars
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +37,7 @@ class ExperimentInputSpec(BaseModel):
         root_workflow_run_id: the run's UUID; set at allocate.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     experiment_id: str = Field(default="", description="The run of the spec: name/version/time.")
     sort_index: int = Field(default=0, ge=0, description="The place of the spec in its table, from 0.")
@@ -55,6 +56,10 @@ class ExperimentInputSpec(BaseModel):
                 raise _with_suggestions(exc, type(self)) from None
 
         __init__.__pydantic_base_init__ = True  # adds nothing that validation without it would lack
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return accept_scalars(handler(source), handler.resolve_ref_schema)
 
     @property
     def computed_features(self) -> dict[str, Any]:
@@ -133,6 +138,10 @@ class ExperimentOutputSpec(BaseModel):
     dataframes: dict[str, Any] = Field(
         default_factory=dict, exclude=True, repr=False, description="Tables of this case."
     )
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return accept_scalars(handler(source), handler.resolve_ref_schema)
 
 
 def _with_suggestions(exc: ValidationError, model: type[BaseModel]) -> ValidationError:

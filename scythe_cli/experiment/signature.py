@@ -19,7 +19,8 @@ from pydantic.errors import PydanticUndefinedAnnotation
 from scythe_cli.core import layout
 from scythe_cli.errors import EntryPointError
 from scythe_cli.experiment import hatchet_workflow
-from scythe_cli.experiment.field_kinds import file_fields, is_nested, nested_file_field
+from scythe_cli.experiment.field_kinds import DATAFRAMES, file_fields, is_nested, nested_file_field, user_fields
+from scythe_cli.experiment.field_types import annotated, is_path, is_table_dict, unsupported
 from scythe_cli.experiment.models import ExperimentInputSpec, ExperimentOutputSpec
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 
-DATAFRAMES = "dataframes"
 _TEMPDIR = "tempdir"
 _INDEX = frozenset({*layout.INDEX_HEAD, layout.SORT_SUBINDEX})
 _EXPECTED = (
@@ -160,29 +160,51 @@ def _model(subject: _Subject, types: Mapping[str, Any], key: str, base: type[Mod
 
 
 def _check_fields(subject: _Subject, input_model: type[BaseModel], output_model: type[BaseModel]) -> None:
-    for name in [name for name in output_model.model_fields if name != DATAFRAMES]:
+    if not is_table_dict(annotated(output_model.model_fields[DATAFRAMES])):
+        where = f"uses a field {DATAFRAMES!r} of {output_model.__name__}"
+        raise subject.error(f"{where}, which is not a dict of tables by name: rename it, or write `dict[str, Any]`")
+    fields = [name for name in output_model.model_fields if name != DATAFRAMES]
+    for name in [*fields, *output_model.model_computed_fields]:
         if name in _INDEX:
             raise subject.error(f"returns a field {name!r}, which is the name of an index column: rename it")
         if name in input_model.model_fields:
             raise subject.error(f"returns a field {name!r}, which {input_model.__name__} has as an input: rename it")
     for name in {layout.SORT_SUBINDEX, DATAFRAMES} & set(input_model.model_fields):
         raise subject.error(f"takes a field {name!r}, which scythe uses itself: rename it")
-    for model in (input_model, output_model):
-        for name in model.model_fields:
-            if rule := _broken_rule(model, name):
-                raise subject.error(f"uses a field {name!r} of {model.__name__}, which {rule}")
+    broken = [
+        f"uses a field {name!r} of {model.__name__}, which {rule}"
+        for model in (input_model, output_model)
+        for name in (*user_fields(model), *model.model_computed_fields)
+        if (rule := _broken_rule(model, name))
+    ]
+    if broken:
+        raise EntryPointError("\n".join(f"{subject.place}  {subject.name} {text}" for text in broken))
 
 
 def _broken_rule(model: type[BaseModel], name: str) -> str | None:
-    """What is wrong with a field, if anything."""
-    annotation = model.model_fields[name].annotation
+    """What is wrong with a field or a computed field, if anything."""
+    output = DATAFRAMES in model.model_fields
+    if name in model.model_computed_fields:
+        return _broken_computed_rule(model.model_computed_fields[name].return_type) if output else None
     if not name.isidentifier():
         return "is not a Python name: rename it"
+    annotation = annotated(model.model_fields[name])
     if name in file_fields(model):
-        if is_nested(annotation):
-            return "holds several files: give each file a field of its own"
-        if not layout.is_safe_name(name):
-            return "names a folder and may hold only A-Z, a-z, 0-9 and _: rename it"
-    elif inside := nested_file_field(annotation):
+        return _broken_file_rule(name, annotation)
+    if inside := nested_file_field(model.model_fields[name].annotation):
         return f"holds a file inside, {inside}, which would not be found there: give it a field of {model.__name__}"
+    return unsupported(annotation, output=output)
+
+
+def _broken_computed_rule(returned: Any) -> str | None:
+    if is_path(returned):
+        return "computes a file: give the file a field, and write it in the function"
+    return unsupported(returned, output=True)
+
+
+def _broken_file_rule(name: str, annotation: Any) -> str | None:
+    if is_nested(annotation):
+        return "holds several files: give each file a field of its own"
+    if not layout.is_safe_name(name):
+        return "names a folder and may hold only A-Z, a-z, 0-9 and _: rename it"
     return None

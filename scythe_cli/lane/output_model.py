@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import ValidationError
 
 from scythe_cli.columns.checks import check_bounds
+from scythe_cli.columns.column_values import ColumnError, as_cell, exact_types, to_column
 from scythe_cli.columns.model_fields import read_fields
-from scythe_cli.columns.schema import ColumnError, as_cell, exact_types, to_column
 from scythe_cli.core.validation_errors import Problem, model_errors
-from scythe_cli.experiment.signature import DATAFRAMES
+from scythe_cli.experiment.field_kinds import DATAFRAMES
 from scythe_cli.run.outcomes import INVALID_OUTPUT, MESSAGE_LIMIT, Failure, cut, describe_exception, scalar_schema
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class OutputModel:
         self.name = model.__name__
         self.scalars = scalar_schema(model)
         self._names = [f.name for f in self.scalars]
+        self._computed = list(model.model_computed_fields)
         self._exact = {f.name: exact_types(f) for f in self.scalars}
         self._types_seen: set[tuple[type, ...]] = set()
 
@@ -84,6 +85,8 @@ class OutputModel:
         An output that was made past its model's own checks is found here where that needs the user's code, and
         otherwise in `doubtful`, which looks at whole columns.
         """
+        if self._computed:
+            return self._settle_computed(output)
         values = output.__dict__
         types = tuple([type(values.get(name)) for name in self._names])
         exact = types in self._types_seen or self._is_exact(types)
@@ -96,6 +99,28 @@ class OutputModel:
         except BaseException:  # noqa: BLE001 - values may be of any class; the model says what is wrong with them
             return self.validate(output)
         return self.validate(output)
+
+    def _settle_computed(self, output: Any) -> PlainScalars | Failure:
+        """The output's scalars, with those that the model computes from them."""
+        try:
+            plain = self._plain(self._with_computed(output))
+            if self._is_surely_valid(plain.__dict__):
+                return plain
+        except InvalidOutput as exc:
+            return self.refusal(exc)
+        except BaseException:  # noqa: BLE001 - values may be of any class; the model says what is wrong with them
+            return self.validate(output)
+        return self.validate(output)
+
+    def _with_computed(self, output: Any) -> dict[str, Any]:
+        values = dict(output.__dict__)
+        for name in self._computed:
+            try:
+                values[name] = getattr(output, name)
+            except BaseException as exc:
+                kind, message = describe_exception(exc)
+                raise InvalidOutput(name, f"the computed field {name} raises {kind}: {message}") from exc
+        return values
 
     def _is_exact(self, types: tuple[type, ...]) -> bool:
         """Whether columns take values of these types as they are; which is remembered."""
@@ -129,9 +154,10 @@ class OutputModel:
         """Ask the model itself about an output."""
         try:
             valid = self.model.model_validate({**output.__dict__, DATAFRAMES: {}})
+            values = self._with_computed(valid)
             for f in self.scalars:
-                _require_fit(f, valid.__dict__[f.name])
-            return self._plain(valid.__dict__)
+                _require_fit(f, values[f.name])
+            return self._plain(values)
         except BaseException as exc:  # noqa: BLE001 - the model's validators are the user's code
             return self.refusal(exc)
 

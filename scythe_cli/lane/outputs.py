@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 from scythe_cli.columns import frames
 from scythe_cli.core import layout
 from scythe_cli.core.clock import Clock
-from scythe_cli.experiment.field_kinds import file_fields, index_columns
-from scythe_cli.experiment.signature import DATAFRAMES
+from scythe_cli.experiment.field_kinds import DATAFRAMES, file_fields, index_columns
 from scythe_cli.lane.output_model import InvalidOutput, invalid
 from scythe_cli.run.outcomes import Failure
 
@@ -98,7 +97,8 @@ class Outputs:
         return tables
 
     def _take_files(self, row: int, spec: Any, output: Any, tempdir: Path) -> dict[str, tuple[str, str]]:
-        given = {name: output.__dict__[name] for name in self._files if output.__dict__.get(name) is not None}
+        held = output.__dict__
+        given = {name: _path_of(held[name]) for name in self._files if held.get(name) is not None}
         paths = {name: value for name, value in given.items() if isinstance(value, Path)}
         for name, path in paths.items():
             if not path.is_file():
@@ -121,6 +121,11 @@ class Outputs:
                 raise InvalidOutput(name, str(exc)) from exc
             taken[name] = (str(local), layout.result(name, spec.workflow_run_id, _suffixes(path)))
         return taken
+
+
+def _path_of(value: Any) -> Any:
+    """A local path that was put into the field as text, past the model's checks, as a path."""
+    return Path(value) if type(value) is str and "://" not in value else value
 
 
 def _address(name: str, value: object) -> str:

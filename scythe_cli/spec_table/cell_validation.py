@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
 from scythe_cli.columns.checks import keep, pc, surely_valid
+from scythe_cli.columns.column_values import ZONE, ZONE_OF_TIME, ColumnError, as_cell, has_zone, to_column
 from scythe_cli.columns.model_fields import ModelFields, read_fields
 from scythe_cli.columns.rows import as_input
-from scythe_cli.columns.schema import ZONE, ZONE_OF_TIME, ColumnError, arrow_schema, has_zone, to_column
+from scythe_cli.columns.schema import arrow_schema, is_json
 from scythe_cli.core.validation_errors import NOTHING, Problem, model_errors
 from scythe_cli.errors import TableError
+from scythe_cli.experiment.plain_values import UnsupportedValue, is_same
 from scythe_cli.spec_table.parse_text import parse
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from scythe_cli.columns.model_fields import FieldSchema
     from scythe_cli.spec_table.sources import Chunk
 
+NOT_REPEATABLE = "cannot be made again in another process: validating its own values again fails or changes them"
 EMPTY = "is empty, and needs a value"
 NUMBER = (
     "is a number, which stands for seconds in UTC: write a date and time such as 2026-01-31T12:00:00, "
@@ -183,12 +187,26 @@ class CellValidator:
                 rule += "; in a cell of text, write it as JSON"
             inner = problems[0].field != field.name
             return Problem(problems[0].field, problems[0].value if inner else cell, rule)
+        if field.is_exotic and not self.schema.has_custom_validation and not self._comes_back(field, value):
+            return Problem(field.name, cell, NOT_REPEATABLE)
         kind = self._field(field.name).type
         if not pa.types.is_nested(kind) and has_zone(value, kind):
             clock = pa.types.is_time(kind)
             zone, number = (ZONE_OF_TIME, NUMBER_FOR_TIME) if clock else (ZONE, NUMBER)
             return Problem(field.name, cell, number if _is_number(cell) else zone)
         return value
+
+    def _comes_back(self, field: FieldSchema, value: Any) -> bool:
+        """Whether another process makes the same value of what the column holds."""
+        wanted = self._field(field.name)
+        try:
+            kept = as_cell(value, wanted)
+            again = field.validator.validate_python(from_json(kept) if is_json(wanted) else kept, strict=False)
+        except UnsupportedValue:
+            return True  # that no column holds it is the better message, see `typed`
+        except ValidationError:
+            return False
+        return is_same(again, value)
 
     def _fill(self, field: FieldSchema, column: Column, empty: Column, validated: ValidatedChunk) -> Column:
         """The empty cells: None, the default, or a problem."""

@@ -16,10 +16,11 @@ from scythe_cli.columns.checks import pc
 from scythe_cli.columns.disk_table import DiskTable
 from scythe_cli.columns.model_fields import read_fields
 from scythe_cli.columns.rows import RAW_INPUT
-from scythe_cli.columns.schema import arrow_schema, to_plain
+from scythe_cli.columns.schema import arrow_schema
 from scythe_cli.core import layout
 from scythe_cli.errors import StoreError
 from scythe_cli.experiment.field_kinds import file_fields
+from scythe_cli.experiment.plain_values import to_plain
 from scythe_cli.spec_table.cell_validation import EMPTY, CellValidator, ValidatedChunk
 from scythe_cli.spec_table.report import DuplicateIndex, MissingValue
 from scythe_cli.spec_table.row_validation import by_model, by_row

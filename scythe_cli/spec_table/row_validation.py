@@ -12,21 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from scythe_cli.columns.rows import RAW_INPUT, as_input, construct_without_validation, typed_rows
-from scythe_cli.columns.schema import to_plain
 from scythe_cli.core.validation_errors import NOTHING, Problem, model_errors
-from scythe_cli.spec_table.cell_validation import EMPTY, ValidatedChunk
+from scythe_cli.experiment.plain_values import is_same, to_json_text
+from scythe_cli.spec_table.cell_validation import EMPTY, NOT_REPEATABLE, ValidatedChunk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from scythe_cli.columns.checks import Column
+    from scythe_cli.columns.model_fields import FieldSchema
     from scythe_cli.spec_table.cell_validation import CellValidator
     from scythe_cli.spec_table.sources import Chunk
-
-_NOT_REPEATABLE = "cannot be made again in another process: validating its own values again fails or changes them"
 
 
 def by_row(cells: CellValidator, chunk: Chunk, n: int) -> ValidatedChunk:
@@ -41,7 +40,10 @@ def by_row(cells: CellValidator, chunk: Chunk, n: int) -> ValidatedChunk:
             validated.columns[field.name] = cells.typed(field, values, wrong)
             validated.problems += wrong.items()
     if any(isinstance(column, list) for column in chunk.values()):
-        validated.columns[RAW_INPUT] = pa.array([_json(row) for row in rows], pa.string())
+        raw_texts = [
+            _raw_text(cells, at, row, one, validated) for at, (row, one) in enumerate(zip(rows, made, strict=True))
+        ]
+        validated.columns[RAW_INPUT] = pa.array(raw_texts, pa.string())
     elif chunk:
         raw: list[Column] = list(chunk.values())
         validated.columns[RAW_INPUT] = pa.StructArray.from_arrays(raw, names=list(chunk))
@@ -65,9 +67,9 @@ def by_model(cells: CellValidator, chunk: Chunk) -> ValidatedChunk:
         exact = {keys.get(name, name): column[at] for name, column in chunk.items()}
         wanted = {name: chunk[name][at] for name in keys}
         if _gives(cells.model, exact, wanted):
-            given[at] = _json(exact)
-        elif extra or not _same(construct_without_validation(cells.model, row, {}), wanted):
-            validated.problems.append((at, Problem("this spec", NOTHING, _NOT_REPEATABLE)))
+            given[at] = to_json_text(exact)
+        elif extra or not _is_carried(cells.model, row, wanted):
+            validated.problems.append((at, Problem("this spec", NOTHING, NOT_REPEATABLE)))
     validated.columns[RAW_INPUT] = pa.array(given, pa.string())
     return validated
 
@@ -80,7 +82,7 @@ def _rows(cells: CellValidator, chunk: Chunk, n: int) -> list[dict[str, Any]]:
     for name, column in chunk.items():
         values = column if isinstance(column, list) else column.to_pylist()
         field = fields.get(name)
-        if field is not None and (field.takes_json or any(not isinstance(choice, str) for choice in field.choices)):
+        if field is not None and _is_read(field):
             values = [None if cell is None else as_input(field, cell) for cell in values]
         key = name if field is None else field.key
         columns[key] = values
@@ -91,6 +93,11 @@ def _rows(cells: CellValidator, chunk: Chunk, n: int) -> list[dict[str, Any]]:
         for at in empty:
             del rows[at][key]
     return rows or [{} for _ in range(n)]
+
+
+def _is_read(field: FieldSchema) -> bool:
+    """Whether `as_input` may change a cell of the field."""
+    return field.takes_json or field.takes_both_numbers or any(not isinstance(choice, str) for choice in field.choices)
 
 
 def _instance(model: type[BaseModel], at: int, row: dict[str, Any], validated: ValidatedChunk) -> BaseModel | None:
@@ -106,10 +113,41 @@ def _instance(model: type[BaseModel], at: int, row: dict[str, Any], validated: V
     return None
 
 
+def _raw_text(
+    cells: CellValidator, at: int, row: dict[str, Any], made: BaseModel | None, validated: ValidatedChunk
+) -> str | None:
+    """A row of Python objects as JSON. A row that JSON changes must give the same values again."""
+    if made is None:
+        return None
+    if not _is_native(row):
+        wanted = {field.name: made.__dict__[field.name] for field in cells.schema.fields}
+        if not _gives(cells.model, row, wanted):
+            validated.problems.append((at, Problem("this row", NOTHING, NOT_REPEATABLE)))
+            return None
+    return to_json_text(row)
+
+
+def _is_native(value: Any) -> bool:
+    """Whether a value is the same after it was written as JSON and read."""
+    if isinstance(value, dict):
+        return all(type(key) is str and _is_native(inner) for key, inner in value.items())
+    if type(value) is list:
+        return all(map(_is_native, value))
+    return value is None or type(value) in {str, int, float, bool}
+
+
+def _is_carried(model: type[BaseModel], row: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether the typed columns alone give an instance with these values, without the model's validators."""
+    try:
+        return _same(construct_without_validation(model, row, {}), wanted)
+    except ValidationError:
+        return False
+
+
 def _gives(model: type[BaseModel], row: dict[str, Any], wanted: dict[str, Any]) -> bool:
     """Whether validating a row once more gives the same values."""
     try:
-        again = model.model_validate(from_json(_json(row)), strict=False)
+        again = model.model_validate(from_json(to_json_text(row)), strict=False)
     except Exception:  # noqa: BLE001 - validators are the user's code
         return False
     return _same(again, wanted)
@@ -117,15 +155,7 @@ def _gives(model: type[BaseModel], row: dict[str, Any], wanted: dict[str, Any]) 
 
 def _same(model: BaseModel, wanted: Mapping[str, Any]) -> bool:
     """Whether a model has these values; NaN is itself here."""
-    for name, value in wanted.items():
-        other = getattr(model, name)
-        if type(other) is not type(value) or (other != value and _json({"": other}) != _json({"": value})):
-            return False
-    return True
-
-
-def _json(row: dict[str, Any]) -> str:
-    return to_json(to_plain(row), inf_nan_mode="constants", fallback=str).decode()
+    return all(is_same(getattr(model, name), value) for name, value in wanted.items())
 
 
 @contextmanager

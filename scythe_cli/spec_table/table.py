@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from scythe_cli.columns.checks import pc
-from scythe_cli.experiment.field_kinds import file_fields, index_columns
+from scythe_cli.core.validation_errors import Problem
+from scythe_cli.experiment.field_kinds import file_fields, index_columns, path_fields
+from scythe_cli.experiment.field_types import PATH
 from scythe_cli.experiment.models import ExperimentInputSpec
 from scythe_cli.spec_table.file_check import ReferencedFiles
 from scythe_cli.spec_table.report import Report
@@ -97,7 +99,9 @@ class SpecTable:
         Raises:
             InputFileError: some do not, all in one report.
             StoreError: as far as the servers answered, they do.
+            TableError: a field of type `Path` names a file that would not go with the run.
         """
+        self._check_paths()
         found = references.probe(chain.from_iterable(self.references.values()))
         if not any(isinstance(one, references.Problem) for one in found.values()):
             return
@@ -107,4 +111,17 @@ class SpecTable:
             named.add(name, column if self._order is None else column.take(pc.array_sort_indices(self._order)))
         report = Report(self._source)
         named.check(report, found)
+        report.finish()
+
+    def _check_paths(self) -> None:
+        """The function runs in another folder: a relative `Path` means nothing there."""
+        report = Report(self._source)
+        for name in path_fields(self.model):
+            column: Column = self.table[name].combine_chunks()
+            relative = [
+                path for path in pc.unique(column).to_pylist() if path is not None and not Path(path).is_absolute()
+            ]
+            for row in pc.indices_nonzero(pc.is_in(column, value_set=pa.array(relative, pa.string()))).to_pylist():
+                place = row if self._order is None else self._order[row].as_py()
+                report.add(place, Problem(name, column[row].as_py(), PATH))
         report.finish()

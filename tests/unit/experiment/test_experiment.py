@@ -137,7 +137,8 @@ class TestIoSpec:
         assert list(gives["properties"]) == ["heat"]
 
     def test_types_without_a_json_form_are_anything(self, write: Write) -> None:
-        code = "from collections.abc import Callable\nclass O(Out):\n    call: Callable[[], int] | None = None\n"
+        code = "from typing import Annotated\nfrom pydantic import PlainValidator\n"
+        code += "class O(Out):\n    call: Annotated[float, PlainValidator(float)] = 1.0\n"
         spec = experiment.io_spec(experiment.load("exp:f", simple(write, code + "def f(x: In) -> O: ...")))
         assert "call" in spec["$defs"]["O"]["properties"]
 

@@ -96,12 +96,54 @@ class TestSignatures:
                 "from pydantic import create_model\nO = create_model('O', __base__=Out, **{'a/b': (int, 1)})",
                 "uses a field 'a/b' of O, which is not a Python name: rename it",
             ),
+            (
+                "class O(Out):\n    dataframes: list[str]",
+                "uses a field 'dataframes' of O, which is not a dict of tables by name: rename it, or write "
+                "`dict[str, Any]`",
+            ),
+            (
+                "class O(Out):\n    dataframes: float = 1.0",
+                "uses a field 'dataframes' of O, which is not a dict of tables by name: rename it, or write "
+                "`dict[str, Any]`",
+            ),
             ("class O(Out):\n    x: 'Never'", "uses the model O, in which 'Never' is not defined"),
         ],
     )
     def test_fields_that_cannot_be(self, write: Write, code: str, problem: str) -> None:
         error = told("exp:f", simple(write, f"{code}\ndef f(x: In) -> O: ..."))
         assert error.message == f"exp.py:5  f {problem}"
+
+    @pytest.mark.parametrize("kind", ["dict", "dict[str, list]", "Mapping[str, int]", "Optional[dict[str, object]]"])
+    def test_dataframes_may_say_more_of_their_tables(self, write: Write, kind: str) -> None:
+        imports = "from collections.abc import Mapping\nfrom typing import Optional"
+        code = f"{imports}\nclass O(Out):\n    dataframes: {kind} = {{}}\ndef f(x: In) -> O: ..."
+        experiment.load("exp:f", simple(write, code))
+
+    def test_all_fields_that_no_table_holds_are_told_at_once(self, write: Write) -> None:
+        code = """
+            from pydantic import SecretStr, computed_field
+            class I(In):
+                key: SecretStr = SecretStr("")
+            class O(Out):
+                call: type = int
+                @computed_field
+                @property
+                def folder(self) -> Path: ...
+            def f(x: I) -> O: ...
+        """
+        lines = told("exp:f", simple(write, code)).message.splitlines()
+        assert [line.partition(", which")[0].partition("  ")[2] for line in lines] == [
+            "f uses a field 'key' of I",
+            "f uses a field 'call' of O",
+            "f uses a field 'folder' of O",
+        ]
+
+    @pytest.mark.parametrize("name", ["lpd", "sort_index"])
+    def test_a_computed_field_has_a_name_of_its_own(self, write: Write, name: str) -> None:
+        code = (
+            f"from pydantic import computed_field\nclass O(Out):\n    @computed_field\n    def {name}(self) -> int: ..."
+        )
+        assert f"f returns a field {name!r}" in told("exp:f", simple(write, f"{code}\ndef f(x: In) -> O: ...")).message
 
     @pytest.mark.parametrize("model", ["In", "Out"])
     @pytest.mark.parametrize(
