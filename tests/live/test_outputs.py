@@ -264,7 +264,7 @@ def test_scalars_have_the_models_types(made: Made) -> None:
     [
         ("missing", "never.csv' does not exist; the function must write the file before it returns"),
         ("folder", "is a folder"),
-        ("bad_address", "is no address"),
+        ("bad_address", "is not an address"),
         ("dead_link", "does not exist"),
         ("none", "table"),
         ("number", "table = 3"),
