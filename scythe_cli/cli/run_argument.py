@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.cli.formatting import display_path
-from scythe_cli.cli.output import running_user_code
 from scythe_cli.errors import BrokenRun, NotFoundError, ScytheError
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 def find_run(text: str | None, storage: str | None) -> Run:
     """The run that a command's RUN means."""
-    from scythe_cli.run.find import find, parse_where
+    from scythe_cli.run.find import find, latest_of, parse_where
     from scythe_cli.run.run import open_run
     from scythe_cli.storage.open_store import open_store
 
@@ -30,19 +29,10 @@ def find_run(text: str | None, storage: str | None) -> Run:
     try:
         return find(store, where.pattern)
     except NotFoundError:
-        registered = _registered_name(where.file) if where.file else where.pattern
-        if registered == where.pattern:
+        run = latest_of(store, where.function) if where.function else None
+        if run is None:
             raise
-        return find(store, registered)
-
-
-def _registered_name(file: str) -> str:
-    """The name that the code registers, for an experiment file that has none."""
-    from scythe_cli.experiment import config, experiment
-
-    loaded = config.load(file)
-    with running_user_code():
-        return loaded.file.name or experiment.load(loaded.file.experiment, loaded.folder).name
+        return run
 
 
 def command_for(command: str | Sequence[str], run: Run, *flags: str, latest: bool = False) -> str:

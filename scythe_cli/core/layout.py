@@ -27,6 +27,8 @@ OUTCOME_SCHEMA = "control/outcomes.pq"
 """An outcome part without rows: the columns and types of the run's outcomes."""
 RESULTS = "results"
 FINAL = "final"
+DOWNLOAD_RECORD = ".scythe-download.jsonl"
+"""Beside what was downloaded: one line for each file, in the order they arrived."""
 
 SCALARS = "scalars"
 ERRORS = "errors"

@@ -97,6 +97,16 @@ def load(target: str, folder: Path | str, *, place: str | None = None) -> Experi
     return _experiment(importer.resolve(target, folder, place=place), target, folder)
 
 
+def located_hash(target: str, folder: Path | str, *, place: str | None = None) -> tuple[Path, str]:
+    """The file of an experiment and its `source_hash`, before anything is imported.
+
+    Raises:
+        EntryPointError: there is no such module or file, or it lies in a storage or a download.
+    """
+    file, folders = importer.locate(target, Path(folder), place=place)
+    return file, source_files.source_hash(source_files.source_files(file, folders))
+
+
 def from_function(function: Any) -> Experiment:
     """The experiment that a function (or an input model, or a workflow) of this process is.
 

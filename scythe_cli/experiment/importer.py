@@ -16,12 +16,14 @@ import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 from traceback import StackSummary, TracebackException
 from typing import TYPE_CHECKING
 
 from scythe_cli.core import package, signals
 from scythe_cli.errors import EntryPointError, ScytheError, did_you_mean
+from scythe_cli.experiment import stored_code
 from scythe_cli.experiment.source_files import is_library
 
 if TYPE_CHECKING:
@@ -70,9 +72,7 @@ def resolve(target: str, folder: Path, *, place: str | None = None) -> ImportedO
         EntryPointError: no such module, file or function, or the module fails at import.
     """
     place, folder = place or target, folder.absolute()
-    where, colon, name = target.rpartition(":")
-    if not colon or not where or not name:
-        raise EntryPointError(f"{place}  {target!r} must be module:function or path/to/file.py:function")
+    where, name = _split(target, place)
     module, folders = import_module(where, folder, place=place)
     if name not in vars(module):
         raise _missing_name(place, module, name)
@@ -85,8 +85,9 @@ def import_module(where: str, folder: Path, *, place: str) -> tuple[ModuleType, 
     Raises:
         EntryPointError: it does not exist, or it fails at import.
     """
-    is_file = where.endswith((".py", ".ipynb")) or "/" in where
-    found = _by_file(where, folder, place) if is_file else _by_name(where, folder)
+    found = _by_file(where, folder, place) if _is_file(where) else _by_name(where, folder)
+    if found is not None:
+        stored_code.refuse(found.file)
     folders = tuple(dict.fromkeys([found.root, folder] if found else [folder]))
     with _undo_ignored_signals(), _first_on_path(folders), _as_entry_point_errors(place, where, folders):
         missing = found is None and _is_missing(where)
@@ -96,6 +97,48 @@ def import_module(where: str, folder: Path, *, place: str) -> tuple[ModuleType, 
     if _file(module) is None:
         raise EntryPointError(f"{place}  {where!r} has no Python file of its own; name a module that has")
     return module, folders
+
+
+def locate(target: str, folder: Path, *, place: str | None = None) -> tuple[Path, tuple[Path, ...]]:
+    """The file that `resolve` would import a target from, and the folders. Imports nothing.
+
+    Raises:
+        EntryPointError: there is no such module or file.
+    """
+    place, folder = place or target, folder.absolute()
+    where, _ = _split(target, place)
+    found = _by_file(where, folder, place) if _is_file(where) else _by_name(where, folder)
+    if found is not None:
+        stored_code.refuse(found.file)
+        return found.file, tuple(dict.fromkeys([found.root, folder]))
+    file = _installed(where)
+    if file is None:
+        raise _missing_module(place, where, folder)
+    return file, (folder,)
+
+
+def _split(target: str, place: str) -> tuple[str, str]:
+    where, colon, name = target.rpartition(":")
+    if not colon or not where or not name:
+        raise EntryPointError(f"{place}  {target!r} must be module:function or path/to/file.py:function")
+    return where, name
+
+
+def _is_file(where: str) -> bool:
+    return where.endswith((".py", ".ipynb")) or "/" in where
+
+
+def _installed(where: str) -> Path | None:
+    """The file of an installed module, found without importing the packages above it."""
+    parts = where.split(".")
+    if not all(part.isidentifier() for part in parts):
+        return None
+    spec = importlib.util.find_spec(parts[0])
+    for end in range(2, len(parts) + 1):
+        if spec is None or spec.submodule_search_locations is None:
+            return None
+        spec = PathFinder.find_spec(".".join(parts[:end]), list(spec.submodule_search_locations))
+    return Path(spec.origin) if spec is not None and spec.origin and spec.has_location else None
 
 
 def is_importing() -> bool:

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from scythe_cli.core.events import Listener
     from scythe_cli.storage.base import Entry, Store
 
-RECORD = ".scythe-download.jsonl"
-"""Beside what was downloaded: one line for each file, in the order they arrived."""
 WORKERS = 16
 
 
@@ -85,7 +83,7 @@ def download(
         NotFoundError: no output field of files has this name.
         StoreError: the store does not answer, or `dest` cannot be written.
     """
-    tables = [entry for entry in run.list(layout.FINAL) if layout.is_final(entry.key)]
+    tables = [entry for entry in run.list(layout.FINAL) if entry.key.endswith(".pq")]
     if not tables:
         raise NotFinishedError(f"{run.address} has no final tables yet", hint=f"scythe gather {run.address}")
     entries = tables + (list(_results(run, only_field, fields)) if files or only_field else [])
@@ -152,7 +150,7 @@ class _Record:
         self._folder = folder
         self._guard = threading.Lock()
         self._file: TextIO | None = None
-        self._arrived = {arrived.key: arrived for arrived in _lines(folder / RECORD)}
+        self._arrived = {arrived.key: arrived for arrived in _lines(folder / layout.DOWNLOAD_RECORD)}
 
     def path(self, key: str) -> Path:
         """Where an object goes. Listings may hold anything: no key leads out of the folder."""
@@ -185,10 +183,10 @@ class _Record:
     def __enter__(self) -> None:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            aside = self._folder / f"{RECORD}.{os.getpid()}"
+            aside = self._folder / f"{layout.DOWNLOAD_RECORD}.{os.getpid()}"
             aside.write_text("".join(json.dumps(asdict(arrived)) + "\n" for arrived in self._arrived.values()))
-            aside.replace(self._folder / RECORD)
-            self._file = (self._folder / RECORD).open("a")
+            aside.replace(self._folder / layout.DOWNLOAD_RECORD)
+            self._file = (self._folder / layout.DOWNLOAD_RECORD).open("a")
         except OSError as exc:
             raise StoreError(f"cannot write {self._folder}: {exc.strerror or exc} (choose another folder)") from exc
 

@@ -6,17 +6,21 @@ Input: a run's directory, and the experiment as it is now. Output: a `Work` for 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.core import layout
 from scythe_cli.core.layout import Mark
 from scythe_cli.core.row_ranges import Range, ranges_of
-from scythe_cli.errors import InputError
-from scythe_cli.experiment import config
+from scythe_cli.errors import EntryPointError, InputError
+from scythe_cli.experiment import config, importer, stored_code
+from scythe_cli.experiment.source_files import is_library
 from scythe_cli.run.compatibility import refuse_other_models
 from scythe_cli.run.engine import Work
 from scythe_cli.run.parts import CorruptPart
 from scythe_cli.run.state import read_state
+from scythe_cli.storage.address import is_remote
+from scythe_cli.storage.base import MANIFEST_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +71,68 @@ def remaining(run: Run, *, failed: bool = True, missing: bool = True) -> Remaini
     )
 
 
+def refuse_other_code(run: Run, source_hash: str, *, allowed: bool) -> None:
+    """Compare the code of now with the code that the run was started with. Needs no import.
+
+    Raises:
+        InputError: the hashes differ, and that was not allowed.
+    """
+    if source_hash != run.manifest.source_hash and not allowed:
+        raise InputError(
+            f"the code has changed since this run began ({run.manifest.source_hash[:12]} then, {source_hash[:12]} now)",
+            hint="add --allow-changed-code to run the rest with the code as it is now",
+        )
+
+
+def own_target(run: Run, file: Path) -> tuple[str, Path]:
+    """The function of a resume, and the folder it is imported from: the user's, never what the storage names.
+
+    Args:
+        run: its frozen file is only compared.
+        file: the experiment file; where it does not exist, the run's function must be a file of its folder.
+
+    Raises:
+        InputError: the experiment file names another function, or there is none and the function is not in the folder.
+        EntryPointError: the code or the experiment file lies in a storage, a run or a download.
+    """
+    frozen, folder = run.experiment_file().experiment, file.absolute().parent
+    storage = None if is_remote(run.store.address) else Path(run.store.address.removesuffix(f"/{run.id}"))
+    if not file.exists():
+        return frozen, _refuse_outside(frozen, folder, storage)
+    loaded = config.load(file)
+    target, place = loaded.file.experiment, loaded.place("experiment")
+    stored_code.refuse(file, storage=storage)
+    code, _ = importer.locate(target, folder, place=place)
+    stored_code.refuse(code, storage=storage)
+    if target != frozen and not _is_same(frozen, target, code, folder):
+        raise InputError(
+            f"{place}  the run {run.id} is of {frozen}, and this file has {target}",
+            hint="name the experiment file of the run: scythe allocate FILE --resume RUN",
+        )
+    return target, folder
+
+
+def _refuse_outside(target: str, folder: Path, storage: Path | None) -> Path:
+    """The folder that a target without an experiment file is imported from: the user stands in it."""
+    code, _ = importer.locate(target, folder)
+    stored_code.refuse(code, storage=storage)
+    if not code.resolve().is_relative_to(folder.resolve()) or is_library(code):
+        raise InputError(
+            f"the run's function {target} is not in {folder}, and this folder has no experiment file that names it",
+            hint="name the experiment file: scythe allocate FILE --resume RUN",
+        )
+    return folder
+
+
+def _is_same(frozen: str, target: str, code: Path, folder: Path) -> bool:
+    """Whether two targets, `model:run` and `model.py:run`, mean one function."""
+    try:
+        other, _ = importer.locate(frozen, folder)
+    except EntryPointError:
+        return False
+    return other.resolve() == code.resolve() and frozen.rpartition(":")[2] == target.rpartition(":")[2]
+
+
 def resumed_work(
     run: Run, experiment: Experiment, rest: Remaining, *, sets: Sequence[str] = (), allow_changed_code: bool = False
 ) -> Work:
@@ -76,17 +142,12 @@ def resumed_work(
         InputError: the experiment's source is not what the run was allocated with, and that was not allowed; or its
             models have changed.
     """
-    changed = experiment.source_hash != run.manifest.source_hash
-    if changed and allow_changed_code:
+    if experiment.source_hash != run.manifest.source_hash:
+        refuse_other_code(run, experiment.source_hash, allowed=allow_changed_code)
         refuse_other_models(run, experiment)
-    elif changed:
-        raise InputError(
-            f"the code has changed since this run began ({run.manifest.source_hash[:12]} then, "
-            f"{experiment.source_hash[:12]} now)",
-            hint="add --allow-changed-code to run the rest with the code as it is now",
-        )
     rows = sorted({*rest.failed, *(row for one in rest.missing for row in one)}) if rest.failed else None
-    file = config.parse(run.store.read(layout.EXPERIMENT_FILE).decode(), sets=sets)
+    text = run.store.read(layout.EXPERIMENT_FILE, limit=MANIFEST_LIMIT).decode(errors="replace")
+    file = config.parse(text, sets=sets)
     return Work(
         run,
         experiment,

@@ -119,6 +119,18 @@ def latest(
     return found
 
 
+def latest_of(storage: Store, function: str) -> Run | None:
+    """The latest run of a function, under whatever name: of each name, the highest version is looked at."""
+    found: list[Run] = []
+    for name in names(storage):
+        with suppress(StoreError):
+            version = latest_version(storage, name)
+            run = next(real_runs(storage, name, version), None) if version else None
+            if run is not None and run.manifest.entry_point == function:
+                found.append(run)
+    return max(found, key=lambda run: run.id.rpartition("/")[2], default=None)
+
+
 @dataclass(frozen=True)
 class Where:
     """What a RUN on the command line means.
@@ -126,12 +138,13 @@ class Where:
     Attributes:
         storage: the address of the runs' storage.
         pattern: what to find in it; empty where the storage is a run's own folder, whatever that is called.
-        file: the experiment file that gave the pattern; its function may have registered under another name.
+        function: that of the experiment file, where it gives no name: the code may register another name than the
+            function's, and runs are then found by their function.
     """
 
     storage: str
     pattern: str
-    file: str | None = None
+    function: str | None = None
 
 
 def parse_where(text: str | None, *, storage: str | None = None) -> Where:
@@ -152,7 +165,7 @@ def parse_where(text: str | None, *, storage: str | None = None) -> Where:
             )
         loaded = config.load(path, flags={"storage": storage})
         name = loaded.file.name or loaded.file.experiment.rpartition(":")[2]
-        return Where(loaded.file.storage, name, str(path))
+        return Where(loaded.file.storage, name, None if loaded.file.name else loaded.file.experiment)
     with suppress(OSError, RuntimeError):  # a name that is too long for a file's, or begins with ~
         folder = setting_sources.absolute(Path(text).expanduser())
         if (folder / layout.MANIFEST).is_file():

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scythe_cli.core.events import DownloadAdvanced, DownloadStarted
+from scythe_cli.core.layout import DOWNLOAD_RECORD
 from scythe_cli.errors import NotFinishedError, NotFoundError, StoreError
-from scythe_cli.operations.download import RECORD, download
+from scythe_cli.operations.download import download
 from scythe_cli.storage.base import Entry
 from scythe_cli.storage.local import LocalStore
 from scythe_cli.storage.open_store import open_store
@@ -87,9 +88,9 @@ class Promises:
 
     def test_a_lost_or_damaged_record_costs_bytes_only(self, run: Store, tmp_path: Path) -> None:
         download(run, tmp_path)
-        (tmp_path / RECORD).write_text((tmp_path / RECORD).read_text()[:-20])
+        (tmp_path / DOWNLOAD_RECORD).write_text((tmp_path / DOWNLOAD_RECORD).read_text()[:-20])
         assert download(run, tmp_path).fetched_files == 1
-        (tmp_path / RECORD).unlink()
+        (tmp_path / DOWNLOAD_RECORD).unlink()
         assert download(run, tmp_path).fetched_files == 2
 
     def test_a_run_that_is_not_finished(self, address: str, tmp_path: Path) -> None:
@@ -163,5 +164,5 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and path.name != RECORD and "store" not in path.relative_to(folder).parts
+        if path.is_file() and path.name != DOWNLOAD_RECORD and "store" not in path.relative_to(folder).parts
     }

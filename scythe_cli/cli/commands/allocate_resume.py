@@ -103,14 +103,17 @@ def _is_joined(call: Call, run: Run, choice: Choice, *, sets: list[str]) -> bool
 def _settings(run: Run, sets: list[str]) -> ExperimentFile:
     from scythe_cli.core import layout
     from scythe_cli.experiment import config
+    from scythe_cli.storage.base import MANIFEST_LIMIT
 
-    return config.parse(run.store.read(layout.EXPERIMENT_FILE).decode(), sets=sets)
+    text = run.store.read(layout.EXPERIMENT_FILE, limit=MANIFEST_LIMIT).decode(errors="replace")
+    return config.parse(text, sets=sets)
 
 
 def _why_superseded(call: Call, run: Run, choice: Choice, generation: int, *, sets: list[str]) -> str | None:
     """Why a generation that is at work cannot be what a resume asks for; None when it is."""
     from scythe_cli.engines.generation.plan import plan_of
     from scythe_cli.experiment import experiment
+    from scythe_cli.operations.resume import own_target
 
     plan = plan_of(run, generation)
     if plan is None:
@@ -118,9 +121,8 @@ def _why_superseded(call: Call, run: Run, choice: Choice, generation: int, *, se
     if sets and _settings(run, sets) != plan.file:
         return "the settings differ"
     if choice.changed_code:
-        with running_user_code():
-            found = experiment.load(run.experiment_file().experiment, call.file.absolute().parent)
-        if found.source_hash != plan.source_hash:
+        _, now = experiment.located_hash(*own_target(run, call.file))
+        if now != plan.source_hash:
             return "the code differs"
     return None
 
@@ -135,13 +137,16 @@ def _storage_of(file: Path) -> str | None:
 def _work_left(call: Call, run: Run, choice: Choice, *, sets: list[str]) -> Work | None:
     """What is left of a run, None for nothing. Settings are those of the run's own file, code that of FILE's folder."""
     from scythe_cli.experiment import experiment
-    from scythe_cli.operations.resume import remaining, resumed_work
+    from scythe_cli.operations.resume import own_target, refuse_other_code, remaining, resumed_work
 
     rest = remaining(run, failed=choice.failed or not choice.missing, missing=choice.missing or not choice.failed)
     if not rest.todo:
         return None
+    target, folder = own_target(run, call.file)
+    _, now = experiment.located_hash(target, folder)
+    refuse_other_code(run, now, allowed=choice.changed_code)
     with running_user_code():
-        found = experiment.load(run.experiment_file().experiment, call.file.absolute().parent)
+        found = experiment.load(target, folder)
     work = resumed_work(run, found, rest, sets=sets, allow_changed_code=choice.changed_code)
     if run.is_copy and work.file.engine != "local":
         message = f"workers cannot find a run in {run.store.address}: its path does not end in the run's id"
