@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench docs schemas soak live live-s3 clean
+.PHONY: help setup demo test lint bench docs docs-reference docs-pictures docs-site docs-serve wheel schemas soak live live-s3 clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,7 +30,7 @@ lint: $(STAMP)  ## format check, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-schemas: $(STAMP)  ## write schemas/ anew from the models
+schemas: $(STAMP)  ## write schemas/ again from the models
 	$(BIN)/python -m scythe_cli.cli.schemas
 
 bench: $(STAMP)  ## measure against named peers; prints a table, writes bench/results/
@@ -39,6 +39,23 @@ bench: $(STAMP)  ## measure against named peers; prints a table, writes bench/re
 
 docs: $(STAMP)  ## run what the documentation shows
 	$(BIN)/python -m pytest tests/docs
+
+docs-reference: $(STAMP)  ## write the tables of commands and settings again from the code
+	$(BIN)/python docs/_tools/reference.py
+
+docs-pictures: $(STAMP)  ## draw docs/images again from real runs
+	$(BIN)/python docs/_tools/pictures.py
+
+docs-site: docs-reference  ## build the site into site/; a broken link or a missing file is an error
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet --builder html docs site
+	@echo "open site/index.html"
+
+docs-serve: docs-site  ## show the site at http://localhost:8000
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory site 8000
+
+wheel: $(STAMP)  ## build dist/*.whl, to install elsewhere with pip
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	@ls dist/*.whl
 
 soak: $(STAMP)  ## the long version of the fault tests
 	$(BIN)/python -m pytest -m soak --timeout 3600 tests/live
@@ -51,4 +68,4 @@ live-s3: $(STAMP)  ## the store tests against versitygw (needs Go)
 	$(BIN)/python tests/live_s3.py
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache demo bench/results/*.tmp
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache demo site dist bench/results/*.tmp

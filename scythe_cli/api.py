@@ -63,7 +63,7 @@ class ExperimentRun:
 
     @property
     def address(self) -> str:
-        """The run's folder: an absolute path, or s3://."""
+        """The folder of the run, an absolute path or an address in a bucket."""
         return self.run.store.locate("")
 
     def status(self, *, errors: bool = False) -> RunStatus:

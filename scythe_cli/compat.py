@@ -40,7 +40,7 @@ class ScytheStorageSettings(BaseModel):
 
     @property
     def address(self) -> str:
-        """s3://bucket/prefix."""
+        """The address of bucket and prefix."""
         return str(Address(Scheme.S3, self.BUCKET, self.BUCKET_PREFIX.rstrip("/")))
 
 

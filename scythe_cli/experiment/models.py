@@ -63,7 +63,7 @@ class ExperimentInputSpec(BaseModel):
 
     @property
     def computed_features(self) -> dict[str, Any]:
-        """More index columns, computed from the fields; override it. Values: text, numbers, booleans, dates or None."""
+        """More index columns, computed from the fields; override it. Use text, numbers, booleans, dates, None."""
         return {}
 
     def index_data(self) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def test_every_page_is_linked_from_somewhere() -> None:
         for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text())
     }
     lonely = {page for page in PAGES if page.is_relative_to(ROOT / "docs") and page not in linked}
-    assert not {page for page in lonely if "decisions" not in page.parts}
+    assert not {page for page in lonely if "decisions" not in page.parts and page.name != "index.md"}
 
 
 def section(text: str, heading: str) -> str:

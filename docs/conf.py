@@ -1,0 +1,43 @@
+"""How Sphinx builds the site from the pages of this folder; `make docs-site` runs it."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version as installed_version
+from typing import TYPE_CHECKING
+
+from pygments.lexers import TextLexer
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+project = "scythe"
+author = "The scythe maintainers"
+release = version = installed_version("scythe-runner")
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+exclude_patterns = ["_tools"]
+html_theme = "furo"
+html_title = f"scythe {release}"
+html_show_sourcelink = False
+html_show_copyright = False
+html_theme_options = {"navigation_with_keys": True}
+myst_heading_anchors = 3
+copybutton_prompt_text = "$ "
+copybutton_only_copy_prompt_lines = True
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+python_use_unqualified_type_names = True
+
+_TITLED = re.compile(r'^```(\w+) title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+
+
+def show_file_names(_app: Sphinx, _page: str, source: list[str]) -> None:
+    """Write the name of a file above its block: Markdown viewers ignore `title=`, Sphinx calls it a caption."""
+    source[0] = _TITLED.sub(r"```{code-block} \1\n:caption: \2\n\n\3```", source[0])
+
+
+def setup(app: Sphinx) -> None:
+    """Register what Sphinx does not know by itself."""
+    app.add_lexer("csv", TextLexer)
+    app.connect("source-read", show_file_names)
