@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout, processes, yaml_document
 from scythe_cli.core.clock import Clock
-from scythe_cli.core.events import RunReady, SpecsValidated, UploadAdvanced, UploadFinished, UploadStarted, ignore
+from scythe_cli.core.events import (
+    Notice,
+    RunReady,
+    SpecsValidated,
+    UploadAdvanced,
+    UploadFinished,
+    UploadStarted,
+    ignore,
+)
 from scythe_cli.core.row_ranges import Range
 from scythe_cli.errors import StoreError, TableError
 from scythe_cli.experiment import config, provenance
@@ -24,6 +32,7 @@ from scythe_cli.operations.gather import FinalReport, gather, gathered
 from scythe_cli.run import parts
 from scythe_cli.run.claim import Claim, claim, next_version
 from scythe_cli.run.engine import Ended, Engine, Ticket, Work
+from scythe_cli.run.input_files import Record, describe_inputs, encode_inputs, shared_names
 from scythe_cli.run.outcomes import outcome_schema
 from scythe_cli.run.run import TASK_PREFIX, Manifest, Run, spec_id_prefix, write_manifest
 from scythe_cli.run.specs_file import write_specs
@@ -160,6 +169,8 @@ def begin(prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep"
     """
     wanted = next_version(storage, prepared.name, version)
     listener(SpecsValidated(prepared.name, str(wanted), prepared.table.rows))
+    for field, name, contents in shared_names(prepared.uploads.uploads):
+        listener(Notice(_shared_name(field, name, contents)))
     ours = claim(storage, prepared.name, wanted)
     _upload(prepared, ours, listener)
     addresses = _artifact_addresses(prepared, ours)
@@ -168,6 +179,7 @@ def begin(prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep"
         layout.EXPERIMENT_FILE: config.dump(prepared.file).encode(),
         layout.IO_SPEC: yaml_document.write(io_spec(prepared.experiment)).encode(),
         layout.INPUT_ARTIFACTS: yaml_document.write({"files": _listed(prepared, ours)}).encode(),
+        layout.INPUTS: encode_inputs(_inputs(prepared)),
         layout.OUTCOME_SCHEMA: parts.encode(outcome_schema(prepared.experiment.output_model).empty_table()),
     }
     with ThreadPoolExecutor(len(small)) as pool:
@@ -217,6 +229,24 @@ def _listed(prepared: Prepared, ours: Claim) -> dict[str, list[str]]:
         for field, addresses in prepared.remote.items():
             listed[field] += addresses
     return {field: sorted(addresses) for field, addresses in listed.items()}
+
+
+def _inputs(prepared: Prepared) -> dict[str, list[Record]]:
+    """The content of control/inputs.yml."""
+    heads, copies = prepared.table.heads, prepared.copies or {}
+    stay = {
+        field: {address: heads.get(address) for address in addresses if address not in copies}
+        for field, addresses in prepared.remote.items()
+    }
+    sources = {str(path): address for address, path in copies.items()}
+    return describe_inputs(file_fields(prepared.experiment.input_model), prepared.uploads.uploads, stay, sources)
+
+
+def _shared_name(field: str, name: str, contents: int) -> str:
+    return (
+        f"{field}: {contents} different files are called {name!r}; in the tables each has the start of its hash in its "
+        f"name, and joins with other runs on {field} will not match"
+    )
 
 
 def _manifest(prepared: Prepared, ours: Claim) -> Manifest:

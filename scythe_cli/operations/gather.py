@@ -26,6 +26,7 @@ from scythe_cli.operations.final_table import FinalTable, error_columns, free_na
 from scythe_cli.operations.gather_blocks import BlockReader, take_index
 from scythe_cli.operations.gather_frames import FrameTables
 from scythe_cli.run import outcomes
+from scythe_cli.run.input_files import IndexNames
 from scythe_cli.run.parts import CorruptPart, read_block
 from scythe_cli.run.state import list_marks, read_mark, read_state, remove_mark, set_aside, write_mark
 
@@ -140,7 +141,7 @@ class _Gather:
         self._index = read_block(run.store, 0, run.manifest.index).schema.remove_metadata()
         self._tables: dict[str, FinalTable] = {}
         self._numbers = count()
-        self._blocks = BlockReader(run.store, state, self._index.names)
+        self._blocks = BlockReader(run.store, state, self._index.names, IndexNames(run.store, run.id))
         self._schema = self._blocks.schema
         self._frames = FrameTables(run.store, self._index, self._open)
 

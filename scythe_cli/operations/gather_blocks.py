@@ -25,7 +25,9 @@ from scythe_cli.run.state import set_aside
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from scythe_cli.columns.checks import Column
     from scythe_cli.core.layout import PartName
+    from scythe_cli.run.input_files import IndexNames
     from scythe_cli.run.state import RunState
     from scythe_cli.storage.base import Store
 
@@ -60,12 +62,14 @@ class BlockReader:
         store: rooted at the run.
         state: which outcomes count.
         index: the index columns of the final tables.
+        names: what the index calls the run's input files.
     """
 
-    def __init__(self, store: Store, state: RunState, index: Sequence[str]) -> None:
+    def __init__(self, store: Store, state: RunState, index: Sequence[str], names: IndexNames) -> None:
         self._store = store
         self._state = state
         self._index = list(index)
+        self._names = names
         self.schema = read_schema(store)
         self._turns = BoundedSemaphore(DECODERS)
         self._readers = ThreadPoolExecutor(READERS, "scythe-read")
@@ -122,8 +126,15 @@ class BlockReader:
         spill.add(dict(zip(frame.column_names, frame.columns, strict=True)))
         return spill.table()
 
+    def _read_index(self, number: int) -> pa.Table:
+        specs = read_block(self._store, number, self._index)
+        for field in self._names.fields:
+            if field in self._index:
+                specs = _with_names(specs, field, self._names)
+        return specs
+
     def _read(self, number: int) -> Block:
-        specs = self._readers.submit(read_block, self._store, number, self._index)
+        specs = self._readers.submit(self._read_index, number)
         by_part = self._state.blocks[number].by_part
         weights: list[int] = []
         read = deque(self._readers.submit(self._read_part, part, weights) for part in by_part)
@@ -136,6 +147,14 @@ class BlockReader:
         index = specs.result()
         n_bytes = sum(table.nbytes for table in (index, joined, *(frame for _, frame in held)))
         return Block(index, joined, held, n_bytes)
+
+
+def _with_names(specs: pa.Table, field: str, names: IndexNames) -> pa.Table:
+    """The index with the names of a field's files in place of their addresses."""
+    column: Column = specs.column(field).combine_chunks().dictionary_encode()
+    named = pa.array([names.name(field, address) for address in column.dictionary.to_pylist()], pa.string())
+    at = specs.column_names.index(field)
+    return specs.set_column(at, specs.schema.field(field), named.take(column.indices))
 
 
 def _frames_of(table: pa.Table) -> list[str]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from scythe_cli.columns.checks import Column
     from scythe_cli.columns.disk_table import DiskTable
     from scythe_cli.spec_table.sources import SpecSource
+    from scythe_cli.storage.cache import Remote
 
 EXTRA = {b"scythe": b"extra"}
 """Metadata of a column that the model takes but has no field for."""
@@ -41,6 +42,7 @@ class SpecTable:
             columns that the model takes besides its fields, and `rows.RAW_INPUT` where the model runs the user's code.
         model: the input model.
         name: what messages call the table.
+        heads: size and version of each file that the table names, once they were checked.
     """
 
     table: pa.Table
@@ -49,6 +51,7 @@ class SpecTable:
     _source: SpecSource = field(repr=False)
     _order: Column | None = field(default=None, repr=False)
     _disk: DiskTable | None = field(default=None, repr=False)
+    heads: dict[str, Remote] = field(default_factory=dict, repr=False)
 
     @property
     def rows(self) -> int:
@@ -103,7 +106,8 @@ class SpecTable:
         """
         self._check_paths()
         found = references.probe(chain.from_iterable(self.references.values()))
-        if not any(isinstance(one, references.Problem) for one in found.values()):
+        self.heads = {address: one for address, one in found.items() if not isinstance(one, references.Problem)}
+        if len(self.heads) == len(found):
             return
         named = ReferencedFiles([Path()])
         for name in file_fields(self.model):

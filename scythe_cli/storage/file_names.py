@@ -14,6 +14,7 @@ MAX_NAME = 200
 """Bytes of a file's name; longer ones are shortened. Stores and disks allow 255."""
 
 HASHED = re.compile(r"(?P<stem>.*)-(?P<hash>[0-9a-f]{8})(?P<suffixes>(\.[^.]*)*)", re.DOTALL)
+_NOT_TEXT = re.compile(r"[\udc80-\udcff]")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f%\udc80-\udcff]|^\.(?=partial-)")
 
 
@@ -48,7 +49,17 @@ def encode(name: str, sha256: str, taken: dict[str, str]) -> str:
     lent = found is not None and sha256.startswith(found["hash"])
     if not lent and taken.setdefault(same, f"{safe}\0{sha256}") == f"{safe}\0{sha256}":
         return safe
-    stem, suffixes = _split(safe)
+    return with_hash(safe, sha256)
+
+
+def as_text(name: str) -> str:
+    """The name where it is text; bytes of it that are not UTF-8 become `%E4`."""
+    return _NOT_TEXT.sub(_quote, name)
+
+
+def with_hash(name: str, sha256: str) -> str:
+    """The name with the start of its content's hash, before the suffixes: `a-1a2b3c4d.csv.gz`."""
+    stem, suffixes = _split(name)
     return f"{stem}-{sha256[:8]}{suffixes}"
 
 

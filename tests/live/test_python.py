@@ -189,7 +189,7 @@ def test_an_input_model_with_run_and_features(facts: dict[str, Any]) -> None:
 
 
 def test_failures_are_rows_and_result_gives_the_tables(facts: dict[str, Any]) -> None:
-    assert facts["result"] == ["errors", "scalars"]
+    assert facts["result"] == ["errors", "execution", "scalars"]
     assert facts["failure"] == [["ValueError", "too cold", "exception", 1, "looking at 1.0\n", 1.0]]
 
 
@@ -239,7 +239,7 @@ def test_a_bucket_named_as_the_original_names_it(
     scalars, city, weather, text, address = json.loads(done.stdout)
     assert scalars.startswith(f"{s3_storage}/report/v1.0.0/")
     assert (city, text) == ("miami", "warmmiami")
-    assert weather == f"{address}/artifacts/weather/miami.epw"
+    assert weather == "miami.epw"
     assert scalars == f"{address}/final/scalars.pq"
 
 

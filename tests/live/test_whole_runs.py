@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -23,7 +24,7 @@ from scythe_cli.operations.download import download
 from scythe_cli.operations.gather import gather
 from scythe_cli.operations.status import status
 from scythe_cli.run.find import find
-from scythe_cli.run.run import open_run
+from scythe_cli.run.run import Run, open_run
 from scythe_cli.storage.open_store import open_store
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ def files(tmp_path: Path) -> Files:
     return Files(tmp_path / "inputs")
 
 
+def specs_of(run: Run) -> pl.DataFrame:
+    """What specs.pq has."""
+    return pl.read_parquet(run.store.read(layout.SPECS))
+
+
 def test_a_run_with_files_from_one_end_to_the_other(storage: str, files: Files, tmp_path: Path) -> None:
     sunny, rainy = files.put("north/Chicago é 1.epw", "sunny"), files.put("south/Chicago é 1.epw", "rainy")
     twin, dash = files.put("east/Chicago é 1.epw", "sunny"), files.put("-r.tar.gz", "dash")
@@ -65,7 +71,10 @@ def test_a_run_with_files_from_one_end_to_the_other(storage: str, files: Files, 
     sent = [event for event in heard if isinstance(event, UploadFinished)]
     assert [(event.n_files, event.n_bytes) for event in sent] == [(4, len("sunnyrainydashflat"))]
     listed = yaml_document.read(done.run.store.read(layout.INPUT_ARTIFACTS).decode(), "").data["files"]
-    assert sorted(listed["weather"]) == sorted(set(scalars["weather"].to_list()))
+    assert sorted(listed["weather"]) == sorted(set(specs_of(done.run)["weather"]))
+    hashed = [f"Chicago é 1-{hashlib.sha256(text).hexdigest()[:8]}.epw" for text in (b"sunny", b"rainy")]
+    names = [hashed[0], hashed[1], hashed[0], "-r.tar.gz", hashed[0], hashed[0]]
+    assert scalars["weather"].to_list() == names
     assert (len(listed["weather"]), len(listed["tariff"])) == (3, 1)
     # the outputs
     refs = table(done.run, layout.FILE_REFS)
@@ -183,7 +192,8 @@ def test_copies_of_remote_files_outlive_their_source(
     assert table(done.run)["text"].to_list() == ["from s3", "from the web", "from disk"] * 2
     assert table(done.run)["name"].to_list() == ["w.epw"] * 6
     listed = yaml_document.read(done.run.store.read(layout.INPUT_ARTIFACTS).decode(), "").data["files"]
-    assert sorted(listed["weather"]) == sorted(set(table(done.run)["weather"]))
+    assert sorted(listed["weather"]) == sorted(set(specs_of(done.run)["weather"]))
+    assert all("/" not in name for name in table(done.run)["weather"])
     assert all(address.startswith(done.run.store.locate("artifacts/weather")) for address in listed["weather"])
     assert web_server.counts["GET"] == 1
 
