@@ -74,6 +74,8 @@ class WorkflowService:
         }
 
     async def trigger_workflow(self, request: TriggerWorkflowRequest, context: Context) -> v0.TriggerWorkflowResponse:
+        if self._engine.trouble.refuses_triggers:
+            await context.abort(Code.RESOURCE_EXHAUSTED, "could not extend file: no space left on device")
         return v0.TriggerWorkflowResponse(workflow_run_id=self._engine.submit(request))
 
     async def bulk_trigger_workflow(

@@ -127,6 +127,23 @@ class HatchetDouble:
             self._await(self._servers.start())
             self._ask(self._engine.fleet.spare)
 
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Both ports take connections, and nothing answers: an engine that was stopped with SIGSTOP."""
+        thaw, still = threading.Event(), threading.Event()
+
+        def stand_still() -> None:
+            still.set()
+            thaw.wait()
+
+        self._loop.call_soon_threadsafe(stand_still)
+        still.wait(START_TIMEOUT)
+        try:
+            yield
+        finally:
+            thaw.set()
+            self._ask(self._engine.fleet.spare)
+
     # -- the thread ----------------------------------------------------------------------------------------------
 
     def _ask(self, question: Callable[[], T]) -> T:

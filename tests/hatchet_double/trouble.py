@@ -18,6 +18,7 @@ class Trouble:
 
     _lost_assignments: list[_Order] = field(default_factory=list)
     _lost_runs: list[_Order] = field(default_factory=list)
+    refuses_triggers: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def lose_assignments(self, count: int = 1, *, workflow: str | None = None) -> None:
@@ -29,6 +30,14 @@ class Trouble:
         """The next runs get an id (child keys remember it) but are never created: a crash between two commits."""
         with self._lock:
             self._lost_runs.append(_Order(count, workflow))
+
+    def refuse_triggers(self) -> None:
+        """Every trigger over gRPC fails, as with a database that is full, until `accept_triggers`."""
+        self.refuses_triggers = True
+
+    def accept_triggers(self) -> None:
+        """Triggers work again."""
+        self.refuses_triggers = False
 
     def takes_assignment(self, workflow: str) -> bool:
         return self._take(self._lost_assignments, workflow)
