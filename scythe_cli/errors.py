@@ -14,6 +14,7 @@ ScytheError                      70
 │   └── EngineError
 ├── KeyExists                     4   a conditional create lost
 ├── NotFinishedError              5   cancelled, stopped, incomplete, or held by another process
+│   └── WaitTimeout                   still running when a wait with a timeout ended
 └── Interrupted                 130   Ctrl-C, SIGTERM or SIGHUP
 """
 
@@ -121,6 +122,10 @@ class NotFinishedError(ScytheError):
     """The run is not complete: cancelled, stopped, incomplete, or held by another process."""
 
     exit_code = ExitCode.NOT_FINISHED
+
+
+class WaitTimeout(NotFinishedError, TimeoutError):
+    """A wait with a timeout ended before the run did; the run continues."""
 
 
 class Interrupted(ScytheError):

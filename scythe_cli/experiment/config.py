@@ -62,12 +62,14 @@ class Loaded:
         folder: what relative paths of the file start from, absolute.
         path: the file as it was named, or None when there was none.
         given: every value that was given, with its place.
+        notices: what was given and has no effect, a sentence each.
     """
 
     file: ExperimentFile
     folder: Path
     path: Path | None
     given: Mapping[yaml_document.Path, Given]
+    notices: tuple[str, ...] = ()
 
     def place(self, key: str) -> str:
         """Where `run.timeout` (say) was given; the file, or "the defaults", when nowhere."""
@@ -76,8 +78,10 @@ class Loaded:
 
     def with_options(self, options: Mapping[str, Any]) -> Loaded:
         """The settings with `Register`'s options below everything that was given."""
-        given = setting_sources.from_options(options) | dict(self.given)
-        return _loaded(given, self.folder, self.path)
+        lowest = {path: one for path, one in self.given.items() if one.origin.startswith(setting_sources.TIMEOUTS)}
+        above = {path: one for path, one in self.given.items() if path not in lowest}
+        given = lowest | setting_sources.from_options(options) | above
+        return replace(_loaded(given, self.folder, self.path), notices=self.notices)
 
     def with_name(self, default: str) -> Loaded:
         """The settings with a name, `default` unless one was given."""
@@ -112,9 +116,8 @@ def load(
     """
     path = Path(path)
     written = setting_sources.from_document(yaml_document.read(setting_sources.read_text(path), str(path)), str(path))
-    surroundings = setting_sources.from_environment(os.environ if environ is None else environ)
-    given = setting_sources.from_options(options) | surroundings | written | setting_sources.from_flags(sets, flags)
-    return _loaded(given, path.parent, path)
+    flagged = setting_sources.from_flags(sets, flags)
+    return _with_surroundings(written | flagged, options, environ, path.parent, path)
 
 
 def from_values(
@@ -132,9 +135,7 @@ def from_values(
     arguments = {
         tuple(key.split(".")): Given(value, f"{key}={value!r}") for key, value in values.items() if value is not None
     }
-    surroundings = setting_sources.from_environment(os.environ if environ is None else environ)
-    given = setting_sources.from_options(options) | surroundings | setting_sources.with_absolute_addresses(arguments)
-    return _loaded(given, folder, None)
+    return _with_surroundings(setting_sources.with_absolute_addresses(arguments), options, environ, folder, None)
 
 
 def parse(text: str, *, place: str = DEFAULT_FILE, sets: Iterable[str] = ()) -> ExperimentFile:
@@ -170,6 +171,20 @@ def find_storage(
 def settings() -> list[str]:
     """Every key as `--set` takes it."""
     return [".".join(path) for path in SETTINGS]
+
+
+def _with_surroundings(
+    given: setting_sources.Layer,
+    options: Mapping[str, Any],
+    environ: Mapping[str, str] | None,
+    folder: Path,
+    path: Path | None,
+) -> Loaded:
+    """The settings with the environment and `Register`'s options below what was given."""
+    surroundings = os.environ if environ is None else environ
+    lowest = setting_sources.from_timeouts(surroundings) | setting_sources.from_options(options)
+    loaded = _loaded(lowest | setting_sources.from_environment(surroundings) | given, folder, path)
+    return replace(loaded, notices=tuple(setting_sources.ignored_variables(surroundings)))
 
 
 def _loaded(given: Mapping[yaml_document.Path, Given], folder: Path, path: Path | None) -> Loaded:

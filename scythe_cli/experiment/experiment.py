@@ -113,16 +113,28 @@ def from_function(function: Any) -> Experiment:
     Raises:
         EntryPointError: it is not an experiment, or no other process can import it.
     """
+    target, folder = target_of(function)
+    module, name, file = _importable(function)
+    root = importer.root_of(target.rpartition(":")[0], file)
+    found = importer.ImportedObject(module, name, function, file, (root or file.parent,))
+    experiment = _experiment(found, target, folder)
+    _refuse_the_scripts_own(module, file, name, experiment)
+    return experiment
+
+
+def target_of(function: Any) -> tuple[str, Path]:
+    """What another process imports a function or a workflow by: its target, and the folder to resolve that from.
+
+    Raises:
+        EntryPointError: no other process can import it.
+    """
     module, name, file = _importable(function)
     spec = module.__spec__  # `python -m package.module` runs it as __main__, and here its name is
     dotted = spec.name if module.__name__ == "__main__" and spec else module.__name__
     root = importer.root_of(dotted, file)
     where = dotted if root else file.name
     folder = root if root and not source_files.is_library(file) else (Path.cwd() if root else file.parent)
-    found = importer.ImportedObject(module, name, function, file, (root or file.parent,))
-    experiment = _experiment(found, f"{where}:{name}", folder)
-    _refuse_the_scripts_own(module, file, name, experiment)
-    return experiment
+    return f"{where}:{name}", folder
 
 
 def load_all(modules: Iterable[str], folder: Path | str) -> list[Experiment]:

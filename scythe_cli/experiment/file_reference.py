@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, HttpUrl
 from pydantic_core import CoreSchema, core_schema
 
-from scythe_cli.storage.address import RULE, Address, has_unknown_scheme
+from scythe_cli.storage.address import FILE, RULE, Address, has_unknown_scheme
 
 
 class S3Url(str):
@@ -19,6 +19,21 @@ class S3Url(str):
 
     __slots__ = ()
     _pattern: ClassVar[str] = r"^s3://[^/\s]+/.+$"
+
+    @property
+    def scheme(self) -> str:
+        """s3."""
+        return Address.parse(self).scheme.value
+
+    @property
+    def host(self) -> str:
+        """The bucket's name."""
+        return Address.parse(self).host
+
+    @property
+    def path(self) -> str:
+        """The address after the bucket, with the leading slash."""
+        return f"/{self.key}"
 
     @property
     def bucket(self) -> str:
@@ -53,6 +68,8 @@ def _not_empty(path: Path) -> Path:
 
 
 def _with_readable_scheme(value: Any) -> Any:
+    if isinstance(value, str) and value[:7].lower() == FILE:
+        return Address.parse(value).path
     if isinstance(value, str) and has_unknown_scheme(value):
         raise ValueError(f"must be {RULE}")
     return value
@@ -60,6 +77,7 @@ def _with_readable_scheme(value: Any) -> Any:
 
 if TYPE_CHECKING:
     FileReference = Path
+    OptionalFileReference = Path | None
 else:
     FileReference = Annotated[
         S3Url | HttpUrl | Annotated[Path, AfterValidator(_not_empty)],
@@ -68,3 +86,7 @@ else:
         FileMark(),
     ]
 """A file. In a table: a local path, an `s3://` or an `https://` address. When the function runs: a local `Path`."""
+
+if not TYPE_CHECKING:
+    OptionalFileReference = FileReference | None
+"""A file, or None."""

@@ -7,50 +7,19 @@ here: where there is a workflow, the user's module has imported it.
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from scythe_cli.core import layout
 from scythe_cli.core.clock import sleep_until_killed
-from scythe_cli.core.layout import Mark
-from scythe_cli.errors import KeyMissing
 from scythe_cli.experiment.models import ExperimentInputSpec, ExperimentOutputSpec
-from scythe_cli.storage.open_store import open_store
+from scythe_cli.storage.current_run import CURRENT_GENERATION
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 RUN_KEY = "scythe_run"
 """The metadata key of every task on Hatchet that belongs to a run."""
-
-
-@dataclass(frozen=True)
-class Generation:
-    """The generation of a run that is at work.
-
-    Attributes:
-        tag: what its tasks are known by: the run's id and its number.
-        root: the address of the run.
-    """
-
-    tag: str
-    root: str
-
-    def is_over(self) -> bool:
-        """Whether somebody has stopped it."""
-        store, number = open_store(self.root, patient=True), int(self.tag.rpartition("/")[2])
-        for kind in (Mark.CANCEL, Mark.ENDED):
-            with suppress(KeyMissing):
-                store.stat(layout.mark(kind, number))
-                return True
-        return False
-
-
-CURRENT_GENERATION: ContextVar[Generation] = ContextVar("scythe_run")
-"""A lane sets it."""
 
 
 def is_workflow(value: object) -> bool:

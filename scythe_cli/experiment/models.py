@@ -12,17 +12,23 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, Validat
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from scythe_cli.core import layout
+from scythe_cli.core.clock import Clock
 from scythe_cli.errors import did_you_mean
 from scythe_cli.experiment.field_kinds import index_columns, index_value
 from scythe_cli.experiment.library_types import accept_scalars
+from scythe_cli.storage.current_run import CURRENT_GENERATION
+from scythe_cli.storage.storage_settings import ScytheStorageSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import pandas as pd
     from pydantic_core import ErrorDetails
 
-    from scythe_cli.experiment.file_reference import S3Url
+
+ComputedFeatureValue = int | float | str
+"""What scythe-engine allows as a computed feature; here also booleans, dates and None."""
 
 
 class ExperimentInputSpec(BaseModel):
@@ -71,20 +77,41 @@ class ExperimentInputSpec(BaseModel):
         values: dict[str, Any] = {name: getattr(self, name) for name in index_columns(type(self))}
         return values | self.computed_features
 
+    @property
+    def storage_settings(self) -> ScytheStorageSettings | None:
+        """The bucket of the run that the spec belongs to; None for a run in a folder, and outside of a run."""
+        root = _storage_of(self)
+        return None if root is None else ScytheStorageSettings.of_storage(root)
+
+    @property
+    def prefix(self) -> str:
+        """Where the run is: the key in the bucket, or the folder's path, without a slash at the end.
+
+        Raises:
+            ValueError: the spec does not belong to a run that is at work.
+        """
+        root = _storage_of(self)
+        if root is None:
+            raise ValueError(f"{type(self).__name__}.prefix is known only while a run runs the spec")
+        settings = ScytheStorageSettings.of_storage(root)
+        above = root if settings is None else settings.BUCKET_PREFIX
+        return f"{above}/{self.experiment_id}".lstrip("/" if settings else "")
+
     def make_multiindex(
         self,
+        additional_index_data: dict[str, Any] | list[dict[str, Any]] | int | None = None,
         n_rows: int = 1,
-        *,
-        additional_index_data: dict[str, Any] | list[dict[str, Any]] | None = None,
         include_sort_subindex: bool = True,
+        additional_excludes: frozenset[str] | set[str] = frozenset(),
     ) -> pd.MultiIndex:
         """The pandas index of `n_rows` rows that belong to this spec, for frames you index yourself.
 
         Args:
-            n_rows: rows of the frame.
             additional_index_data: more levels: values that all rows share, or a dict for each row. In the final table
-                they are columns.
+                they are columns. A number here is `n_rows`.
+            n_rows: rows of the frame.
             include_sort_subindex: add `sort_subindex`, 0 to `n_rows` - 1, as the last level.
+            additional_excludes: names of levels to leave out.
 
         Returns:
             A MultiIndex of shape (n_rows, levels).
@@ -94,6 +121,8 @@ class ExperimentInputSpec(BaseModel):
         """
         import pandas as pd
 
+        if isinstance(additional_index_data, int):
+            n_rows, additional_index_data = additional_index_data, {}
         own = {name: index_value(value) for name, value in self.index_data().items()}
         more = additional_index_data or {}
         rows = [more] * n_rows if isinstance(more, dict) else more
@@ -101,6 +130,7 @@ class ExperimentInputSpec(BaseModel):
             raise ValueError(f"additional_index_data has {len(rows)} rows, not {n_rows}")
         if taken := sorted({name for row in rows for name in row if name in own}):
             raise ValueError(f"additional_index_data has {taken[0]!r}, which is an index level already")
+        own = {name: value for name, value in own.items() if name not in additional_excludes}
         frame = pd.DataFrame([own | row for row in rows], columns=None if n_rows else list(own))
         if include_sort_subindex:
             frame[layout.SORT_SUBINDEX] = range(n_rows)
@@ -110,8 +140,13 @@ class ExperimentInputSpec(BaseModel):
         """Write a line to the spec's log, which a failed spec's row in `errors.pq` carries."""
         print(message, file=sys.stderr, flush=True)
 
-    def fetch_uri(self, uri: str | S3Url | Path) -> Path:
-        """Get anything else by its address: a local path, `s3://` or `https://`, through the machine's cache.
+    def fetch_uri(self, uri: object, use_cache: bool = True) -> Path:
+        """Get anything else by its address, through the machine's cache: a path, `file://`, `s3://` or `https://`.
+
+        Args:
+            uri: the address, text or an address type.
+            use_cache: take what the cache has when its server says that it is still the same; otherwise ask the server
+                again. Either way the file is the one that the server has now.
 
         Returns:
             The local path; do not change the file.
@@ -120,9 +155,15 @@ class ExperimentInputSpec(BaseModel):
             InputFileError: it does not exist or cannot be read.
             StoreError: its server cannot be reached, fails or refuses.
         """
-        from scythe_cli.storage.references import fetch
+        from scythe_cli.storage import cache, references
 
-        return fetch(str(uri))
+        if not use_cache:
+            cache.revalidate_before(Clock.time())
+        return references.fetch(str(uri))
+
+    def local_path(self, pth: object) -> Path:
+        """Where the file of an address is on this machine. Fetches it when it is not there."""
+        return self.fetch_uri(pth)
 
 
 class ExperimentOutputSpec(BaseModel):
@@ -142,6 +183,20 @@ class ExperimentOutputSpec(BaseModel):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return accept_scalars(handler(source), handler.resolve_ref_schema)
+
+
+def make_onerow_multiindex_from_dict(d: Mapping[str, Any], n_rows: int = 1) -> pd.MultiIndex:
+    """A MultiIndex whose names are the keys, with the values repeated in `n_rows` rows."""
+    import pandas as pd
+
+    return pd.MultiIndex.from_tuples([tuple(d.values())] * n_rows, names=list(d))
+
+
+def _storage_of(spec: ExperimentInputSpec) -> str | None:
+    """The storage of the run that runs a spec in this process."""
+    at_work = CURRENT_GENERATION.get(None)
+    tail = f"/{spec.experiment_id}"
+    return at_work.root.removesuffix(tail) if at_work is not None and at_work.root.endswith(tail) else None
 
 
 def _with_suggestions(exc: ValidationError, model: type[BaseModel]) -> ValidationError:

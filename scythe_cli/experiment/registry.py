@@ -5,17 +5,21 @@ Input: functions, as their modules are imported. Output: the same functions, and
 
 from __future__ import annotations
 
+import inspect
+import tempfile
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
+from pathlib import Path
+from types import FunctionType, MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
 from scythe_cli.core import layout
 from scythe_cli.core.units import parse_duration
-from scythe_cli.errors import EntryPointError
+from scythe_cli.errors import EntryPointError, did_you_mean
 from scythe_cli.experiment import hatchet_workflow
+from scythe_cli.experiment.field_kinds import file_fields
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -24,6 +28,23 @@ Function = Callable[..., Any]
 Registrable = TypeVar("Registrable", bound=Function)
 Included = TypeVar("Included")
 FileLocation = Literal["cache", "copied-to-tempdir"]
+TASK_PREFIX = "scythe_experiment_"
+"""What stands before an experiment's name in the manifest, and in its task's on Hatchet, as in scythe-engine."""
+_IGNORED = {
+    "schedule_timeout": "a task waits until a worker takes it",
+    "worker": "a worker serves what it is started with",
+    "inject_workflow_run_id": "each spec has a workflow_run_id",
+    "overwrite_log_method": "`input_spec.log` writes to the spec's log",
+    "backoff_factor": "an attempt begins at once after the last one",
+    "backoff_max_seconds": "an attempt begins at once after the last one",
+    "rate_limits": "`run.workers` and the workers' slots limit what runs at a time",
+    "concurrency": "`run.workers` and the workers' slots limit what runs at a time",
+    "default_priority": "tasks run in the order of their specs",
+    "sticky": "any worker may run any spec",
+    "on_events": "a run begins with an allocate",
+    "on_crons": "a run begins with an allocate",
+}
+"""Options of scythe-engine's `Register` without an effect here, and why."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +59,7 @@ class Options:
         desired_worker_labels: labels of the workers that may run the specs.
         auto_fetch_files: give the function local paths; otherwise its file fields hold the addresses.
         local_file_location: paths in the machine's cache, not to be written to, or copies in the tempdir.
+        ignored: options of scythe-engine that were given and have no effect.
     """
 
     name: str | None = None
@@ -47,6 +69,7 @@ class Options:
     desired_worker_labels: Mapping[str, Any] | None = None
     auto_fetch_files: bool = True
     local_file_location: FileLocation = "cache"
+    ignored: tuple[str, ...] = ()
 
     def settings(self) -> dict[str, Any]:
         """What experiment.yml may overrule, as `config.load(options=...)` takes it."""
@@ -71,6 +94,7 @@ class ExperimentRegistry:
         desired_worker_labels: Mapping[str, Any] | None = None,
         auto_fetch_files: bool = True,
         local_file_location: FileLocation = "cache",
+        **of_scythe_engine: object,
     ) -> Callable[[Registrable], Registrable]:
         """Register a function as an experiment. Returns the function itself, unchanged.
 
@@ -82,6 +106,8 @@ class ExperimentRegistry:
             desired_worker_labels: labels of the workers that may run the specs.
             auto_fetch_files: give the function local paths; otherwise its file fields hold the addresses.
             local_file_location: "cache" gives paths in the machine's cache, "copied-to-tempdir" copies of its own.
+            **of_scythe_engine: `schedule_timeout`, `backoff_factor` and other options of scythe-engine that have no
+                effect here; the first allocate of the function says so once.
 
         Raises:
             EntryPointError: an option is not what it should be.
@@ -96,11 +122,14 @@ class ExperimentRegistry:
             desired_worker_labels=desired_worker_labels,
             auto_fetch_files=auto_fetch_files,
             local_file_location=local_file_location,
+            ignored=tuple(name for name, value in of_scythe_engine.items() if value not in (None, True)),
         )
-        _check(options)
+        _check(options, of_scythe_engine)
 
         def register(function: Registrable) -> Registrable:
             cls._registered[function] = options
+            if isinstance(function, FunctionType):
+                _add_task_attributes(function, options)
             return function
 
         return register
@@ -139,6 +168,22 @@ class ExperimentRegistry:
         return list(cls._registered)
 
     @classmethod
+    def get_runnable(cls, name: str) -> Any:
+        """The function or workflow of this name; scythe-engine's prefix before it does not matter.
+
+        Raises:
+            EntryPointError: this process has imported no such experiment.
+        """
+        known = {**cls.experiments(), **{workflow.name: workflow for workflow in cls._included}}
+        short = name.removeprefix(TASK_PREFIX)
+        if name not in known and short not in known:
+            near = did_you_mean(short, known)
+            raise EntryPointError(f"no experiment is registered as {name!r}.{near}", hint="import its module first")
+        return known[name] if name in known else known[short]
+
+    get_experiment = get_runnable
+
+    @classmethod
     def options(cls, function: Any) -> Options:
         """What a function was registered with; the defaults when it was not. A workflow has its own settings."""
         if hatchet_workflow.is_workflow(function):
@@ -150,18 +195,53 @@ class ExperimentRegistry:
         return cls._registered.get(function, Options())
 
 
-def _check(options: Options) -> None:
+def ignored_options(options: Options) -> list[str]:
+    """For each option of scythe-engine without an effect, a sentence that says so."""
+    return [f"Register({name}=...) has no effect: {_IGNORED[name]}" for name in options.ignored]
+
+
+def _add_task_attributes(function: FunctionType, options: Options) -> None:
+    """Give a function what scythe-engine's decorated name has: `name` and `mock_run`."""
+
+    def mock_run(input: Any) -> Any:  # noqa: A002 - the name that users of scythe-engine know
+        from scythe_cli.storage import references
+
+        spec = input.model_copy(deep=True)
+        for field in file_fields(type(spec)) if options.auto_fetch_files else ():
+            address = getattr(spec, field)
+            if address is not None:
+                spec.__dict__[field] = references.fetch(str(address))
+        if "tempdir" not in inspect.signature(function).parameters:
+            return function(spec)
+        with tempfile.TemporaryDirectory() as folder:
+            return function(spec, Path(folder))
+
+    attributes = {"name": options.name or f"{TASK_PREFIX}{function.__name__}", "mock_run": mock_run}
+    for attribute, value in attributes.items():
+        function.__dict__.setdefault(attribute, value)
+
+
+def _check(options: Options, of_scythe_engine: Mapping[str, object]) -> None:
+    for option, value in of_scythe_engine.items():
+        if option not in _IGNORED:
+            near = did_you_mean(option, [*Options.__dataclass_fields__, *_IGNORED])
+            raise EntryPointError(f"Register({option}={value!r})  {option} is not an option.{near}")
     if options.name is not None and not layout.is_safe_name(options.name):
         raise _wrong(
             "name",
             options.name,
             "must be at most 100 letters, digits, dots, dashes and underscores, a letter or digit first",
         )
-    if options.execution_timeout is not None:
-        try:
-            parse_duration(options.execution_timeout)
-        except ValueError as exc:
-            raise _wrong("execution_timeout", options.execution_timeout, str(exc)) from None
+    timeouts = {
+        "execution_timeout": options.execution_timeout,
+        "schedule_timeout": of_scythe_engine.get("schedule_timeout"),
+    }
+    for option, value in timeouts.items():
+        if value is not None:
+            try:
+                parse_duration(value)
+            except ValueError as exc:
+                raise _wrong(option, value, str(exc)) from None
     if options.retries is not None and (not isinstance(options.retries, int) or options.retries < 0):
         raise _wrong("retries", options.retries, "must be a whole number, 0 or more")
     if options.local_file_location not in typing.get_args(FileLocation):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 DEFAULT_PREFIX = "scythe"
+TIMEOUTS = "SCYTHE_TIMEOUT_"
+EXECUTION_TIMEOUT = f"{TIMEOUTS}EXPERIMENT_EXECUTION"
 _TEXTS = {(name,) for name in ExperimentFile.model_fields if name not in SECTIONS}
 _ADDRESSES = {("storage",), ("specs",)}
 
@@ -111,7 +113,22 @@ def from_environment(environ: Mapping[str, str]) -> Layer:
     return with_absolute_addresses(layer)
 
 
-_WORDS = {"true": True, "false": False}
+def from_timeouts(environ: Mapping[str, str]) -> Layer:
+    """scythe-engine's variable for the timeout of a spec. `Register`'s options go before it, as they did there."""
+    value = environ.get(EXECUTION_TIMEOUT)
+    return {("run", "timeout"): Given(value, f"{EXECUTION_TIMEOUT}={value}")} if value else {}
+
+
+def ignored_variables(environ: Mapping[str, str]) -> list[str]:
+    """For each of scythe-engine's variables without an effect, a sentence that says so."""
+    return [
+        f"{name} has no effect: a task waits until a worker takes it, and a run has no time limit"
+        for name in sorted(environ)
+        if name.startswith(TIMEOUTS) and name != EXECUTION_TIMEOUT and environ[name]
+    ]
+
+
+_WORDS = {"true": True, "yes": True, "false": False, "no": False}
 
 
 def from_options(options: Mapping[str, Any]) -> Layer:

@@ -21,7 +21,6 @@ from scythe_cli.columns.rows import make_specs
 from scythe_cli.core import layout
 from scythe_cli.core.clock import Clock, sleep_until_killed
 from scythe_cli.experiment.field_kinds import file_fields
-from scythe_cli.experiment.hatchet_workflow import CURRENT_GENERATION, Generation
 from scythe_cli.lane import wire
 from scythe_cli.lane.encode import Encoder
 from scythe_cli.lane.inputs import Inputs
@@ -45,6 +44,7 @@ from scythe_cli.run.outcomes import (
     from_exception,
 )
 from scythe_cli.storage import cache
+from scythe_cli.storage.current_run import CURRENT_GENERATION, Generation
 from scythe_cli.storage.open_store import open_store
 
 if TYPE_CHECKING:

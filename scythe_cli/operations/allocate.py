@@ -28,13 +28,14 @@ from scythe_cli.errors import StoreError, TableError
 from scythe_cli.experiment import config, provenance
 from scythe_cli.experiment.experiment import io_spec
 from scythe_cli.experiment.field_kinds import file_fields, scalar_fields, user_fields
+from scythe_cli.experiment.registry import TASK_PREFIX, ignored_options
 from scythe_cli.operations.gather import FinalReport, gather, gathered
 from scythe_cli.run import parts
 from scythe_cli.run.claim import Claim, claim, next_version
 from scythe_cli.run.engine import Ended, Engine, Ticket, Work
 from scythe_cli.run.input_files import Record, describe_inputs, encode_inputs, shared_names
 from scythe_cli.run.outcomes import outcome_schema
-from scythe_cli.run.run import TASK_PREFIX, Manifest, Run, spec_id_prefix, write_manifest
+from scythe_cli.run.run import Manifest, Run, spec_id_prefix, write_manifest
 from scythe_cli.run.specs_file import write_specs
 from scythe_cli.run.version import Bump, SemVer
 from scythe_cli.spec_table.computed_features import compute_features
@@ -168,6 +169,8 @@ def begin(prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep"
         StoreError: the store does not answer or refuses. Without a manifest there is no run, only a claim.
     """
     wanted = next_version(storage, prepared.name, version)
+    for sentence in [*prepared.loaded.notices, *ignored_options(prepared.experiment.options)]:
+        listener(Notice(sentence))
     listener(SpecsValidated(prepared.name, str(wanted), prepared.table.rows))
     for field, name, contents in shared_names(prepared.uploads.uploads):
         listener(Notice(_shared_name(field, name, contents)))

@@ -21,9 +21,6 @@ from scythe_cli.storage.base import MANIFEST_LIMIT
 if TYPE_CHECKING:
     from scythe_cli.storage.base import Store
 
-TASK_PREFIX = "scythe_experiment_"
-"""What stands before an experiment's name in the manifest, and in its leaf task's on Hatchet."""
-
 
 MAX_SPECS = 1_000_000_000
 """More rows than any run has: a larger number in a manifest is a mistake or an attack."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import total_ordering
 from typing import Literal
 
@@ -11,6 +11,8 @@ from scythe_cli.errors import ConfigError
 
 Bump = Literal["major", "minor", "patch", "keep"]
 PATTERN = re.compile(r"v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
+_SHORTER = re.compile(r"v(0|[1-9]\d*)(?:[.-](0|[1-9]\d*))?(?:[.-](0|[1-9]\d*))?")
+"""What scythe-engine reads as a version too: v1, v1.2, v1-2-3."""
 
 
 @total_ordering
@@ -24,11 +26,15 @@ class SemVer:
 
     @classmethod
     def FromString(cls, text: str) -> SemVer:  # noqa: N802 - the name that users of the original know
-        """Read "v1.2.3" or "1.2.3". Raises `ConfigError`."""
-        found = PATTERN.fullmatch(text)
+        """Read "v1.2.3" or "1.2.3"; also "v1", "v1.2" and "v1-2-3". Raises `ConfigError`."""
+        found = PATTERN.fullmatch(text) or _SHORTER.fullmatch(text)
         if found is None:
             raise ConfigError(f"{text!r} is not a version: write three numbers, as in v1.2.3")
-        return cls(*map(int, found.groups()))
+        return cls(*(int(number or 0) for number in found.groups()))
+
+    def model_dump(self, **_: object) -> dict[str, int]:
+        """The three numbers by name, as a pydantic model gives them."""
+        return asdict(self)
 
     def __str__(self) -> str:
         return f"v{self.major}.{self.minor}.{self.patch}"

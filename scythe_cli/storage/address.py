@@ -13,6 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 RULE = "a local path, s3:// or https://"
 """What the address of a file may be."""
+FILE = "file://"
+"""How the address of a local path begins where everything is an address."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 
 
@@ -26,7 +28,7 @@ class Scheme(StrEnum):
 
 
 class UnknownScheme(ValueError):
-    """An address with a scheme that scythe does not read: `gs://`, `ftp://`, `file://`.
+    """An address with a scheme that scythe does not read: `gs://`, `ftp://`.
 
     Attributes:
         scheme: the scheme, without `://`.
@@ -56,7 +58,7 @@ class Address:
         """Read an address.
 
         Args:
-            text: `s3://bucket/key`, `https://host/path`, or a path; `~` is the home folder.
+            text: `s3://bucket/key`, `https://host/path`, `file:///path`, or a path; `~` is the home folder.
             base: the folder that a relative path starts from; without it the path stays relative.
 
         Raises:
@@ -70,6 +72,8 @@ class Address:
         if scheme == Scheme.S3:
             host, _, key = rest.partition("/")
             return cls(Scheme.S3, host, key)
+        if scheme.lower() == "file" and rest.removeprefix("localhost").startswith("/"):
+            return cls(Scheme.PATH, "", unquote(rest.removeprefix("localhost")))
         if scheme.lower() not in (Scheme.HTTPS, Scheme.HTTP):
             raise UnknownScheme(scheme)
         host = re.split(r"[/?#]", rest, maxsplit=1)[0]

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    import polars as pl
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -113,3 +115,6 @@ class Store(Protocol):
 
     def download(self, key: str, path: Path, *, on_bytes: Ticker | None = None) -> None:
         """Get an object into `path`, streamed and atomic: no half file ever stands there. Raises `KeyMissing`."""
+
+    def scan(self, keys: Sequence[str]) -> pl.LazyFrame:
+        """Parquet files of one schema as one frame, which is read when it is collected, as far as it is needed."""

@@ -16,6 +16,8 @@ from scythe_cli.storage.base import PARTIAL, Entry, check_key, check_prefix, che
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import polars as pl
+
     from scythe_cli.storage.base import Ticker
 
 CHUNK = 1 << 20
@@ -93,6 +95,11 @@ class LocalStore:
     def download(self, key: str, path: Path, *, on_bytes: Ticker | None = None) -> None:
         with self._opened(key) as source, as_store_error("write", path):
             place(write_aside(path, lambda file: _copy(source, file, on_bytes)), path, new=False)
+
+    def scan(self, keys: Sequence[str]) -> pl.LazyFrame:
+        import polars as pl
+
+        return pl.scan_parquet([self._path(key) for key in keys], glob=False)
 
     def _path(self, key: str) -> Path:
         return self._root / check_key(key)

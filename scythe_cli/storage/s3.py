@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
+    import polars as pl
     from obstore import GetResult, ObjectMeta
     from obstore.store import S3Store as Handle
 
@@ -157,6 +158,17 @@ class S3Store:
     def download(self, key: str, path: Path, *, on_bytes: Ticker | None = None) -> None:
         with as_store_error("write", path):
             place(write_aside(path, lambda file: self._pour(key, file, on_bytes)), path, new=False)
+
+    def scan(self, keys: Sequence[str]) -> pl.LazyFrame:
+        import polars as pl
+
+        addresses = [self.locate(key) for key in keys]
+        return pl.scan_parquet(
+            addresses,
+            glob=False,
+            storage_options=self._bucket.polars_options(),
+            credential_provider=self._bucket.polars_credentials,
+        )
 
     def _create(self, key: str, data: bytes) -> None:
         """Put an object if there is none. A create that was retried may find its own work: the token tells."""

@@ -105,6 +105,22 @@ class Bucket:
     def _patient(self) -> Handle:
         return self._client(PATIENCE, timedelta(seconds=4), read_timeout="60s")
 
+    def polars_options(self) -> dict[str, str]:
+        """Where the bucket is, as polars takes it."""
+        options = {"aws_region": self.region, "aws_virtual_hosted_style_request": "false"}
+        if self.endpoint:
+            options |= {"aws_endpoint_url": self.endpoint}
+            options |= {"aws_allow_http": "true"} if self.endpoint.startswith("http://") else {}
+        return options
+
+    def polars_credentials(self) -> tuple[dict[str, str], int | None]:
+        """Credentials as polars takes them, and until when they are valid, in seconds since 1970."""
+        found = self.credentials()
+        until = found["expires_at"]
+        keys = {"aws_access_key_id": found["access_key_id"], "aws_secret_access_key": found["secret_access_key"]}
+        token = found.get("token")
+        return {**keys, **({"aws_session_token": token} if token else {})}, int(until.timestamp()) if until else None
+
     def _client(self, patience: float, max_backoff: timedelta, *, read_timeout: str) -> Handle:
         from obstore.store import S3Store as Handle
 

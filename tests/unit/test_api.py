@@ -122,7 +122,7 @@ def test_the_original_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ScytheStorageSettings(BUCKET="b").address == "s3://b/deep/er"
     assert RecursionMap(factor=10, max_depth=1).factor == 10
     with pytest.raises(ValueError, match="factor"):
-        RecursionMap(factor=1)
+        RecursionMap(factor=0)
 
 
 def test_the_bucket_of_the_environment_is_the_storage(monkeypatch: pytest.MonkeyPatch) -> None:

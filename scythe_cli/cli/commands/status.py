@@ -195,7 +195,7 @@ def _inline_command(run: Run, text: str | None, storage: str | None) -> str | No
     run's spec.
     """
     from scythe_cli.experiment.config import DEFAULT_FILE
-    from scythe_cli.run.run import TASK_PREFIX
+    from scythe_cli.experiment.registry import TASK_PREFIX
 
     file = Path(text) if text and text.endswith(_YAML) else Path(DEFAULT_FILE)
     try:

@@ -14,7 +14,7 @@ from scythe_cli.core.layout import Mark
 from scythe_cli.engines.generation import fence
 from scythe_cli.engines.generation.plan import plan_of
 from scythe_cli.engines.generation.progress import GenerationProgress
-from scythe_cli.errors import NotFinishedError
+from scythe_cli.errors import NotFinishedError, WaitTimeout
 from scythe_cli.run import lease, state
 from scythe_cli.run.engine import Ended, EndReason
 
@@ -111,7 +111,8 @@ class RunFollower:
         """Follow until the final tables are there; otherwise say why the run ended before.
 
         Raises:
-            NotFinishedError: nobody works on the run any more, or the time is over.
+            NotFinishedError: nobody works on the run any more.
+            WaitTimeout: the time is over.
         """
         began = time.monotonic()
         self._checked = began - CHECK_SECONDS + FIRST_CHECK_SECONDS
@@ -180,11 +181,11 @@ class RunFollower:
         if at - self._nobody_since >= NOBODY_SECONDS:
             raise nobody_works(self._run, now, verdict.why)
 
-    def _too_late(self, now: Situation) -> NotFinishedError:
+    def _too_late(self, now: Situation) -> WaitTimeout:
         message = (
             f"{self._run.id} is not finished after {self._timeout:g} s: {now.done:,} of {now.total:,} specs are done"
         )
-        return NotFinishedError(message, hint=f"scythe wait {self._run.id}")
+        return WaitTimeout(message, hint=f"scythe wait {self._run.id}")
 
 
 def nobody_works(run: Run, now: Situation, why: str | None = None) -> NotFinishedError:

@@ -9,6 +9,8 @@ import hashlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hatchet_sdk.types.labels import DesiredWorkerLabel
+
     from scythe_cli.run.engine import Work
 
 STORAGE = "scythe_storage"
@@ -23,6 +25,13 @@ RESOURCES = ("high_memory", "high_cpu", "has_gpu")
 """Labels that `resources:` of an experiment file can ask for."""
 
 
+def required(value: str) -> DesiredWorkerLabel:
+    """A label that a worker must have, as the SDK takes it from a task."""
+    from hatchet_sdk.types.labels import DesiredWorkerLabel
+
+    return DesiredWorkerLabel(value=value, required=True)
+
+
 def storage_label(address: str) -> str:
     """A storage's address as a label's value."""
     return hashlib.sha256(address.rstrip("/").encode()).hexdigest()[:12]
@@ -34,6 +43,6 @@ def wanted_labels(work: Work) -> dict[str, str]:
     labels |= {name: "true" for name in RESOURCES if getattr(work.file.resources, name)}
     for name, wanted in (work.experiment.options.desired_worker_labels or {}).items():
         if name not in RESOURCES:
-            value = wanted.get("value") if isinstance(wanted, dict) else wanted
+            value = wanted.get("value") if isinstance(wanted, dict) else getattr(wanted, "value", wanted)
             labels[name] = str(value).lower() if isinstance(value, bool) else str(value)
     return labels

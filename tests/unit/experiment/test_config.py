@@ -320,6 +320,7 @@ def test_set_reaches_every_key(load: Load) -> None:
         "run.grace": "0",
         "run.flush": "1.5",
         "run.leaf_size": "auto",
+        "run.seed": "7",
         "run.workers": "2",
         "artifacts.copy_remote": "true",
         "resources.high_memory": "true",

@@ -154,7 +154,7 @@ def test_typed_rows_count_from_zero() -> None:
     ]
 
 
-@pytest.mark.parametrize("address", ["ftp://x/y", "file:///x", "gs://a/b", "S3://a/b"])
+@pytest.mark.parametrize("address", ["ftp://x/y", "file://host/x", "gs://a/b", "S3://a/b"])
 def test_an_address_of_another_scheme_is_no_path(address: str) -> None:
     with pytest.raises(ValidationError, match="must be a local path, s3:// or https://"):
         Weather(x=1, weather_file=address)

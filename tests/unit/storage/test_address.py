@@ -38,7 +38,7 @@ def test_a_path_object_is_never_remote() -> None:
     assert Address.parse(Path("s3://bucket/x")).scheme is Scheme.PATH
 
 
-@pytest.mark.parametrize("text", ["gs://b/x", "file:///etc/passwd", "S3://b/x", "ftp://h/x"])
+@pytest.mark.parametrize("text", ["gs://b/x", "file://host/x", "S3://b/x", "ftp://h/x"])
 def test_other_schemes_are_refused(text: str) -> None:
     with pytest.raises(UnknownScheme, match="must be a local path, s3:// or https://"):
         Address.parse(text)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scythe_cli.engines.hatchet.labels import CODE, FAN, STORAGE, STORAGE_AT
-from scythe_cli.run.run import TASK_PREFIX
+from scythe_cli.experiment.registry import TASK_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,7 +16,6 @@ import threading
 import time
 import warnings
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,13 +29,12 @@ from scythe_cli.engines.hatchet.worker.declarations import fan_tasks, leaf_task
 from scythe_cli.engines.hatchet.worker.lane_budget import LaneBudget
 from scythe_cli.engines.hatchet.worker.leaf_runner import LeafRunner
 from scythe_cli.engines.hatchet.worker.worker_context import WorkerContext
-from scythe_cli.engines.hatchet.worker.worker_settings import Role, WorkerSettings, machine_name
+from scythe_cli.engines.hatchet.worker.worker_settings import WorkerSettings, machine_name
 from scythe_cli.engines.hatchet.worker.workflow_process import WorkflowProcessSettings, workflow_process
-from scythe_cli.errors import ConfigError, EngineError, ExitCode, InputError
+from scythe_cli.errors import EngineError, ExitCode, InputError
 from scythe_cli.experiment import config, experiment
-from scythe_cli.experiment.registry import ExperimentRegistry
+from scythe_cli.experiment.registry import TASK_PREFIX, ExperimentRegistry
 from scythe_cli.run.parts import PartThreads
-from scythe_cli.run.run import TASK_PREFIX
 from scythe_cli.storage.open_store import open_store
 from scythe_cli.supervisor.scratch import scratch
 
@@ -95,22 +93,9 @@ def find_experiments(
     return list(found.values()), next(iter(storages), None)
 
 
-def serve_registered(**settings: Any) -> None:
+def serve_registered(settings: WorkerSettings) -> None:
     """Serve what `ExperimentRegistry` holds until stopped; `ScytheWorkerConfig(...).start()`."""
-    known = set(WorkerSettings.__dataclass_fields__)
-    lowered = {key.lower(): value for key, value in settings.items()}
-    flags = {key: lowered.pop(key) for key in ("high_memory", "high_cpu", "has_gpu") if key in lowered}
-    roles = {"fan": lowered.pop("does_fan", None), "leaf": lowered.pop("does_leaf", None)}
-    if unknown := set(lowered) - known:
-        raise ConfigError(f"{min(unknown)} is not a setting of a worker: {', '.join(sorted(known))}")
-    base = WorkerSettings.from_environment()
-    labels = {**(base.labels or {}), **(lowered.pop("labels", None) or {})}
-    labels = {key: value for key, value in labels.items() if flags.get(key, True)}
-    labels |= {key: "true" for key, on in flags.items() if on}
-    chosen: tuple[Role, ...] = ("fan", "leaf")
-    kept = frozenset(role for role in chosen if (role in base.roles if roles[role] is None else roles[role]))
-    experiments = [experiment.from_function(found) for found in experiment.registered()]
-    serve(experiments, replace(base, labels=labels, roles=kept, **lowered))
+    serve([experiment.from_function(found) for found in experiment.registered()], settings)
 
 
 def serve(
@@ -132,7 +117,7 @@ def serve(
         EngineError: the engine is away, refuses, or has no token.
         StoreError: the storage does not answer.
     """
-    if "leaf" in settings.roles and not experiments:
+    if "leaf" in settings.roles and not experiments and not settings.workflows:
         raise InputError("there is no experiment to serve", hint="scythe worker experiment.yml")
     address = settings.storage or storage or config.find_storage()
     open_store(address).children()  # a bucket that is missing is an error now, not of the first leaf
@@ -172,9 +157,10 @@ class _Worker:
             stack.callback(runner.close)
         name = settings.name or machine_name()
         self._workflow_process: subprocess.Popen[bytes] | None = None
-        if "leaf" in settings.roles and (workflows := ExperimentRegistry.included()):
-            targets = [(one.target, str(one.folder)) for one in map(experiment.from_function, workflows)]
-            labels = {**(settings.labels or {}), LANES: str(self._slots)}
+        included = ExperimentRegistry.included() if "leaf" in settings.roles else []
+        if workflows := [*included, *(found for found in settings.workflows if found not in included)]:
+            targets = [(target, str(where)) for target, where in map(experiment.target_of, workflows)]
+            labels = {**(settings.workflow_labels or settings.labels or {}), LANES: str(self._slots)}
             process = WorkflowProcessSettings(targets, f"{name}-workflows", self._slots, labels)
             self._workflow_process = stack.enter_context(workflow_process(process))
         self._context = WorkerContext(

@@ -1,0 +1,137 @@
+"""What a program does with one run: status, tables, waiting.
+
+Input: an object with a `run`. Output: the results of the operations that the commands call too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from scythe_cli.core import layout
+from scythe_cli.core.events import ignore
+from scythe_cli.errors import NotFinishedError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from scythe_cli.operations.download import DownloadReport
+    from scythe_cli.operations.gather import FinalReport
+    from scythe_cli.operations.status import RunStatus
+    from scythe_cli.run.engine import Ended
+    from scythe_cli.run.run import Run
+
+
+class HasRun(Protocol):
+    """An object that has a run."""
+
+    @property
+    def run(self) -> Run:
+        """The run."""
+
+    def results(self) -> dict[str, str]:
+        """The address of each final table by name."""
+
+    def table(self, name: str) -> pl.DataFrame:
+        """One final table."""
+
+
+class RunOperations:
+    """The operations on a run, as methods."""
+
+    def status(self: HasRun, *, errors: bool = False) -> RunStatus:
+        """Counts, rate and ETA, from the store alone; with `errors`, failures by kind, type and place."""
+        from scythe_cli.operations.status import status
+
+        return status(self.run, errors=errors)
+
+    def wait(self: HasRun, timeout: float | None = None) -> RunStatus:
+        """Wait until the run is over, whichever process or machine works on it: its tables exist, or it was stopped.
+
+        Args:
+            timeout: seconds; without it there is no limit.
+
+        Raises:
+            NotFinishedError: nobody works on the run, and it is not finished.
+            WaitTimeout: the run is not over yet; it continues. It is a `TimeoutError` too.
+        """
+        from scythe_cli.engines.open_follower import open_follower
+        from scythe_cli.operations.status import quick_status
+
+        open_follower(self.run, timeout=timeout).wait(ignore)
+        return quick_status(self.run)
+
+    def result(self: HasRun, timeout: float | None = None) -> dict[str, str]:
+        """Wait for the final tables.
+
+        Returns:
+            The address of each by name: scalars, errors, execution, result_file_refs, and the user's frames.
+
+        Raises:
+            NotFinishedError: the run was cancelled or stopped, or nobody works on it.
+            WaitTimeout: the run is not over after `timeout` seconds; it continues.
+        """
+        from scythe_cli.engines.open_follower import open_follower
+
+        return _tables(self, open_follower(self.run, timeout=timeout).wait(ignore))
+
+    async def aio_result(self: HasRun, timeout: float | None = None) -> dict[str, str]:
+        """The same as `result`, for asyncio. Cancelling the wait does not stop the run."""
+        from scythe_cli.engines.open_follower import open_follower
+
+        follower = await asyncio.to_thread(open_follower, self.run, timeout=timeout)
+        try:
+            ended = await asyncio.to_thread(follower.wait, ignore)
+        finally:
+            follower.stop()
+        return await asyncio.to_thread(_tables, self, ended)
+
+    def gather(self: HasRun, *, partial: bool = False) -> FinalReport:
+        """Build the final tables. Raises `NotFinishedError` when specs are missing, unless `partial`."""
+        from scythe_cli.operations.gather import gather
+
+        return gather(self.run, partial=partial)
+
+    def download(
+        self: HasRun, dest: str | Path | None = None, *, files: bool = False, only_field: str | None = None
+    ) -> DownloadReport:
+        """Fetch the final tables, and with `files` the result files, to a folder on this disk."""
+        from scythe_cli.operations.download import download
+
+        target = Path(dest) if dest is not None else Path(f"{self.run.name}-{self.run.version}".replace("/", "-"))
+        return download(self.run.store, target, files=files, only_field=only_field, fields=self.run.manifest.files)
+
+    def results(self: HasRun) -> dict[str, str]:
+        """The address of each final table by name."""
+        from scythe_cli.operations.scan import final_tables
+
+        return {name: self.run.store.locate(layout.final(name)) for name in final_tables(self.run.store)}
+
+    def scan(self: HasRun, table: str = layout.SCALARS) -> pl.LazyFrame:
+        """One final table, read only where and when it is needed. Raises `NotFoundError` as `table` does."""
+        from scythe_cli.operations.scan import scan_table
+
+        return scan_table(self.run, table)
+
+    def table(self: HasRun, name: str) -> pl.DataFrame:
+        """One final table. Raises `NotFoundError` when no table has this name."""
+        from scythe_cli.operations.scan import load_table
+
+        return load_table(self.run, name)
+
+    def scalars(self: HasRun) -> pl.DataFrame:
+        """scalars.pq: one row for each spec that succeeded."""
+        return self.table(layout.SCALARS)
+
+    def errors(self: HasRun) -> pl.DataFrame:
+        """errors.pq: one row for each spec that failed."""
+        return self.table(layout.ERRORS)
+
+
+def _tables(found: HasRun, ended: Ended | None) -> dict[str, str]:
+    """The addresses of the final tables of a run that is over. Raises `NotFinishedError` when it ended before."""
+    if ended is None:
+        return found.results()
+    address = found.run.store.locate("")
+    raise NotFinishedError(f"{found.run.id}: {ended.detail}", hint=f"scythe allocate --resume {address}")
