@@ -7,7 +7,7 @@ them.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -139,6 +139,34 @@ class TreeSettings(Settings):
     factor: int = Field(default=16, ge=2, description="Hatchet: number of child tasks of a task.")
     max_depth: int = Field(
         default=4, ge=0, description="Hatchet: number of levels between the root task and the tasks that run specs."
+    )
+
+
+class DesignSettings(Settings):
+    """Specs that a design makes, in place of a file."""
+
+    design: Literal["sobol", "halton", "lhs", "random", "grid", "one_at_a_time", "morris", "saltelli"] = Field(
+        description="The method. A larger sobol, halton or random design with the same seed begins with the same points."
+    )
+    n: int | None = Field(
+        default=None,
+        ge=1,
+        description="Points, before `cross`. morris: trajectories; saltelli: base samples. grid and one_at_a_time: leave "
+        "it out, the levels decide.",
+        examples=[64],
+    )
+    seed: int = Field(default=0, ge=0, description="The same seed makes the same points.")
+    space: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Field: [low, high], or {levels: [...]}, or {normal: {mean: 8, std: 2}} (also lognormal, uniform, "
+        "triangular), cut to the model's bounds. Default: each required field within the model's bounds and choices.",
+        examples=[{"r_value": [1.0, 8.0], "setpoint": {"levels": [19, 20, 21]}}],
+    )
+    fixed: dict[str, Any] = Field(default_factory=dict, description="Field: one value for all specs.")
+    cross: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Field: values, or a pattern of files. Each point of the design is combined with each of them.",
+        examples=[{"weather_file": "weather/*.epw"}],
     )
 
 
