@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from scythe_cli.compat.recursion_map import RecursionMap as RecursionMap
     from scythe_cli.compat.worker_config import ScytheWorkerConfig as ScytheWorkerConfig
     from scythe_cli.compat.worker_config import ScytheWorkerLabel as ScytheWorkerLabel
+    from scythe_cli.api import BaseExperiment as BaseExperiment
+    from scythe_cli.api import ExperimentRun as ExperimentRun
+    from scythe_cli.api import VersionedExperiment as VersionedExperiment
+    from scythe_cli.compat import RecursionMap as RecursionMap
+    from scythe_cli.compat import ScytheStorageSettings as ScytheStorageSettings
+    from scythe_cli.compat import ScytheWorkerConfig as ScytheWorkerConfig
+    from scythe_cli.designs.design import sample as sample
     from scythe_cli.experiment.experiment import ExperimentRegistry as ExperimentRegistry
     from scythe_cli.experiment.file_reference import FileReference as FileReference
     from scythe_cli.experiment.file_reference import OptionalFileReference as OptionalFileReference
@@ -46,6 +53,8 @@ _HOMES = {
     "fetch_uri": "compat.files",
     "make_onerow_multiindex_from_dict": "experiment.models",
     "open_run": "api.open_run",
+    "VersionedExperiment": "api",
+    "sample": "designs.design",
 }
 
 __all__ = [

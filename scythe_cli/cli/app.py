@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "init": "Write an example experiment, ready to run.",
+    "sample": "Write the table of specs that a design makes.",
     "allocate": "Check the table, run every spec, collect the results.",
     "worker": "Run specs that a Hatchet engine hands out.",
     "wait": "Follow a run to its end, from any machine.",

@@ -56,6 +56,22 @@ FromFunction = Annotated[
     ),
 ]
 
+# scythe sample
+Design = Annotated[
+    str | None,
+    typer.Option(
+        metavar="D",
+        help="The method, in place of the one in FILE: sobol, halton, lhs, random, grid, one_at_a_time, morris or "
+        "saltelli.",
+    ),
+]
+Points = Annotated[int | None, typer.Option("-n", min=1, metavar="N", help="Points, in place of `n` in FILE.")]
+Seed = Annotated[int | None, typer.Option(min=0, metavar="S", help="Seed, in place of the one in FILE.")]
+TableFile = Annotated[
+    Path | None,
+    typer.Option("-o", metavar="OUT", help="Where to write: a .csv or .parquet file. Default: CSV on stdout."),
+]
+
 # scythe allocate
 ExperimentFile = Annotated[Path, typer.Argument(metavar="FILE", readable=False, help="The experiment file.")]
 Bump = Annotated[

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from scythe_cli.columns.model_fields import read_fields
 from scythe_cli.designs import points
 from scythe_cli.designs.space import check_value, read_space
 from scythe_cli.errors import ConfigError
 from scythe_cli.experiment.field_kinds import file_fields
+from scythe_cli.experiment.settings import DesignSettings
 from scythe_cli.storage.address import is_remote
 
 if TYPE_CHECKING:
@@ -28,9 +30,56 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from scythe_cli.designs.dimension import Dimension
-    from scythe_cli.experiment.settings import DesignSettings
+    from scythe_cli.designs.space import Where
+    from scythe_cli.experiment.settings import Method
 
 MOST_SPECS = 100_000_000
+DEFAULT_POINTS = 64
+
+
+def sample(
+    model: type[BaseModel],
+    design: Method = "sobol",
+    n: int | None = None,
+    *,
+    seed: int = 0,
+    space: Mapping[str, Any] | None = None,
+    fixed: Mapping[str, Any] | None = None,
+    cross: Mapping[str, Any] | None = None,
+    base: str | Path = ".",
+) -> pl.DataFrame:
+    """The table of specs that a design makes of an input model.
+
+    Args:
+        model: the input model. What `space` does not name takes the model's own bounds and choices.
+        design: sobol, halton, lhs, random, grid, one_at_a_time, morris or saltelli.
+        n: points before `cross`, 64 unless given; of morris the trajectories, of saltelli the base samples. A grid and
+            one_at_a_time take none.
+        seed: the same seed makes the same points.
+        space: field -> (low, high), {"levels": [...]}, or a distribution such as {"normal": {"mean": 8, "std": 2}}.
+        fixed: field -> one value for all specs.
+        cross: field -> values, or a pattern of files: every point with each of them.
+        base: the folder that patterns of files start from.
+
+    Returns:
+        One row for each spec, one column for each field that is not left to the model's default.
+
+    Raises:
+        ConfigError: the design does not fit the model, or the extra `design` is not installed.
+    """
+    given: dict[str, Any] = {"design": design, "seed": seed, "fixed": dict(fixed or {}), "cross": dict(cross or {})}
+    given["n"] = DEFAULT_POINTS if n is None and design not in points.LISTED else n
+    given["space"] = {name: list(value) if isinstance(value, tuple) else value for name, value in (space or {}).items()}
+    try:
+        settings = DesignSettings.model_validate(given)
+    except ValidationError as exc:
+        error = exc.errors(include_url=False)[0]
+        raise ConfigError(f"{'.'.join(map(str, error['loc']))} is {error['input']!r}: {error['msg']}") from None
+    return make_design(model, settings, Path(base), where=str).table
+
+
+def _specs_key(key: str) -> str:
+    return f"specs.{key}"
 
 
 @dataclass(frozen=True)
@@ -48,14 +97,14 @@ class Design:
     notes: list[str] = field(default_factory=list)
 
 
-def make_design(model: type[BaseModel], settings: DesignSettings, base: Path, *, place: str = "specs") -> Design:
+def make_design(model: type[BaseModel], settings: DesignSettings, base: Path, *, where: Where = _specs_key) -> Design:
     """The table of a design.
 
     Args:
         model: the input model.
         settings: the design.
         base: the folder that patterns of files start from.
-        place: how messages begin, "experiment.yml:3  specs".
+        where: the place of a key below `specs`, for messages.
 
     Raises:
         ConfigError: the design does not fit the model, or a library of the extra `design` is not installed.
@@ -63,13 +112,13 @@ def make_design(model: type[BaseModel], settings: DesignSettings, base: Path, *,
     import polars as pl
 
     fixed, cross = dict(settings.fixed), dict(settings.cross)
-    space = read_space(model, settings.space, others={"fixed": fixed, "cross": cross}, place=place)
-    _check_fixed(model, fixed, place)
-    crossed = _crossed(model, cross, base, place)
-    columns, notes = _columns(space, settings, place)
+    space = read_space(model, settings.space, others={"fixed": fixed, "cross": cross}, where=where)
+    _check_fixed(model, fixed, where)
+    crossed = _crossed(model, cross, base, where)
+    columns, notes = _columns(space, settings, where)
     rows = len(next(iter(columns.values()))) if columns else 1
     combinations = list(itertools.product(*crossed.values()))
-    _check_size(rows * len(combinations), place)
+    _check_size(rows * len(combinations), where)
     table = pl.DataFrame(columns, strict=False) if columns else pl.DataFrame({"_": [0]})
     others = {name: [value[at] for value in combinations] for at, name in enumerate(crossed)}
     if others:
@@ -94,25 +143,25 @@ def make_design(model: type[BaseModel], settings: DesignSettings, base: Path, *,
     return Design(table.select(order), record, notes)
 
 
-def _columns(space: list[Dimension], settings: DesignSettings, place: str) -> tuple[dict[str, Any], list[str]]:
+def _columns(space: list[Dimension], settings: DesignSettings, where: Where) -> tuple[dict[str, Any], list[str]]:
     """The values of the fields that vary, point by point."""
     method, n = settings.design, settings.n
-    if not space:
-        raise ConfigError(f"{place}: no field varies: name one under space, or give the specs as a file")
+    if not space and not settings.cross:
+        raise ConfigError(f"{where('space')}: no field varies: name one here, or give the specs as a file")
     if method in points.LISTED:
         if n is not None:
-            raise ConfigError(f"{place}.n: the levels decide how many points a {method} design has; leave n out")
-        return (_grid(space, place) if method == "grid" else _one_at_a_time(space)), []
+            raise ConfigError(f"{where('n')}: the levels decide how many points a {method} design has; leave n out")
+        return (_grid(space, where) if method == "grid" else _one_at_a_time(space)), []
     if n is None:
-        raise ConfigError(f"{place}.n is missing: how many points the {method} design has, as in n: 64")
+        raise ConfigError(f"{where('n')} is missing: how many points the {method} design has, as in n: 64")
     cube = points.sampled_points(method, len(space), n, settings.seed)
     found = {dimension.name: dimension.values(cube[:, at]) for at, dimension in enumerate(space)}
     return found, _notes(method, n, cube)
 
 
-def _check_size(specs: int, place: str) -> None:
+def _check_size(specs: int, where: Where) -> None:
     if specs > MOST_SPECS:
-        raise ConfigError(f"{place}: the design has {specs:,} specs; at most {MOST_SPECS:,} are made")
+        raise ConfigError(f"{where('design')}: the design has {specs:,} specs; at most {MOST_SPECS:,} are made")
 
 
 def _notes(method: str, n: int, cube: points.Points) -> list[str]:
@@ -126,15 +175,15 @@ def _notes(method: str, n: int, cube: points.Points) -> list[str]:
     return []
 
 
-def _grid(space: list[Dimension], place: str) -> dict[str, list[Any]]:
+def _grid(space: list[Dimension], where: Where) -> dict[str, list[Any]]:
     """Every combination of the levels; the last field changes first."""
     count = 1
     for dimension in space:
         if dimension.levels is None:
             name = dimension.name
-            raise ConfigError(f"{place}.space.{name}: a grid needs its values: write {name}: {{levels: [1.0, 2.0]}}")
+            raise ConfigError(f"{where(f'space.{name}')}: a grid needs levels: write {name}: {{levels: [1.0, 2.0]}}")
         count *= len(dimension.levels)
-    _check_size(count, place)
+    _check_size(count, where)
     rows = list(itertools.product(*(dimension.levels or () for dimension in space)))
     return {dimension.name: [row[at] for row in rows] for at, dimension in enumerate(space)}
 
@@ -149,40 +198,40 @@ def _one_at_a_time(space: list[Dimension]) -> dict[str, list[Any]]:
     return {one.name: [row[one.name] for row in rows] for one in space}
 
 
-def _check_fixed(model: type[BaseModel], fixed: Mapping[str, Any], place: str) -> None:
+def _check_fixed(model: type[BaseModel], fixed: Mapping[str, Any], where: Where) -> None:
     files = set(file_fields(model))
     for known in read_fields(model).fields:
         if known.name in fixed and known.name not in files:
-            check_value(known, fixed[known.name], f"{place}.fixed.{known.name}")
+            check_value(known, fixed[known.name], where(f"fixed.{known.name}"))
 
 
-def _crossed(model: type[BaseModel], cross: Mapping[str, Any], base: Path, place: str) -> dict[str, list[Any]]:
+def _crossed(model: type[BaseModel], cross: Mapping[str, Any], base: Path, where: Where) -> dict[str, list[Any]]:
     """Each field of `cross` with all its values; patterns of files become the files, in order of their names."""
     files = set(file_fields(model))
     found: dict[str, list[Any]] = {}
     for known in read_fields(model).fields:
         if known.name not in cross:
             continue
-        where, given = f"{place}.cross.{known.name}", cross[known.name]
+        place, given = where(f"cross.{known.name}"), cross[known.name]
         if known.name in files:
             patterns = given if isinstance(given, list) else [given]
-            found[known.name] = [file for pattern in patterns for file in _files(str(pattern), base, where)]
+            found[known.name] = [file for pattern in patterns for file in _files(str(pattern), base, place)]
         elif isinstance(given, list) and given:
             for value in given:
-                check_value(known, value, where)
+                check_value(known, value, place)
             found[known.name] = given
         else:
-            raise ConfigError(f"{where} must be a list of values")
+            raise ConfigError(f"{place} must be a list of values")
         if not found[known.name]:
-            raise ConfigError(f"{where} names no file")
+            raise ConfigError(f"{place} names no file")
     return found
 
 
-def _files(pattern: str, base: Path, where: str) -> list[str]:
+def _files(pattern: str, base: Path, place: str) -> list[str]:
     if is_remote(pattern):
         return [pattern]
     matches = sorted(glob.glob(str(Path(pattern).expanduser()), root_dir=base, recursive=True))  # noqa: PTH207 - Path.glob refuses absolute patterns
     files = [match for match in matches if (base / match).is_file()]
     if not files:
-        raise ConfigError(f"{where}: no file matches {pattern!r} in {base}")
+        raise ConfigError(f"{place}: no file matches {pattern!r} in {base}")
     return files

@@ -22,11 +22,13 @@ from scythe_cli.errors import ConfigError, did_you_mean
 from scythe_cli.experiment.field_kinds import file_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pydantic import BaseModel
 
     from scythe_cli.designs.dimension import Dimension, Points
+
+    Where = Callable[[str], str]
 
 LEAST_MASS = 1e-12
 """A distribution with less probability than this within the bounds has no values there."""
@@ -60,7 +62,7 @@ def read_space(
     space: Mapping[str, Any],
     *,
     others: Mapping[str, Mapping[str, Any]],
-    place: str = "specs",
+    where: Where,
 ) -> list[Dimension]:
     """The fields that vary, in the model's order.
 
@@ -68,21 +70,21 @@ def read_space(
         model: the input model.
         space: field -> range, levels or distribution; a required field that it does not name has the model's bounds.
         others: the sections `fixed` and `cross`: their fields do not vary.
-        place: how messages begin.
+        where: the place of a key below `specs`, for messages.
 
     Raises:
         ConfigError: a field is unknown, named twice, without bounds, or has values that the model refuses.
     """
     fields = {field.name: field for field in read_fields(model).fields}
     files = set(file_fields(model))
-    _check_names(fields, {"space": space, **others}, place)
+    _check_names(fields, {"space": space, **others}, where)
     named = {name for section in others.values() for name in section}
     problems, found = [], []
     for name, field in fields.items():
         if name in named or (name not in space and not field.required):
             continue
         try:
-            found.append(_dimension(field, space.get(name), f"{place}.space.{name}", is_file=name in files))
+            found.append(_dimension(field, space.get(name), where(f"space.{name}"), is_file=name in files))
         except ConfigError as exc:
             problems.append(exc.message)
     if problems:
@@ -98,14 +100,15 @@ def check_value(field: FieldSchema, value: Any, where: str) -> None:
         raise ConfigError(f"{where}: {value!r} is not a value of the field: {exc.errors()[0]['msg']}") from None
 
 
-def _check_names(fields: Mapping[str, FieldSchema], sections: Mapping[str, Mapping[str, Any]], place: str) -> None:
+def _check_names(fields: Mapping[str, FieldSchema], sections: Mapping[str, Mapping[str, Any]], where: Where) -> None:
     seen: dict[str, str] = {}
     for section, names in sections.items():
         for name in names:
             if name not in fields:
-                raise ConfigError(f"{place}.{section}.{name} is not a field of the model.{did_you_mean(name, fields)}")
+                near = did_you_mean(name, fields)
+                raise ConfigError(f"{where(f'{section}.{name}')} is not a field of the model.{near}")
             if name in seen:
-                raise ConfigError(f"{place}.{section}.{name} is under {seen[name]} too: keep one of them")
+                raise ConfigError(f"{where(f'{section}.{name}')} is under {seen[name]} too: keep one of them")
             seen[name] = section
 
 

@@ -22,9 +22,11 @@ from scythe_cli.experiment.setting_sources import Given
 from scythe_cli.experiment.settings import (
     DEFAULT_FILE,
     DEFAULT_STORAGE,
+    DESIGNS,
     ENGINES,
     SECTIONS,
     SETTINGS,
+    DesignSettings,
     ExperimentFile,
     Resources,
     RunSettings,
@@ -73,8 +75,7 @@ class Loaded:
 
     def place(self, key: str) -> str:
         """Where `run.timeout` (say) was given; the file, or "the defaults", when nowhere."""
-        given = self.given.get(tuple(key.split(".")))
-        return given.origin if given else str(self.path or "the defaults")
+        return _origin(tuple(key.split(".")), self.given, str(self.path or "the defaults"))
 
     def with_options(self, options: Mapping[str, Any]) -> Loaded:
         """The settings with `Register`'s options below everything that was given."""
@@ -87,8 +88,8 @@ class Loaded:
         """The settings with a name, `default` unless one was given."""
         return self if self.file.name else replace(self, file=self.file.model_copy(update={"name": default}))
 
-    def specs(self) -> str:
-        """The address of the specs. Raises `ConfigError` when none was given."""
+    def specs(self) -> str | DesignSettings:
+        """The address of the specs, or their design. Raises `ConfigError` when none was given."""
         if self.file.specs is None:
             raise ConfigError(f"{self.place('specs')}  specs is missing: name a csv, parquet, feather or ndjson file")
         return self.file.specs
@@ -207,16 +208,32 @@ def _build(given: Mapping[yaml_document.Path, Given], place: str) -> ExperimentF
         file = ExperimentFile.model_validate(nested)
     except ValidationError as exc:
         for error in exc.errors(include_url=False):
-            path = tuple(map(str, error["loc"]))
+            path = _path_of(error["loc"])
             problems[path] = _wrong(path, error, given)
     if problems:
         order = [*given, *problems]
-        lines = [
-            f"{given[path].origin if path in given else place}  {problems[path]}"
-            for path in sorted(problems, key=order.index)
-        ]
+        lines = [f"{_origin(path, given, place)}  {problems[path]}" for path in sorted(problems, key=order.index)]
         raise ConfigError("\n".join(lines))
     return file
+
+
+def _path_of(location: tuple[int | str, ...]) -> yaml_document.Path:
+    """The keys of the file that pydantic's location means: without the form of `specs`, which no file names."""
+    keys = tuple(map(str, location))
+    return (keys[0], *keys[2:]) if keys[0] == "specs" else keys
+
+
+def _origin(path: yaml_document.Path, given: Mapping[yaml_document.Path, Given], otherwise: str) -> str:
+    """The place of a key, or of the nearest key above it that has one."""
+    if path in given:
+        return given[path].origin
+    for length in range(len(path), 0, -1):
+        for known in given.values():
+            if path[:length] in known.below:
+                return known.below[path[:length]]
+        if path[:length] in given:
+            return given[path[:length]].origin
+    return otherwise
 
 
 def _not_a_setting(path: yaml_document.Path) -> str:
@@ -241,8 +258,21 @@ _RULES = {
 }
 
 
+def _wrong_in_design(path: yaml_document.Path, error: ErrorDetails) -> str:
+    key, known = ".".join(path), DesignSettings.model_fields
+    if error["type"] == "missing":
+        return f"{key} is missing: specs is the address of a table, or a design such as {{design: sobol, n: 64}}"
+    if error["type"] == "extra_forbidden":
+        return f"{key} is not a setting of a design.{did_you_mean(path[-1], known)} Known: {', '.join(known)}"
+    rule = _RULES.get(error["type"], error["msg"]).format(**error.get("ctx", {}))
+    near = did_you_mean(str(error["input"]), DESIGNS) if key == "specs.design" else ""
+    return f"{key} is {error['input']!r}: {rule}{'.' if near else ''}{near}"
+
+
 def _wrong(path: yaml_document.Path, error: ErrorDetails, given: Mapping[yaml_document.Path, Given]) -> str:
     key = ".".join(path)
+    if path[0] == "specs" and len(path) > 1:
+        return _wrong_in_design(path, error)
     if path not in given:
         return f"{key} is missing. {ExperimentFile.model_fields[key].description}"
     value = given[path].value

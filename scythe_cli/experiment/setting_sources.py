@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,8 @@ class Given:
 
     value: object
     origin: str
+    below: Mapping[yaml_document.Path, str] = field(default_factory=dict)
+    """The places of the keys inside the value, by their whole path."""
 
 
 Layer = dict[yaml_document.Path, Given]
@@ -72,7 +74,8 @@ def from_document(document: yaml_document.Document, place: str) -> Layer:
     layer: Layer = {}
     for key, value in document.data.items():
         if key not in SECTIONS or not isinstance(value, dict | None):
-            layer[(key,)] = Given(value, f"{place}:{document.lines[(key,)]}")
+            inside = {path: f"{place}:{line}" for path, line in document.lines.items() if path[0] == key}
+            layer[(key,)] = Given(value, inside.pop((key,)), inside)
             continue
         for below, inner in (value or {}).items():
             layer[(key, below)] = Given(inner, f"{place}:{document.lines[(key, below)]}")

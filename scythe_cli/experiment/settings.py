@@ -7,9 +7,18 @@ them.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+)
 
 from scythe_cli.core import layout
 from scythe_cli.core.units import NONE, Limit, MaxFailures, OptionalBytes, OptionalSeconds, PositiveSeconds, Seconds
@@ -142,17 +151,21 @@ class TreeSettings(Settings):
     )
 
 
+Method = Literal["sobol", "halton", "lhs", "random", "grid", "one_at_a_time", "morris", "saltelli"]
+DESIGNS = get_args(Method)
+
+
 class DesignSettings(Settings):
     """Specs that a design makes, in place of a file."""
 
-    design: Literal["sobol", "halton", "lhs", "random", "grid", "one_at_a_time", "morris", "saltelli"] = Field(
-        description="The method. A larger sobol, halton or random design with the same seed begins with the same points."
+    design: Method = Field(
+        description="The method. sobol, halton and random: a larger design with the same seed begins with these points."
     )
     n: int | None = Field(
         default=None,
         ge=1,
-        description="Points, before `cross`. morris: trajectories; saltelli: base samples. grid and one_at_a_time: leave "
-        "it out, the levels decide.",
+        description="Points, before `cross`. morris: trajectories; saltelli: base samples. Leave it out for grid and "
+        "one_at_a_time: the levels decide.",
         examples=[64],
     )
     seed: int = Field(default=0, ge=0, description="The same seed makes the same points.")
@@ -170,6 +183,17 @@ class DesignSettings(Settings):
     )
 
 
+def _form_of_specs(value: object) -> str:
+    return "design" if isinstance(value, dict | DesignSettings) else "file"
+
+
+Specs = Annotated[
+    Annotated[str, Field(min_length=1), Tag("file")] | Annotated[DesignSettings, Tag("design")],
+    Discriminator(_form_of_specs),
+]
+"""Where specs come from: the address of a table, or a design."""
+
+
 class ExperimentFile(Settings):
     """One experiment and how to run it: the content of experiment.yml."""
 
@@ -178,9 +202,8 @@ class ExperimentFile(Settings):
         examples=["building_energy:simulate_energy", "models/epidemic.py:simulate"],
         json_schema_extra={"pattern": r"^.+:[^\s:]+$"},
     )
-    specs: str | None = Field(
+    specs: Specs | None = Field(
         default=None,
-        min_length=1,
         description="The table of specs, a csv, parquet, feather or ndjson file: a path relative to this file, or an "
         "s3:// or https:// address.",
         examples=["specs.csv", "s3://bucket/specs.parquet"],

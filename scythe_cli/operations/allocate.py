@@ -24,11 +24,13 @@ from scythe_cli.core.events import (
     ignore,
 )
 from scythe_cli.core.row_ranges import Range
+from scythe_cli.designs.design import make_design
 from scythe_cli.errors import StoreError, TableError
 from scythe_cli.experiment import config, provenance
 from scythe_cli.experiment.experiment import io_spec
 from scythe_cli.experiment.field_kinds import file_fields, scalar_fields, user_fields
 from scythe_cli.experiment.registry import TASK_PREFIX, ignored_options
+from scythe_cli.experiment.settings import DesignSettings
 from scythe_cli.operations.gather import FinalReport, gather, gathered
 from scythe_cli.run import parts
 from scythe_cli.run.claim import Claim, claim, next_version
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from scythe_cli.core.events import Listener
+    from scythe_cli.designs.design import Design
     from scythe_cli.experiment.experiment import Experiment
     from scythe_cli.experiment.models import ExperimentOutputSpec
     from scythe_cli.spec_table.table import SpecTable
@@ -68,6 +71,7 @@ class Prepared:
         remote: the remote input files, by field.
         features: the computed features, row by row; None where the model computes none.
         copies: the local copies of the remote files, by address; None unless the run is to have its own.
+        design: what made the specs; None where they were given.
     """
 
     loaded: config.Loaded
@@ -77,11 +81,17 @@ class Prepared:
     remote: dict[str, list[str]]
     features: pa.Table | None = None
     copies: Mapping[str, Path] | None = None
+    design: Design | None = None
 
     @property
     def file(self) -> config.ExperimentFile:
         """The settings."""
         return self.loaded.file
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of the specs before they run."""
+        return self.design.notes if self.design is not None else []
 
     @property
     def name(self) -> str:
@@ -117,8 +127,13 @@ def prepare(
         StoreError: nothing is wrong but that servers of files are away, fail or refuse.
     """
     cache.revalidate_before(Clock.time())
+    wanted = loaded.specs() if specs is None else specs
+    design = None
+    if isinstance(wanted, DesignSettings):
+        design = design_of(loaded, experiment, wanted)
+        wanted = design.table
     table = read_specs(
-        loaded.specs() if specs is None else specs,
+        wanted,
         experiment.input_model,
         base=loaded.folder,
         limit=limit,
@@ -140,7 +155,16 @@ def prepare(
         copies = references.fetch_all(address for addresses in remote.values() for address in addresses)
         for field, addresses in remote.items():
             local[field] += [copies[address] for address in addresses]
-    return Prepared(loaded, experiment, table, artifacts.plan_uploads(local), remote, features, copies)
+    return Prepared(loaded, experiment, table, artifacts.plan_uploads(local), remote, features, copies, design)
+
+
+def design_of(loaded: config.Loaded, experiment: Experiment, settings: DesignSettings) -> Design:
+    """The table that a design of an experiment file makes; messages name the file's line. Raises `ConfigError`."""
+
+    def where(key: str) -> str:
+        return f"{loaded.place(f'specs.{key}')}  specs.{key}"
+
+    return make_design(experiment.input_model, settings, loaded.folder, where=where)
 
 
 def _check_names(table: SpecTable, features: pa.Table | None, output_model: type[ExperimentOutputSpec]) -> None:
@@ -174,6 +198,8 @@ def begin(prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep"
     listener(SpecsValidated(prepared.name, str(wanted), prepared.table.rows))
     for field, name, contents in shared_names(prepared.uploads.uploads):
         listener(Notice(_shared_name(field, name, contents)))
+    for note in prepared.notes:
+        listener(Notice(note))
     ours = claim(storage, prepared.name, wanted)
     _upload(prepared, ours, listener)
     addresses = _artifact_addresses(prepared, ours)
@@ -278,6 +304,7 @@ def _manifest(prepared: Prepared, ours: Claim) -> Manifest:
         scalars=list(scalar_fields(experiment.output_model)),
         files=list(file_fields(experiment.output_model)),
         place=f"{experiment.name} ({experiment.file.name}{line})",
+        design=prepared.design.record if prepared.design is not None else None,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -65,6 +65,10 @@ class Manifest(BaseModel):
     scalars: list[str] = Field(description="The columns of scalars.pq that are outputs.")
     files: list[str] = Field(description="The columns of result_file_refs.pq that are outputs.")
     place: str = Field(description="Where the function is defined: function (file.py:line).")
+    design: dict[str, Any] | None = Field(
+        default=None,
+        description="What made the specs, where a design did: method, n, seed, space, versions of the libraries.",
+    )
 
 
 @dataclass(frozen=True)

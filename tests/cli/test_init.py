@@ -65,7 +65,7 @@ def test_it_writes_the_minimal_template_here(tmp_path: Path) -> None:
     assert names(tmp_path) == sorted(files)
     loaded = config.load(tmp_path / "experiment.yml", environ={})
     assert experiment.load(loaded.file.experiment, tmp_path).name == "simulate_epidemic"
-    assert (tmp_path / loaded.specs()).is_file()
+    assert (tmp_path / str(loaded.specs())).is_file()
     assert json.loads((tmp_path / "experiment.schema.json").read_text()) == schemas.schema("experiment")
 
 

@@ -10,7 +10,19 @@ import scythe_cli
 
 ROOT = Path(scythe_cli.__file__).parent
 PACKAGES = [
-    *("errors", "core", "storage", "experiment", "columns", "spec_table", "run", "lane", "supervisor", "operations"),
+    *(
+        "errors",
+        "core",
+        "storage",
+        "experiment",
+        "columns",
+        "designs",
+        "spec_table",
+        "run",
+        "lane",
+        "supervisor",
+        "operations",
+    ),
     *(
         "engines/generation",
         "engines/hatchet",

@@ -26,6 +26,8 @@ def print_plan(prepared: Prepared, version: Bump | SemVer, *, as_json: bool) -> 
         print_json(found)
     else:
         _show_plan(found, prepared.name)
+        for note in prepared.notes:
+            typer.echo(f"note: {note}")
 
 
 def _show_plan(found: Plan, name: str) -> None:

@@ -23,6 +23,7 @@ from scythe_cli.storage.address import is_remote
 
 if TYPE_CHECKING:
     from scythe_cli.experiment.config import Loaded
+    from scythe_cli.experiment.settings import Specs
     from scythe_cli.operations.failure_groups import FailureGroup
     from scythe_cli.operations.status import RunStatus
     from scythe_cli.run.engine import Active
@@ -208,7 +209,10 @@ def _inline_command(run: Run, text: str | None, storage: str | None) -> str | No
     same_storage = bool(storage) or loaded.file.storage == frozen.storage
     specs = _specs_address(loaded, frozen.specs)
     name = loaded.file.name or run.manifest.experiment_name.removeprefix(TASK_PREFIX)
-    if same_storage and name == run.name and _specs_address(loaded, loaded.file.specs) == specs:
+    same_specs = loaded.file.specs == frozen.specs or (
+        specs is not None and _specs_address(loaded, loaded.file.specs) == specs
+    )
+    if same_storage and name == run.name and same_specs:
         return _allocate(file)
     known = same_storage or specs == frozen.specs
     if specs is not None and known and (is_remote(specs) or Path(specs).exists()):
@@ -231,11 +235,13 @@ def _settings_for(file: Path, run: Run) -> Loaded | None:
     return loaded if loaded.file.experiment == run.manifest.entry_point else None
 
 
-def _specs_address(loaded: Loaded, specs: str | None) -> str | None:
-    """The absolute address of specs that an experiment file names."""
+def _specs_address(loaded: Loaded, specs: Specs | None) -> str | None:
+    """The absolute address of specs that an experiment file names; None for a design."""
     from scythe_cli.experiment.setting_sources import absolute
 
-    return specs if specs is None or is_remote(specs) else str(absolute(loaded.folder / Path(specs).expanduser()))
+    if not isinstance(specs, str):
+        return None
+    return specs if is_remote(specs) else str(absolute(loaded.folder / Path(specs).expanduser()))
 
 
 def _print_group(group: FailureGroup, command: str | None) -> None:

@@ -49,7 +49,7 @@ class Office(ExperimentInputSpec):
 
 
 def design(
-    method: str = "sobol", n: int | None = 16, model: Any = Wall, base: Path = Path(), **sections: Any
+    method: Any = "sobol", n: int | None = 16, model: Any = Wall, base: Path = Path(), **sections: Any
 ) -> Design:
     return make_design(model, DesignSettings(design=method, n=n, **sections), base)
 
@@ -172,7 +172,7 @@ def test_a_grid_has_every_combination() -> None:
 
 
 def test_a_grid_needs_levels() -> None:
-    assert "specs.space.r_value: a grid needs its values: write r_value: {levels: [1.0, 2.0]}" in refused("grid", None)
+    assert "specs.space.r_value: a grid needs levels: write r_value: {levels: [1.0, 2.0]}" in refused("grid", None)
 
 
 def test_one_at_a_time_changes_one_field_in_each_row() -> None:
