@@ -86,6 +86,12 @@ Sets = Annotated[
     typer.Option("--set", metavar="K=V", help="Replace a setting of FILE, for example run.timeout=20m. Repeatable."),
 ]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Run only the first N specs of the table.")]
+Shuffle = Annotated[
+    bool, typer.Option("--shuffle", help="With --limit: take N specs of the table at random, not the first N.")
+]
+ShuffleSeed = Annotated[
+    int | None, typer.Option("--seed", min=0, metavar="S", help="With --shuffle: the same seed takes the same specs.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything and print what would run. Write nothing.")]
 Probe = Annotated[
     int | None,

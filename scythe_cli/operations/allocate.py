@@ -110,6 +110,7 @@ def prepare(
     *,
     specs: Any = None,
     limit: int | None = None,
+    shuffle: int | None = None,
     overwrite_sort_index: bool = False,
 ) -> Prepared:
     """Read and check the table and every file it refers to, as they are now. Writes nothing.
@@ -119,6 +120,7 @@ def prepare(
         experiment: the loaded experiment.
         specs: a path, an address, a list of input models or a table; the settings' unless given.
         limit: take the first so many specs.
+        shuffle: with a limit, a seed: take so many specs at random instead.
         overwrite_sort_index: number the specs by their place, whatever the source says.
 
     Raises:
@@ -136,11 +138,13 @@ def prepare(
         wanted,
         experiment.input_model,
         base=loaded.folder,
-        limit=limit,
+        limit=limit if shuffle is None else None,
         renumber=overwrite_sort_index,
         place=loaded.place("specs") if specs is None else None,
         check_files=True,
     )
+    if limit is not None and shuffle is not None:
+        table = table.sampled(limit, shuffle)
     if not table.rows:
         raise TableError(f"{table.name}: no specs; give at least one row")
     local: dict[str, list[Path]] = {}

@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from scythe_cli.columns.checks import pc
@@ -72,6 +73,15 @@ class SpecTable:
     def extra(self) -> tuple[str, ...]:
         """The index columns that the model takes besides its fields."""
         return tuple(f.name for f in self.table.schema if f.metadata == EXTRA and not pa.types.is_nested(f.type))
+
+    def sampled(self, n: int, seed: int) -> SpecTable:
+        """`n` specs at random, in their order and with their sort_index; all of them where there are no more."""
+        if n >= self.rows:
+            return self
+        picked = np.sort(np.random.default_rng(seed).choice(self.rows, n, replace=False))
+        rows: Column = pa.array(picked)
+        order = rows if self._order is None else self._order.take(picked)
+        return SpecTable(self.table.take(picked), self.model, self.name, self._source, order)
 
     def release(self) -> None:
         """Drop the rows, which are in the store now: the memory of a run must not grow with its specs."""

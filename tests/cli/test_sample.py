@@ -151,3 +151,42 @@ def test_a_design_may_be_named_without_one_in_the_file(folder: Path) -> None:
     (folder / "walls.py").write_text(code)
     write(folder, "specs.csv")
     assert sampled(scythe("sample", "--design", "lhs", cwd=folder)).height == 64
+
+
+@pytest.fixture
+def tabled(folder: Path) -> Path:
+    rows = [f"{1 + at % 7},{1 + at % 4},gas,weather/miami.epw" for at in range(40)]
+    (folder / "specs.csv").write_text("\n".join(["r_value,floors,system,weather_file", *rows]) + "\n")
+    return write(folder, "specs.csv")
+
+
+def indexes(folder: Path, *arguments: str) -> list[int]:
+    done = scythe("allocate", "--limit", "6", "--bump", "minor", *arguments, cwd=folder)
+    assert done.code == 0, done.err
+    final = max((folder / "scythe-runs").rglob("scalars.pq"), key=lambda path: path.parts)
+    return sorted(pl.read_parquet(final)["sort_index"].to_list())
+
+
+def test_shuffle_takes_specs_at_random_with_their_sort_index(tabled: Path) -> None:
+    first, again, other = (indexes(tabled, "--shuffle", "--seed", seed) for seed in ("1", "1", "2"))
+    assert len(set(first)) == 6
+    assert first != list(range(6))
+    assert again == first
+    assert other != first
+
+
+def test_without_shuffle_the_first_specs_run(tabled: Path) -> None:
+    assert indexes(tabled) == list(range(6))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--shuffle"], "--shuffle needs --limit N"),
+        (["--seed", "3"], "--seed belongs to --shuffle"),
+    ],
+)
+def test_shuffle_and_seed_need_what_they_belong_to(tabled: Path, flags: list[str], message: str) -> None:
+    done = scythe("allocate", *flags, cwd=tabled)
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err

@@ -33,6 +33,8 @@ def allocate(
     storage: options.Storage = None,
     sets: options.Sets = None,
     limit: options.Limit = None,
+    shuffle: options.Shuffle = False,
+    seed: options.ShuffleSeed = None,
     dry_run: options.DryRun = False,
     probe: options.Probe = None,
     wait: options.Wait = None,
@@ -48,6 +50,7 @@ def allocate(
     """Check the table, run every spec, collect the results."""
     given = {"--bump": bump, "--version": version, "--limit": limit, "--probe": probe, "--only": only}
     fresh = [flag for flag, value in given.items() if value is not None] + ["--dry-run"] * dry_run
+    shuffled = _shuffle_seed(limit, seed, shuffle=shuffle)
     choice = Choice(failed=failed, missing=missing, changed_code=allow_changed_code)
     if (only is not None) != inline:
         raise ConfigError("use --only and --inline together", hint="scythe allocate --only SORT_INDEX --inline")
@@ -63,7 +66,7 @@ def allocate(
             resume_run(call, resume, choice, storage=storage, sets=sets)
             return
         loaded, found = _load(call, sets or [], {"engine": engine, "storage": storage})
-        check = cache(partial(_prepare, terminal, loaded, found, limit))
+        check = cache(partial(_prepare, terminal, loaded, found, limit, shuffled))
         if only is not None:
             run_inline(check(), only, terminal, as_json=as_json)
         elif dry_run:
@@ -81,6 +84,15 @@ def _refuse_pairs(given: list[str]) -> None:
             raise ConfigError(f"use {both[0]} or {both[1]}, not both")
 
 
+def _shuffle_seed(limit: int | None, seed: int | None, *, shuffle: bool) -> int | None:
+    """The seed of `--shuffle`; None without it."""
+    if shuffle and limit is None:
+        raise ConfigError("--shuffle needs --limit N: how many specs to take")
+    if seed is not None and not shuffle:
+        raise ConfigError("--seed belongs to --shuffle; the seed of a design is specs.seed in the experiment file")
+    return (seed or 0) if shuffle else None
+
+
 def _wanted(bump: options.VersionBump | None, version: str | None) -> Bump | SemVer:
     from scythe_cli.run.version import SemVer
 
@@ -96,11 +108,13 @@ def _load(call: Call, sets: list[str], flags: dict[str, str | None]) -> tuple[Lo
         return loaded.with_options(found.options.settings()).with_name(found.name), found
 
 
-def _prepare(terminal: Terminal, loaded: Loaded, found: Experiment, limit: int | None) -> Prepared:
+def _prepare(
+    terminal: Terminal, loaded: Loaded, found: Experiment, limit: int | None, shuffled: int | None
+) -> Prepared:
     with terminal.busy("checking the specs"), running_user_code():
         from scythe_cli.operations.allocate import prepare
 
-        return prepare(loaded, found, limit=limit)
+        return prepare(loaded, found, limit=limit, shuffle=shuffled)
 
 
 def _begin(call: Call, prepared: Prepared, *, engine: Engine, version: Bump | SemVer) -> None:
