@@ -6,21 +6,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from scythe_cli.api import BaseExperiment as BaseExperiment
+    from scythe_cli.api import ExperimentRun as ExperimentRun
+    from scythe_cli.api import VersionedExperiment as VersionedExperiment
     from scythe_cli.api.experiment import BaseExperiment as BaseExperiment
     from scythe_cli.api.experiment import ExperimentRun as ExperimentRun
     from scythe_cli.api.experiment import VersionedExperiment as VersionedExperiment
     from scythe_cli.api.experiment import VersioningStrategy as VersioningStrategy
     from scythe_cli.api.open_run import open_run as open_run
+    from scythe_cli.compat import RecursionMap as RecursionMap
+    from scythe_cli.compat import ScytheStorageSettings as ScytheStorageSettings
+    from scythe_cli.compat import ScytheWorkerConfig as ScytheWorkerConfig
     from scythe_cli.compat.files import fetch_uri as fetch_uri
     from scythe_cli.compat.recursion_map import RecursionMap as RecursionMap
     from scythe_cli.compat.worker_config import ScytheWorkerConfig as ScytheWorkerConfig
     from scythe_cli.compat.worker_config import ScytheWorkerLabel as ScytheWorkerLabel
-    from scythe_cli.api import BaseExperiment as BaseExperiment
-    from scythe_cli.api import ExperimentRun as ExperimentRun
-    from scythe_cli.api import VersionedExperiment as VersionedExperiment
-    from scythe_cli.compat import RecursionMap as RecursionMap
-    from scythe_cli.compat import ScytheStorageSettings as ScytheStorageSettings
-    from scythe_cli.compat import ScytheWorkerConfig as ScytheWorkerConfig
     from scythe_cli.designs.design import sample as sample
     from scythe_cli.experiment.experiment import ExperimentRegistry as ExperimentRegistry
     from scythe_cli.experiment.file_reference import FileReference as FileReference
