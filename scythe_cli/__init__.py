@@ -6,17 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from scythe_cli.api import BaseExperiment as BaseExperiment
-    from scythe_cli.api import ExperimentRun as ExperimentRun
-    from scythe_cli.api import VersionedExperiment as VersionedExperiment
     from scythe_cli.api.experiment import BaseExperiment as BaseExperiment
     from scythe_cli.api.experiment import ExperimentRun as ExperimentRun
     from scythe_cli.api.experiment import VersionedExperiment as VersionedExperiment
     from scythe_cli.api.experiment import VersioningStrategy as VersioningStrategy
     from scythe_cli.api.open_run import open_run as open_run
-    from scythe_cli.compat import RecursionMap as RecursionMap
-    from scythe_cli.compat import ScytheStorageSettings as ScytheStorageSettings
-    from scythe_cli.compat import ScytheWorkerConfig as ScytheWorkerConfig
     from scythe_cli.compat.files import fetch_uri as fetch_uri
     from scythe_cli.compat.recursion_map import RecursionMap as RecursionMap
     from scythe_cli.compat.worker_config import ScytheWorkerConfig as ScytheWorkerConfig
@@ -53,7 +47,6 @@ _HOMES = {
     "fetch_uri": "compat.files",
     "make_onerow_multiindex_from_dict": "experiment.models",
     "open_run": "api.open_run",
-    "VersionedExperiment": "api",
     "sample": "designs.design",
 }
 
@@ -77,6 +70,7 @@ __all__ = [
     "fetch_uri",
     "make_onerow_multiindex_from_dict",
     "open_run",
+    "sample",
 ]
 
 __version__ = "0.1.0"
