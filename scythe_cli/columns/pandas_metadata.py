@@ -58,7 +58,7 @@ def pandas_metadata(
 
 
 def arrow_metadata(schema: pa.Schema, header: FrameHeader, metadata: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """All metadata of a file whose writer is told to store no schema: those given, and the schema to read it with.
+    """All metadata of a file whose writer stores no schema: those given, and the schema to read it with.
 
     Categories are written as their values and read as categories. Format:
     https://arrow.apache.org/docs/cpp/parquet.html#roundtripping-arrow-types-and-schema

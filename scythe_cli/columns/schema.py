@@ -141,7 +141,7 @@ def _type(annotation: Any, above: tuple[Any, ...]) -> pa.DataType | None:  # noq
 
 
 def _union(members: tuple[Any, ...], above: tuple[Any, ...]) -> pa.DataType | None:
-    """Of text in several forms, and of whole numbers and floating ones; else JSON tells the members apart."""
+    """Of text in several forms, and of whole numbers and floating ones; else JSON distinguishes the members."""
     kinds = {_type(member, above) for member in members}
     if kinds == {pa.int64(), pa.float64()}:
         return pa.float64()

@@ -21,6 +21,6 @@ class Clock:
 
 
 def sleep_until_killed() -> NoReturn:
-    """For a process that is about to be killed, and is to tell nothing more until then."""
+    """For a process that is about to be killed and must not report anything until then."""
     while True:
         Clock.sleep(60)

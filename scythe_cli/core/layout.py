@@ -162,7 +162,7 @@ class PartName:
         last: highest row number in the part.
         rows: number of outcomes in it; fewer than last - first + 1 means it is sparse.
         failed: how many of them are failures.
-        attempt: tells apart parts that one generation wrote for the same range.
+        attempt: distinguishes parts that one generation wrote for the same range.
     """
 
     block: int

@@ -1,6 +1,6 @@
 """What the operating system knows of processes: who is whose child, who is alive, how much memory a tree holds.
 
-On Linux a process can be told to die with its parent and to inherit its orphans; elsewhere both calls do nothing, and
+On Linux a process can ask to die with its parent and to inherit orphans; elsewhere both calls do nothing, and
 the callers rely on closed pipes instead.
 """
 
@@ -58,7 +58,7 @@ def has_children() -> bool:
 
 
 def threads() -> int:
-    """Threads of this process as the kernel counts them, a few too many; 0 where it does not tell."""
+    """Threads of this process as the kernel counts them, a few too many; 0 where it is unknown."""
     return os.stat("/proc/self/task").st_nlink if _LINUX else 0  # noqa: PTH116 - a third of Path.stat's cost
 
 
@@ -117,11 +117,11 @@ def kill_children(keep: frozenset[int] | set[int] = frozenset()) -> set[int]:
     trackers: set[int] = set()
     while strangers := [pid for pid in children(os.getpid()) if pid not in keep and pid not in trackers]:
         trackers.update(filter(is_tracker, strangers))
-        doomed = [pid for pid in strangers if pid not in trackers]
-        for pid in doomed:
+        to_kill = [pid for pid in strangers if pid not in trackers]
+        for pid in to_kill:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        for pid in doomed:
+        for pid in to_kill:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
     return trackers
@@ -278,7 +278,7 @@ def killed_for_memory() -> int:
 
 
 def boot_id() -> str:
-    """Changes when the machine starts anew."""
+    """Changes at each start of the machine."""
     with contextlib.suppress(FileNotFoundError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     import psutil

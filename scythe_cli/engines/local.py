@@ -235,6 +235,6 @@ class LocalEngine:
         """While the block lasts, the user's module is imported for the work that is to be submitted and waited for."""
         self._ready = ready = ReadyPool()
         with ready:
-            with suppress(EngineError):  # it fails again when the work is waited for, and is told there
+            with suppress(EngineError):  # it fails again in `wait`, which reports it
                 ready.pool(experiment)
             yield

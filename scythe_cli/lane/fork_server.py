@@ -1,6 +1,6 @@
 """The process that lanes are forked from: it imports the user's module once and then does nothing else.
 
-Takes a config of names over a socket, leaves lanes and tells of their ends. It is the parent of every lane and inherits
+Takes a config of names over a socket, starts lanes and reports their ends. It is the parent of every lane and inherits
 whatever a dead lane leaves running, so nothing of a spec outlives its lane. When its supervisor is gone it ends the
 lanes and all that they started, and then itself; when it is killed, the kernel kills the lanes. It never runs user code
 beyond the import, never uses polars, and has one thread.
@@ -49,7 +49,7 @@ RUN_TAG = "SCYTHE_LANE_OF"
 
 
 class ServerOrder(StrEnum):
-    """What a fork server is told to do."""
+    """What a fork server is asked to do."""
 
     LANE = "lane"  # start one, with the descriptors that come along
     KILL = "kill"
@@ -66,7 +66,7 @@ class ServerEvent(StrEnum):
 
 @dataclass(frozen=True)
 class ForkServerConfig:
-    """All that a fork server is told: names only.
+    """All that a fork server gets: names only.
 
     Attributes:
         target: the entry point, `module:function` or `file.py:function`.
@@ -138,7 +138,9 @@ def _process_restored(config: ForkServerConfig) -> Iterator[None]:
     for fd, stream in enumerate(streams):
         os.dup2(stream, fd)
         os.close(stream)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # also what the supervisor's process was told by the same import
+    signal.pthread_sigmask(
+        signal.SIG_SETMASK, ()
+    )  # also signals that the same import blocked in the supervisor's process
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -270,7 +272,7 @@ class _ForkServer:
         processes.set_parent_death_signal(signal.SIGTERM)
 
     def serve(self, parent: int) -> None:
-        """Start and kill lanes as told, until the supervisor, process `parent`, has closed its end or has ended."""
+        """Start and kill lanes on request, until the supervisor, process `parent`, has closed its end or has ended."""
         with contextlib.suppress(BrokenPipeError):
             self._emit(ServerEvent.READY, forks=self._forks, import_error=self._broken)
             self._serve(parent)

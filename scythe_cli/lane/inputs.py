@@ -24,7 +24,7 @@ class Inputs:
 
     Args:
         run: the store, rooted at the run.
-        experiment_id: tells the run's own artifacts, wherever the run was when their addresses were written.
+        experiment_id: identifies the run's own artifacts, also if the run has moved since their addresses were written.
         copied: give each spec its own copy, in its temporary folder.
     """
 

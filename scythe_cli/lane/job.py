@@ -10,7 +10,7 @@ class Job:
     """One run.
 
     Attributes:
-        key: tells jobs apart.
+        key: distinguishes jobs.
         experiment_id: name/version/time.
         root: the address of the run.
         outbox: the supervisor's folder for output files.

@@ -28,7 +28,7 @@ _LIMITS = (
 
 
 def trace_crashes(fd: int) -> None:
-    """Have the process write where it is into a file, when it crashes or is asked; also after it was told otherwise."""
+    """Have the process write where it is into a file, when it crashes or is asked; also if a spec has changed that."""
     faulthandler.disable()
     faulthandler.enable(fd)
     faulthandler.unregister(WHERE_SIGNAL)

@@ -180,7 +180,7 @@ class OutputModel:
         return [at for at in check_bounds(table, self.model) if not isinstance(outputs[at], known)]
 
     def place(self, part: str) -> str:
-        """What tells the failures of one part of an output from those of another: "Out.heat"."""
+        """The part of an output that a failure is about: "Out.heat"."""
         return f"{self.name}.{part}"
 
     def refusal(self, exc: BaseException) -> Failure:

@@ -143,7 +143,7 @@ class ProcessState:
     def _end_children(self) -> None:
         if trackers := processes.kill_children(self._children):
             processes.wait_for_trackers(trackers)
-            self._capture.take()  # it tells what it found, which is no spec's log
+            self._capture.take()  # gc prints what it found; no spec's log should have it
 
     def _restore_path(self) -> None:
         """Put back the folders that modules are found in; a library that was imported since may need those it added."""
@@ -155,7 +155,7 @@ class ProcessState:
         self._entries = [*self._path]
 
     def _restore_python(self) -> bool:
-        """Put back what the interpreter was told; tell whether clocks were replaced: in which modules, nobody knows."""
+        """Restore settings of the interpreter. Returns whether clocks were replaced: nobody knows in which modules."""
         *clocks, trace, profile, depth, folder, _ = self._python
         sys.settrace(trace)
         sys.setprofile(profile)
@@ -167,7 +167,7 @@ class ProcessState:
 
 
 def _python() -> tuple[Any, ...]:
-    """What a spec may tell the interpreter, the clocks first."""
+    """Settings of the interpreter that a spec may change, the clocks first."""
     return (  # flat, for it is looked at after each spec
         time.monotonic,
         time.time,

@@ -1,4 +1,4 @@
-"""What a lane and its supervisor tell each other without a message: the layout of the memory that they share."""
+"""The memory that a lane and its supervisor share, to exchange state without a message: its layout."""
 
 from __future__ import annotations
 

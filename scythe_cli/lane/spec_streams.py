@@ -45,7 +45,7 @@ class Capture:
 
     @staticmethod
     def _text(fd: int) -> io.TextIOWrapper:
-        """Without a buffer: a process that dies has told all, and nothing is to be flushed between two specs."""
+        """Without a buffer: a process that dies has written everything, and nothing needs a flush between two specs."""
         raw = io.FileIO(fd, "w", closefd=False)
         return io.TextIOWrapper(raw, errors="backslashreplace", write_through=True)
 

@@ -182,12 +182,12 @@ def _check_names(table: SpecTable, features: pa.Table | None, output_model: type
         if name == layout.SORT_SUBINDEX:
             raise TableError(f"{table.name}  column {name!r} has a name that scythe uses itself: rename it")
         if name in outputs:
-            told = f"{table.name}  column {name!r} has the name of a field of the output {output_model.__name__}"
-            raise TableError(f"{told}: rename one of them")
+            clash = f"{table.name}  column {name!r} has the name of a field of the output {output_model.__name__}"
+            raise TableError(f"{clash}: rename one of them")
     for name in computed:
         if name in outputs:
-            told = f"computed_features gives {name!r}, which is a field of the output {output_model.__name__}"
-            raise TableError(f"{told}: choose another name")
+            clash = f"computed_features gives {name!r}, which is a field of the output {output_model.__name__}"
+            raise TableError(f"{clash}: choose another name")
 
 
 def begin(prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep", listener: Listener = ignore) -> Run:

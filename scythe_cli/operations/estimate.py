@@ -67,7 +67,7 @@ class Plan:
 
 
 def plan(prepared: Prepared, storage: Store, version: Bump | SemVer) -> Plan:
-    """Tell what an allocate would do. Writes nothing."""
+    """Describe what an allocate would do. Writes nothing."""
     n = prepared.table.rows
     size = prepared.file.run.leaf_size
     whole = [Range(0, n - 1)]

@@ -125,11 +125,11 @@ def _example(run: Run, alike: _Alike, group: _Group) -> FailureGroup:
         attempts=row[ATTEMPTS],
         inputs=inputs[0] if inputs else {},
         log=(row[LOG] or "")[-EXAMPLE_LOG:],
-        traceback=_telling(row[TRACEBACK] or "", f"{error_type}: {row[MESSAGE]}"),
+        traceback=_essential_part(row[TRACEBACK] or "", f"{error_type}: {row[MESSAGE]}"),
     )
 
 
-def _telling(traceback: str, message: str) -> str:
+def _essential_part(traceback: str, message: str) -> str:
     """The part of a traceback where the last call stands: its end without the message, or the head of a dump."""
     from scythe_cli.run.outcomes import CALLS_BEGIN_LAST
 

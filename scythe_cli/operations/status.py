@@ -116,11 +116,11 @@ def quick_status(run: Run) -> RunStatus:
     """As `status`, but of a gathered run only the short listing of its marks is read, however large it is."""
     marks = list_marks(run.store)
     generation = max(marks.get(Mark.GENERATION, [0]))
-    told = read_mark(run.store, Mark.GATHERED, generation) if generation in marks.get(Mark.GATHERED, []) else None
-    if told is None or "failed" not in told:
+    mark = read_mark(run.store, Mark.GATHERED, generation) if generation in marks.get(Mark.GATHERED, []) else None
+    if mark is None or "failed" not in mark:
         return status(run)
     began = read_mark(run.store, Mark.GENERATION, generation) or {}
-    seen = _Seen(marks, run.total, told["failed"], began.get("todo", 0), told["tables"])
+    seen = _Seen(marks, run.total, mark["failed"], began.get("todo", 0), mark["tables"])
     return _status(run, seen, [], datetime.now(UTC))
 
 

@@ -97,7 +97,7 @@ def latest(
         storage: where they live.
         n: how many at most.
         only: the name of the one experiment.
-        on_broken: told of each that is passed over because its manifest is not what was written.
+        on_broken: called with each that is left out because its manifest is not what was written.
     """
     stamps = [
         (moment, f"{name}/{version}/{moment}")

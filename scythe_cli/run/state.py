@@ -85,7 +85,7 @@ class RunState:
         """The rows whose outcome is a failure; opens the parts that have any.
 
         Raises:
-            CorruptPart: one of them cannot be read. It is set aside: a state read anew counts its rows as missing.
+            CorruptPart: one of them cannot be read. It is set aside; the next read counts its rows as missing.
         """
         from scythe_cli.run.outcomes import KIND, ROW
         from scythe_cli.run.parts import CorruptPart, read_part

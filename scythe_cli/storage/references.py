@@ -46,7 +46,7 @@ class Problem:
     Attributes:
         message: what the disk or the server said.
         status: the HTTP status, where there is one.
-        refused: nobody could tell whether it is there: its server is unavailable, fails, or wants other credentials.
+        refused: it is unknown whether it exists: its server is unavailable, fails, or wants other credentials.
     """
 
     message: str

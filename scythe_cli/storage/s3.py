@@ -171,7 +171,7 @@ class S3Store:
         )
 
     def _create(self, key: str, data: bytes) -> None:
-        """Put an object if there is none. A create that was retried may find its own work: the token tells."""
+        """Put an object if there is none. A retried create may find its own object: the token shows it."""
         token = uuid.uuid4().hex
         for _ in range(3):
             if self._put_new(key, data, token):

@@ -163,7 +163,7 @@ class Problem:
 
     Attributes:
         text: what the server said, and what to check, in one line.
-        missing: there is no such object, in a bucket that exists as far as one can tell.
+        missing: there is no such object, in a bucket that seems to exist.
         answered: it was the server that said so.
     """
 

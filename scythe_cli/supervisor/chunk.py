@@ -40,7 +40,7 @@ class Chunk:
 
     @property
     def job(self) -> Job:
-        """What the lane is told of the run."""
+        """What the lane needs to know of the run."""
         return self.run.info.job
 
     def open_rows(self) -> list[int]:

@@ -28,7 +28,7 @@ class ForkServerHandle:
     """The supervisor's end of a fork server, which starts now.
 
     Args:
-        config: what it is told.
+        config: its configuration.
     """
 
     def __init__(self, config: ForkServerConfig) -> None:

@@ -44,7 +44,7 @@ class Pool:
     """Lanes of one experiment, and the fork server they come from.
 
     Args:
-        config: what the fork server is told.
+        config: the configuration of the fork server.
         size: lanes.
     """
 

@@ -1,7 +1,7 @@
 """One run, or one leaf of a run, as its supervisor sees it.
 
-Input: a run's settings and a writer of parts. Output: what a lane is told of the run, the blocks of specs once they are
-read, and the count of what is done.
+Input: a run's settings and a writer of parts. Output: what a lane needs to know of the run, the blocks of
+specs once they are read, and the count of finished specs.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class RunInfo:
     """What does not change while a run is worked on.
 
     Attributes:
-        job: what the lanes are told.
+        job: what the lanes need to know.
         store: rooted at the run.
         schema: of the outcome parts.
         place: where the function is defined, for failures that have no traceback.
@@ -117,7 +117,7 @@ class RunWork:
         writer: takes the outcomes.
         limits: when to stop for failures.
         left_in_block: by block, the rows that are to run and have no outcome yet; counted by whoever makes the source.
-        name: tells apart several that a supervisor has of one run: leaves. Each is in one block.
+        name: distinguishes several that a supervisor has of one run: leaves. Each is in one block.
         over: called once, when every row of a leaf has its outcome in the store or was released, or with what writing
             failed with. Called from any thread. Such a leaf never stops the supervisor.
         released: a leaf's rows are released from here on; what runs may end until this moment, on the monotonic clock.
@@ -149,7 +149,7 @@ class RunWork:
 
     @property
     def job(self) -> Job:
-        """What the lanes are told."""
+        """What the lanes need to know."""
         return self.info.job
 
     @property

@@ -82,7 +82,7 @@ class Api:
         from hatchet_sdk.clients.rest.models.v1_task_filter import V1TaskFilter
         from hatchet_sdk.clients.rest.models.v1_task_status import V1TaskStatus
 
-        self.workers()  # tells within seconds that the engine is unavailable
+        self.workers()  # fails within seconds if the engine is unavailable
         wanted = V1CancelTaskRequest(
             filter=V1TaskFilter(
                 since=datetime.now(UTC) - timedelta(days=KEPT_DAYS),

@@ -54,9 +54,9 @@ def check_transport(config: ClientConfig) -> None:
         raise EngineError(f"{where} wants TLS, and {_STRATEGY} is none", hint=f"unset {_STRATEGY}")
     if not spoken:
         given = os.environ.get(_STRATEGY)
-        told = f"{_STRATEGY} is {given}" if given else f"{_STRATEGY} is not set, which means tls"
+        setting = f"{_STRATEGY} is {given}" if given else f"{_STRATEGY} is not set, which means tls"
         hint = f"set {_STRATEGY}=none for an engine without TLS inside a network that you trust"
-        raise EngineError(f"{where} does not speak TLS, and {told}", hint=hint)
+        raise EngineError(f"{where} does not speak TLS, and {setting}", hint=hint)
 
 
 def _speaks_tls(connection: socket.socket, host: str) -> bool:
@@ -104,7 +104,7 @@ def check_version(hatchet: Hatchet) -> None:
             version = ""
     least = MinEngineVersion.DURABLE_EVICTION.value
     if not version or _numbers(version) < _numbers(least):
-        what = f"is {version}" if version else "does not tell its version"
+        what = f"is {version}" if version else "does not report its version"
         where = f"Hatchet at {hatchet.config.host_port}"
         raise EngineError(f"{where} {what}: this hatchet-sdk needs {least} or newer", hint="update the engine")
 

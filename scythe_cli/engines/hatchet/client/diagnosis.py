@@ -47,10 +47,10 @@ def _other_storage(plan: GenerationPlan, live: list[WorkerSeen]) -> str:
     """No worker has the run's storage: which they have, and how two paths of one folder become one."""
     mine = plan.run.store.locate("").rstrip("/").removesuffix(f"/{plan.run.id}")
     theirs = sorted({worker.labels.get(STORAGE_AT, "") for worker in live} - {""})
-    told = f"; theirs: {', '.join(theirs)}" if theirs else ""
+    others = f"; theirs: {', '.join(theirs)}" if theirs else ""
     return (
-        f"none of {len(live)} workers has this run's storage {mine}{told}; start one with --storage {mine}, or, where "
-        f"that folder has another path, with --label {STORAGE_AT}={mine}"
+        f"none of {len(live)} workers has this run's storage {mine}{others}; start one with --storage {mine}, or, "
+        f"where that folder has another path, with --label {STORAGE_AT}={mine}"
     )
 
 

@@ -135,7 +135,7 @@ class HatchetEngine:
         self._api.cancel(*all_tags(run))
 
     def watch(self, run: Run) -> HatchetWatch:
-        """What tells whoever follows a run whether the engine still has it."""
+        """What answers, for the one who follows a run, whether the engine still has it."""
         return HatchetWatch(self._hatchet, run, lambda: self.active(run), run.manifest.workflow_run_id)
 
 

@@ -69,7 +69,7 @@ class LeafRunner:
                 self._supervisor = Supervisor(pool, self.queue, listener=ignore, grace=0.0, allowance=self._may)
                 self._ready.set()
                 self._supervisor.run()
-        except BaseException as exc:  # noqa: BLE001 - told to every leaf, and to the worker, which then ends
+        except BaseException as exc:  # noqa: BLE001 - every leaf and the worker get it, and the worker ends
             self.failure = exc
         finally:
             self._ready.set()
@@ -112,7 +112,7 @@ class LeafRunner:
             todo: the rows of it to run, at least one.
             generation: of the run.
             settings: of the run.
-            series: tells its parts from those of another worker over the same rows.
+            series: distinguishes its parts from those of another worker with the same rows.
         """
         rows = within(todo, one)
         n = sum(map(len, rows))
@@ -148,7 +148,7 @@ class LeafRunner:
         return rest
 
     def withdraw(self, leaf: Leaf, *, grace: float) -> None:
-        """Begin no more rows of a leaf; what runs may end within the grace time. `leaf.over` tells when."""
+        """Begin no more rows of a leaf; what runs may end within the grace time. Then `leaf.over` is set."""
         rest = self.queue.cut(leaf, 0)
         self._release_rows(leaf, sum(map(len, rest)), grace)
 

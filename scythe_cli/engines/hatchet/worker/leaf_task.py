@@ -115,7 +115,7 @@ class _LeafTask:
         self._series = int(ctx.step_run_id.replace("-", "")[:6], 16) * 1000 + ctx.retry_count
 
     async def run(self) -> int:
-        """Tell how many rows got their outcome here. Raises `HandedBack` when others shall run them."""
+        """Return how many rows got their outcome here. Raises `HandedBack` when others shall run them."""
         if self._context.draining is not None:
             await self._context.hand_back_when_draining()
         if await self._context.why_over(self._plan, max_age=FENCE_SECONDS) is not None:
@@ -127,13 +127,13 @@ class _LeafTask:
         return await self._run_when_lane_free(alone=False)
 
     async def requeue(self) -> int:
-        """Have the stretch enqueued anew for whoever is free. Not a failure, which would cast suspicion on its rows."""
+        """Queue the rows again for any free worker. Not a failure: that would make its rows suspects of a crash."""
         child = self._payload.model_copy(update={"first": self._one.first, "last": self._one.last})
         await self._context.spawn(self._plan, [(self._name, child, f"{self._one}-p{time.time_ns()}")])
         return 0
 
     async def _repeat_splits(self) -> bool:
-        """What earlier attempts cut off is enqueued, under the same keys; tell whether anything stayed."""
+        """Queue the rows that earlier attempts cut off, under the same keys. Returns whether any rows stay here."""
         while (split := await asyncio.to_thread(read_split, self._plan, self._one)) is not None:
             await self._enqueue(split.pieces)
             if split.keep is None:

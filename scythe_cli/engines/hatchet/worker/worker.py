@@ -85,9 +85,9 @@ def find_experiments(
             if other.function is not one.function:
                 raise InputError(f"two experiments are called {one.name!r}, in {other.file} and {one.file}")
     if len(storages) > 1 and storage is None:
-        told = " and ".join(f"{file} has {address}" for address, file in list(storages.items())[:2])
+        named = " and ".join(f"{file} has {address}" for address, file in list(storages.items())[:2])
         raise InputError(
-            f"a worker serves one storage, and {told}",
+            f"a worker serves one storage, and {named}",
             hint="start a worker for each, or give the storage of both: --storage S",
         )
     return list(found.values()), next(iter(storages), None)
@@ -237,7 +237,7 @@ class _Worker:
                 self._listener(event)
 
     def _labels(self) -> dict[str, str | int]:
-        """Strings only: the engine tells a number's label from a text's."""
+        """Strings only: for the engine, a label that is a number differs from one that is text."""
         given = dict(self._settings.labels or {})
         address = given.pop(STORAGE_AT, None) or self._context.storage.locate("")
         own: dict[str, str | int] = {

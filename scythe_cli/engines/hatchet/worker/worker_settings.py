@@ -104,7 +104,7 @@ def _count(key: str, text: str) -> int:
 
 
 def machine_name(environ: Mapping[str, str] | None = None) -> str:
-    """A name that tells the machine: its host's, and what the cloud calls it where the environment says so."""
+    """A name made from the host name, or from the name of the job in a cloud that sets one in the environment."""
     found = os.environ if environ is None else environ
     parts = [processes.host()]
     if job := found.get("AWS_BATCH_JOB_ID"):

@@ -30,7 +30,7 @@ LEAVE_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class WorkflowProcessSettings:
-    """All that the process is told: names.
+    """All that the process gets: names.
 
     Attributes:
         targets: each workflow's `module:name` and the folder that is resolved from.
