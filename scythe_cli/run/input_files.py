@@ -111,7 +111,7 @@ class IndexNames:
 
     Args:
         store: rooted at the run.
-        experiment_id: tells the run's own artifacts, wherever the run was when their addresses were written.
+        experiment_id: identifies the run's own artifacts, also if the run has moved since their addresses were written.
     """
 
     def __init__(self, store: Store, experiment_id: str) -> None:
