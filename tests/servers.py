@@ -268,6 +268,8 @@ class WebServer:
         pages: by path: the body, or a status to answer with.
         counts: requests by method.
         short: paths whose answer breaks off half-way.
+        unsized: paths whose answer does not say how large it is.
+        redirects: by path: where it redirects to.
         no_head: answer HEAD with 405.
         etags: whether answers carry an ETag.
     """
@@ -276,6 +278,8 @@ class WebServer:
     pages: dict[str, bytes | int] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     short: set[str] = field(default_factory=set)
+    unsized: set[str] = field(default_factory=set)
+    redirects: dict[str, str] = field(default_factory=dict)
     no_head: bool = False
     etags: bool = True
 
@@ -302,8 +306,17 @@ class _WebHandler(_Handler):
         page = self.site.pages.get(path, 404)
         if self.command == "HEAD" and self.site.no_head:
             page = 405
+        if path in self.site.redirects:
+            self.reply(302, {"Location": self.site.redirects[path]}, b"")
+            return
         if isinstance(page, int):
             self.reply(page, {}, b"<html>an error page</html>")
+            return
+        if path in self.site.unsized:
+            self.close_connection = True
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(page if self.command == "GET" else b"")
             return
         etag = {"ETag": f'"{hashlib.sha256(page).hexdigest()[:16]}"'} if self.site.etags else {}
         if path in self.site.short and self.command == "GET":

@@ -132,6 +132,10 @@ class ArtifactSettings(Settings):
     """How input files are handled."""
 
     copy_remote: bool = Field(default=False, description="Also copy s3:// and https:// input files into the run.")
+    allow_private: bool = Field(
+        default=False,
+        description="Follow redirects of public web servers to this machine and its private network.",
+    )
 
 
 class Resources(Settings):

@@ -8,7 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scythe_cli.errors import InputFileError
 from scythe_cli.storage import artifacts, references
+from scythe_cli.storage.address import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +55,14 @@ class Inputs:
             if len(self._paths) >= KEPT:
                 self._paths.clear()
                 references.release()
-            key = artifacts.artifact_key(address, self._experiment_id)
-            path = artifacts.fetch_artifact(self._run, key) if key is not None else references.fetch(address)
-            self._paths[address] = path
+            path = self._paths[address] = self._fetch(address)
         return path
+
+    def _fetch(self, address: str) -> Path:
+        """An artifact of the run, or a remote file. Whoever writes to the storage may name any other file here."""
+        key = artifacts.artifact_key(address, self._experiment_id)
+        if key is not None:
+            return artifacts.fetch_artifact(self._run, key)
+        if not is_remote(address):
+            raise InputFileError(f"{address} is neither an input file of this run nor a remote address")
+        return references.fetch(address)

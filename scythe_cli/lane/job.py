@@ -17,6 +17,7 @@ class Job:
         max_attempts: attempts a spec has.
         worker: who runs it, for the outcome's column.
         memory: bytes one spec's processes may hold, or None.
+        allow_private: follow redirects of public web servers to private addresses.
         since: when its supervisor began with it; what servers said of files before that does not count.
     """
 
@@ -28,3 +29,4 @@ class Job:
     worker: str
     memory: int | None = None
     since: float = 0.0
+    allow_private: bool = False

@@ -43,7 +43,7 @@ from scythe_cli.run.outcomes import (
     cut,
     from_exception,
 )
-from scythe_cli.storage import cache
+from scythe_cli.storage import cache, http
 from scythe_cli.storage.current_run import CURRENT_GENERATION, Generation
 from scythe_cli.storage.open_store import open_store
 
@@ -111,6 +111,7 @@ class Lane:
     def _begin(self, job: Job) -> None:
         self._job = job
         cache.revalidate_before(job.since)
+        http.allow_private(job.allow_private)
         CURRENT_GENERATION.set(Generation(job.key.replace("#", "/"), job.root))
         self._block = None
         self._process_state.limit_growth(None if job.memory is None else job.memory // 4)

@@ -42,7 +42,7 @@ from scythe_cli.run.specs_file import write_specs
 from scythe_cli.run.version import Bump, SemVer
 from scythe_cli.spec_table.computed_features import compute_features
 from scythe_cli.spec_table.read import read_specs
-from scythe_cli.storage import artifacts, cache, references
+from scythe_cli.storage import artifacts, cache, http, references
 from scythe_cli.storage.address import is_remote
 
 if TYPE_CHECKING:
@@ -129,6 +129,7 @@ def prepare(
         StoreError: nothing is wrong but that servers of files are away, fail or refuse.
     """
     cache.revalidate_before(Clock.time())
+    http.allow_private(loaded.file.artifacts.allow_private)
     wanted = loaded.specs() if specs is None else specs
     design = None
     if isinstance(wanted, DesignSettings):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from scythe_cli.core.printable import mask_secrets
 from scythe_cli.storage import references
 from scythe_cli.storage.address import Address, is_remote
 
@@ -72,7 +73,7 @@ class _Missing:
         others = self.rows - 1
         more = f" (and {others:,} more row{'s' * (others > 1)})" if others else ""
         near = "" if is_remote(self.address) else references.nearest_file(Path(self.address))
-        return f"{self.field} = {self.address!r}: {self.problem.message}{more}{near and '.'}{near}"
+        return f"{self.field} = {mask_secrets(self.address)!r}: {self.problem.message}{more}{near and '.'}{near}"
 
 
 def absolute(address: str, folders: Sequence[Path]) -> str:

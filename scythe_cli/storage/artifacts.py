@@ -11,12 +11,13 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from scythe_cli.core import layout
-from scythe_cli.errors import InputFileError
+from scythe_cli.errors import BrokenRun, InputFileError, KeyMissing
 from scythe_cli.storage import file_names
 from scythe_cli.storage.address import Address
+from scythe_cli.storage.atomic_files import source_file
 from scythe_cli.storage.references import REQUESTS, fetch, fetch_through_cache
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
     from scythe_cli.storage.base import Store, Ticker
     from scythe_cli.storage.cache import Cache
+
+
+Seen: TypeAlias = tuple[int, int, int, int]
+"""What tells whether a file has changed: its number, size, and times of change."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Upload:
         key: relative to the run.
         sha256: of the content, in hex.
         size: bytes.
+        seen: the file as it was when it was hashed.
     """
 
     field: str
@@ -41,6 +47,7 @@ class Upload:
     key: str
     sha256: str
     size: int
+    seen: Seen
 
 
 @dataclass(frozen=True)
@@ -65,9 +72,16 @@ def fetch_artifact(run: Store, key: str, *, cache: Cache | None = None) -> Path:
         InputFileError: it does not exist or cannot be read.
         StoreError: its server is unavailable, fails or refuses; or the cache cannot keep it.
     """
-    address = run.locate(key)
+    try:
+        address = run.locate(key)
+    except ValueError as exc:
+        raise InputFileError(str(exc)) from exc
     name = key.rpartition("/")[2]
     if not Address.parse(address).is_remote and not file_names.is_encoded(name):
+        try:
+            run.stat(key)  # which refuses links that lead out of the run
+        except (BrokenRun, KeyMissing) as exc:
+            raise InputFileError(exc.message) from exc
         return fetch(address)
     return fetch_through_cache(
         cache,
@@ -97,16 +111,16 @@ def plan_uploads(paths: Mapping[str, Iterable[Path]]) -> UploadPlan:
     by_field = {field: list(dict.fromkeys(files)) for field, files in paths.items()}
     distinct = list(dict.fromkeys(path for files in by_field.values() for path in files))
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        hashed = dict(zip(distinct, pool.map(hash_file, distinct), strict=True))
+        hashed = dict(zip(distinct, pool.map(_hash_and_look, distinct), strict=True))
     uploads: dict[str, Upload] = {}
     keys: dict[tuple[str, Path], str] = {}
     for field, files in by_field.items():
         taken: dict[str, str] = {}
         for path in files:
-            sha256, size = hashed[path]
+            sha256, seen = hashed[path]
             key = layout.artifact(field, file_names.encode(path.name, sha256, taken))
             keys[field, path] = key
-            uploads.setdefault(key, Upload(field, path, key, sha256, size))
+            uploads.setdefault(key, Upload(field, path, key, sha256, seen[1], seen))
     return UploadPlan(list(uploads.values()), keys)
 
 
@@ -115,15 +129,26 @@ def send(run: Store, uploads: Iterable[Upload], *, on_bytes: Ticker | None = Non
 
     Raises:
         StoreError: the store refused.
-        InputFileError: a file cannot be read any more.
+        InputFileError: a file cannot be read any more, or has changed since it was hashed.
     """
     with ThreadPoolExecutor(workers) as pool:
         try:
-            for _ in pool.map(lambda upload: run.upload(upload.key, upload.source, on_bytes=on_bytes), uploads):
+            for _ in pool.map(lambda upload: _send(run, upload, on_bytes), uploads):
                 pass
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _send(run: Store, upload: Upload, on_bytes: Ticker | None) -> None:
+    run.upload(upload.key, upload.source, on_bytes=on_bytes)
+    try:
+        now = _look(upload.source.stat())
+    except OSError:
+        now = None
+    if now != upload.seen:
+        message = f"{upload.source} changed while it was being uploaded"
+        raise InputFileError(message, hint="allocate again when nothing writes to it")
 
 
 def original_name(name: str, content: Path) -> str:
@@ -133,8 +158,17 @@ def original_name(name: str, content: Path) -> str:
 
 def hash_file(path: Path) -> tuple[str, int]:
     """SHA-256 and size of a file. Raises `InputFileError`."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest(), os.fstat(file.fileno()).st_size
-    except OSError as exc:
-        raise InputFileError(f"cannot read {path}: {exc.strerror or exc}") from exc
+    sha256, seen = _hash_and_look(path)
+    return sha256, seen[1]
+
+
+def _hash_and_look(path: Path) -> tuple[str, Seen]:
+    with source_file(path) as file:
+        seen, digest = _look(os.fstat(file.fileno())), hashlib.sha256()
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+        return digest.hexdigest(), seen
+
+
+def _look(found: os.stat_result) -> Seen:
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

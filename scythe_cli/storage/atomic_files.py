@@ -45,12 +45,21 @@ def as_store_error(operation: str, path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def source_file(path: Path) -> Iterator[BinaryIO]:
+    """A file of the user's, open to be read. A pipe or a device, which may have no end, is refused."""
     try:
-        file = path.open("rb")
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as exc:
         raise InputFileError(f"cannot read {path}: {exc.strerror or exc}") from exc
-    with file:
-        yield file
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise InputFileError(f"cannot read {path}: it is a folder, a pipe, a device or a socket, not a file")
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            yield file
+        except OSError as exc:
+            if exc.filename is not None:
+                raise
+            raise InputFileError(f"cannot read {path}: {exc.strerror or exc}") from exc
 
 
 def write_aside(path: Path, fill: Callable[[BinaryIO], object]) -> Path:

@@ -20,6 +20,7 @@ import fcntl
 import hashlib
 import json
 import os
+import stat
 import threading
 import time
 from dataclasses import asdict, dataclass, replace
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from scythe_cli.core.clock import Clock
+from scythe_cli.core.printable import mask_secrets
 from scythe_cli.core.units import parse_size
 from scythe_cli.errors import ConfigError
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 DIRECTORY = "SCYTHE_CACHE_DIR"
 SIZE = "SCYTHE_CACHE_SIZE"
+SHARED = "SCYTHE_CACHE_SHARED"
 DEFAULT_SIZE = "20GB"
 VALID = 300.0
 """Seconds for which an address is not asked again whether its content is still the same, within a run."""
@@ -88,10 +91,12 @@ class Cache:
     Args:
         root: the folder; made when needed.
         max_bytes: the least recently used files go when more than this is kept. Files in use stay.
+        shared: other users of the machine may use it too; otherwise nobody else can read or change it.
     """
 
-    def __init__(self, root: Path, max_bytes: int) -> None:
+    def __init__(self, root: Path, max_bytes: int, *, shared: bool = False) -> None:
         self._root = root
+        self._shared = shared
         self._max_bytes = max_bytes
         self._used: set[str] = set()
         self._list: int | None = None
@@ -127,10 +132,10 @@ class Cache:
             folder = Path("objects") / _digest(f"{address}\0{version}\0{remote.size}")
             known = _read(index)
             if remote.etag and known and Path(known.file).parent == folder and self._pin(known):
-                _write(index, replace(known, asked=asked))
+                self._write(index, replace(known, asked=asked))
                 return self._root / known.file
             file, size = self._fetch(folder, name, download)
-            _write(index, _Indexed(address, file, size, asked))
+            self._write(index, _Indexed(mask_secrets(address), file, size, asked))
             self._make_room(size)
             return self._root / file
 
@@ -168,7 +173,7 @@ class Cache:
     def _record_use(self, file: str) -> None:
         if self._list is None:
             path = self._folder("use") / f"{os.getpid()}-{os.urandom(4).hex()}"
-            self._list = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            self._list = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, self._mode(0o666))
             fcntl.flock(self._list, fcntl.LOCK_EX)
         os.write(self._list, json.dumps(file).encode() + b"\n")
         self._used.add(file)
@@ -189,7 +194,9 @@ class Cache:
     @contextlib.contextmanager
     def _eviction_lock(self, how: int) -> Iterator[None]:
         """Held shared by processes that record the use of a file, and exclusively by the one that evicts."""
-        descriptor = os.open(self._folder("locks") / "evict.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(
+            self._folder("locks") / "evict.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, self._mode(0o666)
+        )
         try:
             fcntl.flock(descriptor, how)
             yield
@@ -198,19 +205,29 @@ class Cache:
 
     def _folder(self, name: str) -> Path:
         folder = self._root / name
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.is_dir():
+            self._make(folder)
         return folder
+
+    def _make(self, folder: Path) -> None:
+        """Make a folder and those above it; from the root down they are the user's alone."""
+        self._root.parent.mkdir(parents=True, exist_ok=True)
+        for below in (self._root, *reversed([one for one in folder.parents if self._root in one.parents]), folder):
+            below.mkdir(mode=self._mode(0o777), exist_ok=True)
+
+    def _mode(self, mode: int) -> int:
+        return mode if self._shared else mode & 0o700
 
     def _fetch(self, folder: Path, name: Callable[[Path], str], download: Callable[[Path], None]) -> tuple[str, int]:
         partial = self._root / folder / f"{_PARTIAL}-{os.getpid()}"
         with self._eviction_lock(fcntl.LOCK_SH):
             for left in self._folder(str(folder)).glob(f"{_PARTIAL}-*"):  # of a killed process: we hold the lock
                 left.unlink(missing_ok=True)
-            partial.touch()
+            partial.touch(mode=self._mode(0o666))
         try:
             download(partial)
             file, size = str(folder / name(partial)), partial.stat().st_size
-            partial.chmod(0o444)
+            partial.chmod(self._mode(0o444))
             with self._guard, self._eviction_lock(fcntl.LOCK_SH):
                 self._record_use(file)
                 partial.replace(self._root / file)
@@ -218,10 +235,18 @@ class Cache:
             partial.unlink(missing_ok=True)
         return file, size
 
+    def _write(self, index: Path, indexed: _Indexed) -> None:
+        aside = self._folder("index") / f"{index.stem}.{os.getpid()}"
+        aside.unlink(missing_ok=True)
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, self._mode(0o666))
+        with os.fdopen(descriptor, "w") as file:
+            file.write(json.dumps(asdict(indexed)))
+        aside.replace(index)
+
     def _lock(self, name: str) -> BaseFileLock:
         from filelock import FileLock
 
-        return FileLock(self._folder("locks") / f"{name}.lock")
+        return FileLock(self._folder("locks") / f"{name}.lock", mode=self._mode(0o666))
 
     def _make_room(self, added: int) -> None:
         """Evict down to nine tenths, looking at the folder again whenever a hundredth was added."""
@@ -259,18 +284,39 @@ def of_machine() -> Cache:
     Raises:
         ConfigError: SCYTHE_CACHE_SIZE is not a size.
     """
-    return _open(os.environ.get(DIRECTORY), os.environ.get(SIZE) or DEFAULT_SIZE, os.getpid())
+    shared = os.environ.get(SHARED, "").strip().lower() in {"1", "true", "yes"}
+    return _open(os.environ.get(DIRECTORY), os.environ.get(SIZE) or DEFAULT_SIZE, shared, os.getpid())
 
 
 @lru_cache(maxsize=1)
-def _open(folder: str | None, size: str, process: int) -> Cache:  # noqa: ARG001 - a fork is a process of its own
+def _open(folder: str | None, size: str, shared: bool, process: int) -> Cache:  # noqa: ARG001 - a fork is a process of its own
     from platformdirs import user_cache_path
 
     try:
         max_bytes = int(size) if size.isdecimal() else parse_size(size)
     except ValueError as exc:
         raise ConfigError(f"{SIZE} = {size!r} {exc}") from None
-    return Cache(Path(folder).expanduser().absolute() if folder else user_cache_path("scythe") / "files", max_bytes)
+    root = Path(folder).expanduser().absolute() if folder else user_cache_path("scythe") / "files"
+    if not shared:
+        _make_private(root)
+    return Cache(root, max_bytes, shared=shared)
+
+
+def _make_private(root: Path) -> None:
+    """Close a folder that exists to other users: they could read the files, or put others in their place.
+
+    Raises:
+        ConfigError: it belongs to another user.
+    """
+    try:
+        found = root.stat()
+    except OSError:
+        return
+    if found.st_uid != os.getuid():
+        message = f"the cache {root} belongs to another user, who could change the files in it"
+        raise ConfigError(message, hint=f"set {DIRECTORY} to a folder of your own, or {SHARED}=1 where that is wanted")
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        root.chmod(0o700)
 
 
 def _read(index: Path) -> _Indexed | None:
@@ -278,13 +324,6 @@ def _read(index: Path) -> _Indexed | None:
         return _Indexed(**json.loads(index.read_bytes()))
     except (FileNotFoundError, ValueError, TypeError):  # missing, or cut short by a power cut
         return None
-
-
-def _write(index: Path, indexed: _Indexed) -> None:
-    index.parent.mkdir(parents=True, exist_ok=True)
-    aside = index.with_suffix(f".{os.getpid()}")
-    aside.write_text(json.dumps(asdict(indexed)))
-    aside.replace(index)
 
 
 def _digest(text: str) -> str:

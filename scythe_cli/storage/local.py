@@ -124,9 +124,12 @@ class LocalStore:
         """A regular file, open to be read. Without O_NONBLOCK, opening a pipe would wait for a writer."""
         with self._found(key) as path:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            with os.fdopen(descriptor, "rb") as file:
+            try:
                 _check_regular(path, os.fstat(descriptor))
-                yield file
+                with open(descriptor, "rb", closefd=False) as file:
+                    yield file
+            finally:
+                os.close(descriptor)
 
     @contextlib.contextmanager
     def _found(self, key: str) -> Iterator[Path]:

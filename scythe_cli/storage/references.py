@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scythe_cli.core.printable import mask_secrets
 from scythe_cli.errors import ConfigError, InputFileError, KeyMissing, StoreError, nearest
 from scythe_cli.storage import http
 from scythe_cli.storage.address import Address, UnknownScheme
@@ -109,7 +111,7 @@ def fetch(text: str, *, cache: Cache | None = None) -> Path:
     try:
         address = Address.parse(text)
     except UnknownScheme as exc:
-        raise InputFileError(f"{text}: {exc}") from exc
+        raise InputFileError(f"{mask_secrets(text)}: {exc}") from exc
     if not address.is_remote:
         if isinstance(found := _probe_local(address.path), Problem):
             raise InputFileError(f"{text}: {found.message}")
@@ -137,9 +139,10 @@ def fetch_through_cache(
         return cache.get(address, name=name, look=look, download=download)
     except (KeyMissing, StoreError, http.WebError) as exc:
         kind = StoreError if _problem(address, exc).refused else InputFileError
-        raise kind(str(exc) if address in str(exc) else f"{address}: {exc}") from exc
+        raise kind(mask_secrets(str(exc) if address in str(exc) else f"{address}: {exc}")) from exc
     except OSError as exc:
-        raise StoreError(f"{address}: cannot keep it in the cache, {exc} (see SCYTHE_CACHE_DIR)") from exc
+        where = mask_secrets(address)
+        raise StoreError(f"{where}: cannot keep it in the cache, {exc} (see SCYTHE_CACHE_DIR)") from exc
 
 
 def release(cache: Cache | None = None) -> None:
@@ -190,6 +193,8 @@ def _probe_local(path: Path) -> Problem | Remote:
         return Problem("does not exist" if isinstance(exc, FileNotFoundError) else exc.strerror or str(exc))
     if path.is_dir():
         return Problem("is a folder, not a file")
+    if not stat.S_ISREG(found.st_mode):
+        return Problem("is a pipe, a device or a socket, not a file")
     if not os.access(path, os.R_OK):
         return Problem("cannot be read; check the permissions")
     return Remote(found.st_size, f"{found.st_mtime_ns:x}-{found.st_size:x}")

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scythe_cli.core.printable import printable
 from scythe_cli.errors import StoreError
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ QUICK = 6.0
 """Seconds of retries until the server has answered once."""
 PATIENCE = 90.0
 """Seconds of retries from then on."""
+LONGEST = 20_000
+"""Characters of an error that are read: a server may answer with any page."""
 LIFETIME = timedelta(minutes=10)
 """After half of this obstore asks for credentials again; boto3 renews them at least ten minutes before they expire."""
 
@@ -202,7 +205,7 @@ _ADVICE = {
 
 def explain(exc: Exception, *, operation: str, endpoint: str) -> Problem:
     """Say what an error of obstore means; see probes of its texts in tests/contracts/test_store.py."""
-    text = str(exc)
+    text = str(exc)[:LONGEST]
     status, code, message = (_first(pattern, text) for pattern in (_STATUS, _CODE, _MESSAGE))
     if "incorrectly configured region" in text:
         status = status or "301 redirected"
@@ -223,4 +226,4 @@ def _first(pattern: re.Pattern[str], text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())[:500]
+    return printable(" ".join(text.split())[:500])

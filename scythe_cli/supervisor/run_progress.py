@@ -199,6 +199,7 @@ def run_work(work: Work, writer: PartWriter, folder: Path, *, worker: str | None
         worker=worker or host(),
         memory=settings.memory,
         since=Clock.time(),
+        allow_private=work.file.artifacts.allow_private,
     )
     info = RunInfo(
         job=job,

@@ -47,7 +47,7 @@ def test_paths_start_from_the_specs_file_then_from_the_experiment(tmp_path: Path
 
 def test_files_of_rows_on_the_disk_are_in_the_one_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "MEMORY_LIMIT", 1)
-    lines = ["x,weather_file", "1,/nowhere.epw", *["1,/dev/null"] * 2 * sources.CHUNK, "one,/dev/null", ""]
+    lines = ["x,weather_file", "1,/nowhere.epw", *["1,/etc/passwd"] * 2 * sources.CHUNK, "one,/etc/passwd", ""]
     assert refused(write(tmp_path, "\n".join(lines)), Weather, check_files=True)[:2] == [
         "specs.csv:2  weather_file = '/nowhere.epw': does not exist",
         f"specs.csv:{2 * sources.CHUNK + 3}  x = 'one': must be a whole number",
