@@ -57,7 +57,7 @@ def load(runnable: Any, **given: object) -> tuple[config.Loaded, Experiment]:
     found = experiment.from_function(function)
     values = {"experiment": found.target} | {key: value for key, value in given.items() if value is not None}
     loaded = config.from_values(values, folder=_folder_of_runs(found), options=found.options.settings())
-    return loaded.with_name(found.name), found
+    return loaded.with_name(found.name), found.including(loaded.file.code.include)
 
 
 def storage_and_name(runnable: Any, name: str | None, storage: str | None) -> tuple[Store, str]:

@@ -24,6 +24,7 @@ from scythe_cli.errors import InputError, StoreError
 from scythe_cli.experiment import experiment
 from scythe_cli.experiment.field_kinds import user_fields
 from scythe_cli.experiment.settings import DEFAULT_FILE, DEFAULT_STORAGE
+from scythe_cli.experiment.source_files import named_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,7 +106,10 @@ def from_function(target: str, folder: Path) -> Starter:
     lines.writerow(user_fields(found.input_model))
     if row is not None:
         lines.writerow([_cell(value) for value in row.values()])
-    settings = {"experiment": target, "specs": SPECS_FILE, "name": found.name, "storage": DEFAULT_STORAGE}
+    settings: dict[str, Any] = {"experiment": target, "specs": SPECS_FILE, "name": found.name}
+    settings["storage"] = DEFAULT_STORAGE
+    if include := named_files(found.sources.values(), found.folder):
+        settings["code"] = {"include": include}
     head = f"# yaml-language-server: $schema=./{schemas.file_name('experiment')}\n"
     texts = {DEFAULT_FILE: head + yaml_document.write(settings) + _MORE, SPECS_FILE: table.getvalue()}
     return Starter(folder, _write(folder, texts), has_specs=row is not None)

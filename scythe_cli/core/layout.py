@@ -23,6 +23,7 @@ TABLE_SUFFIX = ".pq"
 SPECS = f"specs{TABLE_SUFFIX}"
 ARTIFACTS = "artifacts"
 CONTROL = "control"
+CODE = "control/code"
 INPUT = "scatter-gather/input"
 OUTPUT = "scatter-gather/output"
 OUTCOME_SCHEMA = "control/outcomes.pq"
@@ -126,6 +127,11 @@ def is_final(key: str) -> bool:
 def mark(kind: Mark, number: int) -> str:
     """A numbered object of the control folder."""
     return f"{CONTROL}/{kind}-{number}.yml"
+
+
+def code(source_hash: str) -> str:
+    """The source files that a hash covers."""
+    return f"{CODE}/{source_hash}.zip"
 
 
 def aside(part: PartName) -> str:

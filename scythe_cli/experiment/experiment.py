@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -48,6 +48,7 @@ class Experiment:
         function: takes (input_spec), or (input_spec, tempdir) when `takes_tempdir`; see `call`.
         file: the module's file.
         folders: where the user's modules are found.
+        include: patterns of more files that count as its code.
     """
 
     name: str
@@ -60,6 +61,13 @@ class Experiment:
     options: Options
     file: Path
     folders: tuple[Path, ...]
+    include: tuple[str, ...] = ()
+
+    def including(self, patterns: Iterable[str]) -> Experiment:
+        """The same with more files that count as its code. Raises `ConfigError` when a pattern names no file."""
+        more = replace(self, include=tuple(patterns))
+        source_files.included_files(more.include, (self.folder, self.file.parent))
+        return more
 
     def call(self, spec: ExperimentInputSpec, tempdir: Path) -> Any:
         """Run one spec. The returned value is not checked yet."""
@@ -74,12 +82,17 @@ class Experiment:
     @cached_property
     def sources(self) -> dict[str, Path]:
         """The user's own files that the experiment is made of, by relative name."""
-        return source_files.source_files(self.file, self.folders)
+        included = source_files.included_files(self.include, (self.folder, self.file.parent))
+        return _with_included(source_files.source_files(self.file, self.folders), included)
 
     @cached_property
     def source_hash(self) -> str:
         """SHA-256 in hex over `sources`, the same on every machine."""
         return source_files.source_hash(self.sources)
+
+
+def _with_included(modules: dict[str, Path], included: dict[str, Path]) -> dict[str, Path]:
+    return dict(sorted((included | modules).items()))
 
 
 def load(target: str, folder: Path | str, *, place: str | None = None) -> Experiment:
@@ -97,14 +110,24 @@ def load(target: str, folder: Path | str, *, place: str | None = None) -> Experi
     return _experiment(importer.resolve(target, folder, place=place), target, folder)
 
 
-def located_hash(target: str, folder: Path | str, *, place: str | None = None) -> tuple[Path, str]:
+def located_hash(
+    target: str, folder: Path | str, *, place: str | None = None, include: Iterable[str] = ()
+) -> tuple[Path, str]:
     """The file of an experiment and its `source_hash`, before anything is imported.
 
+    Args:
+        target: as in `load`.
+        folder: as in `load`.
+        place: as in `load`.
+        include: patterns of more files that count as its code.
+
     Raises:
+        ConfigError: a pattern names no file.
         EntryPointError: there is no such module or file, or it lies in a storage or a download.
     """
     file, folders = importer.locate(target, Path(folder), place=place)
-    return file, source_files.source_hash(source_files.source_files(file, folders))
+    included = source_files.included_files(include, (Path(folder).absolute(), file.parent))
+    return file, source_files.source_hash(_with_included(source_files.source_files(file, folders), included))
 
 
 def from_function(function: Any) -> Experiment:

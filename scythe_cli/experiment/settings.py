@@ -128,6 +128,16 @@ class RunSettings(Settings):
     )
 
 
+class CodeSettings(Settings):
+    """What counts as the experiment's code."""
+
+    include: list[str] = Field(
+        default_factory=list,
+        description="Files that count as code: paths or patterns, from this file's folder.",
+        examples=[["factors.txt", "data/*.json"]],
+    )
+
+
 class ArtifactSettings(Settings):
     """How input files are handled."""
 
@@ -226,6 +236,9 @@ class ExperimentFile(Settings):
     )
     engine: Literal["local", "hatchet"] = Field(
         default="local", description="Where specs run: `local` (this machine) or `hatchet` (many machines)."
+    )
+    code: CodeSettings = Field(
+        default_factory=CodeSettings, description="What counts as the experiment's code, besides its modules."
     )
     run: RunSettings = Field(default_factory=RunSettings, description="How the specs are run.")
     artifacts: ArtifactSettings = Field(default_factory=ArtifactSettings, description="How input files are handled.")

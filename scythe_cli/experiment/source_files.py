@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 import sysconfig
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scythe_cli.errors import ConfigError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _INIT = "__init__.py"
+_FILE = re.compile(r"[^\0\n*]{0,150}[^*./\\\0\n]\.\w{1,10}|[^\0\n*]{1,100}/[^\0\n/]{0,50}\*\.\w{1,10}")
+"""What may be the path of a file, with a suffix; `*.json` only within a folder."""
 Parts = tuple[str, ...]
 """A module's dotted name in pieces."""
 
@@ -42,6 +47,42 @@ def source_files(module: Path, folders: Sequence[Path]) -> dict[str, Path]:
         for imported in _imports(file, _package(parts)):
             waiting += _files(imported, folders)
     return dict(sorted(found.items()))
+
+
+def included_files(patterns: Iterable[str], folders: Sequence[Path]) -> dict[str, Path]:
+    """The files that patterns name, by name relative to the first folder that has any.
+
+    Args:
+        patterns: relative paths, with `*` and `**`.
+        folders: where they are looked for, first come first served.
+
+    Raises:
+        ConfigError: a pattern names no file, or leads out of the folders.
+    """
+    found: dict[str, Path] = {}
+    for pattern in patterns:
+        if Path(pattern).is_absolute() or ".." in Path(pattern).parts or not pattern.strip():
+            raise ConfigError(f"code.include has {pattern!r}: must be a path from the experiment file's folder")
+        for folder in dict.fromkeys(folders):
+            if files := [path for path in sorted(folder.glob(pattern)) if path.is_file()]:
+                found |= {path.relative_to(folder).as_posix(): path for path in files}
+                break
+        else:
+            raise ConfigError(f"code.include has {pattern!r}, and {folders[0]} has no such file")
+    return found
+
+
+def named_files(sources: Iterable[Path], folder: Path) -> list[str]:
+    """The paths and patterns in the text of sources that name files below a folder: what `code.include` may list."""
+    found = set()
+    for source in sources:
+        for node in ast.walk(ast.parse(source.read_bytes())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and _FILE.fullmatch(node.value):
+                path = Path(node.value)
+                leads_out = path.is_absolute() or ".." in path.parts
+                if not leads_out and any(one.is_file() and one.suffix != ".py" for one in folder.glob(node.value)):
+                    found.add(path.as_posix())
+    return sorted(found)
 
 
 def source_hash(files: dict[str, Path]) -> str:

@@ -7,7 +7,7 @@ the claim; the manifest is the last, and makes the run real.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from scythe_cli.core.events import (
 )
 from scythe_cli.core.row_ranges import Range
 from scythe_cli.designs.design import make_design
-from scythe_cli.errors import StoreError, TableError
+from scythe_cli.errors import BrokenRun, StoreError, TableError
 from scythe_cli.experiment import config, provenance
 from scythe_cli.experiment.experiment import io_spec
 from scythe_cli.experiment.field_kinds import file_fields, scalar_fields, user_fields
@@ -34,7 +34,9 @@ from scythe_cli.experiment.settings import DesignSettings
 from scythe_cli.operations.gather import FinalReport, gather, gathered
 from scythe_cli.run import parts
 from scythe_cli.run.claim import Claim, claim, next_version
+from scythe_cli.run.code import keep_code
 from scythe_cli.run.engine import Ended, Engine, Ticket, Work
+from scythe_cli.run.find import real_runs
 from scythe_cli.run.input_files import Record, describe_inputs, encode_inputs, shared_names
 from scythe_cli.run.outcomes import outcome_schema
 from scythe_cli.run.run import Manifest, Run, spec_id_prefix, write_manifest
@@ -201,6 +203,8 @@ def begin(prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep"
     for sentence in [*prepared.loaded.notices, *ignored_options(prepared.experiment.options)]:
         listener(Notice(sentence))
     listener(SpecsValidated(prepared.name, str(wanted), prepared.table.rows))
+    if (other := _other_code(prepared, storage, wanted)) is not None:
+        listener(Notice(other))
     for field, name, contents in shared_names(prepared.uploads.uploads):
         listener(Notice(_shared_name(field, name, contents)))
     for note in prepared.notes:
@@ -231,6 +235,17 @@ def begin(prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep"
     write_manifest(store, manifest)
     prepared.table.release()
     return Run(store, manifest)
+
+
+def _other_code(prepared: Prepared, storage: Store, version: SemVer) -> str | None:
+    """A sentence when the latest run of the version had other code."""
+    earlier = None
+    with suppress(BrokenRun):  # status names it
+        earlier = next(real_runs(storage, prepared.name, version), None)
+    if earlier is None or earlier.manifest.source_hash == prepared.experiment.source_hash:
+        return None
+    was, now = earlier.manifest.source_hash[:12], prepared.experiment.source_hash[:12]
+    return f"{version} has a run with other code ({was} then, {now} now); --bump patch gives this code its own version"
 
 
 def _upload(prepared: Prepared, ours: Claim, listener: Listener) -> None:
@@ -329,7 +344,9 @@ class Allocation:
 
 
 def start(work: Work, engine: Engine, listener: Listener = ignore) -> Ticket:
-    """Hand work to an engine."""
+    """Hand work to an engine. Before that the run gets a copy of the code that it will run."""
+    for message in keep_code(work.run.store, work.experiment):
+        listener(Notice(message))
     ticket = engine.submit(work)
     listener(
         RunReady(

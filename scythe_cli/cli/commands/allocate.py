@@ -105,6 +105,7 @@ def _load(call: Call, sets: list[str], flags: dict[str, str | None]) -> tuple[Lo
     loaded = config.load(call.file, sets=sets, flags=flags)
     with call.terminal.busy("importing the experiment"), running_user_code():
         found = experiment.load(loaded.file.experiment, loaded.folder, place=loaded.place("experiment"))
+        found = found.including(loaded.file.code.include)
         return loaded.with_options(found.options.settings()).with_name(found.name), found
 
 

@@ -121,7 +121,7 @@ def _why_superseded(call: Call, run: Run, choice: Choice, generation: int, *, se
     if sets and _settings(run, sets) != plan.file:
         return "the settings differ"
     if choice.changed_code:
-        _, now = experiment.located_hash(*own_target(run, call.file))
+        _, now = experiment.located_hash(*own_target(run, call.file), include=_included(call.file))
         if now != plan.source_hash:
             return "the code differs"
     return None
@@ -134,6 +134,13 @@ def _storage_of(file: Path) -> str | None:
     return None if is_default_file(file) else config.load(file).file.storage
 
 
+def _included(file: Path) -> list[str]:
+    """What counts as code besides modules, by the user's own file: the run's file may name any file of theirs."""
+    from scythe_cli.experiment import config
+
+    return config.load(file).file.code.include if file.exists() else []
+
+
 def _work_left(call: Call, run: Run, choice: Choice, *, sets: list[str]) -> Work | None:
     """What is left of a run, None for nothing. Settings are those of the run's own file, code that of FILE's folder."""
     from scythe_cli.experiment import experiment
@@ -143,10 +150,11 @@ def _work_left(call: Call, run: Run, choice: Choice, *, sets: list[str]) -> Work
     if not rest.todo:
         return None
     target, folder = own_target(run, call.file)
-    _, now = experiment.located_hash(target, folder)
+    include = _included(call.file)
+    _, now = experiment.located_hash(target, folder, include=include)
     refuse_other_code(run, now, allowed=choice.changed_code)
     with running_user_code():
-        found = experiment.load(target, folder)
+        found = experiment.load(target, folder).including(include)
     work = resumed_work(run, found, rest, sets=sets, allow_changed_code=choice.changed_code)
     if run.is_copy and work.file.engine != "local":
         message = f"workers cannot find a run in {run.store.address}: its path does not end in the run's id"

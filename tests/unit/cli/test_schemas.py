@@ -49,7 +49,7 @@ def nodes(schema: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 def test_every_key_has_what_an_editor_shows() -> None:
     schema = schemas.schema("experiment")
     keys = nodes(schema)
-    assert len(keys) == len(config.settings()) + 4
+    assert len(keys) == len(config.settings()) + 5
     assert all(node["description"] for _, node in keys)
     sections = [schema, *(node for _, node in keys if "properties" in node)]
     assert all(node["additionalProperties"] is False for node in sections)

@@ -74,7 +74,8 @@ def find_experiments(
     for target in targets:
         if target.endswith((".yml", ".yaml")):
             loaded = config.load(target)
-            some = [experiment.load(loaded.file.experiment, loaded.folder, place=loaded.place("experiment"))]
+            one = experiment.load(loaded.file.experiment, loaded.folder, place=loaded.place("experiment"))
+            some = [one.including(loaded.file.code.include)]
             storages.setdefault(loaded.file.storage, target)
         elif ":" in target:
             some = [experiment.load(target, folder)]
