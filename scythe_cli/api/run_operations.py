@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Protocol
 from scythe_cli.core import layout
 from scythe_cli.core.events import ignore
 from scythe_cli.errors import NotFinishedError
+from scythe_cli.run.run import OriginalRun
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from scythe_cli.engines.generation.follow import RunFollower
     from scythe_cli.operations.download import DownloadReport
     from scythe_cli.operations.gather import FinalReport
     from scythe_cli.operations.status import RunStatus
@@ -56,10 +58,10 @@ class RunOperations:
             NotFinishedError: nobody works on the run, and it is not finished.
             WaitTimeout: the run is not over yet; it continues. It is a `TimeoutError` too.
         """
-        from scythe_cli.engines.open_follower import open_follower
         from scythe_cli.operations.status import quick_status
 
-        open_follower(self.run, timeout=timeout).wait(ignore)
+        if not isinstance(self.run, OriginalRun):
+            _follower(self.run, timeout).wait(ignore)
         return quick_status(self.run)
 
     def result(self: HasRun, timeout: float | None = None) -> dict[str, str]:
@@ -72,15 +74,15 @@ class RunOperations:
             NotFinishedError: the run was cancelled or stopped, or nobody works on it.
             WaitTimeout: the run is not over after `timeout` seconds; it continues.
         """
-        from scythe_cli.engines.open_follower import open_follower
-
-        return _tables(self, open_follower(self.run, timeout=timeout).wait(ignore))
+        if isinstance(self.run, OriginalRun):
+            return _tables_of_original(self)
+        return _tables(self, _follower(self.run, timeout).wait(ignore))
 
     async def aio_result(self: HasRun, timeout: float | None = None) -> dict[str, str]:
         """The same as `result`, for asyncio. Cancelling the wait does not stop the run."""
-        from scythe_cli.engines.open_follower import open_follower
-
-        follower = await asyncio.to_thread(open_follower, self.run, timeout=timeout)
+        if isinstance(self.run, OriginalRun):
+            return await asyncio.to_thread(_tables_of_original, self)
+        follower = await asyncio.to_thread(_follower, self.run, timeout)
         try:
             ended = await asyncio.to_thread(follower.wait, ignore)
         finally:
@@ -135,3 +137,17 @@ def _tables(found: HasRun, ended: Ended | None) -> dict[str, str]:
         return found.results()
     address = found.run.store.locate("")
     raise NotFinishedError(f"{found.run.id}: {ended.detail}", hint=f"scythe allocate --resume {address}")
+
+
+def _tables_of_original(found: HasRun) -> dict[str, str]:
+    """The tables of a run of scythe-engine. Raises `NotFinishedError` when it has none: that cannot be waited for."""
+    tables = found.results()
+    if not tables:
+        raise NotFinishedError(f"{found.run.id} was made by scythe-engine and has no final tables")
+    return tables
+
+
+def _follower(run: Run, timeout: float | None) -> RunFollower:
+    from scythe_cli.engines.open_follower import open_follower
+
+    return open_follower(run, timeout=timeout)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from scythe_cli.core import layout
 from scythe_cli.core.layout import Mark
 from scythe_cli.operations.failure_groups import FailureGroup, failure_groups
+from scythe_cli.operations.scan import final_tables
 from scythe_cli.run import lease
 from scythe_cli.run.engine import Active, EndReason
+from scythe_cli.run.run import OriginalRun
 from scythe_cli.run.state import list_marks, read_mark, read_state
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from scythe_cli.run.run import Run
 
+MADE_BY_ORIGINAL = "made by scythe-engine"
 State = Literal["running", "complete", "gathered", "cancelled", "stopped", "incomplete", "pending"]
 
 
@@ -105,6 +108,8 @@ def status(run: Run, *, errors: bool = False, now: datetime | None = None) -> Ru
         errors: group its failures too, by kind, type and place.
         now: the time, for rate and ETA.
     """
+    if isinstance(run, OriginalRun):
+        return _status_of_original(run)
     state = read_state(run)
     fresh = sum(part.rows for part in state.parts if part.generation == state.generation)
     seen = _Seen(state.marks, state.done, state.failed, fresh, state.finals)
@@ -114,6 +119,8 @@ def status(run: Run, *, errors: bool = False, now: datetime | None = None) -> Ru
 
 def quick_status(run: Run) -> RunStatus:
     """As `status`, but of a gathered run only the short listing of its marks is read, however large it is."""
+    if isinstance(run, OriginalRun):
+        return _status_of_original(run)
     marks = list_marks(run.store)
     generation = max(marks.get(Mark.GENERATION, [0]))
     mark = read_mark(run.store, Mark.GATHERED, generation) if generation in marks.get(Mark.GATHERED, []) else None
@@ -147,6 +154,31 @@ def _status(run: Run, seen: _Seen, failures: list[FailureGroup], now: datetime) 
         detail=detail,
         final={name: run.store.locate(layout.final(name)) for name in seen.finals},
         failures=failures,
+    )
+
+
+def _status_of_original(run: OriginalRun) -> RunStatus:
+    """The tables of a run of scythe-engine are all that is known: specs that failed are missing from them."""
+    finals = final_tables(run.store)
+    total, succeeded = run.total, run.count(layout.final(layout.SCALARS))
+    done = succeeded or (total if finals else 0)
+    return RunStatus(
+        run=run.id,
+        address=run.store.locate(""),
+        version=str(run.version),
+        engine="hatchet",
+        created=run.manifest.created,
+        state="gathered" if finals else "incomplete",
+        total=total,
+        done=done,
+        succeeded=done,
+        failed=0,
+        missing=total - done,
+        generation=0,
+        rate=None,
+        eta=None,
+        detail=MADE_BY_ORIGINAL,
+        final={name: run.store.locate(layout.final(name)) for name in finals},
     )
 
 

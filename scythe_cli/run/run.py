@@ -6,8 +6,9 @@ Reads and writes manifest.yml. Allocate writes it last. A folder without a manif
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -19,6 +20,8 @@ from scythe_cli.run.version import SemVer
 from scythe_cli.storage.base import MANIFEST_LIMIT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from scythe_cli.storage.base import Store
 
 
@@ -109,6 +112,34 @@ class Run:
         return config.parse(text, place=layout.EXPERIMENT_FILE)
 
 
+@dataclass(frozen=True)
+class OriginalRun(Run):
+    """A run that scythe-engine made. Its tables can be read; it is never changed, continued or gathered."""
+
+    @property
+    def total(self) -> int:
+        """The number of specs, from specs.pq."""
+        return self.count(layout.SPECS)
+
+    def count(self, key: str) -> int:
+        """The rows of a table; 0 where there is none."""
+        import polars as pl
+
+        with suppress(KeyMissing):
+            self.store.stat(key)
+            return int(self.store.scan([key]).select(pl.len()).collect().item())
+        return 0
+
+
+def refuse_original(run: Run) -> None:
+    """Raise `ConfigError` for a run that scythe-engine made: what is asked would write into it."""
+    if isinstance(run, OriginalRun):
+        raise ConfigError(
+            f"{run.id} was made by scythe-engine: scythe reads its tables and does not change it",
+            hint=f"scythe download {run.store.locate('')}",
+        )
+
+
 def spec_id_prefix(run_id: str) -> str:
     """The first 23 characters of every spec's UUIDv8 in a run (RFC 9562, section 5.8): from a hash of the run id."""
     digits = hashlib.sha256(run_id.encode()).hexdigest()
@@ -139,9 +170,54 @@ def open_run(storage: Store, run_id: str) -> Run:
     except KeyMissing:
         raise NotFoundError(f"{store.locate('')} is not a run: it has no {layout.MANIFEST}") from None
     try:
-        return Run(store, Manifest.model_validate(yaml_document.read(data.decode(), layout.MANIFEST).data))
+        found = yaml_document.read(data.decode(), layout.MANIFEST).data
+        if (original := _of_scythe_engine(store, found)) is not None:
+            return original
+        return Run(store, Manifest.model_validate(found))
     except (ConfigError, ValueError) as exc:
         raise BrokenRun(
             f"{store.locate(layout.MANIFEST)} is empty, cut or changed, or was written by another version of scythe",
-            hint="restore it from a copy, or remove the run's folder",
+            hint="restore it from a copy; other runs are not affected",
         ) from exc
+
+
+_KEYS_OF_SCYTHE_ENGINE = {
+    "experiment_id",
+    "experiment_name",
+    "input_artifacts",
+    "io_spec",
+    "specs_uri",
+    "workflow_run_id",
+}
+
+
+def _of_scythe_engine(store: Store, found: Mapping[str, Any]) -> OriginalRun | None:
+    """A run whose manifest has the keys of scythe-engine and none of ours."""
+    if set(found) != _KEYS_OF_SCYTHE_ENGINE or not layout.is_run_time(str(found["experiment_id"]).rpartition("/")[2]):
+        return None
+    engine_id = str(found["workflow_run_id"])
+    moment = datetime.strptime(str(found["experiment_id"]).rpartition("/")[2], layout.TIME_FORMAT)
+    manifest = Manifest(
+        experiment_id=str(found["experiment_id"]),
+        experiment_name=str(found["experiment_name"]),
+        input_artifacts=str(found["input_artifacts"] or store.locate(layout.INPUT_ARTIFACTS)),
+        io_spec=str(found["io_spec"]),
+        specs_uri=str(found["specs_uri"]),
+        workflow_run_id=engine_id,
+        root_workflow_run_id=engine_id,
+        created=moment.replace(tzinfo=UTC),
+        n_specs=0,
+        block_size=layout.BLOCK,
+        entry_point="",
+        source_hash="",
+        git_commit=None,
+        packages={},
+        python="",
+        host="",
+        engine="hatchet",
+        index=[],
+        scalars=[],
+        files=[],
+        place="",
+    )
+    return OriginalRun(store, manifest)

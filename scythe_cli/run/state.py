@@ -17,6 +17,7 @@ from scythe_cli.core.row_ranges import Range, missing, ranges_of
 from scythe_cli.errors import BrokenRun, ConfigError, KeyExists, KeyMissing
 from scythe_cli.run import mark_types
 from scythe_cli.run.precedence import by_block, list_parts, resolve
+from scythe_cli.run.run import refuse_original
 from scythe_cli.storage.base import MANIFEST_LIMIT, PLAN_LIMIT
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ class RunState:
 
 def read_state(run: Run) -> RunState:
     """Read a run's state. Costs the pages of two or three listings, and the parts of blocks that need opening."""
+    refuse_original(run)
     with ThreadPoolExecutor(READERS) as pool:
         control, listed = pool.submit(_control, run.store), pool.submit(list_parts, run.store)
         final = pool.submit(lambda: list(run.store.list(layout.FINAL)))

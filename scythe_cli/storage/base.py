@@ -68,7 +68,7 @@ def check_size(address: str, size: int, limit: int | None) -> None:
     """Raise `BrokenRun` for an object that is larger than what is ever written under its name."""
     if limit is not None and size > limit:
         message = f"{address} has {size:,} bytes, more than the {limit:,} that such an object may have"
-        raise BrokenRun(message, hint="remove it, or put a copy of the right one back")
+        raise BrokenRun(message, hint="restore it from a copy, or move it away")
 
 
 class Store(Protocol):

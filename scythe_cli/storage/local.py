@@ -230,7 +230,7 @@ def _check_regular(path: Path, found: os.stat_result) -> None:
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(found.st_mode):
-        raise BrokenRun(f"{path} is not a regular file but a pipe, a device or a socket", hint="remove it")
+        raise BrokenRun(f"{path} is not a regular file but a pipe, a device or a socket", hint="move it away")
 
 
 def _etag(found: os.stat_result) -> str:

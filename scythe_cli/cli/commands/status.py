@@ -19,6 +19,7 @@ from scythe_cli.cli.formatting import counted, display_path, duration, rate, sho
 from scythe_cli.cli.output import STATES, failure_line, print_json, print_next, print_tables, state_text
 from scythe_cli.cli.run_argument import command_for, find_run, is_default_file
 from scythe_cli.errors import BrokenRun, Interrupted, ScytheError, StoreError
+from scythe_cli.operations.status import MADE_BY_ORIGINAL
 from scythe_cli.storage.address import is_remote
 
 if TYPE_CHECKING:
@@ -173,12 +174,17 @@ def _print_latest(storage: str | None, *, as_json: bool) -> None:
 def _print_runs(runs: list[RunStatus]) -> None:
     """A line for each run; two where they would not fit the terminal."""
     rows = [("run", "state", "done", "failed")]
-    rows += [(one.run, STATES[one.state], f"{one.done:,}/{one.total:,}", f"{one.failed:,}") for one in runs]
+    rows += [(one.run, _state_in_table(one), f"{one.done:,}/{one.total:,}", f"{one.failed:,}") for one in runs]
     name, state, done, failed = (max(map(len, column)) for column in zip(*rows, strict=True))
     narrow = sys.stdout.isatty() and name + state + done + failed + 6 > shutil.get_terminal_size().columns
     for one in rows:
         counts = f"{one[1]:<{state}}  {one[2]:>{done}}  {one[3]:>{failed}}"
         typer.echo(f"{one[0]}\n  {counts}" if narrow else f"{one[0]:<{name}}  {counts}")
+
+
+def _state_in_table(one: RunStatus) -> str:
+    """The state; of a run that scythe-engine made, which has no other, that it did."""
+    return MADE_BY_ORIGINAL if one.detail == MADE_BY_ORIGINAL else STATES[one.state]
 
 
 def _print_status(now: RunStatus) -> None:
@@ -276,7 +282,10 @@ def _last_calls(group: FailureGroup) -> list[str]:
 def _print_next(run: Run, now: RunStatus, *, errors: bool) -> None:
     resume = command_for("allocate --resume", run)
     after = {"complete": command_for("gather", run), "gathered": command_for("download", run)}.get(now.state)
-    if now.state == "running":
+    if now.detail == MADE_BY_ORIGINAL:
+        if now.final:
+            print_next(command_for("download", run))
+    elif now.state == "running":
         print_next(command_for("status", run, "--watch"))
     elif now.failed and not errors:
         print_next(command_for("status", run, "--errors"))
