@@ -31,7 +31,7 @@ from scythe_cli.engines.hatchet.worker.leaf_runner import LeafRunner
 from scythe_cli.engines.hatchet.worker.worker_context import WorkerContext
 from scythe_cli.engines.hatchet.worker.worker_settings import WorkerSettings, machine_name
 from scythe_cli.engines.hatchet.worker.workflow_process import WorkflowProcessSettings, workflow_process
-from scythe_cli.errors import EngineError, ExitCode, InputError
+from scythe_cli.errors import EngineError, ExitCode, InputError, StoreError
 from scythe_cli.experiment import config, experiment
 from scythe_cli.experiment.registry import TASK_PREFIX, ExperimentRegistry
 from scythe_cli.run.parts import PartThreads
@@ -69,14 +69,20 @@ def find_experiments(
     Raises:
         InputError: something is not there, two experiments share a name, or two files have different storages.
     """
+    files = {target: config.load(target) for target in targets if target.endswith((".yml", ".yaml"))}
+    storages = {loaded.file.storage: target for target, loaded in files.items()}
+    if len(storages) > 1 and storage is None:
+        message = " and ".join(f"{target} has {address}" for address, target in list(storages.items())[:2])
+        raise InputError(
+            f"a worker serves one storage, and {message}",
+            hint="start a worker for each, or give the storage of both: --storage S",
+        )
     found: dict[str, Experiment] = {}
-    storages: dict[str, str] = {}
     for target in targets:
-        if target.endswith((".yml", ".yaml")):
-            loaded = config.load(target)
+        if target in files:
+            loaded = files[target]
             one = experiment.load(loaded.file.experiment, loaded.folder, place=loaded.place("experiment"))
             some = [one.including(loaded.file.code.include)]
-            storages.setdefault(loaded.file.storage, target)
         elif ":" in target:
             some = [experiment.load(target, folder)]
         else:
@@ -85,13 +91,24 @@ def find_experiments(
             other = found.setdefault(one.name, one)
             if other.function is not one.function:
                 raise InputError(f"two experiments are called {one.name!r}, in {other.file} and {one.file}")
-    if len(storages) > 1 and storage is None:
-        named = " and ".join(f"{file} has {address}" for address, file in list(storages.items())[:2])
-        raise InputError(
-            f"a worker serves one storage, and {named}",
-            hint="start a worker for each, or give the storage of both: --storage S",
-        )
     return list(found.values()), next(iter(storages), None)
+
+
+def look_at_storage(address: str) -> str | None:
+    """See that a storage answers; returns a warning where it is a folder that is not there yet.
+
+    Raises:
+        StoreError: a bucket is missing or refuses, or something else is where the folder should be.
+    """
+    open_store(address).children()
+    if "://" in address:
+        return None
+    path = Path(address)
+    there = next(one for one in (path, *path.parents) if os.path.lexists(one))
+    if not there.is_dir():
+        raise StoreError(f"{address} cannot be the folder of runs: {there} is not a folder")
+    missing = f"{address} is not there yet: if runs are on a disk that other machines share, it is not mounted here"
+    return None if there == path else missing
 
 
 def serve_registered(settings: WorkerSettings) -> None:
@@ -121,10 +138,13 @@ def serve(
     if "leaf" in settings.roles and not experiments and not settings.workflows:
         raise InputError("there is no experiment to serve", hint="scythe worker experiment.yml")
     address = settings.storage or storage or config.find_storage()
-    open_store(address).children()  # a bucket that is missing is an error now, not of the first leaf
+    if (warning := look_at_storage(address)) is not None:
+        listener(Notice(warning))
     with ExitStack() as stack:
         if settings.embedded:
-            stack.enter_context(embedded.running())
+            joined = stack.enter_context(embedded.running())
+            if joined is not None:
+                listener(Notice(f"joined the embedded engine of process {joined}; it ends when that process ends"))
         hatchet = connect_and_check(patient=True)
         _Worker(hatchet, open_store(address, patient=True), experiments, settings, listener, stack).run()
 
