@@ -101,7 +101,7 @@ class UnreachableError(ScytheError):
 
 
 class StoreError(UnreachableError):
-    """A store refused or failed: permissions, credentials, a full disk, an endpoint that is away."""
+    """A store refused or failed: permissions, credentials, a full disk, an endpoint that does not answer."""
 
 
 class BrokenRun(StoreError):

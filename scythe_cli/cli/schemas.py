@@ -1,6 +1,6 @@
 """The JSON Schemas that editors and scripts check our files and `--json` documents with.
 
-Takes the models; leaves `schemas/<name>.schema.json`, one for each row of `MODELS`:
+Input: the models. Output: `schemas/<name>.schema.json`, one for each row of `MODELS`:
 
     python -m scythe_cli.cli.schemas [FOLDER]
 """
@@ -54,7 +54,7 @@ def file_name(document: str) -> str:
 
 
 def schema(document: str) -> dict[str, Any]:
-    """The schema of one document, without references: in this draft a reference hides the description beside it."""
+    """The schema of one document, without references: in this draft a reference hides the description next to it."""
     home, _, name = MODELS[document].partition(":")
     mode: JsonSchemaMode = "validation" if document in READ else "serialization"
     found: dict[str, Any] = TypeAdapter(getattr(import_module(home), name)).json_schema(mode=mode)

@@ -100,7 +100,7 @@ def pack(table: pa.Table) -> pa.Table:
 
 
 def _matrix(columns: list[pa.ChunkedArray[Any]], kind: str) -> tuple[np.ndarray[Any, Any], bool] | None:
-    """The values of columns row by row, and whether NaN stands for a missing one; None where that would be unclear."""
+    """The values of columns row by row, and whether NaN means a missing one; None if that is unclear."""
     import numpy as np
 
     nulls = any(column.null_count for column in columns)
@@ -116,7 +116,7 @@ def _matrix(columns: list[pa.ChunkedArray[Any]], kind: str) -> tuple[np.ndarray[
 
 
 def _lacks_nan(matrix: np.ndarray[Any, Any]) -> bool:
-    """Whether NaN may stand for a missing value, as in the blocks that pandas' own frames give."""
+    """Whether NaN may mean a missing value, as in the blocks that pandas' own frames give."""
     import numpy as np
 
     return matrix.dtype.kind == "f" and not np.isnan(matrix).any()

@@ -51,7 +51,7 @@ class Packed:
     Attributes:
         column: its name in the table.
         kind: the type of each column, as Arrow spells it.
-        missing: whether NaN stands for a missing value.
+        missing: whether NaN means a missing value.
         spans: places of the columns among the frame's own: first and last + 1 of each stretch.
     """
 

@@ -184,7 +184,7 @@ def _own_levels(index: Any, spec: Mapping[str, Any]) -> Iterator[tuple[Any, Any]
 
 
 def _level(index: Any, at: int) -> Any:
-    """A level's values; where all rows have the same one, that one alone stands for them."""
+    """A level's values; where all rows have the same one, that one value is kept for all."""
     level, codes = index.levels[at], index.codes[at]
     if len(codes) and (codes == codes[0]).all() and codes[0] >= 0:
         return _Constant(level[codes[0] : codes[0] + 1], len(codes))

@@ -1,7 +1,7 @@
 """Python's clocks as they were before any user code ran.
 
 Imported before the user's module. What freezes time for a test replaces the clocks in every module it finds, and is not
-always undone; it does not look into classes, so those that time limits and measures of ours rest on stand in one.
+always undone; it does not look into classes, so the ones that our time limits and measures use are in a class.
 """
 
 from __future__ import annotations

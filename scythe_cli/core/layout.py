@@ -1,6 +1,6 @@
 """Every key of the run directory, spelled once. Keys are relative to the run's root and use "/" on every system.
 
-Takes nothing, leaves nothing behind: names in, names out.
+Input: names. Output: names. Nothing is read or written.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def is_run_id(text: str) -> bool:
 
 
 def is_safe_name(name: str) -> bool:
-    """Whether a user's name may stand as one path segment: letters, digits, dot, dash, underscore; no leading dot."""
+    """Whether a user's name may be one path segment: letters, digits, dot, dash, underscore; no leading dot."""
     return re.fullmatch(NAME_PATTERN, name) is not None
 
 
@@ -202,7 +202,7 @@ class PartName:
     def parse(cls, key: str) -> PartName | None:
         """The name of the outcome part at `key`, or None when it is something else (a frame's part, a stranger).
 
-        A name that contradicts itself, or stands in another block's folder, was not written by scythe.
+        A name that contradicts itself, or is in another block's folder, was not written by scythe.
         """
         folder, _, file = key.rpartition("/")
         head, _, block = folder.rpartition("/")

@@ -25,7 +25,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _LINUX = sys.platform == "linux"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 TRACKER_SECONDS = 1.0
-"""What a tracker gets to clean up after those it served are gone; it takes a hundredth of that."""
+"""Time that a tracker gets to clean up after the processes it served have ended; it needs a hundredth of that."""
 EXEC_ATTEMPTS = 50
 _TRACKER = b"resource_tracker import main"
 
@@ -63,7 +63,7 @@ def threads() -> int:
 
 
 def children(pid: int) -> list[int]:
-    """The direct children of a process; empty when it is gone."""
+    """The direct children of a process; empty if it has ended."""
     try:
         return [int(p) for task in Path(f"/proc/{pid}/task").iterdir() for p in _children_of_task(task)]
     except FileNotFoundError:
@@ -84,13 +84,13 @@ def _children_of_task(task: Path) -> list[str]:
     except (FileNotFoundError, ProcessLookupError):
         if not Path("/proc/self/task", str(os.getpid()), "children").exists():
             raise
-        return []  # the thread is gone
+        return []  # the thread has ended
 
 
 def is_tracker(pid: int) -> bool:
     """Whether a process is one of multiprocessing's resource trackers.
 
-    It removes the shared memory and semaphores that others leave, when they are gone; nobody does when it is killed.
+    It removes the shared memory and semaphores of others after they have ended. If it is killed, nobody does.
     """
     for _ in range(EXEC_ATTEMPTS):
         try:
@@ -177,7 +177,7 @@ def kill_group(pid: int) -> None:
 
 
 def kill_tagged(tag: str, *, keep: int | None = None) -> None:
-    """Kill every process that was started with `tag`, a `NAME=value`, in its environment, and wait until it is gone."""
+    """Kill every process that has `tag`, a `NAME=value`, in its environment, and wait until it has ended."""
     wanted = tag.encode()
     deadline = Clock.monotonic() + 2.0
     patience = Clock.monotonic() + TRACKER_SECONDS
@@ -205,7 +205,7 @@ def _kill_if(pid: int, still: Callable[[int], bool]) -> None:
 
 
 def _handle(pid: int) -> int | None:
-    """What stands for this very process; None where it is gone, or the kernel or this Python has no such thing."""
+    """A handle of this very process; None if it has ended, or the kernel or this Python has no such handle."""
     if not hasattr(os, "pidfd_open"):  # conda's Python is built for kernels that lack it
         return None
     try:
@@ -219,7 +219,7 @@ def _pids() -> list[int]:
 
 
 def _environment(pid: int) -> list[bytes]:
-    """What a process was started with; nothing for one that is gone, of another user, or a zombie."""
+    """The arguments of a process; nothing for one that has ended, of another user, or a zombie."""
     try:
         return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
@@ -294,7 +294,10 @@ def namespace() -> str:
 
 
 def start_time(pid: int) -> float | None:
-    """When a process started, in the kernel's own measure; None when it is gone. With the pid it names a process."""
+    """When a process started, in the kernel's own measure; None if it has ended.
+
+    With the pid it identifies a process.
+    """
     import psutil
 
     try:

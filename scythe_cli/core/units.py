@@ -1,6 +1,6 @@
 """Durations, sizes and failure limits: from what a person writes to plain numbers, and back to the same text.
 
-Takes "1h30m", "4GiB", "5%"; leaves seconds, bytes and a `MaxFailures`, as pydantic types whose JSON schema lets an
+Input: "1h30m", "4GiB", "5%". Output: seconds, bytes and a `MaxFailures`, as pydantic types whose JSON schema lets an
 editor check them.
 """
 

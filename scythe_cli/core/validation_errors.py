@@ -1,6 +1,7 @@
 """What pydantic refuses, in our words: field, value and rule on one short line.
 
-Takes a `ValidationError`; leaves `Problem`s, which the specs table, experiment.yml and an experiment's output all show.
+Input: a `ValidationError`. Output: `Problem`s, which the specs table, experiment.yml and an experiment's output all
+show.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Problem:
 
     Attributes:
         field: where: `setpoint`, `run.timeout`, `layers[2].thickness`.
-        value: what stands there, or `NOTHING`.
+        value: the value there, or `NOTHING`.
         rule: what it breaks: `must be <= 30`.
     """
 

@@ -1,7 +1,7 @@
 """YAML that people write, read safely: plain data, and the line of every key.
 
-Takes text; leaves a tree of dicts, lists and scalars with the line where each key stands. Only mappings, sequences and
-scalars are read: no tags, so nothing is constructed; no anchors, so a value is what stands there.
+Input: text. Output: a tree of dicts, lists and scalars, with the line of each key. Only mappings, sequences and
+scalars are read: no tags, so nothing is constructed; no anchors, so a value is what is written there.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def read(text: str, place: str) -> Document:
 
 
 def scalar(text: str) -> object:
-    """The value of `text` as it would stand behind `key:`, always a scalar; text that is nothing else is text."""
+    """The value of `text` as if it were after `key:`, always a scalar; text that is nothing else is text."""
     yaml = YAML(typ="safe", pure=True)
     if text[:1] in {"'", '"'}:
         try:

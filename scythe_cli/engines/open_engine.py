@@ -1,4 +1,4 @@
-"""The visible table of engines. Takes settings, returns the engine that they name.
+"""The visible table of engines. Input: settings. Output: the engine that they name.
 
 A new engine is one file or folder here, and one branch below. Each library is imported in its own branch.
 """

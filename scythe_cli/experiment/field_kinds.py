@@ -115,7 +115,7 @@ def _holds_mark(annotation: Any) -> bool:
 
 
 def _parts(annotation: Any) -> Iterator[Any]:
-    """A type, and the types in its brackets or behind its alias."""
+    """A type, and the types in its brackets or in its alias."""
     yield annotation
     yield from get_args(annotation)
     for alias in ("__value__", "__supertype__"):  # type X = ..., NewType

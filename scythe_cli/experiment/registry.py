@@ -29,7 +29,7 @@ Registrable = TypeVar("Registrable", bound=Function)
 Included = TypeVar("Included")
 FileLocation = Literal["cache", "copied-to-tempdir"]
 TASK_PREFIX = "scythe_experiment_"
-"""What stands before an experiment's name in the manifest, and in its task's on Hatchet, as in scythe-engine."""
+"""The prefix of an experiment's name in the manifest, and in its task's on Hatchet, as in scythe-engine."""
 _IGNORED = {
     "schedule_timeout": "a task waits until a worker takes it",
     "worker": "a worker serves what it is started with",

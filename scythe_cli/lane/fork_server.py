@@ -1,9 +1,9 @@
 """The process that lanes are forked from: it imports the user's module once and then does nothing else.
 
-Takes a config of names over a socket, starts lanes and reports their ends. It is the parent of every lane and inherits
-whatever a dead lane leaves running, so nothing of a spec outlives its lane. When its supervisor is gone it ends the
-lanes and all that they started, and then itself; when it is killed, the kernel kills the lanes. It never runs user code
-beyond the import, never uses polars, and has one thread.
+Input: a config of names over a socket. Output: lanes, and reports of their ends. It is the parent of every lane and
+inherits whatever a dead lane leaves running, so nothing of a spec outlives its lane. When its supervisor is gone it
+ends the lanes and all that they started, and then itself; when it is killed, the kernel kills the lanes. It never
+runs user code beyond the import, never uses polars, and has one thread.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _lane_command(config: ForkServerConfig, lane: int, fds: tuple[int, int, int]
 
 
 def lane_folder(scratch: str, lane: int) -> Path:
-    """Where a lane keeps its temporary files; whoever sees it end removes it."""
+    """Where a lane keeps its temporary files; the process that sees it end removes it."""
     return Path(scratch, f"lane-{lane}")
 
 

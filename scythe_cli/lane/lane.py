@@ -260,7 +260,7 @@ class Lane:
         return from_exception(exc, folder=str(experiment.folder), kind=kind)
 
     def _fail_all(self, block: pa.Table, offset: int, rows: Sequence[int]) -> None:
-        """The import failed in this process: so does every row, at once and for good."""
+        """The import failed in this process, so every row fails, without another attempt."""
         text = self._broken or ""
         last = text.rstrip().rpartition("\n")[2]
         failure = Failure(

@@ -71,7 +71,7 @@ class BatchHeader:
         seconds: what the specs took in all.
         retry: rows that failed and are to be tried again.
         done: the lane is done with the rows it was given.
-        left: rows it was given, has not run and gives back; with `done`.
+        left: rows that it got, has not run and returns; with `done`.
         needs_restart: why the lane wants a fresh process in its place.
     """
 

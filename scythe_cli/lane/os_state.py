@@ -1,7 +1,7 @@
 """What the kernel keeps for a process and a spec can change: signals, timers, limits, priority, its temporary folder.
 
-Takes a snapshot when a lane starts; puts back what differs from it, for about ten microseconds, and says what cannot be
-put back.
+Takes a snapshot when a lane starts; restores what differs from it, in about ten microseconds, and returns what cannot
+be put back.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class ProcessState:
         self._memory = None if size is None else processes.resident() + size
 
     def restore(self, seconds: float, now: float) -> str | None:
-        """Undo what a spec left behind.
+        """Undo what a spec changed.
 
         Args:
             seconds: the spec took.

@@ -1,6 +1,6 @@
 """Allocate: from a checked table to a real run, and through an engine to final tables.
 
-Takes settings, an experiment and a table; leaves a run directory. Everything is checked before the first write,
+Input: settings, an experiment and a table. Output: a run directory. Everything is checked before the first write,
 the claim; the manifest is the last, and makes the run real.
 """
 
@@ -194,7 +194,7 @@ def _check_names(table: SpecTable, features: pa.Table | None, output_model: type
 
 
 def begin(prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep", listener: Listener = ignore) -> Run:
-    """Claim a run id, bring everything the leaves need, and write the manifest. The table's rows are let go.
+    """Claim a run id, bring everything the leaves need, and write the manifest. The table's rows are released.
 
     Raises:
         StoreError: the store does not answer or refuses. Without a manifest there is no run, only a claim.

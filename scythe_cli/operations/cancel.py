@@ -1,4 +1,7 @@
-"""Stops a run from anywhere: a mark in its directory, which whoever works on it looks for every few seconds."""
+"""Stops a run from anywhere: a mark in its directory.
+
+A process that works on the run looks for it every few seconds.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ class Cancelled:
 
 
 def cancel(run: Run) -> Cancelled:
-    """Mark the run's latest generation as cancelled. What is done is kept, and a resume goes on from there."""
+    """Mark the run's latest generation as cancelled. Finished specs are kept, and a resume continues from there."""
     state = read_state(run)
     if state.complete:
         return Cancelled(run.id, already=True, by="", at="", done=state.done, total=state.total)

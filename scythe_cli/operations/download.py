@@ -1,6 +1,6 @@
-"""Brings a run's tables and files to disk. Takes the run's store and a folder, leaves in it the tree of the run.
+"""Brings a run's tables and files to disk. Input: the run's store and a folder. Output: the tree of the run in it.
 
-A file is only fetched when it is missing or differs: a record beside the files says which version of which object each
+A file is only fetched when it is missing or differs: a record next to the files says which version of which object each
 of them is. What arrives is compared with the size the store announced.
 """
 
@@ -76,7 +76,7 @@ def download(
         files: fetch `results/` too.
         only_field: fetch the files of this output field only; means `files`.
         fields: the file fields of the run's output, as its manifest has them; one may be without any file.
-        listener: hears of progress in bytes.
+        listener: gets the progress in bytes.
 
     Raises:
         NotFinishedError: the run has no final tables yet.

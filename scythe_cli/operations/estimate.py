@@ -1,6 +1,6 @@
 """What a run would cost, before it is one: a plan from arithmetic, an estimate from a few specs that really ran.
 
-Takes checked specs; leaves a `Plan` or an `Estimate`. The probe runs in a temporary store that is gone afterwards.
+Input: checked specs. Output: a `Plan` or an `Estimate`. The probe runs in a temporary store that is removed afterwards.
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ def _example(run: Run, alike: _Alike, group: _Group) -> FailureGroup:
 
 
 def _essential_part(traceback: str, message: str) -> str:
-    """The part of a traceback where the last call stands: its end without the message, or the head of a dump."""
+    """The part of a traceback that has the last call: its end without the message, or the head of a dump."""
     from scythe_cli.run.outcomes import CALLS_BEGIN_LAST
 
     if CALLS_BEGIN_LAST in traceback:

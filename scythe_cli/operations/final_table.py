@@ -86,7 +86,7 @@ class FinalTable:
     Args:
         path: the local file.
         schema: its columns: outputs, then the index.
-        index: names of the index columns; `sort_subindex` is one wherever it stands.
+        index: names of the index columns; `sort_subindex` is one at any place.
         about: what the metadata say of the run.
         writers: threads that encode a row group while the next is collected; a table has one under way at a time.
 

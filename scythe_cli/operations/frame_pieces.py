@@ -1,7 +1,7 @@
 """The rows of a block's frames in the order of their specs, piece by piece.
 
-Takes tables with the rows of several specs each, those of one spec together and in order; leaves pieces of a size that
-is given for each, and lets go of a table once its rows are through: it may be larger than memory should hold.
+Input: tables with the rows of several specs each, those of one spec together and in order. Output: pieces of a size
+that is given for each, and lets go of a table once its rows are through: it may be larger than memory should hold.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def own_target(run: Run, file: Path) -> tuple[str, Path]:
 
 
 def _refuse_outside(target: str, folder: Path, storage: Path | None) -> Path:
-    """The folder that a target without an experiment file is imported from: the user stands in it."""
+    """The folder that a target without an experiment file is imported from: the user is in it."""
     code, _ = importer.locate(target, folder)
     stored_code.refuse(code, storage=storage)
     if not code.resolve().is_relative_to(folder.resolve()) or is_library(code):
@@ -136,7 +136,7 @@ def _is_same(frozen: str, target: str, code: Path, folder: Path) -> bool:
 def resumed_work(
     run: Run, experiment: Experiment, rest: Remaining, *, sets: Sequence[str] = (), allow_changed_code: bool = False
 ) -> Work:
-    """The work of a resume: the frozen settings rule, but for `sets`.
+    """The work of a resume: the settings are the frozen ones, except `sets`.
 
     Raises:
         InputError: the experiment's source is not what the run was allocated with, and that was not allowed; or its

@@ -1,6 +1,6 @@
 """What became of a run so far, from its directory alone.
 
-Takes a run; leaves a `RunStatus`. Costs a few listings; only with `errors` does it open the parts that hold failures.
+Input: a run. Output: a `RunStatus`. Costs a few listings; only with `errors` does it open the parts that hold failures.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the code of a run may not change while the run is unfinished: what its specs are, and what its tables hold.
 
-Takes a run and an experiment whose code is another; leaves an error that names the fields, or nothing.
+Input: a run, and an experiment with other code. Output: an error that names the fields, or nothing.
 """
 
 from __future__ import annotations

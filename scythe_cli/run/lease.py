@@ -31,7 +31,7 @@ KEEP = 3
 """Superseded leases that stay; older ones are removed, or a month's run would leave a hundred thousand."""
 RETRY_EVERY = 1.0
 RELEASE_SECONDS = 5.0
-"""A renewal that hangs in a store that is away is not waited for."""
+"""Nobody waits for a renewal that hangs because the store does not answer."""
 
 
 class Lease:
@@ -52,7 +52,10 @@ class Lease:
         self._thread.start()
 
     def _renew(self) -> None:
-        """Write the next number now and then. A store that is away is tried again; a number that is taken is lost."""
+        """Write the next number now and then. A store that does not answer is tried again.
+
+        A number that is taken is lost.
+        """
         pause, renewed = RENEW_EVERY, time.time()  # not the monotonic clock, which stands while a laptop sleeps
         while not self._over.wait(pause):
             try:
@@ -71,7 +74,7 @@ class Lease:
         return None
 
     def release(self) -> None:
-        """Give the run free at once; where the store is away, it is free when the lease runs out."""
+        """Release the run at once. If the store does not answer, it is free when the lease expires."""
         self._over.set()
         self._thread.join(RELEASE_SECONDS)
         with contextlib.suppress(KeyExists, StoreError):

@@ -1,4 +1,4 @@
-"""The numbered objects in control/, as they must look: whoever may write to the storage may have written them.
+"""The numbered objects in control/, as they must look: anybody who can write to the storage may have written them.
 
 Input: what YAML gave. Output: the same values, checked. Fields that are not read without a look are not named here.
 """

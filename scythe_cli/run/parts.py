@@ -1,4 +1,4 @@
-"""Outcome and frame parts: written while a run goes on, listed and read when it is counted or gathered.
+"""Outcome and frame parts: written during a run, listed and read when it is counted or gathered.
 
 Input: the batches of lanes. Output: objects under `scatter-gather/output`. A part's name says what it holds. It is
 written after the files and frames of its specs, so its presence means that they are complete.
@@ -190,7 +190,7 @@ class PartWriter:
 def _compatible(
     batches: list[tuple[list[str], list[pa.Table]]], tables: list[pa.Table]
 ) -> Iterator[tuple[pa.Table, dict[str, pa.Table]]]:
-    """The batches of a block as few parts as their frames' types allow: one, but for a clash between specs."""
+    """The batches of a block as few parts as their frames' types allow: one, unless specs clash."""
     rest = batches
     outcomes = tables
     while rest or outcomes:

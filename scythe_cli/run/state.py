@@ -1,6 +1,6 @@
 """What a run's directory says of the run: counts, missing rows, generations, marks. Reads names, and opens little.
 
-Takes a run; leaves a `RunState`. Only blocks whose parts are sparse or overlap have those parts opened.
+Input: a run. Output: a `RunState`. Only blocks whose parts are sparse or overlap have those parts opened.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def source_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_aside(path: Path, fill: Callable[[BinaryIO], object]) -> Path:
-    """Write and fsync a hidden file beside `path`; return its path."""
+    """Write and fsync a hidden file next to `path`; return its path."""
     partial = _partial(path)
     descriptor = _open_new(partial)
     try:

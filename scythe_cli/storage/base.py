@@ -37,7 +37,7 @@ Ticker: TypeAlias = "Callable[[int], None]"
 MANIFEST_LIMIT = 4 << 20
 """Bytes of a manifest, a frozen experiment file or a mark: many thousand columns, and seconds to parse."""
 PLAN_LIMIT = 64 << 20
-"""Bytes of a mark that lists rows, of which each may stand alone."""
+"""Bytes of a mark that lists rows, each of which may be a range of its own."""
 
 PARTIAL = ".partial-"
 """How the names of half-written files begin. No key may hold such a segment, no listing shows one."""
@@ -60,7 +60,7 @@ def check_key(key: str) -> str:
 
 
 def check_prefix(prefix: str) -> str:
-    """Return the folder `prefix` with a slash behind it; "" stays "", the root."""
+    """Return the folder `prefix` with a slash after it; "" stays "", the root."""
     return check_key(prefix.rstrip("/")) + "/" if prefix else ""
 
 
@@ -114,7 +114,7 @@ class Store(Protocol):
         """
 
     def download(self, key: str, path: Path, *, on_bytes: Ticker | None = None) -> None:
-        """Get an object into `path`, streamed and atomic: no half file ever stands there. Raises `KeyMissing`."""
+        """Get an object into `path`, streamed and atomic: the file is never there in part. Raises `KeyMissing`."""
 
     def scan(self, keys: Sequence[str]) -> pl.LazyFrame:
         """Parquet files of one schema as one frame, which is read when it is collected, as far as it is needed."""

@@ -1,7 +1,7 @@
 """The machine's cache of remote files. Input: an address and a way to get it. Output: a read-only file that many share.
 
     <root>/index/<address hash>.json      which content an address had when its server was last asked, and when that was
-    <root>/objects/<content hash>/<name>  the file, under the name the function shall see
+    <root>/objects/<content hash>/<name>  the file, under the name that the function sees
     <root>/locks/<address hash>.lock      held by the one process that looks and fetches
     <root>/use/<process>                  the files a living process was given and has not released, one a line
 
@@ -111,11 +111,11 @@ class Cache:
         look: Callable[[], Remote] | None,
         download: Callable[[Path], None],
     ) -> Path:
-        """The file at `address`, fetched at most once, whoever asks at the same time.
+        """The file at `address`, fetched once, also if several ask at the same time.
 
         Args:
             address: what identifies the file.
-            name: how the file shall be called; asked once, with the path of the fetched file.
+            name: gives the name of the file; called once, with the path of the fetched file.
             look: asks for its size and ETag; None when the content under the address never changes.
             download: writes it to a path; whatever it raises comes through, and nothing is kept.
         """

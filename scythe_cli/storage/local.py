@@ -105,7 +105,7 @@ class LocalStore:
         return self._root / check_key(key)
 
     def _target(self, key: str) -> Path:
-        """A path to write or delete. A link that stands there is replaced or deleted itself."""
+        """A path to write or delete. A link there is replaced or deleted itself."""
         path = self._path(key)
         self._inside(path.parent)
         return path

@@ -40,7 +40,7 @@ IN_MEMORY = 48 * MIB
 """What all transfers of a process may hold at a time."""
 TOKEN = "scythe-token"  # noqa: S105 - a name
 RESUMES = 20
-"""How often a download goes on after its body broke off."""
+"""How often a download continues after its body broke off."""
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 

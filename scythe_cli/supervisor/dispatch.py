@@ -137,7 +137,7 @@ class Dispatcher:
             self._retry_queue.delay(run, row, attempt)
 
     def release(self, leaf: RunWork, until: float) -> None:
-        """Begin no more row of a leaf; the lanes at work on it give back what they have not begun."""
+        """Begin no more rows of a leaf. Lanes that work on it return the rows that they have not begun."""
         leaf.released = until
         self.drop_rows(leaf, self._retry_queue.drop(leaf))
 

@@ -163,7 +163,7 @@ class LaneHandle:
         return self.marker[STOP_AT] != 0
 
     def ask_to_stop(self) -> None:
-        """Have the lane give back what it has not begun."""
+        """Ask the lane to return the rows that it has not begun."""
         if not self.asked_to_stop:
             self.marker[STOP_AT] = 1
             self._asked = (Clock.monotonic(), self.at_work())

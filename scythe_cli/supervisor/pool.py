@@ -90,7 +90,7 @@ class Pool:
         self._send(lane)
 
     def _send(self, lane: LaneHandle) -> None:
-        """Send what there is room for, and hear of room when there is more to send."""
+        """Send what there is room for, and wait for room if there is more to send."""
         lane.send()
         if lane.connection in self._selector.get_map():
             wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if lane.unsent else 0)

@@ -116,7 +116,7 @@ class RunWork:
         info: the run.
         writer: takes the outcomes.
         limits: when to stop for failures.
-        left_in_block: by block, the rows that are to run and have no outcome yet; counted by whoever makes the source.
+        left_in_block: by block, the rows that are to run and have no outcome yet; counted where the source is made.
         name: distinguishes several that a supervisor has of one run: leaves. Each is in one block.
         over: called once, when every row of a leaf has its outcome in the store or was released, or with what writing
             failed with. Called from any thread. Such a leaf never stops the supervisor.

@@ -256,7 +256,7 @@ class Supervisor:
             self._stop_or_flush(run, block, ended)
 
     def _stop_or_flush(self, run: RunWork, block: int, ended: Ended) -> None:
-        """Stop; or, for a leaf, let whoever follows the whole run see at once what there is."""
+        """Stop; or, for a leaf, write the outcomes at once for the one who follows the whole run."""
         if run.over is None:
             self.stop(ended.reason, ended.detail)
         elif run.left_in_block[block]:

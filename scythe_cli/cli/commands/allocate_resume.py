@@ -82,7 +82,7 @@ def _is_joined(call: Call, run: Run, choice: Choice, *, sets: list[str]) -> bool
     except EngineError:
         if _settings(run, sets).engine != "local":
             raise
-        now = None  # a new generation ends the other one, whether its engine hears of that or not
+        now = None  # a new generation ends the other one, whether its engine is informed or not
     if now is None:
         if (lost := lost_generation(run)) is not None:
             supersede(run, lost, "its engine had lost it; the run was resumed")

@@ -86,6 +86,6 @@ def _listener() -> Listener:
 
 
 def _print_json(event: Event) -> None:
-    """One line, at once: whoever reads may be a pipe."""
+    """One line, flushed at once: the reader may be a pipe."""
     document = {"event": type(event).__name__, **dataclasses.asdict(event)}
     typer.echo(json.dumps(document, ensure_ascii=False))

@@ -104,7 +104,7 @@ class RunFollower:
         self._nobody_since: float | None = None
 
     def stop(self) -> None:
-        """Stop following. The run goes on. Safe in a signal handler."""
+        """Stop following. The run continues. Safe in a signal handler."""
         self.stopped = True
 
     def wait(self, listener: Listener) -> Ended | None:

@@ -1,6 +1,6 @@
 """What a generation of a run is to do, as the run's directory has it: the same for every worker that reads it.
 
-Takes the work an engine is given; leaves it in the generation's mark, with everything a worker needs besides the run
+Input: the work of an engine. Output: the mark of the generation, with everything a worker needs besides the run
 itself. A queue message then names a run, a generation and row numbers.
 """
 

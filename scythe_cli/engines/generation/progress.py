@@ -1,6 +1,6 @@
 """How far a generation is, from the names of its parts; a part that is sparse is opened once.
 
-Takes a plan; leaves, at each look, the rows that have no outcome of this generation yet.
+Input: a plan. Output, at each look: the rows that have no outcome of this generation yet.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Snapshot:
         missing: rows without an outcome of it, sorted.
         done: rows with one.
         failed: of those, about how many failed; a row that two workers ran may count twice.
-        marks: what stands in the control folder: "cancel-1", "ended-1".
+        marks: the names in the control folder: "cancel-1", "ended-1".
     """
 
     missing: list[Range]

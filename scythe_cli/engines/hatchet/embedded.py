@@ -1,6 +1,6 @@
 """The engine that `scythe worker --embedded` starts on this machine, and how `allocate` finds it.
 
-Takes nothing; leaves a file with the connection, readable by its owner alone, for as long as the engine runs.
+Output: a file with the connection, readable by its owner only, for as long as the engine runs.
 """
 
 from __future__ import annotations

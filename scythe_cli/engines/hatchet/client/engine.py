@@ -1,7 +1,7 @@
 """The Hatchet engine as a client sees it: hand a run over, follow it, ask what it has at work, stop it.
 
 Input: a connection from `HATCHET_CLIENT_*`, or the one that `scythe worker --embedded` left on this machine. Output:
-one root task for a generation of a run. What the run is stands in its directory; the engine is given names and numbers.
+one root task for a generation of a run. The directory has what the run is; the engine gets names and numbers.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ class HatchetTicket:
         return f"{self._hatchet.config.server_url}/tenants/{self._hatchet.tenant_id}/runs/{self.workflow_run_id}"
 
     def stop(self) -> None:
-        """Stop following. The run goes on; `scythe cancel` ends it."""
+        """Stop following. The run continues; `scythe cancel` ends it."""
         self._follower.stop()
 
     def wait(self, listener: Listener) -> Ended | None:

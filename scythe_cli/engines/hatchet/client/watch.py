@@ -1,6 +1,6 @@
 """What a Hatchet engine knows of a run that does not move: whether its root is at work, and why no spec starts.
 
-Input: a client and a run. Output: a `Verdict` for whoever follows the run.
+Input: a client and a run. Output: a `Verdict` for the one who follows the run.
 """
 
 from __future__ import annotations

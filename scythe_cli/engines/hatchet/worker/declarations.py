@@ -88,7 +88,7 @@ def declare(hatchet: Hatchet, leaf: str) -> None:
 
 
 async def _run_task(context: WorkerContext, work: Callable[[], Any], retries: int) -> dict[str, Any]:
-    """A task's result; what is wrong for good is not tried again, what may pass is, after a pause."""
+    """A task's result. A permanent error is not tried again; one that may pass is, after a pause."""
     from hatchet_sdk import NonRetryableException
 
     try:

@@ -1,6 +1,6 @@
 """The leaf task: a stretch of one block's rows, from the queue to the store.
 
-Takes a payload of row numbers; leaves an outcome for each of its rows, or records where it cut off the rest and has
+Input: a payload of row numbers. Output: an outcome for each row, or a record of where it cut off the rest and has
 that enqueued. Leaves wait here, not in the lanes, until a lane may soon be free; only then do they look what is done.
 """
 
@@ -115,7 +115,7 @@ class _LeafTask:
         self._series = int(ctx.step_run_id.replace("-", "")[:6], 16) * 1000 + ctx.retry_count
 
     async def run(self) -> int:
-        """Return how many rows got their outcome here. Raises `HandedBack` when others shall run them."""
+        """Return how many rows got their outcome here. Raises `HandedBack` if others are to run them."""
         if self._context.draining is not None:
             await self._context.hand_back_when_draining()
         if await self._context.why_over(self._plan, max_age=FENCE_SECONDS) is not None:
@@ -253,7 +253,7 @@ class _LeafTask:
         return runner.bases[key]
 
     async def _watch(self, leaf: Leaf) -> int:
-        """Until the last outcome is in the store: cut off what others could do, give back what we will not."""
+        """Until the last outcome is in the store: cut off what others could do, return what this worker will not do."""
         over = asyncio.wrap_future(leaf.over)
         began, withdrawn = time.monotonic(), False
         try:

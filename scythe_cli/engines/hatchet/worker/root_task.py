@@ -1,7 +1,7 @@
 """The root task: has a generation fanned out, follows its directory, repairs what the engine lost, and gathers.
 
-Takes a payload that names a run; leaves its final tables. It keeps nothing that is not in the directory: killed, the
-next one goes on from there.
+Input: a payload that names a run. Output: its final tables. All its state is in the directory: if it is killed, the
+next one continues from there.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class _Root:
         await asyncio.to_thread(fence.end_generation, self.plan.run, self.plan.generation, EndReason.DONE)
         return report.tables
 
-    # mending
+    # repairs
 
     async def _repair_if_stuck(self, look: Snapshot) -> None:
         """Where nothing moves, find out why, and enqueue again what the engine or a dead worker lost."""

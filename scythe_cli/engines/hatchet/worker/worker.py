@@ -1,7 +1,7 @@
 """A worker: serves the tasks of its experiments to a Hatchet engine until it is asked to leave.
 
-Takes experiments and a storage; leaves outcomes in the runs it is given work of. Asked once, it begins nothing new,
-lets running specs end within their grace time, hands back the rest, and goes; asked twice, it goes at once.
+Input: experiments and a storage. Output: outcomes of the rows that it gets. At the first stop request it begins nothing
+new, lets running specs end within their grace time, hands back the rest, and goes; asked twice, it goes at once.
 """
 
 from __future__ import annotations
@@ -129,10 +129,10 @@ def serve(
         experiments: whose leaves to run.
         settings: how.
         storage: the storage where neither the settings nor the environment give one.
-        listener: hears what happens.
+        listener: gets the events.
 
     Raises:
-        EngineError: the engine is away, refuses, or has no token.
+        EngineError: the engine does not answer or refuses, or the token is missing.
         StoreError: the storage does not answer.
     """
     if "leaf" in settings.roles and not experiments and not settings.workflows:
@@ -296,7 +296,7 @@ class _Worker:
         os._exit(ExitCode.INTERRUPTED)  # lanes die with this process
 
     def _watch_lanes(self) -> None:
-        """A worker whose lanes cannot be started is no worker: it leaves, for whoever starts it to see."""
+        """If the lanes of a worker cannot be started, the worker ends, so that the one who started it sees it."""
         while True:
             for runner in self._context.runners.values():
                 if runner.failure is not None:

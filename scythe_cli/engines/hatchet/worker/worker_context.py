@@ -1,6 +1,6 @@
 """What all tasks of a worker share: its client, lanes and plans, and how a task enqueues its children.
 
-Takes payloads of row numbers; a node leaves its children in the engine's queue and waits for none of them.
+Input: payloads of row numbers. A node puts its children into the engine's queue and waits for none of them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from scythe_cli.storage.base import Store
 
 DRAIN_SECONDS = 2.5
-"""The engine goes on assigning to a paused worker for a second or two: what is handed back sooner comes back here."""
+"""The engine assigns tasks to a paused worker for a second or two: a task that is returned sooner comes back."""
 SEEN_SECONDS = 2.0
 PLANS = 32
 
@@ -53,7 +53,7 @@ class WorkerContext:
         folder: for temporary files.
         lanes: by the leaf task's name.
         any_code: take leaves of runs whose code differs.
-        listener: hears what becomes of leaves.
+        listener: gets the events of leaves.
         draining: when the worker was asked to leave, on the monotonic clock.
         shared: when a leaf was last cut up for others, likewise.
     """
@@ -104,7 +104,10 @@ class WorkerContext:
         return known
 
     async def live_workers(self, plan: GenerationPlan) -> list[WorkerSeen]:
-        """The workers that would take a plan's leaves; asked again every few seconds, none where the engine is away."""
+        """The workers that would take a plan's leaves.
+
+        Asked again every few seconds, none if the engine does not answer.
+        """
         if time.monotonic() - self._seen[0] > SEEN_SECONDS:
             self._seen = (time.monotonic(), self._seen[1])
             try:

@@ -1,4 +1,4 @@
-"""Serves the user's own Hatchet workflows beside a worker, from a process and slots of its own.
+"""Serves the user's own Hatchet workflows next to a worker, with a process and slots of its own.
 
 A spec of such an experiment waits in a lane while its workflow runs. Did the workflow's tasks share slots with the
 leaves, leaves that wait could keep them from ever running.
