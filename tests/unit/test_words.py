@@ -37,3 +37,9 @@ def test_a_private_word_is_found_wherever_it_is(text: str) -> None:
 @pytest.mark.parametrize("text", ["intelligent", "file.tell()", "renewed", "untellable", "a newline"])
 def test_other_words_are_left_alone(text: str) -> None:
     assert not PRIVATE.search(METHOD.sub("", text))
+
+
+def test_the_changelog_is_grouped_by_topic() -> None:
+    """`### Topic`, and below it lines `Added`, `Changed`, `Fixed`."""
+    lines = (ROOT / "CHANGELOG.md").read_text().splitlines()
+    assert [line for line in lines if line in {"### Added", "### Changed", "### Fixed"}] == []
