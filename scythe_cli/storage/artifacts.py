@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 Seen: TypeAlias = tuple[int, int, int, int]
-"""What tells whether a file has changed: its number, size, and times of change."""
+"""What shows whether a file has changed: its number, size, and times of change."""
 
 
 @dataclass(frozen=True)
