@@ -24,7 +24,8 @@ REFERENCE = Path(__file__).parents[1] / "reference"
 COMMANDS = REFERENCE / "commands.md"
 SETTINGS = REFERENCE / "experiment-yml.md"
 _MADE = re.compile(
-    r"(?P<begin><!-- made from: (?P<name>[\w ]+) -->\n)(.*?)(?P<end>^<!-- end -->$)", re.MULTILINE | re.DOTALL
+    r"(?P<begin><!-- made from: (?P<name>[\w ]+) -->\n)(?:(?!<!-- made).)*?(?P<end>^<!-- end -->$)",
+    re.MULTILINE | re.DOTALL,
 )
 
 
@@ -63,7 +64,10 @@ def text(page: Path) -> str:
     def made(match: re.Match[str]) -> str:
         return "\n".join([match["begin"], *rows(match["name"]), "", match["end"]])
 
-    return _MADE.sub(made, page.read_text())
+    found = page.read_text()
+    if len(_MADE.findall(found)) != found.count("<!-- made from: "):
+        raise ValueError(f"{page}: each `<!-- made from: NAME -->` needs an `<!-- end -->` after its table")
+    return _MADE.sub(made, found)
 
 
 if __name__ == "__main__":
