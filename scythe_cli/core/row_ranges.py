@@ -146,6 +146,9 @@ def write_ranges(ranges: Iterable[Range]) -> str:
 
 
 def read_ranges(text: str) -> list[Range]:
-    """The ranges that `write_ranges` wrote."""
+    """The ranges that `write_ranges` wrote. Raises `ValueError` for other text, and for a reversed range."""
     pairs = (part.split("-") for part in text.split(",") if part)
-    return [Range(int(first), int(last)) for first, last in pairs]
+    found = [Range(int(first), int(last)) for first, last in pairs]
+    if any(one.first > one.last for one in found):
+        raise ValueError(f"a range in {text[:50]!r} is reversed")
+    return found

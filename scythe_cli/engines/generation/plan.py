@@ -6,6 +6,7 @@ itself. A queue message then names a run, a generation and row numbers.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from scythe_cli.core import layout, yaml_document
 from scythe_cli.core.layout import Mark
 from scythe_cli.core.row_ranges import Range, covers, read_ranges, spans, within, write_ranges
-from scythe_cli.errors import InputError, KeyExists, KeyMissing
+from scythe_cli.errors import BrokenRun, InputError, KeyExists, KeyMissing
 from scythe_cli.experiment import config
 from scythe_cli.run import state
 from scythe_cli.run.generation import begin_generation, settings_text
@@ -102,7 +103,10 @@ def read_plan(storage: Store, run_id: str, generation: int) -> GenerationPlan:
     """
     if not layout.is_run_id(run_id):
         raise InputError(f"{run_id[:200]!r} is not a run id")
-    plan = plan_of(open_run(storage, run_id), generation)
+    run = open_run(storage, run_id)
+    if run.id != run_id:
+        raise InputError(f"the folder {run_id} holds a copy of {run.id}")
+    plan = plan_of(run, generation)
     if plan is None:
         raise InputError(f"{run_id} has no generation {generation}: it was taken back before it began")
     return plan
@@ -114,11 +118,24 @@ def plan_of(run: Run, generation: int) -> GenerationPlan | None:
     return None if note is None or "rows" not in note else _plan(run, generation, note)
 
 
+def _rows(run: Run, generation: int, text: str) -> list[Range]:
+    """The rows of a generation: in order, each once, and of the run."""
+    ranges: list[Range] = []
+    with suppress(ValueError):
+        ranges = read_ranges(text)
+    edges = [edge for one in ranges for edge in (one.first, one.last + 1)]
+    if edges != sorted(edges) or (text and not ranges) or (edges and edges[-1] > run.total):
+        where = run.store.locate(layout.mark(Mark.GENERATION, generation))
+        raise BrokenRun(f"{where} is empty, cut or changed", hint="put a copy of it back, or remove it")
+    return ranges
+
+
 def _plan(run: Run, generation: int, note: dict[str, Any]) -> GenerationPlan:
+    ranges = _rows(run, generation, note["rows"])
     return GenerationPlan(
         run=run,
         generation=generation,
-        ranges=read_ranges(note["rows"]),
+        ranges=ranges,
         file=config.parse(settings_text(note), place=layout.mark(Mark.GENERATION, generation)),
         source_hash=note["source_hash"],
         labels=dict(note["labels"]),

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from scythe_cli.engines.hatchet.names import NODE, ROOT, TaskPayload
 from scythe_cli.engines.hatchet.worker.leaf_task import run_leaf
+from scythe_cli.engines.hatchet.worker.payload_check import check_range
 from scythe_cli.engines.hatchet.worker.root_task import follow
 from scythe_cli.engines.hatchet.worker.worker_context import HandedBack, children_of
-from scythe_cli.errors import InputError, ScytheError
+from scythe_cli.errors import BrokenRun, InputError, NotFoundError, ScytheError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,8 @@ LONG = timedelta(days=30)
 RETRIES = 500
 """Each hand-over of a draining worker costs one."""
 RETRY_PAUSE = 30.0
+ABSENT_TRIES = 3
+"""Tries to find a run or an object of it: a network disk may show it late, but no task holds a slot for long."""
 
 
 async def node(context: WorkerContext, payload: TaskPayload) -> dict[str, Any]:
@@ -34,6 +37,7 @@ async def node(context: WorkerContext, payload: TaskPayload) -> dict[str, Any]:
     if context.draining is not None:
         await context.hand_back_when_draining()
     plan, _ = await context.plan(payload)
+    check_range(payload, plan)
     if await context.why_over(plan) is not None:
         return {"ok": 1, "children": 0}
     children = children_of(plan, payload)
@@ -97,6 +101,12 @@ async def _run_task(context: WorkerContext, work: Callable[[], Any], retries: in
         raise
     except InputError as exc:
         raise NonRetryableException(exc.message) from None
+    except (NotFoundError, BrokenRun) as exc:
+        context.warn(exc.message)
+        if retries >= ABSENT_TRIES:
+            raise NonRetryableException(exc.message) from None
+        await asyncio.sleep(2.0**retries)
+        raise
     except ScytheError as exc:
         context.warn(exc.message)
         await asyncio.sleep(min(RETRY_PAUSE, 2.0 ** min(retries, 10)))

@@ -18,6 +18,7 @@ from scythe_cli.core.layout import Mark
 from scythe_cli.core.row_ranges import Range, covers
 from scythe_cli.engines.generation.lost_rows import write_lost
 from scythe_cli.engines.generation.plan import Split, read_split, write_split
+from scythe_cli.engines.hatchet.worker.payload_check import check_leaf
 from scythe_cli.engines.hatchet.worker.worker_context import HandedBack
 from scythe_cli.errors import InputError, KeyExists, StoreError
 from scythe_cli.run.compatibility import refuse_other_models
@@ -61,6 +62,7 @@ CAREFUL_TRIES = 2
 async def run_leaf(context: WorkerContext, name: str, payload: TaskPayload, ctx: Any) -> dict[str, Any]:
     """Have the rows run, once a lane is near; see the module."""
     plan, progress = await context.plan(payload)
+    check_leaf(payload, plan, name)
     runner = context.runners[name]
     await _check_code(context, plan, runner)
     work = _LeafTask(context, payload, plan=plan, progress=progress, runner=runner, ctx=ctx)
