@@ -39,7 +39,7 @@ _NO_VALUE = object()
 _MORE = """
 run:
   # timeout: 10m        # for one attempt of one spec; then the spec fails and the others continue
-  # retries: 1          # more attempts after an exception, a crash or a timeout
+  # retries: 1          # more attempts of a failed spec; default: 1 if its process crashed
   # max_failures: 5%    # stop the run when more specs have failed
   # memory: 4GiB        # for one spec
   # workers: 4          # processes that run specs; default: one per core

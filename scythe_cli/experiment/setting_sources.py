@@ -131,6 +131,7 @@ def ignored_variables(environ: Mapping[str, str]) -> list[str]:
     ]
 
 
+_LISTS = {("code", "include")}
 _WORDS = {"true": True, "yes": True, "false": False, "no": False}
 
 
@@ -149,6 +150,8 @@ def from_options(options: Mapping[str, Any]) -> Layer:
 
 
 def _from_text(path: yaml_document.Path, text: str) -> object:
+    if path in _LISTS:
+        return [one.strip() for one in text.removeprefix("[").removesuffix("]").split(",") if one.strip()]
     value = yaml_document.scalar(text)
     return text if path in _TEXTS and value is not None and not isinstance(value, str) else value
 

@@ -79,10 +79,11 @@ class RunSettings(Settings):
         "are killed. Default: none.",
         examples=["10m", "1h30m", 45],
     )
-    retries: int = Field(
-        default=1,
+    retries: int | None = Field(
+        default=None,
         ge=0,
-        description="Number of further attempts of a spec after an exception, a crash or a timeout.",
+        description="Number of further attempts of a failed spec, whatever its failure (but for a wrong output). "
+        "Default: 1 if its process crashed, otherwise none.",
         examples=[1],
     )
     max_failures: Limit = Field(

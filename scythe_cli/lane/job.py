@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scythe_cli.run.outcomes import DEFAULT_RETRIES, RETRIED
+
 
 @dataclass(frozen=True)
 class Job:
@@ -14,7 +16,7 @@ class Job:
         experiment_id: name/version/time.
         root: the address of the run.
         outbox: the supervisor's folder for output files.
-        max_attempts: attempts a spec has.
+        retries: further attempts of a spec whatever its failure; None: as many as `DEFAULT_RETRIES` has for its kind.
         worker: who runs it, for the outcome's column.
         memory: bytes one spec's processes may hold, or None.
         allow_private: follow redirects of public web servers to private addresses.
@@ -25,8 +27,14 @@ class Job:
     experiment_id: str
     root: str
     outbox: str
-    max_attempts: int
+    retries: int | None
     worker: str
     memory: int | None = None
     since: float = 0.0
     allow_private: bool = False
+
+    def max_attempts(self, kind: str) -> int:
+        """Attempts that a spec has which fails like this."""
+        if kind not in RETRIED:
+            return 1
+        return 1 + (DEFAULT_RETRIES.get(kind, 0) if self.retries is None else self.retries)

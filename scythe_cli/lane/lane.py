@@ -37,7 +37,6 @@ from scythe_cli.run.outcomes import (
     LOG_LIMIT_OF_SUCCESS,
     MEMORY,
     MESSAGE_LIMIT,
-    RETRIED,
     TRACEBACK_LIMIT,
     Failure,
     cut,
@@ -225,7 +224,7 @@ class Lane:
         if failure is None:
             log_kept = cut(log, LOG_LIMIT_OF_SUCCESS) if log else None
             pending.add(row, sort_index, output=output, attempt=attempt, start=start, duration=duration, log=log_kept)
-        elif failure.kind in RETRIED and attempt < job.max_attempts:
+        elif attempt < job.max_attempts(failure.kind):
             pending.retry.append(row)
         else:
             pending.fail(row, sort_index, failure=failure, attempt=attempt, start=start, duration=duration, log=log)

@@ -37,6 +37,8 @@ INVALID_OUTPUT = "invalid_output"
 LOST = "lost"
 RETRIED = frozenset({EXCEPTION, CRASH, TIMEOUT, MEMORY})
 """Kinds that another attempt may cure."""
+DEFAULT_RETRIES = {CRASH: 1}
+"""Further attempts where nothing is set. An exception, a timeout or memory is the same again; a crash may not be."""
 
 ROW = "_row"
 ERROR_TYPE = "_error_type"

@@ -195,7 +195,7 @@ def run_work(work: Work, writer: PartWriter, folder: Path, *, worker: str | None
         experiment_id=work.run.id,
         root=work.run.store.locate(""),
         outbox=str(outbox),
-        max_attempts=1 + settings.retries,
+        retries=settings.retries,
         worker=worker or host(),
         memory=settings.memory,
         since=Clock.time(),

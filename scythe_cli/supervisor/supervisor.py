@@ -236,11 +236,11 @@ class Supervisor:
         """
         run = chunk.run
         attempt = chunk.attempts.get(row, 1)
-        if attempt < run.job.max_attempts and lane_exit.row is not None:
-            self._dispatcher.retry_later(run, row, attempt + 1)
-            return
         outcome = failed_outcome(lane_exit, run, row, attempt=attempt, folder=self._pool.folder)
         failure = outcome.failure
+        if attempt < run.job.max_attempts(failure.kind) and lane_exit.row is not None:
+            self._dispatcher.retry_later(run, row, attempt + 1)
+            return
         run.writer.add_table(chunk.block, failed_table(run.info.schema, [outcome]))
         sample = Sample(row, failure.kind, failure.error_type, failure.place)
         self._count_outcomes(run, chunk.block, 1, 1, [sample])

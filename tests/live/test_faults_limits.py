@@ -54,6 +54,19 @@ def test_attempts_are_those_of_the_spec_alone(tmp_path: Path) -> None:
     assert {attempts(run)[row] for row in tables.good} == {1}
 
 
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [({}, {"crash": 2}), ({"retries": 0}, {}), ({"retries": 1}, {"exception": 2, "timeout": 2, "crash": 2})],
+)
+def test_attempts_by_kind_of_failure(tmp_path: Path, settings: dict[str, Any], wanted: dict[str, int]) -> None:
+    specs = [{"trouble": t} for t in ("raises", "segfaults", "sleeps", "returns_none")]
+    run = faults.begin(tmp_path / "runs", specs, timeout=1, **settings)
+    assert faults.drive(faults.first(run)) is None
+    kinds = ("exception", "crash", "timeout", "invalid_output")
+    found = {failure["kind"]: failure["attempts"] for failure in faults.tables(run).bad.values()}
+    assert found == {kind: wanted.get(kind, 1) for kind in kinds}
+
+
 def test_another_attempt_may_succeed(tmp_path: Path) -> None:
     specs = [{"trouble": t, "diary": str(tmp_path / "diary")} for trouble in TRIED_AGAIN for t in (trouble, "none")]
     run = faults.begin(tmp_path / "runs", specs, function="trouble:second_time", timeout=2, retries=1)

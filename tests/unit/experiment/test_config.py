@@ -79,7 +79,7 @@ def test_the_defaults_are_the_designs(load: Load, tmp_path: Path) -> None:
     assert (file.specs, file.name, file.engine) == (None, None, "local")
     assert file.storage == str(tmp_path / "scythe-runs")
     assert file.run == config.RunSettings()
-    assert (file.run.timeout, file.run.retries, file.run.memory, file.run.workers) == (None, 1, None, None)
+    assert (file.run.timeout, file.run.retries, file.run.memory, file.run.workers) == (None, None, None, None)
     assert (file.run.grace, file.run.flush, file.run.leaf_size) == (30.0, 30.0, "auto")
     assert file.run.max_failures == MaxFailures()
     assert (file.tree.factor, file.tree.max_depth) == (16, 4)
@@ -127,7 +127,7 @@ def test_dump_writes_every_key_in_words(load: Load) -> None:
         ("run: {flush: 0s}", "run.flush is '0s': must be more than 0"),
         ("run: {retries: -1}", "run.retries is -1: must be 0 or more"),
         ("run: {retries: true}", "run.retries is true: must be a whole number"),
-        ("run: {retries: }", "run.retries is empty: give a value, or leave it out for the default"),
+        ("run: {seed: }", "run.seed is empty: give a value, or leave it out for the default"),
         ("run: {workers: '4'}", "run.workers is '4': must be a whole number"),
         ("run: {workers: 0}", "run.workers is 0: must be 1 or more"),
         ("run: {leaf_size: 5000}", "run.leaf_size is 5000: must be auto or a whole number from 1 to 4096"),
@@ -313,6 +313,7 @@ def test_set_reaches_every_key(load: Load) -> None:
         "name": "2024",
         "storage": "s3://b",
         "engine": "hatchet",
+        "code.include": "a.txt, b/*.json",
         "run.timeout": "20m",
         "run.retries": "2",
         "run.max_failures": "all",
@@ -323,6 +324,7 @@ def test_set_reaches_every_key(load: Load) -> None:
         "run.seed": "7",
         "run.workers": "2",
         "artifacts.copy_remote": "true",
+        "artifacts.allow_private": "true",
         "resources.high_memory": "true",
         "resources.high_cpu": "true",
         "resources.has_gpu": "true",
@@ -333,6 +335,7 @@ def test_set_reaches_every_key(load: Load) -> None:
     file = load(HEAD, sets=[f"{key}={value}" for key, value in values.items()]).file
     assert (file.name, file.run.timeout, file.run.max_failures.off, file.run.flush) == ("2024", 1200, True, 1.5)
     assert file.resources.has_gpu
+    assert file.code.include == ["a.txt", "b/*.json"]
 
 
 @pytest.mark.parametrize(
