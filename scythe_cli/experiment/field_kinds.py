@@ -80,16 +80,24 @@ def is_nested(annotation: Any) -> bool:
     return annotation is Any
 
 
-def nested_file_field(annotation: Any, above: frozenset[type] = frozenset()) -> str | None:
-    """Where a model, dataclass or typed dict inside a field's type has a file, "Layer.drawing"; None where none has."""
+def nested_file_field(
+    annotation: Any, above: frozenset[type] = frozenset(), *, allowed: tuple[type, ...] = ()
+) -> str | None:
+    """Where a model, dataclass or typed dict inside a field's type has a file, "Layer.drawing"; None where none has.
+
+    Args:
+        annotation: the field's type.
+        above: the types that hold it.
+        allowed: models that may have files.
+    """
     for part in _parts(annotation):
         if isinstance(part, type) and part not in above:
             for name, (is_marked, inner) in _inner_fields(part).items():
-                if is_marked:
+                if is_marked and not issubclass(part, allowed):
                     return f"{part.__name__}.{name}"
-                if found := nested_file_field(inner, above | {part}):
+                if found := nested_file_field(inner, above | {part}, allowed=allowed):
                     return found
-        elif part is not annotation and (found := nested_file_field(part, above)):
+        elif part is not annotation and (found := nested_file_field(part, above, allowed=allowed)):
             return found
     return None
 

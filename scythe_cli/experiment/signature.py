@@ -191,7 +191,8 @@ def _broken_rule(model: type[BaseModel], name: str) -> str | None:
     annotation = annotated(model.model_fields[name])
     if name in file_fields(model):
         return _broken_file_rule(name, annotation)
-    if inside := nested_file_field(model.model_fields[name].annotation):
+    allowed = () if output else (ExperimentInputSpec,)  # of a spec inside a spec, remote files: allocate looks at them
+    if inside := nested_file_field(model.model_fields[name].annotation, allowed=allowed):
         return f"holds a file inside, {inside}, which would not be found there: give it a field of {model.__name__}"
     return unsupported(annotation, output=output)
 

@@ -22,6 +22,7 @@ from scythe_cli.errors import StoreError
 from scythe_cli.experiment.field_kinds import file_fields
 from scythe_cli.experiment.plain_values import to_plain
 from scythe_cli.spec_table.cell_validation import EMPTY, CellValidator, ValidatedChunk
+from scythe_cli.spec_table.nested_files import NestedFiles
 from scythe_cli.spec_table.report import DuplicateIndex, MissingValue
 from scythe_cli.spec_table.row_validation import by_model, by_row
 from scythe_cli.spec_table.table import EXTRA
@@ -62,6 +63,7 @@ class Reading:
         self._missing = [
             field.name for field in read_fields(model).fields if field.required and field.name not in names.values()
         ]
+        self._nested_files = NestedFiles(model)
         self._has_custom_validation = read_fields(model).has_custom_validation
         self._schema = arrow_schema(model)
         self._extends = bool(set(names.values()) - set(self._fields) - {layout.SORT_INDEX})
@@ -77,7 +79,8 @@ class Reading:
         if self._has_custom_validation and self._missing:
             return  # each row would repeat what the columns say
         validated = self._validate(known, n)
-        for row, problem in sorted(validated.problems, key=lambda one: one[0]):
+        problems = [*validated.problems, *self._nested_files.problems(validated.columns)]
+        for row, problem in sorted(problems, key=lambda one: one[0]):
             if problem.field not in self._missing:
                 self._report.add(first + row, self._described(first + row, problem))
         if layout.SORT_INDEX in validated.columns:
