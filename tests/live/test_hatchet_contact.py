@@ -83,6 +83,7 @@ def test_a_run_without_a_worker_has_no_eta(alone: Desk) -> None:
 @pytest.mark.parametrize("command", ["allocate", "worker"])
 def test_a_forgotten_tls_strategy_is_named(alone: Desk, command: str) -> None:
     alone.write(4)
+    alone.fleet.storage.mkdir()
     began = time.monotonic()
     done = ended(alone.start(command, env={"HATCHET_CLIENT_TLS_STRATEGY": None}))
     assert done.code == 4, done.err
