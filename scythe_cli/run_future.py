@@ -12,7 +12,7 @@ import traceback
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING
 
-from scythe_cli.core.events import ignore
+from scythe_cli.core.events import Notice
 from scythe_cli.core.late_threads import allow_late_threads
 from scythe_cli.errors import Interrupted, NotFinishedError, ScytheError
 from scythe_cli.run.engine import EndReason
@@ -26,6 +26,12 @@ WAKE_SECONDS = 0.2
 """The main thread wakes this often: a signal that reaches another thread does not interrupt an endless wait."""
 
 
+def print_notices(event: Event) -> None:
+    """The listener of a script: it prints what the user should see, and draws nothing."""
+    if isinstance(event, Notice):
+        print(f"scythe: {event.message}", file=sys.stderr)
+
+
 class Ref:
     """Wait for a run with `result()` or `await aio_result()`.
 
@@ -36,7 +42,7 @@ class Ref:
     def __init__(self, work: Work, ticket: Ticket) -> None:
         self._work = work
         self._ticket = ticket
-        self._listener: Listener = ignore
+        self._listener: Listener = print_notices
         self._future: Future[Allocation] = Future()
         self._asked = False
         self._ours = work.file.engine == "local"
@@ -80,7 +86,7 @@ class Ref:
                 terminal.follow(self._work.run.total)
                 self._listener = terminal
                 self._wait()
-                self._listener = ignore
+                self._listener = print_notices
         else:
             self._wait()
         return self._outcome()

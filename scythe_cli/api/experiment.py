@@ -26,7 +26,7 @@ from scythe_cli.experiment.models import ExperimentInputSpec, ExperimentOutputSp
 from scythe_cli.run import find
 from scythe_cli.run.run import Run, open_run
 from scythe_cli.run.version import Bump, SemVer
-from scythe_cli.run_future import Ref
+from scythe_cli.run_future import Ref, print_notices
 from scythe_cli.storage.address import is_remote
 from scythe_cli.storage.open_store import open_store
 from scythe_cli.storage.storage_settings import ScytheStorageSettings
@@ -159,7 +159,7 @@ class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
             places.point_to_runs_of_scythe_engine(store, prepared.name)
         run = begin(prepared, store, version=wanted, listener=places.log_notice)
         work = first_work(run, prepared)
-        return ExperimentRun.of(run, here), Ref(work, start(work, opened))
+        return ExperimentRun.of(run, here), Ref(work, start(work, opened, print_notices))
 
     def list_versions(self, s3_client: Any = None) -> list[VersionedExperiment]:  # noqa: ARG002 - as in scythe-engine
         """The versions that have runs, lowest first."""

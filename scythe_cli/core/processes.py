@@ -235,6 +235,17 @@ def resident() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
+def cpu_seconds(pid: int) -> float | None:
+    """What a process has computed so far, in seconds of one core; None when it does not exist any more."""
+    import psutil
+
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return None
+    return float(times.user + times.system)
+
+
 def tree_memory(pid: int, *, exact: bool = False) -> int:
     """Resident bytes of a process and its descendants.
 

@@ -95,7 +95,7 @@ class ReadyPool:
         self._pool: Pool | None = None
         self._stack = ExitStack()
 
-    def pool(self, experiment: Experiment) -> Pool:
+    def pool(self, experiment: Experiment, *, fresh: bool) -> Pool:
         """The pool, started now unless it was; from the thread that will feed it, with which its processes die.
 
         Raises:
@@ -104,7 +104,9 @@ class ReadyPool:
         if self._pool is None:
             try:
                 folder = self._stack.enter_context(scratch())
-                self._pool = Pool(ForkServerConfig(experiment.target, str(experiment.folder), str(folder)), size=1)
+                self._pool = Pool(
+                    ForkServerConfig(experiment.target, str(experiment.folder), str(folder), fresh), size=1
+                )
             except OSError as exc:
                 raise EngineError(f"cannot start the process that specs run in: {exc}") from exc
             self._stack.callback(self._pool.close)
@@ -165,7 +167,7 @@ class LocalTicket:
             begin_generation(work, engine="local", lanes=self._lanes, labels={}, rows=rows)
             writer = PartWriter(work.run.store, generation=work.generation, flush=work.file.run.flush)
             stack.callback(writer.close)
-            pool = self._ready.pool(work.experiment)
+            pool = self._ready.pool(work.experiment, fresh=work.file.run.fresh_workers)
             stack.callback(self._ready.close)
             pool.size = min(self._lanes, max(1, work.todo))
             run = run_work(work, writer, Path(pool.scratch))
@@ -219,10 +221,12 @@ class LocalEngine:
 
     Args:
         lanes: processes; the machine's cores unless given.
+        fresh: have each of them import the user's module by itself.
     """
 
-    def __init__(self, lanes: int | None = None) -> None:
+    def __init__(self, lanes: int | None = None, *, fresh: bool = False) -> None:
         self.lanes = lanes or cores()
+        self._fresh = fresh
         self._ready: ReadyPool | None = None
 
     def submit(self, work: Work) -> LocalTicket:
@@ -236,5 +240,5 @@ class LocalEngine:
         self._ready = ready = ReadyPool()
         with ready:
             with suppress(EngineError):  # it fails again in `wait`, which reports it
-                ready.pool(experiment)
+                ready.pool(experiment, fresh=self._fresh)
             yield

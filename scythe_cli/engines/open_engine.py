@@ -51,4 +51,4 @@ def open_local(file: ExperimentFile) -> LocalEngine:
     """The engine of this machine, whatever the settings name."""
     from scythe_cli.engines.local import LocalEngine
 
-    return LocalEngine(file.run.workers)
+    return LocalEngine(file.run.workers, fresh=file.run.fresh_workers)

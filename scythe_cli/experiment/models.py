@@ -13,8 +13,9 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 
 from scythe_cli.core import layout
 from scythe_cli.core.clock import Clock
+from scythe_cli.core.spec_random import spec_generator
 from scythe_cli.errors import did_you_mean
-from scythe_cli.experiment.field_kinds import index_columns, index_value
+from scythe_cli.experiment.field_kinds import file_fields, index_columns, index_value, user_fields
 from scythe_cli.experiment.library_types import accept_scalars
 from scythe_cli.storage.current_run import CURRENT_GENERATION
 from scythe_cli.storage.storage_settings import ScytheStorageSettings
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import numpy as np
     import pandas as pd
     from pydantic_core import ErrorDetails
 
@@ -135,6 +137,16 @@ class ExperimentInputSpec(BaseModel):
         if include_sort_subindex:
             frame[layout.SORT_SUBINDEX] = range(n_rows)
         return pd.MultiIndex.from_frame(frame)
+
+    def rng(self) -> np.random.Generator:
+        """A generator of random numbers of this spec's own.
+
+        Its numbers depend on `run.seed`, the spec's inputs and its place among equal rows: they are the same on any
+        number of workers, on every engine, and in each attempt. Each call begins them again, so call it once.
+        """
+        model = type(self)
+        inputs = {name: self.__dict__.get(name) for name in user_fields(model)} | (self.model_extra or {})
+        return spec_generator(inputs, file_fields(model), self.sort_index)
 
     def log(self, message: object) -> None:
         """Write a line to the spec's log, which a failed spec's row in `errors.pq` carries."""

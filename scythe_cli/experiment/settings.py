@@ -127,6 +127,11 @@ class RunSettings(Settings):
     workers: int | None = Field(
         default=None, ge=1, description="Local engine: number of worker processes. Default: one per core.", examples=[4]
     )
+    fresh_workers: bool = Field(
+        default=False,
+        description="Local engine: have each worker process import the module by itself. Default: workers are forked "
+        "from a process that has imported it, unless a library that it uses does not allow that.",
+    )
 
 
 class CodeSettings(Settings):

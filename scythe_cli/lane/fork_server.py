@@ -21,7 +21,6 @@ import signal
 import socket
 import sys
 import tempfile
-import threading
 import traceback
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -32,15 +31,16 @@ from scythe_cli.core import processes
 from scythe_cli.core.clock import Clock
 from scythe_cli.errors import EntryPointError
 from scythe_cli.experiment.experiment import load
+from scythe_cli.lane.fork_safety import reason_not_to_fork
 from scythe_cli.lane.lane import Lane
 from scythe_cli.lane.os_state import WHERE_SIGNAL, trace_crashes
+from scythe_cli.lane.random_state import Unseeded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scythe_cli.experiment.experiment import Experiment
 
-CANARY_SECONDS = 3.0
 CONTAINERS = 10_000
 """New objects after which a lane looks for cycles: outcomes that wait to be sent are many, and not part of any."""
 _USUAL_THRESHOLD = (700, 10, 10)
@@ -72,11 +72,13 @@ class ForkServerConfig:
         target: the entry point, `module:function` or `file.py:function`.
         folder: where the target is resolved from, and the lanes' working directory.
         scratch: the supervisor's folder for temporary files.
+        fresh: have each lane import the module by itself.
     """
 
     target: str
     folder: str
     scratch: str
+    fresh: bool = False
 
 
 def command(fd: int, config: ForkServerConfig) -> list[str]:
@@ -106,8 +108,8 @@ def lane_main(text: str, lane: int, fds: tuple[int, int, int]) -> NoReturn:
     config = ForkServerConfig(**json.loads(text))
     processes.set_parent_death_signal()
     with _process_restored(config):
-        experiment, broken = _import(config)
-    _run_rows(config, lane, experiment, broken, fds)
+        experiment, broken = _import(config, Unseeded())
+    _serve_lane(config, lane, _Imported(experiment, broken, None, None), fds)
 
 
 def main(fd: int, text: str) -> None:
@@ -116,12 +118,14 @@ def main(fd: int, text: str) -> None:
     processes.set_parent_death_signal()
     processes.become_subreaper()
     parent = os.getppid()
+    unseeded = Unseeded()
     with _process_restored(config):
-        experiment, broken = _import(config)
-    forks = _can_fork()
+        experiment, broken = _import(config, unseeded)
+    obstacle = "run.fresh_workers is set" if config.fresh else unseeded.cannot_reseed or reason_not_to_fork()
     gc.collect()
     gc.freeze()
-    _ForkServer(socket.socket(fileno=fd), config, experiment, broken, forks=forks).serve(parent)
+    imported = _Imported(experiment, broken, unseeded, obstacle)
+    _ForkServer(socket.socket(fileno=fd), config, imported).serve(parent)
 
 
 @contextlib.contextmanager
@@ -149,48 +153,37 @@ def _process_restored(config: ForkServerConfig) -> Iterator[None]:
     faulthandler.cancel_dump_traceback_later()
 
 
-def _import(config: ForkServerConfig) -> tuple[Experiment | None, str | None]:
+@dataclass(frozen=True)
+class _Imported:
+    """What the import of the user's module has left.
+
+    Attributes:
+        experiment: the loaded experiment, or None when its import failed.
+        broken: the traceback of that import.
+        unseeded: generators that a lane forked from here must seed; None in a lane that imported by itself.
+        obstacle: why lanes are not forked from here; None where they are.
+    """
+
+    experiment: Experiment | None
+    broken: str | None
+    unseeded: Unseeded | None
+    obstacle: str | None
+
+
+def _import(config: ForkServerConfig, unseeded: Unseeded) -> tuple[Experiment | None, str | None]:
     for module in ("pyarrow", "pyarrow.parquet", "pyarrow.compute"):
         importlib.import_module(module)
     sys.modules["pyarrow"].array([0])  # the first array looks for pandas: here once, and in no lane
     try:
-        return load(config.target, config.folder), None
+        with unseeded.watch():
+            return load(config.target, config.folder), None
     except EntryPointError as exc:
         return None, exc.message
     except BaseException:  # noqa: BLE001 - the user's module may raise anything; every row then says what
         return None, traceback.format_exc()
 
 
-def _can_fork() -> bool:
-    """Whether lanes may be forked from here, with what the user's module did at import.
-
-    Threads that it started would be missing in them. Polars, once used, hangs in them: one child tries, under a limit.
-    """
-    if threading.active_count() > 1:
-        return False
-    if "polars" not in sys.modules:
-        return True
-    pid = os.fork()
-    if pid == 0:
-        with contextlib.suppress(BaseException):
-            polars = importlib.import_module("polars")
-            polars.DataFrame({"a": [1, 2]}).group_by("a").len()
-            os._exit(0)
-        os._exit(1)
-    deadline = Clock.monotonic() + CANARY_SECONDS
-    while Clock.monotonic() < deadline:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return status == 0
-        select.select([], [], [], 0.005)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    return False
-
-
-def _run_rows(
-    config: ForkServerConfig, lane: int, experiment: Experiment | None, broken: str | None, fds: tuple[int, int, int]
-) -> NoReturn:
+def _serve_lane(config: ForkServerConfig, lane: int, imported: _Imported, fds: tuple[int, int, int]) -> NoReturn:
     """Be a lane until there is no more work, then end without running anybody's exit handlers twice."""
     connection, marker, capture = fds
     code = 1
@@ -198,12 +191,14 @@ def _run_rows(
         for fd in fds:
             os.set_inheritable(fd, False)
         _prepare_lane(config, lane, capture)
+        if imported.unseeded is not None:
+            imported.unseeded.reseed()
         Lane(
             socket.socket(fileno=connection),
             marker,
             capture_fd=capture,
-            experiment=experiment,
-            broken=broken,
+            experiment=imported.experiment,
+            broken=imported.broken,
             folder=tempfile.gettempdir(),
         ).serve()
         code = 0
@@ -225,8 +220,6 @@ def _prepare_lane(config: ForkServerConfig, lane: int, capture: int) -> None:
     trace_crashes(capture)
     if gc.get_threshold() == _USUAL_THRESHOLD:
         gc.set_threshold(CONTAINERS, *_USUAL_THRESHOLD[1:])
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed()
 
 
 def _kill_lane(pid: int, above: int | None = None) -> None:
@@ -247,16 +240,11 @@ class _ForkServer:
         self,
         control: socket.socket,
         config: ForkServerConfig,
-        experiment: Experiment | None,
-        broken: str | None,
-        *,
-        forks: bool,
+        imported: _Imported,
     ) -> None:
         self._control = control
         self._config = config
-        self._experiment = experiment
-        self._broken = broken
-        self._forks = forks
+        self._imported = imported
         self._lanes: dict[int, int] = {}
         self._lingering: dict[int, float] = {}
         self._helpers = set(processes.children(os.getpid()))
@@ -274,7 +262,7 @@ class _ForkServer:
     def serve(self, parent: int) -> None:
         """Start and kill lanes on request, until the supervisor, process `parent`, has closed its end or has ended."""
         with contextlib.suppress(BrokenPipeError):
-            self._emit(ServerEvent.READY, forks=self._forks, import_error=self._broken)
+            self._emit(ServerEvent.READY, obstacle=self._imported.obstacle)
             self._serve(parent)
         for pid in self._lanes:
             _kill_lane(pid)
@@ -340,13 +328,13 @@ class _ForkServer:
             self._control.close()
             for fd in (self._wake, self._wake_write, *self._fds):
                 os.close(fd)
-            if not self._forks:
+            if self._imported.obstacle is not None:
                 for fd in fds:
                     os.set_inheritable(fd, True)
                 os.execv(sys.executable, _lane_command(self._config, lane, fds))  # noqa: S606 - ours, and no shell
         except BaseException:  # noqa: BLE001 - a lane must not climb into the fork server's stack
             os._exit(1)
-        _run_rows(self._config, lane, self._experiment, self._broken, fds)
+        _serve_lane(self._config, lane, self._imported, fds)
 
     def _reap(self) -> None:
         """Reap what has ended. A lane's group is killed before the lane is reaped: then its number is still its own."""

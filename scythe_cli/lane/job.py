@@ -20,6 +20,7 @@ class Job:
         worker: who runs it, for the outcome's column.
         memory: bytes one spec's processes may hold, or None.
         allow_private: follow redirects of public web servers to private addresses.
+        seed: of the specs' random numbers.
         since: when its supervisor began with it; what servers said of files before that does not count.
     """
 
@@ -32,6 +33,7 @@ class Job:
     memory: int | None = None
     since: float = 0.0
     allow_private: bool = False
+    seed: int = 0
 
     def max_attempts(self, kind: str) -> int:
         """Attempts that a spec has which fails like this."""

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from scythe_cli.columns.model_fields import is_plain
 from scythe_cli.columns.rows import make_specs
-from scythe_cli.core import layout
+from scythe_cli.core import layout, spec_random
 from scythe_cli.core.clock import Clock, sleep_until_killed
 from scythe_cli.experiment.field_kinds import file_fields
 from scythe_cli.lane import wire
@@ -42,6 +42,7 @@ from scythe_cli.run.outcomes import (
     cut,
     from_exception,
 )
+from scythe_cli.spec_table.repeats import read_repeats
 from scythe_cli.storage import cache, http
 from scythe_cli.storage.current_run import CURRENT_GENERATION, Generation
 from scythe_cli.storage.open_store import open_store
@@ -105,6 +106,7 @@ class Lane:
             if buffers:
                 block = pq.ParquetFile(pa.BufferReader(buffers[0])).read(use_threads=False)  # read_table imports: 10 ms
                 self._block = (command.block, *_split_ids(block))
+                spec_random.CURRENT.repeats = read_repeats(block)
             replaced = self._run_chunk(command)
 
     def _begin(self, job: Job) -> None:
@@ -112,6 +114,7 @@ class Lane:
         cache.revalidate_before(job.since)
         http.allow_private(job.allow_private)
         CURRENT_GENERATION.set(Generation(job.key.replace("#", "/"), job.root))
+        spec_random.CURRENT.seed = job.seed
         self._block = None
         self._process_state.limit_growth(None if job.memory is None else job.memory // 4)
         experiment = self._experiment

@@ -32,6 +32,7 @@ from scythe_cli.experiment.field_kinds import file_fields, scalar_fields, user_f
 from scythe_cli.experiment.registry import TASK_PREFIX, ignored_options
 from scythe_cli.experiment.settings import DesignSettings
 from scythe_cli.operations.gather import FinalReport, gather, gathered
+from scythe_cli.operations.seeded import seeded_at_import
 from scythe_cli.run import parts
 from scythe_cli.run.claim import Claim, claim, next_version
 from scythe_cli.run.code import keep_code
@@ -320,6 +321,7 @@ def _manifest(prepared: Prepared, ours: Claim) -> Manifest:
         python=provenance.python(),
         host=processes.host(),
         engine=prepared.file.engine,
+        seed=prepared.file.run.seed,
         index=[*prepared.table.index, *(prepared.features.column_names if prepared.features is not None else [])],
         scalars=list(scalar_fields(experiment.output_model)),
         files=list(file_fields(experiment.output_model)),
@@ -348,6 +350,8 @@ def start(work: Work, engine: Engine, listener: Listener = ignore) -> Ticket:
     for message in keep_code(work.run.store, work.experiment):
         listener(Notice(message))
     ticket = engine.submit(work)
+    if seeded := seeded_at_import(work.experiment):
+        listener(Notice(seeded))
     listener(
         RunReady(
             work.run.id,

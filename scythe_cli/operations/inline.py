@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from scythe_cli.columns.rows import make_specs
-from scythe_cli.core import layout
+from scythe_cli.core import layout, spec_random
 from scythe_cli.errors import NotFoundError
 from scythe_cli.experiment.field_kinds import file_fields
 from scythe_cli.lane.encode import Encoder
@@ -18,6 +18,7 @@ from scythe_cli.lane.output_model import OutputModel
 from scythe_cli.lane.outputs import Outputs
 from scythe_cli.lane.pending import Pending
 from scythe_cli.run.outcomes import Failure, from_exception
+from scythe_cli.spec_table.repeats import repeats
 from scythe_cli.storage import references
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def run_inline(
     experiment = prepared.experiment
     ids = {layout.EXPERIMENT_ID: f"{prepared.name}/inline", layout.WORKFLOW_RUN_ID: f"inline-{sort_index}"}
     spec = make_specs(table.slice(row, 1), experiment.input_model, ids)[0]
+    spec_random.CURRENT.seed = prepared.file.run.seed
+    spec_random.CURRENT.repeats = repeats(table)
     with tempfile.TemporaryDirectory(prefix="scythe-inline-") as folder:
         if experiment.options.auto_fetch_files:
             for name in file_fields(experiment.input_model):

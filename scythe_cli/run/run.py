@@ -64,6 +64,7 @@ class Manifest(BaseModel):
     engine: Literal["local", "hatchet"] = Field(
         description="Where specs run: `local` (this machine) or `hatchet` (many machines)."
     )
+    seed: int = Field(default=0, description="`run.seed`: of the random numbers that `input_spec.rng()` gives.")
     index: list[str] = Field(description="The index columns of the final tables, in order.")
     scalars: list[str] = Field(description="The columns of scalars.pq that are outputs.")
     files: list[str] = Field(description="The columns of result_file_refs.pq that are outputs.")

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from scythe_cli.columns.checks import Column
 from scythe_cli.core import layout
 from scythe_cli.run.parts import encode
+from scythe_cli.spec_table.repeats import repeats, with_repeats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +52,8 @@ def write_specs(
         addresses: by file field, what an address of the table is in the run.
         features: the computed features, row by row.
     """
+    counts = repeats(table.table)
+    table.drop_pages()
     specs = _with_addresses(table.table, addresses)
     if features is not None:
         for name in features.column_names:
@@ -62,7 +65,8 @@ def write_specs(
             pending = []
             for first in range(0, specs.num_rows, layout.BLOCK):
                 block = _with_ids(specs.slice(first, layout.BLOCK), experiment_id, root_workflow_run_id, spec_id_prefix)
-                pending.append(pool.submit(_write_block, store, first // layout.BLOCK, block))
+                held = with_repeats(block, counts)
+                pending.append(pool.submit(_write_block, store, first // layout.BLOCK, held))
                 writer = writer or _writer(path, block.schema)
                 writer.write_table(block)
                 if len(pending) > WRITERS + 4:

@@ -46,10 +46,14 @@ class Pool:
     Args:
         config: the configuration of the fork server.
         size: lanes.
+
+    Attributes:
+        forks: lanes are forked from the fork server; otherwise each imports the module by itself.
     """
 
     def __init__(self, config: ForkServerConfig, size: int) -> None:
         self.size = size
+        self.forks = False
         self.lanes: dict[int, LaneHandle] = {}
         self._config = config
         self.folder = config.folder
@@ -198,6 +202,8 @@ class Pool:
             self._server_died()
             return
         for event in events:
+            if event["event"] == ServerEvent.READY:
+                self.forks = event["obstacle"] is None
             lane = self.lanes.get(event.get("lane", 0))
             if lane is None:
                 continue  # killed before it began, or the server speaks of itself

@@ -200,6 +200,7 @@ def run_work(work: Work, writer: PartWriter, folder: Path, *, worker: str | None
         memory=settings.memory,
         since=Clock.time(),
         allow_private=work.file.artifacts.allow_private,
+        seed=settings.seed,
     )
     info = RunInfo(
         job=job,

@@ -11,7 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from scythe_cli.core.clock import Clock
-from scythe_cli.core.events import Draining, Progress
+from scythe_cli.core.events import Draining, Notice, Progress
 from scythe_cli.errors import ScytheError
 from scythe_cli.lane.messages import Sample
 from scythe_cli.run.engine import Ended, EndReason
@@ -21,6 +21,7 @@ from scythe_cli.supervisor.dispatch import Dispatcher
 from scythe_cli.supervisor.lane_handle import LaneEndReason, Message
 from scythe_cli.supervisor.limits import LimitWatch
 from scythe_cli.supervisor.retry_queue import CRASHES_BEFORE_SPLIT
+from scythe_cli.supervisor.stall import StallWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,6 +71,7 @@ class Supervisor:
         self._grace = grace
         self._dispatcher = Dispatcher(pool, source, allowance=allowance)
         self._limits = LimitWatch(pool)
+        self._stall = StallWatch(pool)
         self._server_crashes = ServerCrashCounter()
         self._runs = self._dispatcher.runs
         self._stop: Ended | None = None
@@ -123,6 +125,8 @@ class Supervisor:
                     self._on_message(event)
                 else:
                     self._on_lane_exit(event)
+            if message := self._stall.look():
+                self._listener(Notice(message))
             self._limits.look()
             self._dispatcher.wake_due()
             self._apply_requests()

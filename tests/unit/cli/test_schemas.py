@@ -54,7 +54,17 @@ def test_every_key_has_what_an_editor_shows() -> None:
     sections = [schema, *(node for _, node in keys if "properties" in node)]
     assert all(node["additionalProperties"] is False for node in sections)
     assert schema["properties"]["engine"]["enum"] == ["local", "hatchet"]
-    plain = {"engine", "copy_remote", "allow_private", "high_memory", "high_cpu", "has_gpu", "factor", "max_depth"}
+    plain = {
+        "engine",
+        "fresh_workers",
+        "copy_remote",
+        "allow_private",
+        "high_memory",
+        "high_cpu",
+        "has_gpu",
+        "factor",
+        "max_depth",
+    }
     assert all(node.get("examples") for name, node in keys if name not in plain and "properties" not in node)
 
 
