@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from scythe_cli.core.events import Notice
 from scythe_cli.core.late_threads import allow_late_threads
+from scythe_cli.core.printable import printable
 from scythe_cli.errors import Interrupted, NotFinishedError, ScytheError
 from scythe_cli.run.engine import EndReason
 
@@ -136,7 +137,10 @@ class Ref:
             try:
                 self._outcome()
             except ScytheError as exc:
-                print(f"error: {exc}" + (f"\nhint: {exc.hint}" if exc.hint else ""), file=sys.stderr)
+                print(
+                    printable(f"error: {exc}" + (f"\nhint: {exc.hint}" if exc.hint else ""), lines=True),
+                    file=sys.stderr,
+                )
             except BaseException:  # noqa: BLE001 - the boundary: nobody is above
                 traceback.print_exc()
 

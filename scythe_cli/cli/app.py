@@ -14,8 +14,9 @@ import typer
 from typer.core import TyperGroup
 
 import scythe_cli
-from scythe_cli.cli.output import HAS_DOCUMENT, print_error
+from scythe_cli.cli.output import HAS_DOCUMENT, print_error, put
 from scythe_cli.core import signals
+from scythe_cli.core.printable import printable
 from scythe_cli.errors import ExitCode, InputError, ScytheError, did_you_mean
 
 if TYPE_CHECKING:
@@ -76,9 +77,9 @@ def _scythe(
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     if version:
-        typer.echo(f"scythe {scythe_cli.__version__}")
+        put(printable(f"scythe {scythe_cli.__version__}"))
     elif ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
+        put(printable(ctx.get_help(), lines=True))
 
 
 def main() -> NoReturn:
@@ -157,9 +158,9 @@ def _wants_json(arguments: Sequence[str]) -> bool:
 
 def _say(message: str, hint: str | None = None, label: str = "hint") -> None:
     try:
-        typer.echo(message, err=True)
+        put(printable(message, lines=True), err=True)
         if hint:
-            typer.echo(f"{label}: {hint}", err=True)
+            put(printable(f"{label}: {hint}", lines=True), err=True)
     except BrokenPipeError:
         _discard_output(sys.stdout, sys.stderr)
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from scythe_cli.storage.address import is_remote
-
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def counted(n: int, noun: str) -> str:
@@ -67,11 +63,6 @@ def display_path(address: str | Path) -> str:
         return str(address) if is_remote(address) else str(Path(address).relative_to(Path.cwd()))
     except (ValueError, OSError):
         return str(address)
-
-
-def strip_ansi(text: str) -> str:
-    """Text of the user's program without escape codes, which would move the cursor or change colours."""
-    return _CONTROL.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))).expandtabs(4)
 
 
 def cut(text: str, limit: int) -> str:

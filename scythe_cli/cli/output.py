@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from scythe_cli.cli.formatting import cut, display_path, strip_ansi
+from scythe_cli.cli.formatting import cut, display_path
 from scythe_cli.core import layout
+from scythe_cli.core.printable import Printable, printable, printable_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -64,6 +65,11 @@ def running_user_code() -> Iterator[None]:
         os.close(results)
 
 
+def put(text: Printable, *, err: bool = False) -> None:
+    """Print a line, or a document. What anybody else may have written goes through `printable` first."""
+    typer.echo(text, err=err)
+
+
 def confirm(question: str, yes: bool) -> bool:
     """Ask, unless `--yes` is given; without a terminal the answer is no."""
     return yes or (sys.stdin.isatty() and typer.confirm(question, err=True))
@@ -74,7 +80,7 @@ def print_json(document: Any) -> None:
     from pydantic import TypeAdapter
 
     HAS_DOCUMENT.set(True)
-    typer.echo(TypeAdapter(type(document)).dump_json(document, indent=2))
+    put(printable_json(TypeAdapter(type(document)).dump_json(document, indent=2).decode()))
 
 
 def print_error(message: str, hint: str | None, code: int) -> None:
@@ -82,12 +88,12 @@ def print_error(message: str, hint: str | None, code: int) -> None:
     from scythe_cli.cli.documents import Error, ErrorDocument
 
     HAS_DOCUMENT.set(True)
-    typer.echo(json.dumps(asdict(ErrorDocument(Error(message, hint, code))), ensure_ascii=False))
+    put(printable_json(json.dumps(asdict(ErrorDocument(Error(message, hint, code))), ensure_ascii=False)))
 
 
 def print_next(*commands: str) -> None:
     """Print the last line of a command, on stderr: the command to continue with."""
-    typer.echo("next: " + "   or: ".join(commands), err=True)
+    put(printable("next: " + "   or: ".join(commands)), err=True)
 
 
 def state_text(now: RunStatus) -> str:
@@ -111,14 +117,14 @@ def print_tables(tables: Mapping[str, str | Path], rows: Mapping[str, int] | Non
         address = display_path(tables[name])
         short = f"...{address.removeprefix(folder)}" if folder and address.startswith(folder) else address
         folder = folder or address.rpartition("/")[0].rpartition("/")[0]
-        typer.echo(f"  {name:<{names}}{count}  {short}")
+        put(printable(f"  {name:<{names}}{count}  {short}"))
 
 
 def failure_line(group: FailureGroup) -> str:
     """`3x ValueError: too hot in simulate (model.py:48), spec 17`."""
     from scythe_cli.run.outcomes import INVALID_OUTPUT
 
-    message = cut(strip_ansi(group.message), MESSAGE_WIDTH)
+    message = cut(printable(group.message, lines=True), MESSAGE_WIDTH)
     what = (
         message if group.kind == group.error_type else f"{group.error_type}: {message}" if message else group.error_type
     )

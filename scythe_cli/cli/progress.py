@@ -17,6 +17,7 @@ from rich.text import Text
 
 from scythe_cli.cli.formatting import clock, counted, duration, rate, size
 from scythe_cli.core import events, signals
+from scythe_cli.core.printable import Printable, printable
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -128,7 +129,7 @@ class Terminal:
         """Time since the start of the run that is followed, or else of the command."""
         return time.monotonic() - self._began
 
-    def say(self, text: str, style: str | None = None) -> None:
+    def say(self, text: Printable, style: str | None = None) -> None:
         """Print one line, above the bar if there is one."""
         self.console.print(text, style=style, markup=False, soft_wrap=True)
 
@@ -167,15 +168,20 @@ class Terminal:
         match event:
             case events.Draining():
                 specs = counted(event.running, "running spec")
-                self.say(f"stopping: {specs} may take {duration(event.grace)}; Ctrl-C again ends them now", "yellow")
+                self.say(
+                    printable(f"stopping: {specs} may take {duration(event.grace)}; Ctrl-C again ends them now"),
+                    "yellow",
+                )
             case events.LeafFinished():
                 rows, failed = f"specs {event.first}-{event.last}", counted(event.failed, "failure")
-                self.say(f"{event.run_id}  {rows}  {failed}  {duration(event.seconds)}")
+                self.say(printable(f"{event.run_id}  {rows}  {failed}  {duration(event.seconds)}"))
             case events.WorkerReady():
-                self.say(f"worker  {event.name}   {counted(event.lanes, 'slot')}, {' and '.join(event.roles)}")
-                self.say(f"serves  {', '.join(event.experiments)}   {event.engine}, runs in {event.storage}")
+                self.say(
+                    printable(f"worker  {event.name}   {counted(event.lanes, 'slot')}, {' and '.join(event.roles)}")
+                )
+                self.say(printable(f"serves  {', '.join(event.experiments)}   {event.engine}, runs in {event.storage}"))
             case events.Notice():
-                self.say(event.message, "yellow")
+                self.say(printable(event.message, lines=True), "yellow")
 
     def follow(self, total: int, *, window: float = RATE_WINDOW) -> None:
         """Draw the bar of a run that has begun. Its rate is that of the last `window` seconds."""
@@ -193,11 +199,11 @@ class Terminal:
     def _ready(self, event: events.RunReady) -> None:
         self.close()
         if self._valid:
-            self.say(self._valid)
+            self.say(printable(self._valid))
         workers = f", {counted(event.lanes, 'worker')}" if event.lanes else ""
-        self.say(f"run  {event.run_id}   {event.engine}{workers}")
+        self.say(printable(f"run  {event.run_id}   {event.engine}{workers}"))
         if event.link:
-            self.say(f"see  {event.link}")
+            self.say(printable(f"see  {event.link}"))
         self.follow(event.total)
 
     def _progress(self, event: events.Progress) -> None:

@@ -13,6 +13,8 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Also what reverses the direction of the text after it."""
 _BREAK = re.compile(r"\r\n|[\r\n\v\f\x85\u2028\u2029]")
+_OTHER_BREAK = re.compile(r"\r(?!\n)|[\v\f\x85\u2028\u2029]")
+"""What begins a line somewhere, but is not how we write one."""
 _IN_JSON = re.compile(r"[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 _USER = re.compile(r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^\s/?#@'\"<>]*@)+")
@@ -37,7 +39,7 @@ def printable(text: object, *, lines: bool = False) -> Printable:
         text: what may be anybody's.
         lines: keep its line breaks; otherwise it is one line, with a space for each of them.
     """
-    plain = _ESCAPES.sub("", _BREAK.sub("\n" if lines else " ", str(text)))
+    plain = _ESCAPES.sub("", (_OTHER_BREAK if lines else _BREAK).sub(" ", str(text)))
     return Printable(mask_secrets(_CONTROL.sub("", plain).expandtabs(4)))
 
 

@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core.clock import sleep_until_killed
+from scythe_cli.core.printable import printable
 from scythe_cli.experiment.models import ExperimentInputSpec, ExperimentOutputSpec
 from scythe_cli.storage.current_run import CURRENT_GENERATION
 
@@ -85,7 +86,7 @@ class WorkflowCall:
         at_work = CURRENT_GENERATION.get(None)
         tag = spec.experiment_id if at_work is None else at_work.tag
         ref = self.workflow.run(spec, wait_for_result=False, additional_metadata={RUN_KEY: tag})
-        print(f"Hatchet run {ref.workflow_run_id}")
+        print(printable(f"Hatchet run {ref.workflow_run_id}"))
         try:
             found = ref.result()
             return found if isinstance(found, self.output_model) else self._output(found)

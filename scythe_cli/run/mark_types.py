@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from scythe_cli.core.layout import Mark
+from scythe_cli.core.printable import printable
 
 _Count = Annotated[int, Field(ge=0)]
 _Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
@@ -79,6 +80,15 @@ _TYPES: dict[Mark, type[_Content]] = {
     Mark.CANCEL: _Cancel,
     Mark.GATHERED: _Gathered,
 }
+
+
+_SAID = ("host", "by", "at", "reason", "detail", "why", "engine", "worker", "boot_id", "written", "began", "ended")
+"""What messages repeat of a mark."""
+
+
+def as_lines(content: dict[str, Any]) -> dict[str, Any]:
+    """The same content; what messages repeat of it is one printable line each."""
+    return content | {name: str(printable(content[name])) for name in _SAID if isinstance(content.get(name), str)}
 
 
 def check(kind: Mark, content: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from scythe_cli.core import layout, yaml_document
+from scythe_cli.core.printable import printable
 from scythe_cli.errors import BrokenRun, ConfigError, KeyMissing, NotFoundError
 from scythe_cli.experiment import config
 from scythe_cli.run.version import SemVer
@@ -36,6 +37,8 @@ def _run_id(text: str) -> str:
 
 
 RunId = Annotated[str, AfterValidator(_run_id)]
+Line = Annotated[str, AfterValidator(lambda text: str(printable(text)))]
+"""What messages repeat: one printable line, whoever wrote it."""
 
 
 class Manifest(BaseModel):
@@ -44,23 +47,23 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     experiment_id: RunId = Field(description="name/version/time, the run's folder below the storage.")
-    experiment_name: str = Field(description="The name of the experiment's task.")
+    experiment_name: Line = Field(description="The name of the experiment's task.")
     input_artifacts: str = Field(description="Address of input_artifacts.yml.")
     io_spec: str = Field(description="Address of experiment_io_spec.yml.")
     specs_uri: str = Field(description="Address of specs.pq.")
     workflow_run_id: str | None = Field(description="The engine's id of the run; for the local engine, the root id.")
-    root_workflow_run_id: str = Field(description="Created when the run is claimed; the same after every resume.")
+    root_workflow_run_id: Line = Field(description="Created when the run is claimed; the same after every resume.")
     created: datetime = Field(description="When the run was claimed, UTC.")
     n_specs: int = Field(ge=0, le=MAX_SPECS, description="Number of rows in specs.pq.")
     block_size: int = Field(description="Number of rows in one block of specs.pq.")
-    entry_point: str = Field(description="module:function or file.py:function, as written in the experiment file.")
-    source_hash: str = Field(description="SHA-256 hash of the experiment's own source files.")
+    entry_point: Line = Field(description="module:function or file.py:function, as written in the experiment file.")
+    source_hash: Line = Field(description="SHA-256 hash of the experiment's own source files.")
     git_commit: str | None = Field(
         description="The git commit of the experiment's folder; -dirty is added if it has changes."
     )
     packages: dict[str, str] = Field(description="Versions of the packages that the experiment's modules import.")
-    python: str = Field(description="The version of Python that started the run.")
-    host: str = Field(description="The machine that started the run.")
+    python: Line = Field(description="The version of Python that started the run.")
+    host: Line = Field(description="The machine that started the run.")
     engine: Literal["local", "hatchet"] = Field(
         description="Where specs run: `local` (this machine) or `hatchet` (many machines)."
     )
@@ -68,7 +71,7 @@ class Manifest(BaseModel):
     index: list[str] = Field(description="The index columns of the final tables, in order.")
     scalars: list[str] = Field(description="The columns of scalars.pq that are outputs.")
     files: list[str] = Field(description="The columns of result_file_refs.pq that are outputs.")
-    place: str = Field(description="Where the function is defined: function (file.py:line).")
+    place: Line = Field(description="Where the function is defined: function (file.py:line).")
     design: dict[str, Any] | None = Field(
         default=None,
         description="What made the specs, where a design did: method, n, seed, space, versions of the libraries.",

@@ -180,4 +180,4 @@ def read_mark(store: Store, kind: Mark, number: int) -> dict[str, Any] | None:
             else "restore it from a copy, or remove it"
         )
         raise BrokenRun(f"{store.locate(key)} is empty, cut or changed", hint=hint) from exc
-    return found
+    return mark_types.as_lines(found)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
 from scythe_cli.cli.formatting import brief, counted, display_path, size
-from scythe_cli.cli.output import MOST_FAILURES, confirm, failure_line, print_json, print_next
+from scythe_cli.cli.output import MOST_FAILURES, confirm, failure_line, print_json, print_next, put
+from scythe_cli.core.printable import printable
 
 if TYPE_CHECKING:
     from scythe_cli.cli.progress import Terminal
@@ -27,18 +26,18 @@ def print_plan(prepared: Prepared, version: Bump | SemVer, *, as_json: bool) -> 
     else:
         _show_plan(found, prepared.name)
         for note in prepared.notes:
-            typer.echo(f"note: {note}")
+            put(printable(f"note: {note}"))
 
 
 def _show_plan(found: Plan, name: str) -> None:
-    typer.echo(f"{name}: {counted(found.n_specs, 'spec')} valid; a dry run, nothing was written")
-    typer.echo(f"  run      {display_path(found.address)}/<time>")
+    put(printable(f"{name}: {counted(found.n_specs, 'spec')} valid; a dry run, nothing was written"))
+    put(printable(f"  run      {display_path(found.address)}/<time>"))
     weight = f" ({size(found.n_bytes)})" if found.n_files else ""
     remote = f", {found.n_remote:,} remote, not copied" if found.n_remote else ""
-    typer.echo(f"  files    {counted(found.n_files, 'input file')} to upload{weight}{remote}")
+    put(printable(f"  files    {counted(found.n_files, 'input file')} to upload{weight}{remote}"))
     packets = counted(found.leaves, "packet") if found.leaves is not None else "packets"
-    typer.echo(f"  work     handed out in {packets} of up to {counted(found.largest_leaf, 'spec')}")
-    typer.echo(f"  objects  {found.objects:,} or more")
+    put(printable(f"  work     handed out in {packets} of up to {counted(found.largest_leaf, 'spec')}"))
+    put(printable(f"  objects  {found.objects:,} or more"))
 
 
 def probe_first(terminal: Terminal, prepared: Prepared, *, k: int, yes: bool, as_json: bool) -> bool:
@@ -60,7 +59,7 @@ def probe_first(terminal: Terminal, prepared: Prepared, *, k: int, yes: bool, as
 
 def _show_estimate(found: Estimate, name: str, *, to_stderr: bool) -> None:
     def say(text: str) -> None:
-        typer.echo(text, err=to_stderr)
+        put(printable(text), err=to_stderr)
 
     cpu = f"{found.cpu_hours:,.1f} CPU hours" if found.cpu_hours >= 1 else f"{brief(found.cpu_hours * 3600)} of CPU"
     say(f"{name}: {counted(found.probed, 'spec')} probed, {found.failed:,} failed")

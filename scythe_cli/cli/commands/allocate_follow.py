@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from scythe_cli.cli.commands.allocate_summary import print_outcome, resume_command
 from scythe_cli.cli.run_argument import command_for, hints_from_here
 from scythe_cli.core import signals
+from scythe_cli.core.printable import printable
 from scythe_cli.errors import EngineError, Interrupted, StoreError
 from scythe_cli.run.engine import Ended, EndReason
 
@@ -34,7 +35,7 @@ def follow(call: Call, work: Work, *, engine: Engine | None = None) -> None:
     with _resumable(call, work):
         ticket = start(work, engine or open_engine(work.file), call.terminal)
         if local and call.wait is False:
-            call.terminal.say("--no-wait has no effect: a local run ends with this command")
+            call.terminal.say(printable("--no-wait has no effect: a local run ends with this command"))
         if not local and not call.wait:
             print_outcome(Allocation(work.run, None, None), call)
             return

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from scythe_cli.cli.output import print_error, running_user_code
+from scythe_cli.cli.output import print_error, put, running_user_code
 from scythe_cli.core import package
+from scythe_cli.core.printable import printable, printable_json
 from scythe_cli.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -27,11 +28,11 @@ def run_inline(prepared: Prepared, only: int, terminal: Terminal, *, as_json: bo
         output, failure = inline.run_inline(prepared, only, debug=_debug)
     if failure is not None:
         if failure.kind == INVALID_OUTPUT:
-            typer.echo(f"{failure.kind}: {failure.message}", err=True)
+            put(printable(f"{failure.kind}: {failure.message}", lines=True), err=True)
         if as_json:
             print_error(f"{failure.error_type}: {failure.message}", None, ExitCode.FAILED_SPECS)
         raise typer.Exit(ExitCode.FAILED_SPECS)
-    typer.echo(output.model_dump_json(indent=2))
+    put(printable_json(output.model_dump_json(indent=2)))
 
 
 def _debug(exc: BaseException) -> None:

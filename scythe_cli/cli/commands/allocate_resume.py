@@ -12,6 +12,7 @@ from scythe_cli.cli.formatting import counted
 from scythe_cli.cli.output import running_user_code
 from scythe_cli.cli.run_argument import command_for, find_run, is_default_file
 from scythe_cli.core.layout import Mark
+from scythe_cli.core.printable import printable
 from scythe_cli.errors import ConfigError, EngineError, NotFinishedError
 
 if TYPE_CHECKING:
@@ -89,12 +90,12 @@ def _is_joined(call: Call, run: Run, choice: Choice, *, sets: list[str]) -> bool
         return False
     if now.engine != "local" and (why := _why_superseded(call, run, choice, now.generation, sets=sets)) is not None:
         call.terminal.say(
-            f"generation {now.generation} of {run.id} is at work ({now.holder}) and is ended first: {why}"
+            printable(f"generation {now.generation} of {run.id} is at work ({now.holder}) and is ended first: {why}")
         )
         supersede(run, now.generation, f"{why}; the run was resumed")
         return False
     if call.wait:
-        call.terminal.say(f"{run.id} is at work already ({now.holder}); following it")
+        call.terminal.say(printable(f"{run.id} is at work already ({now.holder}); following it"))
         return True
     hint = f"{command_for('wait', run)}   or, to stop it: {command_for('cancel', run)}"
     raise NotFinishedError(f"the run is held by {now.holder}: {run.id} is at work", hint=hint)
@@ -170,11 +171,14 @@ def _print_rest(call: Call, run: Run, rest: Remaining, *, found: Experiment) -> 
     why = [f"{n_missing:,} missing"] * bool(n_missing) + [f"{len(rest.failed):,} failed before"] * bool(rest.failed)
     if found.source_hash != run.manifest.source_hash:
         was, now = run.manifest.source_hash[:12], found.source_hash[:12]
-        call.terminal.say(f"the code has changed since this run began ({was} then, {now} now)")
-    call.terminal.say(f"resuming {run.id}: {counted(rest.todo, 'spec')} to run ({', '.join(why)}), {rest.kept:,} kept")
+        call.terminal.say(printable(f"the code has changed since this run began ({was} then, {now} now)"))
+    todo = f"{counted(rest.todo, 'spec')} to run ({', '.join(why)}), {rest.kept:,} kept"
+    call.terminal.say(printable(f"resuming {run.id}: {todo}"))
     if rest.cancelled:  # somebody who names the run wants it to run
         mark = read_mark(run.store, Mark.CANCEL, rest.generation) or {}
-        call.terminal.say(f"this run was cancelled by {mark.get('by')} at {mark.get('at')}; it continues now")
+        call.terminal.say(
+            printable(f"this run was cancelled by {mark.get('by')} at {mark.get('at')}; it continues now")
+        )
 
 
 def _refuse_what_stays(sets: list[str]) -> None:

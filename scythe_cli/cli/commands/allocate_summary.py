@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from scythe_cli.cli.formatting import are, counted, duration
-from scythe_cli.cli.output import MOST_FAILURES, failure_line, print_json, print_next, print_tables
+from scythe_cli.cli.output import MOST_FAILURES, failure_line, print_json, print_next, print_tables, put
 from scythe_cli.cli.run_argument import command_for, is_default_file
+from scythe_cli.core.printable import printable
 from scythe_cli.errors import ExitCode, Interrupted, NotFinishedError
 from scythe_cli.run.engine import EndReason
 
@@ -72,7 +73,7 @@ def print_document(done: Allocation) -> None:
 
 
 def _print_summary(run: Run, final: FinalReport, seconds: float) -> None:
-    typer.echo(f"{final.succeeded:,} succeeded, {final.failed:,} failed in {duration(seconds)}")
+    put(printable(f"{final.succeeded:,} succeeded, {final.failed:,} failed in {duration(seconds)}"))
     print_tables(final.tables, final.rows)
     if final.failed:
         from scythe_cli.operations.status import status
@@ -82,9 +83,9 @@ def _print_summary(run: Run, final: FinalReport, seconds: float) -> None:
 
 def _print_failures(failures: list[FailureGroup]) -> None:
     for group in failures[:MOST_FAILURES]:
-        typer.echo(failure_line(group))
+        put(printable(failure_line(group)))
     if len(failures) > MOST_FAILURES:
-        typer.echo(f"and {counted(len(failures) - MOST_FAILURES, 'more kind')} of failure")
+        put(printable(f"and {counted(len(failures) - MOST_FAILURES, 'more kind')} of failure"))
 
 
 def _early_end(done: Allocation, call: Call) -> Exception:
@@ -114,7 +115,7 @@ def print_nothing_to_run(run: Run, call: Call) -> None:
     finished = f"all {now.total:,} specs are finished" if now.total > 1 else "the spec is finished"
     if now.missing:
         finished = f"{now.done:,} of {counted(now.total, 'spec')} {are(now.total)} finished"
-    call.terminal.say(f"{run.id}: nothing to run; {finished}")
+    call.terminal.say(printable(f"{run.id}: nothing to run; {finished}"))
     final = gathered(run) if not now.missing else None
     if not now.missing and (final is None or set(final.tables) - set(now.final)):
         final = gather(run, listener=call.terminal)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
 from scythe_cli.cli import options
 from scythe_cli.cli.formatting import are, counted
-from scythe_cli.cli.output import print_json, print_next
+from scythe_cli.cli.output import print_json, print_next, put
 from scythe_cli.cli.run_argument import command_for, find_run
+from scythe_cli.core.printable import printable
 
 if TYPE_CHECKING:
     from scythe_cli.run.run import Run
@@ -27,10 +26,10 @@ def cancel(run: options.RunArgument = None, *, storage: options.Storage = None, 
         print_json(done)
         return
     if done.done == done.total:
-        typer.echo(f"{done.run} is complete; there is nothing to cancel")
+        put(printable(f"{done.run} is complete; there is nothing to cancel"))
         return
     when = f"was cancelled by {done.by} at {done.at}" if done.already else "is cancelled; its specs stop within seconds"
-    typer.echo(f"{done.run} {when}; {done.done:,} of {counted(done.total, 'spec')} {are(done.total)} done")
+    put(printable(f"{done.run} {when}; {done.done:,} of {counted(done.total, 'spec')} {are(done.total)} done"))
     print_next(command_for("gather", found, "--partial"), command_for("allocate --resume", found))
 
 
@@ -44,4 +43,4 @@ def _empty_queue(found: Run) -> None:
     try:
         cancel_tasks(found)
     except EngineError as exc:
-        typer.echo(f"{exc.message}; tasks that are queued there end as soon as a worker takes them", err=True)
+        put(printable(f"{exc.message}; tasks that are queued there end as soon as a worker takes them"), err=True)

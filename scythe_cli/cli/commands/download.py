@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import typer
-
 from scythe_cli.cli import options
-from scythe_cli.cli.output import print_json, print_tables
+from scythe_cli.cli.output import print_json, print_tables, put
 from scythe_cli.cli.run_argument import find_run, hints_from_here
+from scythe_cli.core.printable import printable
 
 
 def download(
@@ -39,5 +38,5 @@ def download(
         print_json(report)
         return
     fetched = f"{counted(report.fetched_files, 'file')} fetched ({size(report.fetched_bytes)})"
-    typer.echo(f"{found.id}   {fetched}, {counted(report.n_files, 'file')} in {display_path(report.folder)}")
+    put(printable(f"{found.id}   {fetched}, {counted(report.n_files, 'file')} in {display_path(report.folder)}"))
     print_tables(report.tables)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import typer
-
 from scythe_cli.cli import options
-from scythe_cli.cli.output import print_json, print_next, print_tables
+from scythe_cli.cli.output import print_json, print_next, print_tables, put
 from scythe_cli.cli.run_argument import command_for, find_run, hints_from_here
+from scythe_cli.core.printable import printable
 
 
 def gather(
@@ -27,6 +26,6 @@ def gather(
         print_json(report)
         return
     missing = f", {report.missing:,} missing: the tables are partial" if report.missing else ""
-    typer.echo(f"{found.id}   {report.succeeded:,} succeeded, {report.failed:,} failed{missing}")
+    put(printable(f"{found.id}   {report.succeeded:,} succeeded, {report.failed:,} failed{missing}"))
     print_tables(report.tables, report.rows)
     print_next(command_for("allocate --resume", found) if report.missing else command_for("download", found))

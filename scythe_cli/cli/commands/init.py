@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from scythe_cli.cli import options
-from scythe_cli.cli.output import running_user_code
+from scythe_cli.cli.output import put, running_user_code
+from scythe_cli.core.printable import printable
 from scythe_cli.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,10 +31,10 @@ def init(
         else:
             made = starter.from_template(template or "minimal", folder)
     for file in made.files:
-        typer.echo(f"wrote {file}{'/' if file.is_dir() else ''}")
+        put(printable(f"wrote {file}{'/' if file.is_dir() else ''}"))
     if made.problem:
-        typer.echo(made.problem, err=True)
-    typer.echo(f"next: {_next(made)}", err=True)
+        put(printable(made.problem), err=True)
+    put(printable(f"next: {_next(made)}"), err=True)
 
 
 def _next(made: Starter) -> str:

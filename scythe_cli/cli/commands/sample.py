@@ -6,10 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from scythe_cli.cli import options
-from scythe_cli.cli.output import running_user_code
+from scythe_cli.cli.output import put, running_user_code
+from scythe_cli.core.printable import printable
 from scythe_cli.errors import ConfigError, StoreError, did_you_mean
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def sample(
         found = experiment.load(loaded.file.experiment, loaded.folder, place=loaded.place("experiment"))
     made = design_of(loaded, found, settings)
     for note in made.notes:
-        typer.echo(f"note: {note}", err=True)
+        put(printable(f"note: {note}"), err=True)
     _write(made, output)
 
 
@@ -77,4 +76,4 @@ def _write(made: Design, output: Path | None) -> None:
             made.table.write_parquet(output)
     except OSError as exc:
         raise StoreError(f"cannot write {output}: {exc.strerror or exc}") from exc
-    typer.echo(f"wrote {output}: {made.table.height:,} specs, {made.table.width} fields", err=True)
+    put(printable(f"wrote {output}: {made.table.height:,} specs, {made.table.width} fields"), err=True)

@@ -12,17 +12,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from scythe_cli.cli import options
-from scythe_cli.cli.formatting import counted, display_path, duration, rate, shortened, strip_ansi
-from scythe_cli.cli.output import STATES, failure_line, print_json, print_next, print_tables, state_text
+from scythe_cli.cli.formatting import counted, display_path, duration, rate, shortened
+from scythe_cli.cli.output import STATES, failure_line, print_json, print_next, print_tables, put, state_text
 from scythe_cli.cli.run_argument import command_for, find_run, is_default_file
+from scythe_cli.core.printable import printable
 from scythe_cli.errors import BrokenRun, Interrupted, ScytheError, StoreError
 from scythe_cli.operations.status import MADE_BY_ORIGINAL
 from scythe_cli.storage.address import is_remote
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from scythe_cli.experiment.config import Loaded
     from scythe_cli.experiment.settings import Specs
     from scythe_cli.operations.failure_groups import FailureGroup
@@ -90,12 +91,12 @@ def _with_engine(run: Run, now: RunStatus) -> RunStatus:
 
 def _print_active(active: Active) -> None:
     if active.queued is not None and active.running is not None:
-        typer.echo(f"  {counted(active.queued, 'task')} queued, {active.running:,} with workers")
+        put(printable(f"  {counted(active.queued, 'task')} queued, {active.running:,} with workers"))
     for one in active.workers:
         labels = " ".join(f"{key}={value}" for key, value in one.labels.items() if not key.startswith("scythe_"))
-        typer.echo(f"  worker {one.name}   {counted(one.lanes, 'slot')}   {labels}".rstrip())
+        put(printable(f"  worker {one.name}   {counted(one.lanes, 'slot')}   {labels}".rstrip()))
     if active.why:
-        typer.echo(f"  {active.why}")
+        put(printable(f"  {active.why}"))
 
 
 def _watch(run: Run) -> None:
@@ -154,17 +155,17 @@ def _print_latest(storage: str | None, *, as_json: bool) -> None:
     if broken and not runs and not any(isinstance(exc, BrokenRun) for exc in broken):
         raise broken[0]  # it is the store that does not answer
     for exc in broken:
-        typer.echo(f"left out: {exc.message}{f'; {exc.hint}' if exc.hint else ''}", err=True)
+        put(printable(f"left out: {exc.message}{f'; {exc.hint}' if exc.hint else ''}"), err=True)
     if as_json:
         from scythe_cli.cli.documents import RunsDocument
 
         print_json(RunsDocument(store.locate(""), runs))
         return
     if not runs and broken:
-        typer.echo(f"no runs that can be read in {display_path(store.locate(''))}")
+        put(printable(f"no runs that can be read in {display_path(store.locate(''))}"))
         return
     if not runs:
-        typer.echo(f"no runs in {display_path(store.locate(''))}")
+        put(printable(f"no runs in {display_path(store.locate(''))}"))
         print_next("scythe allocate" if Path(DEFAULT_FILE).exists() else "scythe init DIR")
         return
     _print_runs(runs)
@@ -179,7 +180,7 @@ def _print_runs(runs: list[RunStatus]) -> None:
     narrow = sys.stdout.isatty() and name + state + done + failed + 6 > shutil.get_terminal_size().columns
     for one in rows:
         counts = f"{one[1]:<{state}}  {one[2]:>{done}}  {one[3]:>{failed}}"
-        typer.echo(f"{one[0]}\n  {counts}" if narrow else f"{one[0]:<{name}}  {counts}")
+        put(printable(f"{one[0]}\n  {counts}" if narrow else f"{one[0]:<{name}}  {counts}", lines=True))
 
 
 def _state_in_table(one: RunStatus) -> str:
@@ -188,10 +189,10 @@ def _state_in_table(one: RunStatus) -> str:
 
 
 def _print_status(now: RunStatus) -> None:
-    typer.echo(f"{now.run}   {state_text(now)}")
+    put(printable(f"{now.run}   {state_text(now)}"))
     pace = f"   {rate(now.rate)}" if now.rate else ""
     eta = f"   ETA {duration(now.eta)}" if now.eta else ""
-    typer.echo(f"  {now.done:,} of {counted(now.total, 'spec')} done, {now.failed:,} failed{pace}{eta}")
+    put(printable(f"  {now.done:,} of {counted(now.total, 'spec')} done, {now.failed:,} failed{pace}{eta}"))
     print_tables(now.final)
 
 
@@ -254,19 +255,19 @@ def _print_group(group: FailureGroup, command: str | None) -> None:
     from scythe_cli.core.validation_errors import format_value
 
     inputs = ", ".join(f"{name}={format_value(value)}" for name, value in group.inputs.items())
-    lines = {
+    lines: dict[str, Sequence[str]] = {
         "kind": [f"{group.kind}, {counted(group.attempts, 'attempt')}"],
-        "inputs": [strip_ansi(inputs)] if inputs else [],
-        "message": strip_ansi(group.message).strip().splitlines()[1 : 1 + LOG_LINES],
+        "inputs": [printable(inputs)] if inputs else [],
+        "message": printable(group.message, lines=True).strip().splitlines()[1 : 1 + LOG_LINES],
         "trace": _last_calls(group),
-        "log": strip_ansi(group.log).rstrip().splitlines()[-LOG_LINES:],
+        "log": printable(group.log.replace("\r", "\n"), lines=True).rstrip().splitlines()[-LOG_LINES:],
         "alone": [f"{command} --only {group.sort_index} --inline"] if command else [],
     }
-    typer.echo("")
-    typer.echo(failure_line(group))
+    put(printable(""))
+    put(printable(failure_line(group)))
     for name, part in lines.items():
         for at, line in enumerate(part):
-            typer.echo(f"  {'' if at else name:<7}  {line if name == 'alone' else shortened(line, LINE_WIDTH)}")
+            put(printable(f"  {'' if at else name:<7}  {line if name == 'alone' else shortened(line, LINE_WIDTH)}"))
 
 
 def _last_calls(group: FailureGroup) -> list[str]:
@@ -274,7 +275,9 @@ def _last_calls(group: FailureGroup) -> list[str]:
     from scythe_cli.run.outcomes import CALLS_BEGIN_LAST
 
     lines = [
-        line[2:] for line in strip_ansi(group.traceback).splitlines() if line.startswith("  ") and line.strip(" ^~")
+        line[2:]
+        for line in printable(group.traceback, lines=True).splitlines()
+        if line.startswith("  ") and line.strip(" ^~")
     ]
     return lines[:TRACE_LINES] if CALLS_BEGIN_LAST in group.traceback else lines[-TRACE_LINES:]
 

@@ -7,10 +7,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from scythe_cli.cli import options
-from scythe_cli.cli.output import running_user_code
+from scythe_cli.cli.output import put, running_user_code
+from scythe_cli.core.printable import printable_json
 from scythe_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -88,4 +87,4 @@ def _listener() -> Listener:
 def _print_json(event: Event) -> None:
     """One line, flushed at once: the reader may be a pipe."""
     document = {"event": type(event).__name__, **dataclasses.asdict(event)}
-    typer.echo(json.dumps(document, ensure_ascii=False))
+    put(printable_json(json.dumps(document, ensure_ascii=False)))

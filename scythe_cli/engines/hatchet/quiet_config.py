@@ -15,6 +15,8 @@ import time
 from hatchet_sdk import ClientConfig
 from hatchet_sdk.logger import logger
 
+from scythe_cli.core.printable import printable
+
 HEARTBEAT_SECONDS = 4.0
 NEW_OUTAGE_SECONDS = 60.0
 """After so long without a missed heartbeat, the next one begins another outage."""
@@ -38,7 +40,7 @@ class OneLine(logging.Handler):
         """Print the line of a record, if it has one."""
         line = self.line_of(record, time.time())
         if line is not None:
-            print(line, file=sys.stderr, flush=True)
+            print(printable(line, lines=True), file=sys.stderr, flush=True)
 
     def line_of(self, record: logging.LogRecord, now: float) -> str | None:
         """What a person should read of a record at a time; None for what says nothing new."""

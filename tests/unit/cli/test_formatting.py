@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from scythe_cli.cli import formatting
+from scythe_cli.core.printable import printable
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ def test_numbers_and_times(text: str, expected: str) -> None:
 
 
 def test_escape_codes_of_a_users_program_are_removed() -> None:
-    assert formatting.strip_ansi("\x1b[31mred\x1b[0m\a\r\nnext\x1b]0;title\x07") == "red\nnext"
+    assert printable("\x1b[31mred\x1b[0m\a\r\nnext\x1b]0;title\x07", lines=True) == "red\nnext"
 
 
 def test_an_address_below_the_working_folder_is_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

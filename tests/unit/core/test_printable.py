@@ -40,6 +40,10 @@ def test_lines_stay_where_they_are_ours() -> None:
     assert printable("a\r\nb\x1b[1m\nc", lines=True) == "a\nb\nc"
 
 
+def test_only_our_way_to_begin_a_line_begins_one() -> None:
+    assert printable("a\rb\x0bc\u2028d", lines=True) == "a b c d"
+
+
 @given(st.text())
 def test_no_control_character_comes_through(text: str) -> None:
     left = printable(text)
