@@ -134,7 +134,8 @@ class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
             engine: local or hatchet.
             run_name: the name of the runs' folder.
             storage_settings: a bucket, as users of scythe-engine give it.
-            **settings: keys under `run`: timeout="10m", retries=2, workers=4.
+            **settings: keys under `run`: timeout="10m", retries=2, workers=4. Others are given with their section:
+                `**{"frames.max_file": "500MB"}`.
 
         Returns:
             The run, and what waits for it.
@@ -150,7 +151,8 @@ class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
         wanted = _bump(version)
         here = self._with(storage, storage_settings, engine, run_name)
         shape = {f"tree.{key}": value for key, value in (recursion_map.settings() if recursion_map else {}).items()}
-        loaded, found = here._loaded(**shape, **{f"run.{key}": value for key, value in settings.items()})
+        given = {key if "." in key else f"run.{key}": value for key, value in settings.items()}
+        loaded, found = here._loaded(**shape, **given)
         prepared = prepare(
             replace(loaded, folder=Path.cwd()), found, specs=_source(specs), overwrite_sort_index=overwrite_sort_index
         )

@@ -47,7 +47,7 @@ def stack(tables: list[pa.Table]) -> tuple[pa.Table, list[int]]:
     other_levels = _with_other_levels(headers, [bool(table.num_rows) for table in tables])
     going = [at for at in range(len(tables)) if at not in other_levels]
     counted = counted_columns([headers[at] for at in going], [tables[at].column_names for at in going])
-    plain = [with_metadata(with_counted(unpack(tables[at]), counted, headers[at]), None) for at in going]
+    plain = [with_metadata(_with_counted(unpack(tables[at]), counted, headers[at]), None) for at in going]
     stacked, misfits = _stack_columns(plain)
     kept = [(headers[at], tables[at]) for place, at in enumerate(going) if place not in misfits]
     header = merge_headers([(header, own_columns(table)) for header, table in kept if table.num_rows or len(kept) == 1])
@@ -56,18 +56,23 @@ def stack(tables: list[pa.Table]) -> tuple[pa.Table, list[int]]:
 
 
 def counted_columns(headers: Sequence[FrameHeader], names: Sequence[Sequence[str]]) -> list[str]:
-    """The columns that are a row's place in its spec where a frame has them not: `sort_subindex`, an unnamed index."""
+    """The columns that are a row's place in its spec where a frame lacks them: `sort_subindex`, an unnamed index."""
     counted = [layout.SORT_SUBINDEX] if any(layout.SORT_SUBINDEX in of for of in names) else []
     if any(header.pandas and counts_rows(header.pandas.index_levels) for header in headers):
         counted.append(UNNAMED_LEVEL[0][0])
     return counted
 
 
-def with_counted(table: pa.Table, columns: Sequence[str], header: FrameHeader) -> pa.Table:
-    """The table with those of the columns that it lacks; an unnamed index only where pandas numbered the rows."""
-    for column in columns:
-        numbered = column == layout.SORT_SUBINDEX or (header.pandas is not None and header.pandas.numbered)
-        if column not in table.column_names and numbered:
+def counts_from_zero(header: FrameHeader, names: Sequence[str]) -> list[str]:
+    """The columns that a frame lacks and that are the place of each row: an unnamed index only where pandas counted."""
+    numbered = header.pandas is not None and header.pandas.numbered
+    columns = [layout.SORT_SUBINDEX, *([UNNAMED_LEVEL[0][0]] if numbered else [])]
+    return [column for column in columns if column not in names]
+
+
+def _with_counted(table: pa.Table, columns: Sequence[str], header: FrameHeader) -> pa.Table:
+    for column in counts_from_zero(header, table.column_names):
+        if column in columns:
             table = table.append_column(column, places(table))
     return table
 

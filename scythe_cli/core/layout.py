@@ -47,6 +47,7 @@ SORT_SUBINDEX = "sort_subindex"
 INDEX_HEAD = (EXPERIMENT_ID, SORT_INDEX, WORKFLOW_RUN_ID, ROOT_WORKFLOW_RUN_ID)
 
 TIME_FORMAT = "%Y-%m-%d_%H-%M-%S"
+_FINAL = re.compile(rf"{FINAL}/([^/]+)\.pq(?:/part-\d+\.parquet)?")
 _RUN_TIME = re.compile(r"\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2}", re.ASCII)
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 NAME_RULE = "must be at most 100 letters, digits, dots, dashes and underscores, a letter or digit first"
@@ -118,10 +119,15 @@ def final(table: str) -> str:
     return f"{FINAL}/{table}.pq"
 
 
-def is_final(key: str) -> bool:
-    """Whether a key is that of a final table: `final/<name>.pq`, no deeper."""
-    folder, _, file = key.rpartition("/")
-    return folder == FINAL and file.endswith(".pq")
+def final_part(table: str, number: int) -> str:
+    """One file of a final table that is a folder of files."""
+    return f"{final(table)}/part-{number:05d}.parquet"
+
+
+def final_name(key: str) -> str | None:
+    """The table that a key of the folder `final` belongs to: `<name>.pq`, or a file in a folder of that name."""
+    found = _FINAL.fullmatch(key)
+    return found[1] if found else None
 
 
 def mark(kind: Mark, number: int) -> str:

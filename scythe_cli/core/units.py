@@ -172,6 +172,12 @@ OptionalBytes = Annotated[
     BeforeValidator(_or_none),
     WithJsonSchema({"anyOf": [*_SIZE_FORMS, {"enum": [NONE, None]}]}),
 ]
+Bytes = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    PlainSerializer(format_size),
+    WithJsonSchema({"anyOf": _SIZE_FORMS}),
+]
 Limit = Annotated[
     MaxFailures,
     BeforeValidator(MaxFailures.parse),

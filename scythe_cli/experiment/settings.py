@@ -21,7 +21,16 @@ from pydantic import (
 )
 
 from scythe_cli.core import layout
-from scythe_cli.core.units import NONE, Limit, MaxFailures, OptionalBytes, OptionalSeconds, PositiveSeconds, Seconds
+from scythe_cli.core.units import (
+    NONE,
+    Bytes,
+    Limit,
+    MaxFailures,
+    OptionalBytes,
+    OptionalSeconds,
+    PositiveSeconds,
+    Seconds,
+)
 
 DEFAULT_FILE = "experiment.yml"
 DEFAULT_STORAGE = "./scythe-runs"
@@ -61,6 +70,12 @@ def _check_leaf_size(value: object) -> object:
 def _check_memory(value: int | None) -> int | None:
     if value is not None and value < LEAST_MEMORY:
         raise ValueError("must be at least 16MiB, with a unit, such as 4GiB")
+    return value
+
+
+def _check_file(value: int) -> int:
+    if value < 1:
+        raise ValueError("must be more than nothing, such as 1GiB")
     return value
 
 
@@ -162,6 +177,18 @@ class Resources(Settings):
     has_gpu: bool = Field(default=False, description="Only workers with the label has_gpu=true.")
 
 
+class FrameSettings(Settings):
+    """How the final tables of frames are written."""
+
+    max_file: Annotated[Bytes, AfterValidator(_check_file)] = Field(
+        default=1 << 30,
+        description="A frame's final table that is larger becomes a folder of files of about this size. A file also "
+        "ends at 50,000 column chunks or a footer of 16 MB.",
+        examples=["1GiB", "500MB"],
+        json_schema_extra={"default": "1GiB"},
+    )
+
+
 class TreeSettings(Settings):
     """Hatchet: how the work is divided among tasks."""
 
@@ -249,6 +276,9 @@ class ExperimentFile(Settings):
     run: RunSettings = Field(default_factory=RunSettings, description="How the specs are run.")
     artifacts: ArtifactSettings = Field(default_factory=ArtifactSettings, description="How input files are handled.")
     resources: Resources = Field(default_factory=Resources, description="Which workers may run the specs.")
+    frames: FrameSettings = Field(
+        default_factory=FrameSettings, description="How the final tables of frames are written."
+    )
     tree: TreeSettings = Field(
         default_factory=TreeSettings, description="Hatchet: how the work is divided among tasks."
     )

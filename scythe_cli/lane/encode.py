@@ -6,15 +6,13 @@ go with the others'. No code of the user's runs here, so any thread may call it.
 
 from __future__ import annotations
 
-from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from scythe_cli.columns import frames
-from scythe_cli.columns.column_blocks import unpack
-from scythe_cli.columns.frame_header import with_metadata
-from scythe_cli.core import layout
+from scythe_cli.columns.frame_header import read_header, write_header
 from scythe_cli.experiment.field_kinds import file_fields
 from scythe_cli.lane.messages import BatchHeader, Sample
 from scythe_cli.run.outcomes import Failure, outcome_schema
@@ -127,21 +125,14 @@ class Encoder:
 
 
 def _stack(tables: dict[int, pa.Table]) -> tuple[pa.Table, set[int]]:
-    """The frames of several specs as one, with row and place within the spec; and the rows that do not fit."""
-    rows = list(tables)
+    """The frames of several specs as one, with the row of each one's spec; and the rows that do not fit."""
     united, apart = frames.stack(list(tables.values()))
-    united = with_metadata(unpack(united), None)
-    if layout.SORT_SUBINDEX in united.column_names:
-        united = united.drop_columns([layout.SORT_SUBINDEX])
-    misfits = {rows[at] for at in apart}
-    numbers: list[int] = []
-    places: list[int] = []
-    for row, table in tables.items():
-        if row not in misfits:
-            numbers.extend(repeat(row, table.num_rows))
-            places.extend(range(table.num_rows))
-    ids = [pa.array(numbers, type=pa.int64()), pa.array(places, type=pa.int64())]
-    return pa.table([*united.columns, *ids], names=[*united.column_names, frames.ROW, layout.SORT_SUBINDEX]), misfits
+    misfits = {row for at, row in enumerate(tables) if at in set(apart)}
+    fitting = [row for row in tables if row not in misfits]
+    rows: Any = pa.array(np.repeat(fitting, [tables[row].num_rows for row in fitting]).astype("i8"))
+    if united.num_columns:
+        return united.append_column(frames.ROW, rows), misfits
+    return write_header(pa.table({frames.ROW: rows}), read_header(united.schema)), misfits
 
 
 def _stream(table: pa.Table) -> bytes:

@@ -83,7 +83,7 @@ def download(
         NotFoundError: no output field of files has this name.
         StoreError: the store does not answer, or `dest` cannot be written.
     """
-    tables = [entry for entry in run.list(layout.FINAL) if entry.key.endswith(".pq")]
+    tables = [entry for entry in run.list(layout.FINAL) if layout.final_name(entry.key)]
     if not tables:
         raise NotFinishedError(f"{run.address} has no final tables yet", hint=f"scythe gather {run.address}")
     entries = tables + (list(_results(run, only_field, fields)) if files or only_field else [])

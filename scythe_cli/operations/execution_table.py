@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from scythe_cli.core import layout
-from scythe_cli.operations.final_table import execution_columns
+from scythe_cli.final_tables.final_table import execution_columns
 from scythe_cli.run import outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scythe_cli.operations.final_table import FinalTable
+    from scythe_cli.final_tables.final_table import FinalTable
 
 SUCCEEDED = "succeeded"
 FAILED = "failed"

@@ -20,15 +20,18 @@ import pyarrow.compute as pc
 from scythe_cli.core import layout
 from scythe_cli.core.events import Gathered, GatherStarted, ignore
 from scythe_cli.core.layout import Mark
-from scythe_cli.errors import KeyExists, NotFinishedError
+from scythe_cli.errors import NotFinishedError
+from scythe_cli.final_tables.final_table import FinalTable, error_columns, free_name
+from scythe_cli.final_tables.frame_table import FrameTable
+from scythe_cli.final_tables.publish import FinishedTable, mark_gathered, publish
 from scythe_cli.operations.execution_table import ExecutionTable
-from scythe_cli.operations.final_table import FinalTable, error_columns, free_name
 from scythe_cli.operations.gather_blocks import BlockReader, take_index
 from scythe_cli.operations.gather_frames import FrameTables
 from scythe_cli.run import outcomes
+from scythe_cli.run.generation import max_file
 from scythe_cli.run.input_files import IndexNames
 from scythe_cli.run.parts import CorruptPart, read_block
-from scythe_cli.run.state import list_marks, read_mark, read_state, remove_mark, set_aside, write_mark
+from scythe_cli.run.state import list_marks, read_mark, read_state, remove_mark, set_aside
 
 if TYPE_CHECKING:
     from scythe_cli.core.events import Listener
@@ -37,7 +40,6 @@ if TYPE_CHECKING:
     from scythe_cli.run.run import Run
     from scythe_cli.run.state import RunState
 
-UPLOADERS = 4
 WRITERS = 2
 """Final tables whose row groups are encoded at a time."""
 
@@ -143,7 +145,8 @@ class _Gather:
         self._numbers = count()
         self._blocks = BlockReader(run.store, state, self._index.names, IndexNames(run.store, run.id))
         self._schema = self._blocks.schema
-        self._frames = FrameTables(run.store, self._index, self._open)
+        self._max_file = max_file(run.store, state.generation)
+        self._frames = FrameTables(run.store, self._open_frame)
 
     def build(self) -> FinalReport:
         """Stream all blocks into local files, then put those in the store."""
@@ -159,55 +162,41 @@ class _Gather:
                 self._add(block)
                 seen += block.outcomes.num_rows
                 self._listener(Gathered(seen))
-        self._tables[free_name(layout.EXECUTION, self._tables)] = self._execution.table  # a frame keeps the name
-        with ThreadPoolExecutor(UPLOADERS) as pool:
-            list(pool.map(self._upload, self._tables))
-        self._remove_others()
-        self._mark_gathered(missing)
+            tables = self._finish()
+        publish(self._run.store, tables, self._state.generation)
+        if not missing:
+            mark_gathered(self._run.store, tables, self._state.generation)
         return FinalReport(
-            tables={name: self._run.store.locate(layout.final(name)) for name in self._tables},
-            rows={name: table.rows for name, table in self._tables.items()},
-            succeeded=self._tables[layout.SCALARS].rows,
-            failed=self._tables[layout.ERRORS].rows,
+            tables={name: self._run.store.locate(layout.final(name)) for name in tables},
+            rows={name: table.rows for name, table in tables.items()},
+            succeeded=tables[layout.SCALARS].rows,
+            failed=tables[layout.ERRORS].rows,
             missing=missing,
         )
+
+    def _finish(self) -> dict[str, FinishedTable]:
+        tables = {name: table.finish() for name, table in self._tables.items()}
+        tables |= {name: table.finish() for name, table in self._frames.tables.items()}
+        tables[free_name(layout.EXECUTION, tables)] = self._execution.table.finish()  # a frame keeps the name
+        return tables
 
     def set_corrupt_aside(self) -> int:
         """Set aside the parts that cannot be read; how many."""
         return self._blocks.set_corrupt_aside()
 
-    def _upload(self, name: str) -> None:
-        self._run.store.upload(layout.final(name), self._tables[name].path, consume=True)
-
-    def _remove_others(self) -> None:
-        """A frame that an earlier gather had and this one has not does not belong to the run any more."""
-        ours = {layout.final(name) for name in self._tables}
-        for entry in list(self._run.store.list(layout.FINAL)):
-            if layout.is_final(entry.key) and entry.key not in ours:
-                self._run.store.delete(entry.key)
-
-    def _mark_gathered(self, missing: int) -> None:
-        if missing:  # removed again: the run may have ended, and been gathered, since it was looked at
-            remove_mark(self._run.store, Mark.GATHERED, self._state.generation)
-            return
-        note = {
-            "tables": list(self._tables),
-            "rows": {name: table.rows for name, table in self._tables.items()},
-            "succeeded": self._tables[layout.SCALARS].rows,
-            "failed": self._tables[layout.ERRORS].rows,
-        }
-        try:
-            write_mark(self._run.store, Mark.GATHERED, self._state.generation, note)
-        except KeyExists:
-            return
-
-    def _open(self, name: str, schema: pa.Schema) -> FinalTable:
+    def _open(self, name: str, schema: pa.Schema) -> None:
         self._tables[name] = self._start_table(schema)
-        return self._tables[name]
+
+    def _path(self) -> Path:
+        return self._folder / f"{next(self._numbers)}.pq"
+
+    def _open_frame(self) -> FrameTable:
+        table = FrameTable(self._path, self._index, self._about, max_file=self._max_file, writers=self._writers)
+        self._stack.callback(table.close)
+        return table
 
     def _start_table(self, schema: pa.Schema) -> FinalTable:
-        path = self._folder / f"{next(self._numbers)}.pq"
-        table = FinalTable(path, schema, index=self._index.names, about=self._about, writers=self._writers)
+        table = FinalTable(self._path(), schema, index=self._index.names, about=self._about, writers=self._writers)
         self._stack.callback(table.close)
         return table
 

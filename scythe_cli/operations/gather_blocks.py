@@ -10,14 +10,12 @@ import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from scythe_cli.columns import frames
-from scythe_cli.columns.disk_table import DiskTable
+from scythe_cli.final_tables.frame_part import FramePart
 from scythe_cli.run import outcomes
 from scythe_cli.run.parts import CorruptPart, read_block, read_part, read_schema
 from scythe_cli.run.state import set_aside
@@ -39,19 +37,17 @@ threads than cores only disturb each other."""
 AHEAD_BYTES = 128 << 20
 """Size in memory of the blocks that are read ahead, estimated from the last one."""
 READERS = 16
-DECODERS = 2
-"""Parts of frames that are unpacked at a time."""
 SPILL_BYTES = 64 << 20
 """A block's frames that weigh more wait for their turn on the disk."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """One block, read: its specs, its winning outcomes in row order, the frames of those, and its size in memory."""
+    """One block, read: its specs, its winning outcomes in row order, the frames of those, and its size."""
 
     specs: pa.Table
     outcomes: pa.Table
-    frames: list[tuple[str, pa.Table]]
+    frames: list[tuple[str, FramePart]]
     nbytes: int
 
 
@@ -71,7 +67,6 @@ class BlockReader:
         self._index = list(index)
         self._names = names
         self.schema = read_schema(store)
-        self._turns = BoundedSemaphore(DECODERS)
         self._readers = ThreadPoolExecutor(READERS, "scythe-read")
 
     def close(self) -> None:
@@ -104,27 +99,26 @@ class BlockReader:
         for block in self._state.blocks.values():
             for part in block.by_part:
                 try:
-                    self._read_part(part, [])
+                    self._read_part(part, None, [])
                 except CorruptPart as exc:
                     set_aside(self._store, part, str(exc))
                     found += 1
         return found
 
-    def _read_part(self, part: PartName, held: list[int]) -> tuple[pa.Table, list[tuple[str, pa.Table]]]:
-        """A part's outcomes, and its frames by name; `held` as `_read_frame` has it."""
-        store = self._store
-        table = read_part(store, part.key)
-        return table, [(name, self._read_frame(part.frame_key(name), held)) for name in _frames_of(table)]
+    def _read_part(
+        self, part: PartName, wanted: Sequence[int] | None, held: list[int]
+    ) -> tuple[pa.Table, list[tuple[str, FramePart]]]:
+        """A part's outcomes, and its frames by name; `held` as `_open_frame` has it."""
+        table = read_part(self._store, part.key)
+        return table, [(name, self._open_frame(part.frame_key(name), wanted, held)) for name in _frames_of(table)]
 
-    def _read_frame(self, key: str, held: list[int]) -> pa.Table:
+    def _open_frame(self, key: str, wanted: Sequence[int] | None, held: list[int]) -> FramePart:
         """A frame of a part; `held` has what those of its block weigh, which wait on the disk past a size."""
-        frame = read_part(self._store, key, turn=self._turns)
+        frame = FramePart(self._store, key, wanted)
         held.append(frame.nbytes)
-        if sum(held) <= SPILL_BYTES:
-            return frame
-        spill = DiskTable(frame.schema)
-        spill.add(dict(zip(frame.column_names, frame.columns, strict=True)))
-        return spill.table()
+        if sum(held) > SPILL_BYTES:
+            frame.spill()
+        return frame
 
     def _read_index(self, number: int) -> pa.Table:
         specs = read_block(self._store, number, self._index)
@@ -137,16 +131,15 @@ class BlockReader:
         specs = self._readers.submit(self._read_index, number)
         by_part = self._state.blocks[number].by_part
         weights: list[int] = []
-        read = deque(self._readers.submit(self._read_part, part, weights) for part in by_part)
+        read = deque(self._readers.submit(self._read_part, part, rows, weights) for part, rows in by_part.items())
         rows, held = [], []
         for part, wanted in by_part.items():
             table, frames_of = read.popleft().result()
             rows.append(_only(_with_origin(table, self.schema, part.generation), wanted, outcomes.ROW))
-            held += [(name, _only(frame, wanted, frames.ROW)) for name, frame in frames_of]
+            held += frames_of
         joined = pa.concat_tables(rows) if len(rows) == 1 else pa.concat_tables(rows).sort_by(outcomes.ROW)
         index = specs.result()
-        n_bytes = sum(table.nbytes for table in (index, joined, *(frame for _, frame in held)))
-        return Block(index, joined, held, n_bytes)
+        return Block(index, joined, held, index.nbytes + joined.nbytes + sum(frame.nbytes for _, frame in held))
 
 
 def _with_names(specs: pa.Table, field: str, names: IndexNames) -> pa.Table:

@@ -1,34 +1,30 @@
 """The frames of a run's specs, put together into one final table for each name.
 
-Input: blocks. Output: rows of the frames' final tables, and the specs whose frame does not fit those before it: they
-become failures. Frames get their index in pieces of bounded size.
+Input: blocks. Output: the frames' final tables, and the specs whose frame does not fit those before it: they become
+failures.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from scythe_cli.columns import frames
+from scythe_cli.columns.frame_header import PLACE, ROW, FrameHeader, read_header
 from scythe_cli.core import layout
-from scythe_cli.operations.final_table import Clash
-from scythe_cli.operations.frame_pieces import pieces
-from scythe_cli.operations.gather_blocks import take_index
+from scythe_cli.final_tables.frame_order import OrderedFrames
 from scythe_cli.run import outcomes
 from scythe_cli.run.parts import read_block
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    from scythe_cli.operations.final_table import FinalTable
+    from scythe_cli.final_tables.frame_part import FramePart
+    from scythe_cli.final_tables.frame_table import Clash, FrameTable
     from scythe_cli.operations.gather_blocks import Block
     from scythe_cli.storage.base import Store
-
-PIECE_ROWS = 1 << 14
-PIECE_BYTES = 16 << 20
-"""Rows of frames that get their index at a time, and their size with it, about."""
 
 
 class FrameTables:
@@ -36,94 +32,135 @@ class FrameTables:
 
     Args:
         store: rooted at the run.
-        index: the index columns.
-        open_table: starts the final table with a name and columns.
+        open_table: starts the final table of a name.
+
+    Attributes:
+        tables: the tables by name.
     """
 
-    def __init__(self, store: Store, index: pa.Schema, open_table: Callable[[str, pa.Schema], FinalTable]) -> None:
+    def __init__(self, store: Store, open_table: Callable[[], FrameTable]) -> None:
         self._store = store
-        self._index = index
         self._open = open_table
-        self._tables: dict[str, FinalTable] = {}
-        self._first_specs: dict[int, int] = {}
+        self.tables: dict[str, FrameTable] = {}
+        self._sort_indexes: dict[int, int] = {}
 
     def add(self, block: Block, table: pa.Table, offset: int) -> pa.Table:
         """Append a block's frames; specs whose frame does not fit the others' become failures."""
-        fitting: dict[str, list[pa.Table]] = {}
-        misfits: dict[int, str] = {}
-        block.frames.sort(key=_by_name_and_row)
-        for name, frame in block.frames:
-            if name not in self._tables:
-                self._open_frame(name, frame)
-            for row, clash in self._fit(name, frame, fitting.setdefault(name, [])):
-                spec = _sort_index(block.specs, row - offset)
-                misfits[row] = f"dataframes[{name!r}]: {clash.message} in spec {spec}{self._unlike(name, clash)}"
+        by_name: dict[str, list[FramePart]] = {}
+        for name, part in block.frames:
+            by_name.setdefault(name, []).append(part)
         block.frames.clear()
-        while fitting:
-            name, held = fitting.popitem()
-            if held:
-                refitted = [self._tables[name].refit(frame) for frame in held]
-                held.clear()
-                self._append_frame(name, refitted, block.specs, offset, misfits)
+        misfits: dict[int, str] = {}
+        for name, parts in sorted(by_name.items()):
+            parts.sort(key=_first_row)
+            for row, clash in self._fit_all(name, parts, misfits):
+                spec = _sort_index(block.specs, row - offset)
+                misfits[row] = f"dataframes[{name!r}]: {clash.message} in spec {spec}{self._unlike(clash)}"
+        while by_name:
+            name, parts = by_name.popitem()
+            ordered = OrderedFrames(parts, misfits)
+            if ordered.several or any(_asks_for_places(part) for part in parts):
+                self.tables[name].count_places()
+            if any(_is_old(part) for part in parts):
+                self.tables[name].keep_levels_as_columns()
+            self.tables[name].append(ordered.tables(), block.specs, offset)
         return _with_misfits(table, misfits) if misfits else table
 
-    def _unlike(self, name: str, clash: Clash) -> str:
-        """Which spec another one clashes with: the one whose value set the type of the column."""
-        row = self._tables[name].typed_by.get(clash.column or "")
+    def _fit_all(self, name: str, parts: Sequence[FramePart], misfits: dict[int, str]) -> Iterator[tuple[int, Clash]]:
+        """Make the table hold the frames of all parts. Yields the specs whose frame does not fit."""
+        if name not in self.tables:
+            self.tables[name] = self._open()
+        table = self.tables[name]
+        for at, part in enumerate(parts):
+            if not table.knows(part.schema):
+                yield from _fit_part(table, part, partial(_frames, parts[:at], misfits))
+
+    def _unlike(self, clash: Clash) -> str:
+        """Which spec another one clashes with."""
+        row = clash.unlike
         if row is None:
             return ""
-        if row not in self._first_specs:
+        if row not in self._sort_indexes:
             specs = read_block(self._store, layout.block_of(row), [layout.SORT_INDEX])
-            self._first_specs[row] = _sort_index(specs, row % layout.BLOCK)
-        return f", unlike in spec {self._first_specs[row]}"
+            self._sort_indexes[row] = _sort_index(specs, row % layout.BLOCK)
+        return f", unlike in spec {self._sort_indexes[row]}"
 
-    def _fit(self, name: str, frame: pa.Table, fitting: list[pa.Table]) -> Iterator[tuple[int, Clash]]:
-        """Put a frame with those that fit; where it does not, spec by spec. Yields the specs that do not fit."""
-        rows = _rows_of(frame)
-        fitted = self._tables[name].fit(frame, fitting)
-        if isinstance(fitted, pa.Table):
-            fitting.append(fitted)
-        elif len(rows) == 1:
-            yield rows[0], fitted
+
+def _fit_part(
+    table: FrameTable, part: FramePart, before: Callable[[], Iterator[pa.Table]]
+) -> Iterator[tuple[int, Clash]]:
+    """Fit a part, row group by row group; where one does not fit, spec by spec."""
+    misfits: set[int] = set()
+    for group in range(part.groups):
+        frame = _only(part, part.read(group), misfits)
+
+        def waiting(until: int = group) -> Iterator[pa.Table]:
+            yield from before()
+            yield from (_only(part, part.read(at), misfits) for at in range(until))
+
+        clash = table.fit(frame, waiting)
+        if clash is None:
+            continue
+        for row, found in _fit_each(table, frame, waiting):
+            misfits.add(row)
+            yield row, found
+    if not part.groups:
+        table.fit(part.schema.empty_table())
+
+
+def _fit_each(
+    table: FrameTable, frame: pa.Table, before: Callable[[], Iterator[pa.Table]]
+) -> Iterator[tuple[int, Clash]]:
+    """Fit the frame of each spec alone."""
+    fitting: list[pa.Table] = []
+
+    def waiting() -> Iterator[pa.Table]:
+        yield from before()
+        yield from fitting
+
+    for row in cast("list[int]", frame.column(ROW).unique().to_pylist()):
+        alone = frame.filter(pc.equal(frame.column(ROW), pa.scalar(row)))
+        clash = table.fit(alone, waiting)
+        if clash is None:
+            fitting.append(alone)
         else:
-            for row in rows:
-                alone = frame.filter(pc.equal(frame.column(frames.ROW), pa.scalar(row)))
-                yield from self._fit(name, alone, fitting)
-
-    def _open_frame(self, name: str, frame: pa.Table) -> None:
-        own = frame.drop_columns([frames.ROW, layout.SORT_SUBINDEX]).schema
-        self._tables[name] = self._open(
-            name, pa.schema([*own, *self._index, pa.field(layout.SORT_SUBINDEX, pa.int64())])
-        )
-
-    def _append_frame(
-        self, name: str, held: list[pa.Table], specs: pa.Table, offset: int, misfits: dict[int, str]
-    ) -> None:
-        table = self._tables[name]
-        largest = _rows_within(PIECE_BYTES, [*held, specs])
-        for piece in pieces(held, without=misfits, size=lambda: min(largest, table.room)):
-            index = take_index(specs, piece.column(frames.ROW), offset)
-            table.add([*piece.select(table.own).columns, *index.columns, piece.column(layout.SORT_SUBINDEX)])
+            yield row, clash
 
 
-def _rows_within(n_bytes: int, tables: list[pa.Table]) -> int:
-    """How many rows have so many bytes, if they are as the tables' are together: a power of two."""
-    each = sum(table.nbytes / max(1, table.num_rows) for table in (pa.concat_tables(tables[:-1]), tables[-1]))
-    return min(PIECE_ROWS, 1 << max(0, int(n_bytes / max(1.0, each)).bit_length() - 1))
+def _frames(parts: Sequence[FramePart], misfits: dict[int, str]) -> Iterator[pa.Table]:
+    for part in parts:
+        for group in range(part.groups):
+            yield _only(part, part.read(group), misfits)
+
+
+def _only(part: FramePart, frame: pa.Table, without: dict[int, str] | set[int]) -> pa.Table:
+    """The rows that count."""
+    rows = frame.column(ROW).to_numpy()
+    keep = part.counts(rows)
+    if without:
+        keep &= [row not in without for row in rows.tolist()]
+    return frame if keep.all() else frame.filter(pa.array(keep))
+
+
+def _asks_for_places(part: FramePart) -> bool:
+    header = read_header(part.schema)
+    asked = header.pandas is not None and any(column == PLACE for column, _ in header.pandas.index_levels)
+    return asked or part.explicit_places()
+
+
+def _is_old(part: FramePart) -> bool:
+    """Whether a part was written when levels of an index were columns like others."""
+    return part.explicit_places() and read_header(part.schema) == FrameHeader()
+
+
+def _first_row(part: FramePart) -> int:
+    """What has no rows comes last: the others know more."""
+    return min((int(runs["row"][0]) for runs in part.runs if len(runs)), default=1 << 62)
 
 
 def _sort_index(specs: pa.Table, place: int) -> int:
     """What people know a spec by."""
     return cast("int", specs.column(layout.SORT_INDEX)[place].as_py())
-
-
-def _rows_of(frame: pa.Table) -> list[int]:
-    return cast("list[int]", frame.column(frames.ROW).unique().to_pylist())
-
-
-def _by_name_and_row(named: tuple[str, pa.Table]) -> tuple[str, int]:
-    name, frame = named
-    return name, frame.column(frames.ROW)[0].as_py() if frame.num_rows else 1 << 62  # what has rows knows more
 
 
 def _with_misfits(table: pa.Table, misfits: dict[int, str]) -> pa.Table:

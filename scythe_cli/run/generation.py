@@ -10,15 +10,17 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from scythe_cli.core import processes, yaml_document
+from scythe_cli.core import layout, processes, yaml_document
 from scythe_cli.core.layout import Mark
 from scythe_cli.errors import KeyExists, NotFinishedError
 from scythe_cli.experiment import provenance
+from scythe_cli.experiment.settings import FrameSettings
 from scythe_cli.run.claim import user_name
-from scythe_cli.run.state import write_mark
+from scythe_cli.run.state import read_mark, write_mark
 
 if TYPE_CHECKING:
     from scythe_cli.run.engine import Work
+    from scythe_cli.storage.base import Store
 
 
 def begin_generation(work: Work, **of_engine: Any) -> dict[str, Any]:
@@ -62,6 +64,15 @@ def _code(work: Work) -> dict[str, Any]:
         "packages": manifest.packages if first else provenance.packages(experiment),
         "python": manifest.python if first else provenance.python(),
     }
+
+
+def max_file(store: Store, generation: int) -> int:
+    """The size at which a frame's final table becomes several files, as the run's settings say."""
+    note = read_mark(store, Mark.GENERATION, generation) or {}
+    if "settings" not in note:
+        return FrameSettings().max_file
+    settings = yaml_document.read(settings_text(note), layout.mark(Mark.GENERATION, generation)).data
+    return FrameSettings.model_validate(settings.get("frames") or {}).max_file
 
 
 def settings_text(note: dict[str, Any]) -> str:

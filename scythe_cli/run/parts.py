@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -27,12 +27,13 @@ from scythe_cli.run.outcomes import FRAMES_KEY, KIND, ROW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
 
     from scythe_cli.storage.base import Store
 
 _T = TypeVar("_T")
 
+GROUP_BYTES = 4 << 20
+"""Of a frame's part: a gather reads so much of it at a time."""
 PART_BYTES = 32 << 20
 """A block's outcomes are written when they weigh this much, however young they are."""
 WRITERS = 4
@@ -176,7 +177,7 @@ class PartWriter:
         failed = outcomes.num_rows - outcomes.column(KIND).null_count
         name = PartName(block, self._generation, first, last, outcomes.num_rows, failed, self._next(first, last))
         for frame, table in frames_of.items():
-            self._store.write(name.frame_key(frame), encode(table))
+            self._store.write(name.frame_key(frame), encode(in_order(table), group_bytes=GROUP_BYTES))
         self._store.write(name.key, encode(outcomes.replace_schema_metadata({FRAMES_KEY: ",".join(frames_of)})))
 
     def _next(self, first: int, last: int) -> int:
@@ -216,8 +217,11 @@ def _decode(buffer: bytes) -> pa.Table:
     return pa.ipc.open_stream(pa.py_buffer(buffer)).read_all()
 
 
-def encode(table: pa.Table) -> bytes:
-    """One table as the bytes of a small parquet file, with a checksum."""
+def encode(table: pa.Table, *, group_bytes: int | None = None) -> bytes:
+    """One table as the bytes of a small parquet file, with a checksum, in row groups of about a size."""
+    rows = table.num_rows
+    if group_bytes is not None and rows:
+        rows = max(1, min(rows, group_bytes * rows // max(1, table.nbytes)))
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
         sink,
@@ -225,40 +229,46 @@ def encode(table: pa.Table) -> bytes:
         compression="lz4",
         use_dictionary=_worth_a_dictionary(table.schema),  # type: ignore[arg-type]  # the stubs know only bool
         write_page_checksum=True,
+        write_statistics=False,
     ) as writer:
-        writer.write_table(table)
+        writer.write_table(table, row_group_size=max(1, rows))
         writer.add_key_value_metadata({checksum.KEY: checksum.EMPTY})  # type: ignore[dict-item]  # bytes are fine
     return checksum.fill_in(memoryview(sink.getvalue()))
 
 
 def _worth_a_dictionary(schema: pa.Schema) -> list[str]:
-    return [field.name for field in schema if pa.types.is_string(field.type)]
+    return [field.name for field in schema if pa.types.is_string(field.type) or field.name == ROW]
 
 
-def read_part(
-    store: Store, key: str, columns: list[str] | None = None, *, turn: AbstractContextManager[object] | None = None
-) -> pa.Table:
-    """One part of outcomes or of a frame. Raises `CorruptPart` when its bytes are not what was written.
+def in_order(table: pa.Table) -> pa.Table:
+    """The rows of frames by spec, so that they can be read in that order, a row group at a time."""
+    rows = table.column(ROW).to_numpy()
+    if not len(rows) or (np.diff(rows) >= 0).all():
+        return table
+    starts = np.flatnonzero(np.diff(rows, prepend=rows[0] - 1))
+    lengths = np.diff(starts, append=len(rows))
+    order = np.argsort(rows[starts], kind="stable").tolist()
+    return pa.concat_tables([table.slice(int(starts[at]), int(lengths[at])) for at in order])
 
-    Unpacking takes several times the memory of the bytes. It happens within `turn`, which may make it wait.
-    """
+
+def read_part(store: Store, key: str, columns: list[str] | None = None) -> pa.Table:
+    """One part of outcomes or of a frame. Raises `CorruptPart` when its bytes are not what was written."""
     name = PartName.parse(key)
     try:
         data = store.read(key)
-        with turn or nullcontext():
-            table = _decoded(data, columns, rows=name.rows if name else None)
+        table = _decoded(data, columns, rows=name.rows if name else None)
     except KeyMissing as exc:
         raise CorruptPart(f"{store.locate(key)} does not exist any more") from exc
     except BrokenRun as exc:
         raise CorruptPart(exc.message) from exc
-    except _GARBAGE as exc:
+    except GARBAGE as exc:
         raise CorruptPart(f"{store.locate(key)} cannot be read: {exc}") from exc
     if problem := _disagrees(table, name, columns):
         raise CorruptPart(f"{store.locate(key)} {problem}")
     return table
 
 
-_GARBAGE = (pa.ArrowException, OSError, ValueError, TypeError, LookupError, OverflowError)
+GARBAGE = (pa.ArrowException, OSError, ValueError, TypeError, LookupError, OverflowError)
 """What reading changed bytes raises: some of them are taken for names, lengths, types."""
 
 
@@ -322,7 +332,7 @@ def _own(store: Store, key: str, read: Callable[[bytes], _T]) -> _T:
         return read(store.read(key))
     except BrokenRun:
         raise
-    except _GARBAGE as exc:
+    except GARBAGE as exc:
         raise StoreError(
             f"{store.locate(key)} cannot be read: {exc}",
             hint="restore it from a copy; the run needs it",

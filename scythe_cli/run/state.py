@@ -123,9 +123,7 @@ def read_state(run: Run) -> RunState:
         grouped = by_block(parts)
         settled = pool.map(lambda some: resolve(run.store, some), grouped.values())
         blocks = dict(zip(grouped, settled, strict=True))
-    prefix, suffix = f"{layout.FINAL}/", ".pq"
-    tables = (entry.key for entry in final.result() if layout.is_final(entry.key))
-    finals = sorted(key.removeprefix(prefix).removesuffix(suffix) for key in tables)
+    finals = sorted({name for entry in final.result() if (name := layout.final_name(entry.key))})
     return RunState(run.store, run.total, parts, blocks, marks, finals)
 
 

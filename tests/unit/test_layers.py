@@ -21,6 +21,7 @@ PACKAGES = [
         "run",
         "lane",
         "supervisor",
+        "final_tables",
         "operations",
     ),
     *(

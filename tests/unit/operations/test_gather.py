@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -16,37 +19,61 @@ import pytest
 from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec
 from scythe_cli.columns import frames
 from scythe_cli.core import layout
+from scythe_cli.final_tables.frame_table import Clash, FrameTable
 from scythe_cli.lane.encode import Encoder
 from scythe_cli.lane.output_model import OutputModel
 from scythe_cli.lane.outputs import Outputs
 from scythe_cli.lane.pending import Pending
-from scythe_cli.operations.final_table import Clash, FinalTable
-from scythe_cli.operations.gather_frames import FrameTables
+from scythe_cli.operations.gather_frames import _fit_part
+
+INDEX = pa.schema([pa.field(layout.SORT_INDEX, pa.int64())])
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Iterator[FrameTable]:
+    """A frame's final table in the making."""
+    numbers = itertools.count()
+    with ThreadPoolExecutor(1) as writers:
+        made = FrameTable(lambda: tmp_path / f"{next(numbers)}.pq", INDEX, {}, max_file=1 << 30, writers=writers)
+        yield made
+        made.close()
+
+
+class Part:
+    """A part in memory."""
+
+    def __init__(self, frame: pa.Table) -> None:
+        self._frame = frame
+        self.schema, self.groups = frame.schema, 1
+
+    def read(self, group: int) -> pa.Table:
+        assert group == 0
+        return self._frame
+
+    def counts(self, rows: Any) -> Any:
+        return np.ones(len(rows), bool)
 
 
 def stack(rows: list[int], **columns: list[object]) -> pa.Table:
     """Frames of several specs, one row each, as a part holds them."""
-    ids = {frames.ROW: pa.array(rows, pa.int64()), layout.SORT_SUBINDEX: pa.array([0] * len(rows), pa.int64())}
-    return pa.table({**columns, **ids})
+    return pa.table({**columns, frames.ROW: pa.array(rows, pa.int64())})
 
 
-def test_only_the_spec_whose_frame_clashes_fails_of_those_in_its_part(tmp_path: Path) -> None:
-    columns = {"a": pa.string(), "b": pa.int64(), layout.SORT_SUBINDEX: pa.int64()}
-    schema = pa.schema([pa.field(name, kind) for name, kind in columns.items()])
-    with ThreadPoolExecutor(1) as writers:
-        gathering = object.__new__(FrameTables)
-        table = FinalTable(tmp_path / "f.pq", schema, index=[], about={}, writers=writers)
-        gathering._tables = {"f": table}
-        fitting: list[pa.Table] = []
-        assert list(gathering._fit("f", stack([5, 6], a=[None, "x"], b=[1, 2]), [])) == []
-        assert table.typed_by == {"a": 6, "b": 5}
-        part = stack([7, 8, 9], a=[None, 1, None], b=[1, 2, 3])
-        misfits = list(gathering._fit("f", part, fitting))
-        table.close()
-    assert [row for row, _ in misfits] == [8]
-    assert misfits[0][1] == Clash("a", "column 'a' is int64, not string,")
-    assert [one.column(frames.ROW).to_pylist() for one in fitting] == [[7], [9]]
-    assert all(one.schema.field("a").type == pa.string() for one in fitting)
+def specs(n: int) -> pa.Table:
+    return pa.table([pa.array(range(n))], schema=INDEX)
+
+
+def test_only_the_spec_whose_frame_clashes_fails_of_those_in_its_part(table: FrameTable) -> None:
+    first: Any = Part(stack([5, 6], a=[None, "x"], b=[1, 2]))
+    assert list(_fit_part(table, first, lambda: iter(()))) == []
+    assert table.typed_by == {"a": 6, "b": 5}
+    part: Any = Part(stack([7, 8, 9], a=[None, 1, None], b=[1, 2, 3]))
+    misfits = list(_fit_part(table, part, lambda: iter(())))
+    assert misfits == [(8, Clash("column 'a' is int64, not string,", 6))]
+    fitting = part.read(0).take([0, 2])
+    table.append(iter([fitting]), specs(10), 0)
+    (path,) = table.finish().files
+    assert pq.read_table(path).to_pydict() == {"a": [None, None], "b": [1, 3], "sort_index": [7, 9]}
 
 
 def test_many_frames_that_do_not_fit_the_first_are_two_stacks() -> None:
@@ -64,22 +91,19 @@ FULL = pa.table({"name": ["a"], "hour": [1]})
 
 
 @pytest.mark.parametrize("order", list(permutations([*EMPTY, FULL, FULL])))
-def test_a_frame_without_values_decides_no_type(order: tuple[pa.Table, ...], tmp_path: Path) -> None:
+def test_a_frame_without_values_decides_no_type(order: tuple[pa.Table, ...], table: FrameTable) -> None:
     stacked, apart = frames.stack(list(order))
     assert apart == []
     assert {f.name: f.type for f in stacked.schema} == {"name": pa.string(), "hour": pa.int64()}
     assert stacked.num_rows == 4
-    with ThreadPoolExecutor(1) as writers:
-        index = pa.field(layout.SORT_SUBINDEX, pa.int64())
-        table = FinalTable(tmp_path / "f.pq", pa.schema([*order[0].schema, index]), index=[], about={}, writers=writers)
-        for row, one in enumerate(order):
-            fitted = table.fit(_placed(one, row))
-            assert isinstance(fitted, pa.Table), fitted
-            if fitted.num_rows:
-                table.add([table.refit(fitted).column(name) for name in table.schema.names])
-        table.close()
-    left = pq.read_table(tmp_path / "f.pq")
-    assert {f.name: f.type for f in left.schema.remove(left.schema.get_field_index("sort_subindex"))} == {
+    for row, one in enumerate(order):
+        placed = _placed(one, row)
+        assert table.fit(placed) is None
+        if placed.num_rows:
+            table.append(iter([placed]), specs(5), 0)
+    (path,) = table.finish().files
+    left = pq.read_table(path).drop_columns([layout.SORT_INDEX])
+    assert {f.name: f.type for f in left.schema} == {
         "name": pa.string(),
         "hour": pa.int64(),
     }
@@ -88,8 +112,7 @@ def test_a_frame_without_values_decides_no_type(order: tuple[pa.Table, ...], tmp
 
 
 def _placed(one: pa.Table, row: int) -> pa.Table:
-    ids = {frames.ROW: [row] * one.num_rows, layout.SORT_SUBINDEX: list(range(one.num_rows))}
-    return pa.table([*one.columns, *(pa.array(at, pa.int64()) for at in ids.values())], [*one.column_names, *ids])
+    return one.append_column(frames.ROW, pa.array([row] * one.num_rows, pa.int64()))
 
 
 def test_frames_that_are_all_without_values_keep_what_they_say_in_any_order() -> None:
@@ -131,6 +154,6 @@ def test_rows_without_columns_of_their_own_are_kept(frame: Any, beside: bool, tm
         pending.add(row, row, output=output, attempt=1, start=0.0, duration=0.0)
     ((_, buffers),) = Encoder(model, worker="").messages(pending)
     part = pa.ipc.open_stream(buffers[1]).read_all()
-    assert part.column(layout.SORT_SUBINDEX).to_pylist() == ([0, 1, 2, 0, 0, 1, 2] if beside else [0, 1, 2, 0, 1, 2])
+    assert part.column(frames.ROW).to_pylist() == ([0, 0, 0, 1, 2, 2, 2] if beside else [0, 0, 0, 1, 1, 1])
     if beside:
         assert part.column("v").to_pylist() == [None, None, None, 7, None, None, None]

@@ -1,0 +1,147 @@
+"""One final table while it is being written: row groups of a parquet file on the local disk, plain and with an index.
+
+The index is written as columns and named in the metadata that pandas reads, so that pandas gives a MultiIndex and
+everything else sees plain columns.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scythe_cli.columns.pandas_metadata import PANDAS, pandas_metadata
+from scythe_cli.core import layout
+from scythe_cli.final_tables.publish import FinishedTable
+from scythe_cli.run import outcomes
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from concurrent.futures import Executor, Future
+    from pathlib import Path
+
+GROUP_ROWS = 1 << 17
+GROUP_BYTES = 64 << 20
+ABOUT = b"scythe"
+"""Metadata of a final table: JSON with experiment_id, partial, specs, missing."""
+
+_ERRORS = {
+    outcomes.ERROR_TYPE: "error_type",
+    outcomes.MESSAGE: "message",
+    outcomes.TRACEBACK: "traceback",
+    outcomes.KIND: "kind",
+    outcomes.ATTEMPTS: "attempts",
+    outcomes.DURATION: "duration",
+    outcomes.WORKER: "worker",
+    outcomes.LOG: "log",
+}
+_EXECUTION = {
+    outcomes.STATE: "state",
+    outcomes.KIND: "kind",
+    outcomes.ATTEMPTS: "attempts",
+    outcomes.START: "start",
+    outcomes.DURATION: "duration",
+    outcomes.WORKER: "worker",
+    outcomes.GENERATION: "generation",
+    outcomes.REUSED_FROM: "reused_from",
+}
+
+
+def error_columns(index: Sequence[str]) -> dict[str, str]:
+    """Columns of outcomes that errors.pq has, and their names there."""
+    return _free_names(_ERRORS, index)
+
+
+def execution_columns(index: Sequence[str]) -> dict[str, str]:
+    """Columns of outcomes that execution.pq has, and their names there."""
+    return _free_names(_EXECUTION, index)
+
+
+def _free_names(columns: dict[str, str], index: Sequence[str]) -> dict[str, str]:
+    """An input field with the name of a column keeps it, as in all tables; the column gets an underscore."""
+    return {part: free_name(name, index) for part, name in columns.items()}
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """The name with as many underscores after it as it takes to differ from all others."""
+    while name in taken:
+        name += "_"
+    return name
+
+
+class FinalTable:
+    """A final table in the making.
+
+    Args:
+        path: the local file.
+        schema: its columns: outputs, then the index.
+        index: names of the index columns.
+        about: what the metadata say of the run.
+        writers: threads that encode a row group while the next is collected; a table has one under way at a time.
+    """
+
+    def __init__(
+        self, path: Path, schema: pa.Schema, *, index: Sequence[str], about: dict[str, Any], writers: Executor
+    ) -> None:
+        self._path = path
+        self._writers = writers
+        self._writing: Future[None] | None = None
+        self.rows = 0
+        self._held: list[pa.Table] = []
+        self._held_rows = 0
+        self._held_bytes = 0
+        self.schema = schema.with_metadata(_metadata(schema, index, about))
+        texts = [f.name for f in schema if pa.types.is_string(f.type) and f.name != layout.WORKFLOW_RUN_ID]
+        self._writer = pq.ParquetWriter(
+            path,
+            self.schema,
+            compression="snappy",
+            use_dictionary=cast("Any", texts),
+            column_encoding={layout.WORKFLOW_RUN_ID: "DELTA_BYTE_ARRAY"},
+            write_statistics=True,
+        )
+
+    def add(self, columns: Sequence[pa.ChunkedArray[Any]]) -> None:
+        """Append rows, column by column in the schema's order."""
+        table = pa.table(list(columns), schema=self.schema)
+        self._held.append(table)
+        self._held_rows += table.num_rows
+        self._held_bytes += table.nbytes
+        if self._held_rows >= GROUP_ROWS or self._held_bytes >= GROUP_BYTES:
+            self._write()
+
+    def _write(self) -> None:
+        if not self._held:
+            return
+        table = pa.concat_tables(self._held)
+        self._finish_writing()
+        self._writing = self._writers.submit(self._writer.write_table, table, row_group_size=GROUP_ROWS)
+        self.rows += table.num_rows
+        self._held, self._held_rows, self._held_bytes = [], 0, 0
+
+    def _finish_writing(self) -> None:
+        """Wait for the row group under way; raise what it failed with."""
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
+
+    def finish(self) -> FinishedTable:
+        """Write what is held and end the file."""
+        self._write()
+        self._finish_writing()
+        self._writer.close()
+        return FinishedTable([self._path], self.rows)
+
+    def close(self) -> None:
+        """Stop; a file that was not finished is of no use."""
+        if self._writing is not None:
+            self._writing.exception()
+        self._writer.close()
+
+
+def _metadata(schema: pa.Schema, index: Sequence[str], about: dict[str, Any]) -> dict[bytes, bytes]:
+    levels = {name: name for name in index if name in schema.names}
+    optional = [field.name for field in schema if outcomes.OPTIONAL in (field.metadata or {})]
+    return {PANDAS: pandas_metadata(schema, levels, optional=optional), ABOUT: json.dumps(about).encode()}

@@ -1,0 +1,243 @@
+"""The files of one frame's final table while they are written: one, or several where one would be too large.
+
+Input: rows of the frame with their specs, in order. Output: parquet files in a local folder, cut between specs. Index
+columns are constant within a spec: they are made for a whole row group at a time, as dictionaries.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scythe_cli.final_tables.frame_rows import encodings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor, Future
+    from pathlib import Path
+
+    from scythe_cli.final_tables.frame_rows import Piece
+
+GROUP_ROWS = 1 << 17
+GROUP_BYTES = 64 << 20
+STEPS = 16
+"""A row group is collected in at least so many steps; a file may end before each of them that begins a spec."""
+CHUNKS = 50_000
+"""Columns times row groups of a file, at most: each is some 200 bytes that a reader must load first."""
+FOOTER = 16 << 20
+CHUNK_FOOTER = 170
+"""Bytes of the footer that a column of a row group takes, next to its name."""
+FULL = 0.9
+"""Of the largest file: past this, no small row groups are added to come closer."""
+
+
+class FrameFiles:
+    """Writes pieces to files.
+
+    Args:
+        path: names the next file.
+        max_file: the size at which a file ends, about.
+        build: makes the rows of a row group from pieces.
+        metadata: the metadata of a file, when it is ended.
+        index: names of the index columns.
+        writers: threads that encode a row group while the next is collected.
+
+    Attributes:
+        held: pieces that are not written yet.
+        rows: how many were added.
+    """
+
+    def __init__(
+        self,
+        path: Callable[[], Path],
+        *,
+        max_file: int,
+        build: Callable[[list[Piece]], pa.Table],
+        metadata: Callable[[], dict[bytes, bytes]],
+        index: Sequence[str],
+        writers: Executor,
+    ) -> None:
+        self._path = path
+        self._max = max_file
+        self._group_bytes = min(GROUP_BYTES, max(1 << 12, max_file // 4))
+        self._build = build
+        self._metadata = metadata
+        self._index = index
+        self._writers = writers
+        self._writing: Future[None] | None = None
+        self._ended: list[tuple[Path, dict[bytes, bytes]]] = []
+        self._open: _OpenFile | None = None
+        self._packed = self._unpacked = 0
+        self.held: list[Piece] = []
+        self._held_rows = self._held_bytes = 0
+        self.rows = 0
+
+    def add(self, piece: Piece) -> None:
+        """Append rows."""
+        for step in piece.steps(self._group_bytes // STEPS):
+            n_bytes = step.own.nbytes
+            if step.first == 0 and self._is_full(n_bytes):
+                self._end()
+            self.held.append(step)
+            self.rows += step.own.num_rows
+            self._held_rows += step.own.num_rows
+            self._held_bytes += n_bytes
+            if self._held_rows >= GROUP_ROWS or self._held_bytes >= self._group_bytes:
+                self._flush()
+
+    def _is_full(self, n_bytes: int) -> bool:
+        """Whether the open file ends before so many more bytes."""
+        file = self._open
+        if file is None:
+            return False
+        groups = file.groups + 1
+        if groups * file.width > CHUNKS or file.metadata + groups * file.footer > FOOTER:
+            return True
+        if file.size() + self._expected(file.unwritten + self._held_bytes + n_bytes) <= self._max:
+            return False
+        self._flush()
+        self._finish_writing()
+        return file.size() > FULL * self._max or file.size() + self._expected(n_bytes) > self._max
+
+    def _expected(self, n_bytes: int) -> int:
+        """The size that pieces have when they are written, as far as earlier ones tell."""
+        return n_bytes * self._packed // self._unpacked if self._packed else n_bytes
+
+    def _flush(self) -> None:
+        """Begin to write what is held as a row group."""
+        if not self.held:
+            return
+        group = self._build(self.held)
+        self._finish_writing()
+        if self._open is None:
+            self._open = self._start(group)
+        self._open.unwritten = self._held_bytes
+        self._open.groups += 1
+        self._writing = self._writers.submit(self._open.write, group)
+        self.held, self._held_rows, self._held_bytes = [], 0, 0
+
+    def _start(self, group: pa.Table) -> _OpenFile:
+        fixed = sum(map(len, self._metadata().values()))
+        return _OpenFile(self._path(), group, self._index, fixed)
+
+    def _finish_writing(self) -> None:
+        """Wait for the row group under way; raise what it failed with."""
+        if self._writing is not None and self._open is not None:
+            self._writing.result()
+            self._writing = None
+            self._packed += self._open.grown()
+            self._unpacked += self._open.unwritten
+            self._open.unwritten = 0
+
+    def _end(self) -> None:
+        self._flush()
+        self._finish_writing()
+        if self._open is not None:
+            metadata = self._metadata()
+            self._open.close(metadata)
+            self._ended.append((self._open.path, metadata))
+            self._open = None
+
+    def finish(self, empty: pa.Table) -> list[Path]:
+        """End the last file; `empty` is a table without rows for a frame that has none. Returns the files, in order."""
+        self._end()
+        if not self._ended:
+            file = self._start(empty)
+            file.write(empty)
+            self._open = file
+            self._end()
+        metadata = self._metadata()
+        for at, (path, written) in enumerate(self._ended):
+            if written != metadata:  # a later spec had other labels for the same columns
+                copy = self._copied(path, plain)
+                copy.close(metadata)
+                self._ended[at] = copy.path, metadata
+        return [path for path, _ in self._ended]
+
+    def close(self) -> None:
+        """Stop writing; what was not finished is of no use."""
+        if self._writing is not None:
+            self._writing.exception()
+        if self._open is not None:
+            self._open.close({})
+
+    def rewrite(self, change: Callable[[pa.Table], pa.Table]) -> None:
+        """Write all files again with each row group changed. Where that raises, the files are as they were."""
+        if self._writing is None and self._open is None and not self._ended:
+            return
+        held, self.held = self.held, []
+        n_held, self._held_rows, self._held_bytes = (self._held_rows, self._held_bytes), 0, 0
+        self._end()
+        old, copies = self._ended, list[_OpenFile]()
+        try:
+            for path, _ in old:
+                copies.append(self._copied(path, change))
+        except BaseException:
+            for copy in copies:
+                copy.close({})
+                copy.path.unlink()
+            last, _ = old.pop()
+            self._open = self._copied(last, plain)
+            raise
+        finally:
+            self.held, (self._held_rows, self._held_bytes) = held, n_held
+        for copy in copies[:-1]:
+            copy.close(self._metadata())
+        self._ended = [(copy.path, {}) for copy in copies[:-1]]
+        self._open = copies[-1]
+
+    def _copied(self, path: Path, change: Callable[[pa.Table], pa.Table]) -> _OpenFile:
+        """A new open file with the row groups of another one, which is removed once that has succeeded."""
+        source = pq.ParquetFile(path)
+        file: _OpenFile | None = None
+        for group in range(source.num_row_groups):
+            table = change(plain(source.read_row_group(group, use_threads=False)))
+            file = file or self._start(table)
+            file.write(table)
+            file.groups += 1
+        assert file is not None  # noqa: S101 - every file has a row group
+        file.grown()
+        return file
+
+
+class _OpenFile:
+    """A file and its writer."""
+
+    def __init__(self, path: Path, group: pa.Table, index: Sequence[str], metadata: int) -> None:
+        self.path = path
+        self.groups = 0
+        self.unwritten = 0
+        self.width = group.num_columns
+        self.footer = sum(len(name) for name in group.column_names) + CHUNK_FOOTER * self.width
+        self.metadata = metadata
+        self._size = 0
+        self._writer = pq.ParquetWriter(path, group.schema, store_schema=False, **encodings(group, index))
+
+    def write(self, group: pa.Table) -> None:
+        """Write a row group."""
+        self._writer.write_table(group, row_group_size=max(1, group.num_rows))
+
+    def size(self) -> int:
+        """Bytes that were written when `grown` was last asked."""
+        return self._size + self.metadata + self.groups * self.footer
+
+    def grown(self) -> int:
+        """Bytes that were written since this was last asked."""
+        before, self._size = self._size, self.path.stat().st_size
+        return self._size - before
+
+    def close(self, metadata: dict[bytes, bytes]) -> None:
+        """End the file."""
+        self._writer.add_key_value_metadata(cast("Any", metadata))
+        self._writer.close()
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """The table without dictionaries."""
+    columns: list[Any] = [
+        column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+        for column in table.columns
+    ]
+    return pa.table(columns, names=table.column_names)

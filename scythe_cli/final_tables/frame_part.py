@@ -1,0 +1,120 @@
+"""The frames of one part, opened but not read: a part may hold more than memory should.
+
+Input: the bytes of a frame's part. Output: its schema and the rows it has, at once; its tables, a row group at a time.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cached_property
+from typing import IO, TYPE_CHECKING, Any, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scythe_cli.columns.frame_header import ROW
+from scythe_cli.core import layout
+from scythe_cli.errors import BrokenRun, KeyMissing
+from scythe_cli.run import checksum
+from scythe_cli.run.parts import GARBAGE, CorruptPart
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from scythe_cli.storage.base import Store
+
+
+class FramePart:
+    """One frame of the specs of a part.
+
+    Args:
+        store: rooted at the run.
+        key: of the part.
+        wanted: the rows, as specs have them, that count; all unless given.
+
+    Attributes:
+        schema: its columns, with the frame's header.
+        nbytes: the size of the part, packed.
+
+    Raises:
+        CorruptPart: from every method, when the bytes are not what was written.
+    """
+
+    def __init__(self, store: Store, key: str, wanted: Sequence[int] | None = None) -> None:
+        self.address = store.locate(key)
+        self._wanted = wanted
+        try:
+            data = store.read(key)
+            self._checked = checksum.verify(data)
+            self._open(pa.BufferReader(data))
+        except KeyMissing as exc:
+            raise CorruptPart(f"{self.address} does not exist any more") from exc
+        except BrokenRun as exc:
+            raise CorruptPart(exc.message) from exc
+        except GARBAGE as exc:
+            raise self._corrupt(exc) from exc
+        self.nbytes = len(data)
+        self._data: bytes | None = data
+
+    def _open(self, source: Any) -> None:
+        self._file = pq.ParquetFile(source, page_checksum_verification=not self._checked)
+        self.schema = self._file.schema_arrow
+        if ROW not in self.schema.names:
+            raise CorruptPart(f"{self.address} has no column {ROW!r}")
+
+    @property
+    def groups(self) -> int:
+        """How many row groups it has."""
+        return self._file.num_row_groups
+
+    def spill(self) -> None:
+        """Keep the packed bytes in a temporary file, and none in memory. Raises OSError where its disk is full."""
+        if self._data is None:
+            return
+        file: IO[bytes] = tempfile.TemporaryFile(prefix="scythe-frames-")  # noqa: SIM115 - lives as long as the part
+        file.write(self._data)
+        file.flush()
+        self._data = None
+        self._open(pa.PythonFile(cast("Any", file), mode="r"))
+
+    @cached_property
+    def runs(self) -> list[np.ndarray[Any, Any]]:
+        """For each row group, the specs whose rows it has, in turn: `row`, and `start` and `length` of its rows."""
+        return [self._runs(group) for group in range(self.groups)]
+
+    def _runs(self, group: int) -> np.ndarray[Any, Any]:
+        import numpy as np
+
+        try:
+            rows = self._file.read_row_group(group, columns=[ROW], use_threads=False).column(0).to_numpy()
+        except GARBAGE as exc:
+            raise self._corrupt(exc) from exc
+        starts = np.flatnonzero(np.diff(rows, prepend=rows[0] - 1)) if len(rows) else np.empty(0, "i8")
+        found = np.empty(len(starts), [("row", "i8"), ("start", "i8"), ("length", "i8")])
+        found["row"], found["start"] = rows[starts], starts
+        found["length"] = np.diff(starts, append=len(rows))
+        return found
+
+    def read(self, group: int) -> pa.Table:
+        """A row group. The rows that do not count are among its rows."""
+        try:
+            return self._file.read_row_group(group, use_threads=False)
+        except GARBAGE as exc:
+            raise self._corrupt(exc) from exc
+
+    def counts(self, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Which of these rows count."""
+        import numpy as np
+
+        if self._wanted is None:
+            return np.ones(len(rows), bool)
+        return np.isin(rows, np.asarray(self._wanted, dtype=rows.dtype))
+
+    def explicit_places(self) -> bool:
+        """Whether the rows have their place in the spec in a column, as parts of older versions and of some frames."""
+        return layout.SORT_SUBINDEX in self.schema.names
+
+    def _corrupt(self, exc: BaseException) -> CorruptPart:
+        return CorruptPart(f"{self.address} cannot be read: {exc}")

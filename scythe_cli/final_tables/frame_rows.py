@@ -1,0 +1,173 @@
+"""A row group of a frame's final table: the frames' own columns, and the index columns of their specs.
+
+Input: pieces of frames. Output: a table, and how its columns are best written. Index columns are constant within a
+spec: a text is written once for each spec, and its place for each row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from scythe_cli.columns.column_blocks import unpack
+from scythe_cli.columns.frame_header import ROW, read_header, with_metadata
+from scythe_cli.columns.frame_stack import counts_from_zero, fit
+from scythe_cli.columns.pandas_metadata import to_categories
+from scythe_cli.core import layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+SAMPLE = 1 << 14
+FEW = SAMPLE // 4
+"""A column with fewer different values in so many rows is written as a dictionary."""
+WIDE = 1000
+"""A frame with more columns has statistics of its index alone: they cost time, and no reader skips rows by the rest."""
+LEVEL = 1
+"""Of zstd: higher ones are slower and hardly smaller."""
+
+
+@dataclass
+class Piece:
+    """Rows of a frame, and the specs they belong to.
+
+    Attributes:
+        own: the frame's columns and levels, packed or not, and the row of each row's spec.
+        specs: the index columns of one block's specs.
+        places: for each spec in turn, its place in `specs`.
+        lengths: for each spec in turn, its rows.
+        first: the place in its spec of the first row.
+    """
+
+    own: pa.Table
+    specs: pa.Table
+    places: np.ndarray[Any, Any]
+    lengths: np.ndarray[Any, Any]
+    first: int = 0
+
+    def steps(self, n_bytes: int) -> Iterator[Piece]:
+        """The piece in smaller ones of about a size, cut between specs, or within a spec that is larger."""
+        size = max(1, int(n_bytes * self.own.num_rows / max(1, self.own.nbytes)))
+        ends = np.cumsum(self.lengths)
+        at = 0
+        while at < len(self.lengths):
+            start = int(ends[at - 1]) if at else 0
+            last = max(at + 1, int(np.searchsorted(ends, start + size, side="right")))
+            rows = self.own.slice(start, int(ends[last - 1]) - start)
+            first = 0 if at else self.first
+            if last > at + 1 or rows.num_rows <= size:
+                yield Piece(rows, self.specs, self.places[at:last], self.lengths[at:last], first)
+            else:
+                yield from self._within_spec(at, rows, first, size)
+            at = last
+
+    def _within_spec(self, at: int, rows: pa.Table, first: int, size: int) -> Iterator[Piece]:
+        for start in range(0, rows.num_rows, size):
+            part = rows.slice(start, size)
+            lengths = np.array([part.num_rows])
+            yield Piece(part, self.specs, self.places[at : at + 1], lengths, first + start)
+
+    def counted(self) -> np.ndarray[Any, Any]:
+        """The place of each row in its spec."""
+        rows = np.arange(self.own.num_rows)
+        rows -= np.repeat(np.cumsum(self.lengths) - self.lengths, self.lengths)
+        rows[: self.lengths[0]] += self.first
+        return rows
+
+
+def own_columns(pieces: Sequence[Piece], schema: pa.Schema) -> pa.Table:
+    """The frames' own columns, levels and counted columns, as the schema has them; pieces of one kind at once."""
+    tables: list[pa.Table] = []
+    for _, group in groupby(pieces, key=lambda piece: _Kind(piece.own.schema)):
+        alike = list(group)
+        kind = alike[0].own.schema
+        table = with_metadata(unpack(pa.concat_tables([piece.own for piece in alike])), None)
+        if table.num_columns > 1:
+            table = table.drop_columns([ROW])
+        for name in counts_from_zero(read_header(kind), table.column_names):
+            if name in schema.names:
+                table = table.append_column(name, pa.array(np.concatenate([piece.counted() for piece in alike])))
+        tables.append(fit(table, schema))
+    return pa.concat_tables(tables)
+
+
+class _Kind:
+    """A schema with its metadata, to compare."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Kind) and (
+            self._schema is other._schema or self._schema.equals(other._schema, check_metadata=True)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def index_columns(pieces: Sequence[Piece], schema: pa.Schema, *, repeated: bool) -> list[Any]:
+    """The index columns of all rows. Where specs have several rows, texts are dictionaries of the specs' values."""
+    specs = pa.concat_tables([piece.specs.take(pa.array(piece.places)) for piece in pieces])
+    each = np.repeat(np.arange(specs.num_rows), np.concatenate([piece.lengths for piece in pieces]))
+    rows: Any = pa.array(each)
+    made: list[Any] = []
+    for field in schema:
+        column: Any = specs.column(field.name).combine_chunks()
+        if pa.types.is_string(field.type) and (repeated or field.name != layout.WORKFLOW_RUN_ID):
+            texts: Any = column.dictionary_encode()
+            made.append(pa.DictionaryArray.from_arrays(texts.indices.take(rows), texts.dictionary))
+        else:
+            made.append(column if len(each) == specs.num_rows else column.take(rows))
+    return made
+
+
+def have_several_rows(pieces: Sequence[Piece]) -> bool:
+    """Whether specs usually have more than one row."""
+    return sum(piece.own.num_rows for piece in pieces) > sum(len(piece.lengths) for piece in pieces)
+
+
+def as_dictionaries(table: pa.Table, categories: Mapping[str, Sequence[str]], kept: Sequence[str]) -> list[Any]:
+    """The columns, texts but those of `kept` as dictionaries; pandas' categories with all values, in their order."""
+    columns: list[Any] = []
+    for field, column in zip(table.schema, table.columns, strict=True):
+        if not pa.types.is_string(field.type) or field.name in kept:
+            columns.append(column)
+        elif field.name in categories:
+            columns.append(to_categories(column, categories[field.name]))
+        else:
+            columns.append(column.combine_chunks().dictionary_encode())
+    return columns
+
+
+def encodings(group: pa.Table, index: Sequence[str]) -> dict[str, Any]:
+    """How the columns of a file with this first row group are written: arguments of pyarrow's writer."""
+    dictionaries: list[str] = []
+    encoded: dict[str, str] = {}
+    wide = group.num_columns > WIDE
+    for field in group.schema:
+        if field.name == layout.SORT_SUBINDEX and pa.types.is_int64(field.type):
+            encoded[field.name] = "DELTA_BINARY_PACKED"
+        elif field.name == layout.WORKFLOW_RUN_ID and pa.types.is_string(field.type):
+            encoded[field.name] = "DELTA_BYTE_ARRAY"
+        elif pa.types.is_dictionary(field.type) or (
+            (not wide or field.name in index) and _has_few(group.column(field.name))
+        ):
+            dictionaries.append(field.name)
+    return {
+        "compression": "zstd",
+        "compression_level": LEVEL,
+        "use_dictionary": dictionaries,
+        "column_encoding": encoded,
+        "write_statistics": list(index) if wide else True,
+    }
+
+
+def _has_few(column: pa.ChunkedArray[Any]) -> bool:
+    if pa.types.is_nested(column.type) or pa.types.is_boolean(column.type) or pa.types.is_null(column.type):
+        return False
+    return pc.count_distinct(column.slice(0, SAMPLE)).as_py() <= min(FEW, len(column) // 2)

@@ -1,0 +1,78 @@
+"""Puts final tables into the store: a file each, or a folder of files where a table is too large for one.
+
+Input: local files. Output: `final/`, which has them and nothing of an earlier gather, and the mark that says so. Where
+tables change their form, the mark goes first: without it they may be those of a gather that was killed. Tables that are
+a file before and after are replaced whole, one by one.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scythe_cli.core import layout
+from scythe_cli.core.layout import Mark
+from scythe_cli.errors import KeyExists
+from scythe_cli.run.state import remove_mark, write_mark
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from scythe_cli.storage.base import Store
+
+UPLOADERS = 4
+
+
+@dataclass(frozen=True)
+class FinishedTable:
+    """A final table on this disk.
+
+    Attributes:
+        files: its files, in order; at least one.
+        rows: their rows together.
+    """
+
+    files: Sequence[Path]
+    rows: int
+
+
+def publish(store: Store, tables: Mapping[str, FinishedTable], generation: int) -> None:
+    """Replace the run's final tables; the files are given up.
+
+    Args:
+        store: rooted at the run.
+        tables: by name.
+        generation: the run's latest.
+    """
+    files = {key: path for name, table in tables.items() for key, path in _keys(name, table)}
+    old = [entry.key for entry in store.list(layout.FINAL) if layout.final_name(entry.key)]
+    if set(old) - set(files) or len(files) > len(tables):
+        remove_mark(store, Mark.GATHERED, generation)
+    for key in old:
+        if key not in files:
+            store.delete(key)
+    with ThreadPoolExecutor(UPLOADERS) as pool:
+        list(pool.map(lambda key: store.upload(key, files[key], consume=True), files))
+
+
+def mark_gathered(store: Store, tables: Mapping[str, FinishedTable], generation: int) -> None:
+    """Write the mark that the tables are whole."""
+    rows = {name: table.rows for name, table in tables.items()}
+    note = {
+        "tables": list(tables),
+        "rows": rows,
+        "succeeded": rows[layout.SCALARS],
+        "failed": rows[layout.ERRORS],
+    }
+    try:
+        write_mark(store, Mark.GATHERED, generation, note)
+    except KeyExists:
+        return
+
+
+def _keys(name: str, table: FinishedTable) -> Sequence[tuple[str, Path]]:
+    if len(table.files) == 1:
+        return [(layout.final(name), table.files[0])]
+    return [(layout.final_part(name, at), path) for at, path in enumerate(table.files)]
