@@ -51,6 +51,13 @@ _FINAL = re.compile(rf"{FINAL}/([^/]+)\.pq(?:/part-\d+\.parquet)?")
 _RUN_TIME = re.compile(r"\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2}", re.ASCII)
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 NAME_RULE = "must be at most 100 letters, digits, dots, dashes and underscores, a letter or digit first"
+NAME_PARTS = 4
+"""A run's name may have so many parts, with slashes between: `city/baseline`."""
+RUN_NAME_PATTERN = rf"{NAME_PATTERN[:-1]}(/{NAME_PATTERN[1:-1]}){{0,{NAME_PARTS - 1}}}$"
+RUN_NAME_RULE = (
+    f"must be letters, digits, dots, dashes and underscores, a letter or digit first, at most 100 of them; or up to "
+    f"{NAME_PARTS} such parts with slashes between, and none of them a version or the time of a run"
+)
 
 
 class Mark(StrEnum):
@@ -75,13 +82,21 @@ def is_run_time(name: str) -> bool:
     return _RUN_TIME.fullmatch(name) is not None
 
 
-_RUN_ID = re.compile(r"([^/]+)/v(?:0|[1-9][0-9]{0,8})\.(?:0|[1-9][0-9]{0,8})\.(?:0|[1-9][0-9]{0,8})/([^/]+)")
+_VERSION = re.compile(r"v?[0-9]+\.[0-9]+\.[0-9]+")
+_RUN_ID = re.compile(r"(.+)/v(?:0|[1-9][0-9]{0,8})\.(?:0|[1-9][0-9]{0,8})\.(?:0|[1-9][0-9]{0,8})/([^/]+)")
 
 
 def is_run_id(text: str) -> bool:
     """Whether a text has the shape of a run's id: name/version/time, and nothing that leaves the storage."""
     found = _RUN_ID.fullmatch(text)
-    return found is not None and is_safe_name(found[1]) and is_run_time(found[2])
+    return found is not None and is_run_name(found[1]) and is_run_time(found[2])
+
+
+def is_run_name(text: str) -> bool:
+    """Whether runs may have this name: one to four safe parts, none of which a version or a time."""
+    parts = text.split("/")
+    safe = all(is_safe_name(part) and not _VERSION.fullmatch(part) and not is_run_time(part) for part in parts)
+    return safe and len(parts) <= NAME_PARTS
 
 
 def is_safe_name(name: str) -> bool:

@@ -56,8 +56,8 @@ def _check_storage(value: str) -> str:
 
 
 def _check_name(value: str) -> str:
-    if not layout.is_safe_name(value):
-        raise ValueError(layout.NAME_RULE)
+    if not layout.is_run_name(value):
+        raise ValueError(layout.RUN_NAME_RULE)
     return value
 
 
@@ -257,9 +257,9 @@ class ExperimentFile(Settings):
     )
     name: Annotated[str, AfterValidator(_check_name)] | None = Field(
         default=None,
-        description="The name of the runs and of their folder. Default: the function's name.",
-        examples=["building_energy"],
-        json_schema_extra={"pattern": layout.NAME_PATTERN},
+        description="The name of the runs and of their folder; it may have slashes. Default: the function's name.",
+        examples=["building_energy", "city/baseline"],
+        json_schema_extra={"pattern": layout.RUN_NAME_PATTERN},
     )
     storage: Annotated[str, AfterValidator(_check_storage)] = Field(
         default=DEFAULT_STORAGE,

@@ -5,6 +5,8 @@ Reads listings of names and the manifests of candidates; writes nothing.
 
 from __future__ import annotations
 
+import re
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,19 +21,47 @@ from scythe_cli.run.version import SemVer
 from scythe_cli.storage.address import is_remote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from scythe_cli.storage.base import Store
 
 
+_PARTIAL = re.compile(r"(v?[0-9]{1,9}(\.[0-9]{1,9}){0,2})?")
+LISTINGS = 3000
+"""A storage may have folders of others. Looking for names stops after so many listings, nearest folders first."""
+LISTERS = 16
+
+
 def names(storage: Store) -> list[str]:
-    """The names of experiments that have a folder."""
-    return [name for name in storage.children() if layout.is_safe_name(name)]
+    """The names of experiments that have a version."""
+    return sorted(_versions_by_name(storage))
+
+
+def _versions_by_name(storage: Store) -> dict[str, list[SemVer]]:
+    """Folders that have versions, and these. Nothing is looked for below them, nor below four folders."""
+    found: dict[str, list[SemVer]] = {}
+    left = LISTINGS
+    with ThreadPoolExecutor(LISTERS) as pool:
+        level = [name for name in storage.children() if layout.is_run_name(name)]
+        while level and left > 0:
+            level, left = level[:left], left - len(level)
+            below: list[str] = []
+            for name, children in zip(level, pool.map(storage.children, level), strict=True):
+                if there := _versions(children):
+                    found[name] = there
+                else:
+                    below += [one for child in children if layout.is_run_name(one := f"{name}/{child}")]
+            level = below
+    return found
+
+
+def _versions(children: Iterable[str]) -> list[SemVer]:
+    return sorted((SemVer.FromString(child) for child in children if VERSION.fullmatch(child)), reverse=True)
 
 
 def versions(storage: Store, name: str) -> list[SemVer]:
     """The versions of an experiment that have a folder, highest first."""
-    return sorted((SemVer.FromString(v) for v in storage.children(name) if VERSION.fullmatch(v)), reverse=True)
+    return _versions(storage.children(name))
 
 
 def real_runs(storage: Store, name: str, version: SemVer) -> Iterator[Run]:
@@ -55,18 +85,25 @@ def find(storage: Store, pattern: str) -> Run:
     Raises:
         NotFoundError: nothing matches; the message names the nearest runs.
     """
-    name, _, rest = pattern.strip("/").partition("/")
-    wanted, _, moment = rest.partition("/")
-    if moment and VERSION.fullmatch(wanted) and layout.is_run_time(moment):
+    pattern = pattern.strip("/")
+    head, _, last = pattern.rpartition("/")
+    name, _, version = head.rpartition("/")
+    if layout.is_run_time(last) and VERSION.fullmatch(version):
         try:
-            return open_run(storage, f"{name}/{SemVer.FromString(wanted)}/{moment}")
+            return open_run(storage, f"{name}/{SemVer.FromString(version)}/{last}")
         except NotFoundError:
             raise _nothing(storage, name, pattern) from None
-    for version in versions(storage, name) if layout.is_safe_name(name) and not moment else []:
-        if _matches(version, wanted):
-            for run in real_runs(storage, name, version):
-                return run
-    raise _nothing(storage, name, pattern)
+    for name, wanted in ((pattern, ""), (head, last)):  # `city/2024` may be a name, and may mean a version
+        for one in versions(storage, name) if layout.is_run_name(name) and _is_partial(wanted) else []:
+            if _matches(one, wanted):
+                for run in real_runs(storage, name, one):
+                    return run
+    raise _nothing(storage, head if _is_partial(last) and head else pattern, pattern)
+
+
+def _is_partial(wanted: str) -> bool:
+    """Whether a text is a version, the start of one, or nothing."""
+    return _PARTIAL.fullmatch(wanted) is not None
 
 
 def _matches(version: SemVer, wanted: str) -> bool:
@@ -101,8 +138,8 @@ def latest(
     """
     stamps = [
         (moment, f"{name}/{version}/{moment}")
-        for name in ([only] if only else names(storage))
-        for version in versions(storage, name)
+        for name, there in ({only: versions(storage, only)} if only else _versions_by_name(storage)).items()
+        for version in there
         for moment in storage.children(f"{name}/{version}")
         if layout.is_run_time(moment)
     ]

@@ -93,12 +93,12 @@ class Run:
     @property
     def name(self) -> str:
         """The first part of the id."""
-        return self.id.split("/")[0]
+        return self.id.rsplit("/", 2)[0]
 
     @property
     def version(self) -> SemVer:
         """The second part of the id."""
-        return SemVer.FromString(self.id.split("/")[1])
+        return SemVer.FromString(self.id.rsplit("/", 2)[1])
 
     @property
     def total(self) -> int:

@@ -28,7 +28,7 @@ def download(
     with Terminal() as terminal, hints_from_here(found):
         report = fetch(
             found.store,
-            dest or Path(f"{found.name}-{found.version}"),
+            dest or Path(f"{found.name}-{found.version}".replace("/", "-")),
             files=files,
             only_field=only_field,
             fields=found.manifest.files,

@@ -107,7 +107,7 @@ def test_what_is_read_is_valid(text: str) -> None:
         "run: {leaf_size: automatic}",
         "storage: ftp://host/x",
         "storage: 's3:/bucket'",
-        "name: a/b",
+        "name: a//b",
         "name: 5",
         "engine: ray",
         "resources: {has_gpu: yes}",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from scythe_cli.core import layout
 from scythe_cli.core.units import MaxFailures
 from scythe_cli.errors import ConfigError, ExitCode
 from scythe_cli.experiment import config
@@ -139,8 +140,8 @@ def test_dump_writes_every_key_in_words(load: Load) -> None:
         ),
         ("name: 2024", "name is 2024: must be text; put it in quotes"),
         (
-            "name: a/b",
-            "name is 'a/b': must be at most 100 letters, digits, dots, dashes and underscores, a letter or digit first",
+            "name: a//b",
+            f"name is 'a//b': {layout.RUN_NAME_RULE}",
         ),
         ("engine: hatched", "engine is 'hatched': must be 'local' or 'hatchet'. Did you mean 'hatchet'?"),
         ("storage: ftp://host/x", "storage is 'ftp://host/x': must be a folder or s3://bucket/prefix"),
