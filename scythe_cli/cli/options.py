@@ -36,7 +36,11 @@ Storage = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 AllowChangedCode = Annotated[
-    bool, typer.Option("--allow-changed-code", help="With --resume: allow code that has changed since the run began.")
+    bool,
+    typer.Option(
+        "--allow-changed-code",
+        help="With --resume or --reuse: allow code that has changed since the run began.",
+    ),
 ]
 
 # scythe init
@@ -103,6 +107,18 @@ Wait = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer yes to all questions.")]
 Resume = Annotated[str | None, typer.Option(metavar="RUN", help="Continue this run: run its missing and failed specs.")]
+ReuseRun = Annotated[
+    str | None,
+    typer.Option(
+        "--reuse",
+        metavar="RUN",
+        help="Take over the specs that an earlier run has computed, and run the rest: a RUN, or latest.",
+    ),
+]
+ReuseBy = Annotated[
+    Literal["sort_index"] | None,
+    typer.Option("--reuse-by", help="With --reuse: a spec is the same only if its sort_index is the same too."),
+]
 OnlyFailed = Annotated[bool, typer.Option("--failed", help="With --resume: run only the failed specs.")]
 OnlyMissing = Annotated[bool, typer.Option("--missing", help="With --resume: run only the missing specs.")]
 OnlySpec = Annotated[

@@ -60,6 +60,7 @@ class Options:
         auto_fetch_files: give the function local paths; otherwise its file fields hold the addresses.
         local_file_location: paths in the machine's cache, not to be written to, or copies in the tempdir.
         ignored: options of scythe-engine that were given and have no effect.
+        version: names the code by hand, in place of the hash of its files: specs of runs with the same name are reused.
     """
 
     name: str | None = None
@@ -70,6 +71,7 @@ class Options:
     auto_fetch_files: bool = True
     local_file_location: FileLocation = "cache"
     ignored: tuple[str, ...] = ()
+    version: str | None = None
 
     def settings(self) -> dict[str, Any]:
         """What experiment.yml may overrule, as `config.load(options=...)` takes it."""
@@ -94,6 +96,7 @@ class ExperimentRegistry:
         desired_worker_labels: Mapping[str, Any] | None = None,
         auto_fetch_files: bool = True,
         local_file_location: FileLocation = "cache",
+        version: str | None = None,
         **of_scythe_engine: object,
     ) -> Callable[[Registrable], Registrable]:
         """Register a function as an experiment. Returns the function itself, unchanged.
@@ -106,6 +109,7 @@ class ExperimentRegistry:
             desired_worker_labels: labels of the workers that may run the specs.
             auto_fetch_files: give the function local paths; otherwise its file fields hold the addresses.
             local_file_location: "cache" gives paths in the machine's cache, "copied-to-tempdir" copies of its own.
+            version: names the code by hand. `--reuse` then compares this name, not the hash of the source files.
             **of_scythe_engine: `schedule_timeout`, `backoff_factor` and other options of scythe-engine that have no
                 effect here; the first allocate of the function says so once.
 
@@ -122,6 +126,7 @@ class ExperimentRegistry:
             desired_worker_labels=desired_worker_labels,
             auto_fetch_files=auto_fetch_files,
             local_file_location=local_file_location,
+            version=version,
             ignored=tuple(name for name, value in of_scythe_engine.items() if value not in (None, True)),
         )
         _check(options, of_scythe_engine)

@@ -255,6 +255,13 @@ class ExperimentFile(Settings):
         "s3:// or https:// address.",
         examples=["specs.csv", "s3://bucket/specs.parquet"],
     )
+    reuse: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Take over the specs that an earlier run of this experiment has computed: a RUN, or `latest`. "
+        "Default: run all specs.",
+        examples=["latest", "building_energy/v1.2.0"],
+    )
     name: Annotated[str, AfterValidator(_check_name)] | None = Field(
         default=None,
         description="The name of the runs and of their folder; it may have slashes. Default: the function's name.",

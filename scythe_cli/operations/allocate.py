@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,9 @@ from scythe_cli.experiment.registry import TASK_PREFIX, ignored_options
 from scythe_cli.experiment.settings import DesignSettings
 from scythe_cli.operations.gather import FinalReport, gather, gathered
 from scythe_cli.operations.seeded import seeded_at_import
+from scythe_cli.reuse.keys import identity, remote_identity
+from scythe_cli.reuse.plan import Wanted, find_source, plan_reuse
+from scythe_cli.reuse.take_over import take_over
 from scythe_cli.run import parts
 from scythe_cli.run.claim import Claim, claim, next_version
 from scythe_cli.run.code import keep_code
@@ -42,6 +45,7 @@ from scythe_cli.run.input_files import Record, describe_inputs, encode_inputs, s
 from scythe_cli.run.outcomes import outcome_schema
 from scythe_cli.run.run import Manifest, Run, spec_id_prefix, write_manifest
 from scythe_cli.run.specs_file import write_specs
+from scythe_cli.run.state import read_state
 from scythe_cli.run.version import Bump, SemVer
 from scythe_cli.spec_table.computed_features import compute_features
 from scythe_cli.spec_table.read import read_specs
@@ -57,6 +61,7 @@ if TYPE_CHECKING:
     from scythe_cli.designs.design import Design
     from scythe_cli.experiment.experiment import Experiment
     from scythe_cli.experiment.models import ExperimentOutputSpec
+    from scythe_cli.reuse.plan import ReusePlan
     from scythe_cli.spec_table.table import SpecTable
     from scythe_cli.storage.artifacts import UploadPlan
     from scythe_cli.storage.base import Store
@@ -75,6 +80,7 @@ class Prepared:
         features: the computed features, row by row; None where the model computes none.
         copies: the local copies of the remote files, by address; None unless the run is to have its own.
         design: what made the specs; None where they were given.
+        reuse: the specs that an earlier run has computed; None where all are to run.
     """
 
     loaded: config.Loaded
@@ -85,6 +91,7 @@ class Prepared:
     features: pa.Table | None = None
     copies: Mapping[str, Path] | None = None
     design: Design | None = None
+    reuse: ReusePlan | None = None
 
     @property
     def file(self) -> config.ExperimentFile:
@@ -94,7 +101,8 @@ class Prepared:
     @property
     def notes(self) -> list[str]:
         """What the user should know of the specs before they run."""
-        return self.design.notes if self.design is not None else []
+        design = self.design.notes if self.design is not None else []
+        return [*design, *(self.reuse.notes if self.reuse is not None else [])]
 
     @property
     def name(self) -> str:
@@ -166,6 +174,55 @@ def prepare(
     return Prepared(loaded, experiment, table, artifacts.plan_uploads(local), remote, features, copies, design)
 
 
+@dataclass(frozen=True)
+class Reuse:
+    """What an allocate is to take over from an earlier run.
+
+    Attributes:
+        source: a RUN, or `latest`.
+        changed_code: also what other code computed.
+        by_sort_index: a spec is the same only where its sort_index is.
+    """
+
+    source: str
+    changed_code: bool = False
+    by_sort_index: bool = False
+
+
+def with_reuse(prepared: Prepared, storage: Store, reuse: Reuse) -> Prepared:
+    """Find the specs that an earlier run has computed. Writes nothing.
+
+    Raises:
+        NotFoundError: there is no such run.
+        InputError: its rows are not those of this experiment, these models or this code.
+    """
+    source = find_source(storage, prepared.name, reuse.source)
+    wanted = Wanted(
+        prepared.experiment,
+        prepared.file.run.seed,
+        prepared.table.table,
+        _identities(prepared),
+        [] if prepared.features is None else prepared.features.column_names,
+    )
+    plan = plan_reuse(wanted, source, changed_code=reuse.changed_code, by_sort_index=reuse.by_sort_index)
+    return replace(prepared, reuse=plan)
+
+
+def _identities(prepared: Prepared) -> dict[str, dict[str, str | None]]:
+    """By file field and address: what the file is, to compare it with the files of other runs."""
+    content = {upload.key: identity(upload.source.name, upload.sha256) for upload in prepared.uploads.uploads}
+    found: dict[str, dict[str, str | None]] = {field: {} for field in file_fields(prepared.experiment.input_model)}
+    for (field, path), key in prepared.uploads.keys.items():
+        found[field][str(path)] = content[key]
+    copies = prepared.copies or {}
+    for field, addresses in prepared.remote.items():
+        for address in addresses:
+            head = prepared.table.heads.get(address)
+            copy = found[field].get(str(copies[address])) if address in copies else None
+            found[field][address] = copy or remote_identity(address, head.etag if head else None)
+    return found
+
+
 def design_of(loaded: config.Loaded, experiment: Experiment, settings: DesignSettings) -> Design:
     """The table that a design of an experiment file makes; messages name the file's line. Raises `ConfigError`."""
 
@@ -232,6 +289,8 @@ def begin(prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep"
         addresses=addresses,
         features=prepared.features,
     )
+    if prepared.reuse is not None:
+        store.write(layout.REUSE, prepared.reuse.encode())
     manifest = _manifest(prepared, ours)
     write_manifest(store, manifest)
     prepared.table.release()
@@ -326,6 +385,7 @@ def _manifest(prepared: Prepared, ours: Claim) -> Manifest:
         scalars=list(scalar_fields(experiment.output_model)),
         files=list(file_fields(experiment.output_model)),
         place=f"{experiment.name} ({experiment.file.name}{line})",
+        code_version=experiment.options.version,
         design=prepared.design.record if prepared.design is not None else None,
     )
 
@@ -387,5 +447,9 @@ def final_tables(work: Work, listener: Listener = ignore) -> FinalReport:
 
 
 def first_work(run: Run, prepared: Prepared) -> Work:
-    """All of a new run."""
-    return Work(run, prepared.experiment, prepared.file, [Range(0, run.total - 1)], generation=1)
+    """What a new run has to do: all of it, less the rows that it takes over from an earlier run, which is done here."""
+    if prepared.reuse is None:
+        return Work(run, prepared.experiment, prepared.file, [Range(0, run.total - 1)], generation=1)
+    take_over(run)
+    state = read_state(run)
+    return Work(run, prepared.experiment, prepared.file, state.missing(), generation=1, done=state.done)

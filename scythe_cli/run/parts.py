@@ -164,7 +164,7 @@ class PartWriter:
         for upload in held.uploads:
             upload.result()
         decoded = [(names, [_decode(buffer) for buffer in buffers]) for names, buffers in held.batches]
-        for outcomes, frames_of in _compatible(decoded, held.tables):
+        for outcomes, frames_of in compatible(decoded, held.tables):
             self._write_part(block, outcomes, frames_of)
         for callback in held.callbacks:
             callback()
@@ -188,7 +188,7 @@ class PartWriter:
         return attempt
 
 
-def _compatible(
+def compatible(
     batches: list[tuple[list[str], list[pa.Table]]], tables: list[pa.Table]
 ) -> Iterator[tuple[pa.Table, dict[str, pa.Table]]]:
     """The batches of a block as few parts as their frames' types allow: one, unless specs clash."""

@@ -72,6 +72,9 @@ class Manifest(BaseModel):
     scalars: list[str] = Field(description="The columns of scalars.pq that are outputs.")
     files: list[str] = Field(description="The columns of result_file_refs.pq that are outputs.")
     place: Line = Field(description="Where the function is defined: function (file.py:line).")
+    code_version: Line | None = Field(
+        default=None, description="The name that Register(version=...) gives to the code; null where it gives none."
+    )
     design: dict[str, Any] | None = Field(
         default=None,
         description="What made the specs, where a design did: method, n, seed, space, versions of the libraries.",

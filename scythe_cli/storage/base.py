@@ -116,5 +116,12 @@ class Store(Protocol):
     def download(self, key: str, path: Path, *, on_bytes: Ticker | None = None) -> None:
         """Get an object into `path`, streamed and atomic: the file is never there in part. Raises `KeyMissing`."""
 
+    def copy_from(self, source: Store, source_key: str, key: str) -> bool:
+        """Copy an object of a store of the same kind and place, without its bytes passing through this process.
+
+        The copy is an object of its own. Returns False, and does nothing, where the other store is elsewhere. Raises
+        `KeyMissing`.
+        """
+
     def scan(self, keys: Sequence[str]) -> pl.LazyFrame:
         """Parquet files of one schema as one frame, which is read when it is collected, as far as it is needed."""

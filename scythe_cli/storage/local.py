@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from scythe_cli.storage.base import Ticker
+    from scythe_cli.storage.base import Store, Ticker
 
 CHUNK = 1 << 20
 
@@ -98,6 +98,14 @@ class LocalStore:
         with self._opened(key) as source, as_store_error("write", path):
             place(write_aside(path, lambda file: _copy(source, file, on_bytes)), path, new=False)
 
+    def copy_from(self, source: Store, source_key: str, key: str) -> bool:
+        if not isinstance(source, LocalStore):
+            return False
+        target = self._target(key)
+        with source._opened(source_key) as file, as_store_error("write", target):
+            place(write_aside(target, lambda aside: _clone(file, aside)), target, new=False)
+        return True
+
     def scan(self, keys: Sequence[str]) -> pl.LazyFrame:
         import polars as pl
 
@@ -157,6 +165,21 @@ def _clear_folder(path: Path) -> None:
             for file in left:
                 file.unlink(missing_ok=True)
             path.rmdir()
+
+
+def _clone(source: BinaryIO, target: BinaryIO) -> None:
+    """Copy inside the kernel: some file systems share the blocks until one of the two is written to."""
+    left = os.fstat(source.fileno()).st_size
+    while left > 0 and hasattr(os, "copy_file_range"):
+        try:
+            moved = os.copy_file_range(source.fileno(), target.fileno(), left)
+        except OSError:  # between two file systems, or one that cannot
+            break
+        if not moved:
+            return
+        left -= moved
+    if left > 0:
+        _copy(source, target, None)
 
 
 def _copy(source: BinaryIO, file: BinaryIO, on_bytes: Ticker | None) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from obstore import GetResult, ObjectMeta
     from obstore.store import S3Store as Handle
 
-    from scythe_cli.storage.base import Ticker
+    from scythe_cli.storage.base import Store, Ticker
 
     T = TypeVar("T")
 
@@ -158,6 +158,19 @@ class S3Store:
     def download(self, key: str, path: Path, *, on_bytes: Ticker | None = None) -> None:
         with as_store_error("write", path):
             place(write_aside(path, lambda file: self._pour(key, file, on_bytes)), path, new=False)
+
+    def copy_from(self, source: Store, source_key: str, key: str) -> bool:
+        import obstore
+
+        if not isinstance(source, S3Store) or (self._bucket.name, self._bucket.endpoint) != (
+            source._bucket.name,
+            source._bucket.endpoint,
+        ):
+            return False
+        self._ask(
+            "write", key, lambda handle: obstore.copy(handle, source._full(source_key), self._full(key), overwrite=True)
+        )
+        return True
 
     def scan(self, keys: Sequence[str]) -> pl.LazyFrame:
         import polars as pl

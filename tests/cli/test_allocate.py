@@ -366,7 +366,7 @@ def test_a_run_that_is_stopped_says_why_and_exits_5(tmp_path: Path) -> None:
         (["--dry-run", "--probe", "3"], "use --probe or --dry-run, not both"),
         (
             ["--allow-changed-code"],
-            "--allow-changed-code needs --resume\nhint: add --resume RUN",
+            "--allow-changed-code needs --resume or --reuse\nhint: add --resume RUN or --reuse RUN",
         ),
         (
             ["--limit", "0"],

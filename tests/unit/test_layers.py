@@ -19,6 +19,7 @@ PACKAGES = [
         "designs",
         "spec_table",
         "run",
+        "reuse",
         "lane",
         "supervisor",
         "final_tables",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.cli import options
 from scythe_cli.cli.commands.allocate_estimate import print_plan, probe_first
-from scythe_cli.cli.commands.allocate_follow import follow
+from scythe_cli.cli.commands.allocate_follow import follow, resumable
 from scythe_cli.cli.commands.allocate_inline import run_inline
 from scythe_cli.cli.commands.allocate_resume import Choice, resume_run
 from scythe_cli.cli.commands.allocate_summary import Call
@@ -44,6 +45,8 @@ def allocate(
     failed: options.OnlyFailed = False,
     missing: options.OnlyMissing = False,
     allow_changed_code: options.AllowChangedCode = False,
+    reuse: options.ReuseRun = None,
+    reuse_by: options.ReuseBy = None,
     only: options.OnlySpec = None,
     inline: options.Inline = False,
 ) -> None:
@@ -65,15 +68,44 @@ def allocate(
             sets = [*(sets or []), *([f"engine={engine}"] if engine else [])]
             resume_run(call, resume, choice, storage=storage, sets=sets)
             return
-        loaded, found = _load(call, sets or [], {"engine": engine, "storage": storage})
-        check = cache(partial(_prepare, terminal, loaded, found, limit, shuffled))
+        loaded, found = _load(call, sets or [], {"engine": engine, "storage": storage, "reuse": reuse})
+        selection = Selection(limit, shuffled, changed_code=allow_changed_code, by_sort_index=reuse_by is not None)
+        selection.check(loaded)
+        check = cache(partial(_prepare, terminal, loaded, found, selection))
         if only is not None:
-            run_inline(check(), only, terminal, as_json=as_json)
+            prepared = _prepare(terminal, loaded, found, replace(selection, reuse=False))
+            run_inline(prepared, only, terminal, as_json=as_json)
         elif dry_run:
             print_plan(check(), _wanted(bump, version), as_json=as_json)
         elif probe is None or probe_first(terminal, check(), k=probe, yes=yes, as_json=as_json):
             with engine_for(found, loaded.file) as open_it:
                 _begin(call, check(), engine=open_it(), version=_wanted(bump, version))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which specs of the table run, and which an earlier run gives.
+
+    Attributes:
+        limit: `--limit`.
+        shuffle: the seed of `--shuffle`.
+        changed_code: `--allow-changed-code`.
+        by_sort_index: `--reuse-by sort_index`.
+        reuse: whether the setting `reuse` counts.
+    """
+
+    limit: int | None
+    shuffle: int | None
+    changed_code: bool
+    by_sort_index: bool
+    reuse: bool = True
+
+    def check(self, loaded: Loaded) -> None:
+        """Refuse flags of a reuse without one. Raises `ConfigError`."""
+        if self.changed_code and loaded.file.reuse is None:
+            raise ConfigError("--allow-changed-code needs --resume or --reuse", hint="add --resume RUN or --reuse RUN")
+        if self.by_sort_index and loaded.file.reuse is None:
+            raise ConfigError("--reuse-by needs --reuse", hint="add --reuse RUN")
 
 
 def _refuse_pairs(given: list[str]) -> None:
@@ -109,18 +141,33 @@ def _load(call: Call, sets: list[str], flags: dict[str, str | None]) -> tuple[Lo
         return loaded.with_options(found.options.settings()).with_name(found.name), found
 
 
-def _prepare(
-    terminal: Terminal, loaded: Loaded, found: Experiment, limit: int | None, shuffled: int | None
-) -> Prepared:
+def _prepare(terminal: Terminal, loaded: Loaded, found: Experiment, selection: Selection) -> Prepared:
     with terminal.busy("checking the specs"), running_user_code():
-        from scythe_cli.operations.allocate import prepare
+        from scythe_cli.operations.allocate import Reuse, prepare, with_reuse
 
-        return prepare(loaded, found, limit=limit, shuffle=shuffled)
+        prepared = prepare(loaded, found, limit=selection.limit, shuffle=selection.shuffle)
+    if loaded.file.reuse is None or not selection.reuse:
+        return prepared
+    from scythe_cli.storage.open_store import open_store
+
+    with terminal.busy(f"comparing the specs with those of {loaded.file.reuse}"):
+        wanted = Reuse(loaded.file.reuse, changed_code=selection.changed_code, by_sort_index=selection.by_sort_index)
+        return with_reuse(prepared, open_store(loaded.file.storage), wanted)
 
 
 def _begin(call: Call, prepared: Prepared, *, engine: Engine, version: Bump | SemVer) -> None:
+    from scythe_cli.engines.open_engine import open_local
     from scythe_cli.operations.allocate import begin, first_work
     from scythe_cli.storage.open_store import open_store
 
     run = begin(prepared, open_store(prepared.file.storage), version=version, listener=call.terminal)
-    follow(call, first_work(run, prepared), engine=engine)
+    if prepared.reuse is None:
+        follow(call, first_work(run, prepared), engine=engine)
+        return
+    with call.terminal.busy(f"taking over {prepared.reuse.rows.num_rows:,} specs"), resumable(call, run):
+        work = first_work(run, prepared)
+    if work.todo:
+        follow(call, work, engine=engine)
+    else:  # no engine is needed to run nothing
+        here = prepared.file.model_copy(update={"engine": "local"})
+        follow(call, replace(work, file=here), engine=open_local(here))

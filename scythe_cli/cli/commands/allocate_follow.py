@@ -32,7 +32,7 @@ def follow(call: Call, work: Work, *, engine: Engine | None = None) -> None:
     from scythe_cli.operations.allocate import Allocation, start
 
     local = work.file.engine == "local"
-    with _resumable(call, work):
+    with resumable(call, work.run):
         ticket = start(work, engine or open_engine(work.file), call.terminal)
         if local and call.wait is False:
             call.terminal.say(printable("--no-wait has no effect: a local run ends with this command"))
@@ -75,18 +75,18 @@ def _detached(run: Run, where: str) -> Interrupted:
 
 
 @contextmanager
-def _resumable(call: Call, work: Work) -> Iterator[None]:
+def resumable(call: Call, run: Run) -> Iterator[None]:
     """The run exists: on Ctrl-C while no spec runs, or when a store fails, the hint is how to resume it."""
     try:
         yield
     except KeyboardInterrupt:
-        raise Interrupted("interrupted", hint=resume_command(work.run, call.file)) from None
+        raise Interrupted("interrupted", hint=resume_command(run, call.file)) from None
     except StoreError as exc:
-        exc.hint = exc.hint or f"what is done is kept; then: {resume_command(work.run, call.file)}"
+        exc.hint = exc.hint or f"what is done is kept; then: {resume_command(run, call.file)}"
         raise
     except EngineError as exc:
         if "--resume" in (exc.hint or ""):  # from here, with the folder of the experiment
-            exc.hint = resume_command(work.run, call.file)
+            exc.hint = resume_command(run, call.file)
         raise
 
 

@@ -47,8 +47,6 @@ class Choice:
             raise ConfigError(message, hint="without them, --resume runs the missing and the failed specs")
         if (self.failed or self.missing) and resume is None:
             raise ConfigError("--failed and --missing need --resume", hint="add --resume RUN")
-        if self.changed_code and resume is None:
-            raise ConfigError("--allow-changed-code needs --resume", hint="add --resume RUN")
 
 
 def resume_run(call: Call, name: str, choice: Choice, *, storage: str | None, sets: list[str]) -> None:
@@ -146,7 +144,10 @@ def _work_left(call: Call, run: Run, choice: Choice, *, sets: list[str]) -> Work
     """What is left of a run, None for nothing. Settings are those of the run's own file, code that of FILE's folder."""
     from scythe_cli.experiment import experiment
     from scythe_cli.operations.resume import own_target, refuse_other_code, remaining, resumed_work
+    from scythe_cli.reuse.take_over import take_over
 
+    with call.terminal.busy("looking at what is left"):
+        take_over(run)
     rest = remaining(run, failed=choice.failed or not choice.missing, missing=choice.missing or not choice.failed)
     if not rest.todo:
         return None

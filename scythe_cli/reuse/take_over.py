@@ -1,0 +1,252 @@
+"""Take rows over from an earlier run: the first work of a new run, and of any resume until it is done.
+
+Input: the plan that the run keeps, and the earlier run. Output: parts of generation 0 with the outcomes and frames of
+these rows, renumbered, after copies of their files. Whatever is there already is not done again, so that a process that
+was killed loses at most one window of blocks.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from scythe_cli.columns import frames
+from scythe_cli.core import layout
+from scythe_cli.core.layout import PartName
+from scythe_cli.errors import StoreError
+from scythe_cli.reuse.plan import read_plan
+from scythe_cli.run import lease, outcomes, parts
+from scythe_cli.run.precedence import list_parts
+from scythe_cli.run.run import open_run, spec_id
+from scythe_cli.run.state import read_state
+from scythe_cli.storage.open_store import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from scythe_cli.reuse.plan import ReusePlan
+    from scythe_cli.run.run import Run
+    from scythe_cli.run.state import RunState
+    from scythe_cli.storage.base import Store
+
+    Rows = NDArray[np.int64]
+
+GENERATION = 0
+"""Of the parts: any later success of the same rows wins."""
+WINDOW_BYTES = 128 << 20
+"""Outcomes and frames that are held at a time, estimated from the first part."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What is taken from one part of the earlier run: outcomes and frames, with the rows of the new run."""
+
+    outcomes: pa.Table
+    frames: dict[str, pa.Table]
+
+
+def take_over(run: Run) -> int:
+    """Finish taking over what the run's plan names. Returns how many rows the plan has.
+
+    Raises:
+        NotFinishedError: another process works on the run.
+        StoreError: a store does not answer; a resume continues.
+    """
+    plan = read_plan(run)
+    if plan is None:
+        return 0
+    left = _left(run, plan)
+    if len(left):
+        with lease.hold(run.store, lambda: None):
+            _TakeOver(run, plan).take(left)
+    return plan.rows.num_rows
+
+
+def _left(run: Run, plan: ReusePlan) -> Rows:
+    """Places in the plan whose row has no part of generation 0 yet."""
+    rows: Rows = plan.rows.column("row").to_numpy()
+    there = np.zeros(len(rows), bool)
+    for part in list_parts(run.store):
+        if part.generation == GENERATION:
+            first, last = np.searchsorted(rows, [part.first, part.last + 1])
+            if part.rows == last - first:
+                there[first:last] = True
+            else:  # the frames of its block did not fit into one part
+                taken = parts.read_part(run.store, part.key, [outcomes.ROW]).column(outcomes.ROW).to_numpy()
+                there[np.searchsorted(rows, taken)] = True
+    return np.flatnonzero(~there)
+
+
+class _TakeOver:
+    """One run's taking over."""
+
+    def __init__(self, run: Run, plan: ReusePlan) -> None:
+        self._run = run
+        self._plan = plan
+        store = open_store(plan.source)
+        self._source = _open_at(store, plan.source_id)
+        self._state: RunState = read_state(self._source)
+        self._rows: Rows = plan.rows.column("row").to_numpy()
+        self._source_rows: Rows = plan.rows.column("source_row").to_numpy()
+        self._schema = parts.read_schema(run.store)
+
+    def take(self, left: Rows) -> None:
+        """Take the rows at these places of the plan, a few blocks at a time."""
+        window = 1
+        blocks, starts = np.unique(self._rows[left] // layout.BLOCK, return_index=True)
+        ends = [*starts[1:].tolist(), len(left)]
+        at = 0
+        while at < len(blocks):
+            last = min(len(blocks), at + window) - 1
+            weight = self._take_window(left[starts[at] : ends[last]])
+            each = max(1, weight // (last - at + 1))
+            at, window = last + 1, max(1, min(256, WINDOW_BYTES // each))
+
+    def _take_window(self, places: Rows) -> int:
+        """Take the rows of some blocks; what they weighed."""
+        taken: dict[int, list[_Part]] = {}
+        weight = 0
+        for piece in self._read(places):
+            weight += piece.outcomes.nbytes + sum(frame.nbytes for frame in piece.frames.values())
+            blocks: Rows = piece.outcomes.column(outcomes.ROW).to_numpy() // layout.BLOCK
+            for block in np.unique(blocks).tolist():
+                taken.setdefault(block, []).append(_of_block(piece, block))
+        for block, pieces in sorted(taken.items()):
+            self._write(block, pieces)
+        return weight
+
+    def _read(self, places: Rows) -> Iterator[_Part]:
+        """What the earlier run has of these rows, part by part."""
+        order = places[np.argsort(self._source_rows[places], kind="stable")]
+        wanted = self._source_rows[order]
+        for block in np.unique(wanted // layout.BLOCK).tolist():
+            resolved = self._state.blocks.get(block)
+            for part, rows in (resolved.by_part if resolved else {}).items():
+                first, last = np.searchsorted(wanted, [part.first, part.last + 1])
+                mine, theirs = self._rows[order[first:last]], wanted[first:last]
+                if rows is not None:
+                    kept = np.isin(theirs, np.array(rows, np.int64))
+                    mine, theirs = mine[kept], theirs[kept]
+                if len(theirs):
+                    yield self._read_part(part, mine, theirs)
+
+    def _read_part(self, part: PartName, mine: Rows, theirs: Rows) -> _Part:
+        table = parts.read_part(self._source.store, part.key)
+        names = (table.schema.metadata or {}).get(outcomes.FRAMES_KEY, b"").decode()
+        read = {name: parts.read_part(self._source.store, part.frame_key(name)) for name in names.split(",") if name}
+        to = dict(zip(theirs.tolist(), mine.tolist(), strict=True))
+        moved = _renumbered(table, outcomes.ROW, to)
+        return _Part(moved, {name: _renumbered(frame, frames.ROW, to) for name, frame in read.items()})
+
+    def _write(self, block: int, pieces: list[_Part]) -> None:
+        """Write the rows of a block, after the files that they name; as few parts as the types of frames allow."""
+        specs = parts.read_block(self._run.store, block, [layout.SORT_INDEX])
+        owned = [self._owned(piece.outcomes, specs, block) for piece in pieces]
+        decoded = [
+            (list(piece.frames), [table, *piece.frames.values()]) for table, piece in zip(owned, pieces, strict=True)
+        ]
+        for table, frames_of in parts.compatible(decoded, []):
+            ordered = _sorted(table, outcomes.ROW)
+            rows = ordered.column(outcomes.ROW)
+            name = PartName(block, GENERATION, rows[0].as_py(), rows[-1].as_py(), len(rows), 0, 0)
+            for frame, content in frames_of.items():
+                self._run.store.write(name.frame_key(frame), parts.encode(_sorted(content, frames.ROW)))
+            names: Any = {outcomes.FRAMES_KEY: ",".join(frames_of)}
+            self._run.store.write(name.key, parts.encode(ordered.replace_schema_metadata(names)))
+
+    def _owned(self, table: pa.Table, specs: pa.Table, block: int) -> pa.Table:
+        """Outcomes as the new run's own: its sort_index, its files, and where they come from."""
+        rows: Rows = table.column(outcomes.ROW).to_numpy()
+        sort_index = specs.column(layout.SORT_INDEX).take(rows - block * layout.BLOCK)
+        indexes: list[Any] = sort_index.to_pylist()
+        ids = [spec_id(self._run.id, index) for index in indexes]
+        table = table.set_column(
+            table.column_names.index(layout.SORT_INDEX), table.schema.field(layout.SORT_INDEX), sort_index
+        )
+        for field in self._files:
+            if field in table.column_names:
+                at = table.column_names.index(field)
+                pairs = zip(table.column(field).to_pylist(), ids, strict=True)
+                moved = [self._file(field, old, new) for old, new in pairs]
+                table = table.set_column(at, table.schema.field(at), pa.array(moved, pa.string()))
+        if outcomes.REUSED_FROM in table.column_names:
+            table = table.drop_columns([outcomes.REUSED_FROM])
+        origin = pa.repeat(pa.scalar(self._plan.source_id, pa.string()), table.num_rows)
+        return table.append_column(outcomes.REUSED_FROM, origin)
+
+    @property
+    def _files(self) -> list[str]:
+        return self._run.manifest.files
+
+    def _file(self, field: str, address: str | None, workflow_run_id: str) -> str | None:
+        """The address of the new run's own copy of one output file."""
+        if address is None:
+            return None
+        root = self._source.manifest.specs_uri.removesuffix(layout.SPECS)
+        key = address.removeprefix(root)
+        folder = f"{layout.RESULTS}/{field}/"
+        if not address.startswith(root) or not key.startswith(folder):
+            raise StoreError(
+                f"{self._source.id}: {address} is not in the run's own folder {folder}",
+                hint="leave out --reuse, or repair the earlier run",
+            )
+        name = key.removeprefix(folder)
+        suffixes = name[name.find(".") :] if "." in name else ""
+        target = layout.result(field, workflow_run_id, suffixes)
+        _copy(self._source.store, key, self._run.store, target)
+        return self._run.store.locate(target)
+
+
+def _open_at(store: Store, run_id: str) -> Run:
+    """The run in a store that is rooted at it."""
+    found = open_run(store, "")
+    if found.id != run_id:
+        raise StoreError(f"{store.locate('')} holds the run {found.id}, not {run_id}")
+    return found
+
+
+def _copy(source: Store, source_key: str, target: Store, key: str) -> None:
+    """Copy an object between two stores, inside the storage where they are in one."""
+    if target.copy_from(source, source_key, key):
+        return
+    with tempfile.TemporaryDirectory(prefix="scythe-reuse-") as folder:
+        path = Path(folder) / "file"
+        source.download(source_key, path)
+        target.upload(key, path, consume=True)
+
+
+def _renumbered(table: pa.Table, column: str, to: dict[int, int]) -> pa.Table:
+    """The rows of a table that `to` names, with their new numbers."""
+    numbers: Rows = table.column(column).to_numpy()
+    known = np.array(sorted(to), np.int64)
+    kept = np.flatnonzero(np.isin(numbers, known))
+    fresh = np.array([to[number] for number in known.tolist()], np.int64)[np.searchsorted(known, numbers[kept])]
+    chosen = table if len(kept) == table.num_rows else table.take(kept)
+    at = chosen.column_names.index(column)
+    return chosen.set_column(at, chosen.schema.field(at), pa.array(fresh, chosen.schema.field(at).type))
+
+
+def _of_block(piece: _Part, block: int) -> _Part:
+    """The rows of one block."""
+
+    def only(table: pa.Table, column: str) -> pa.Table:
+        inside = table.column(column).to_numpy() // layout.BLOCK == block
+        return table if inside.all() else table.filter(pa.array(inside))
+
+    found = {name: only(frame, frames.ROW) for name, frame in piece.frames.items()}
+    return _Part(only(piece.outcomes, outcomes.ROW), {name: table for name, table in found.items() if table.num_rows})
+
+
+def _sorted(table: pa.Table, column: str) -> pa.Table:
+    """Rows in order; those of one spec keep theirs."""
+    rows: Rows = table.column(column).to_numpy()
+    if (np.diff(rows) >= 0).all():
+        return table
+    return table.take(np.argsort(rows, kind="stable"))
