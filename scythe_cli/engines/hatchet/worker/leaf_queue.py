@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SLOW_SECONDS = 1.0
 """A leaf without a finished spec for so long is slow, where nothing is known of its run."""
+KEPT_COSTS = 100
+"""Runs whose cost is remembered."""
 SURPRISED_SECONDS = 5.0
 """A leaf without a finished spec for so long is slow, whatever its run's others were."""
 
@@ -97,6 +99,8 @@ class LeafQueue:
         key = leaf.work.job.key
         if leaf.work.cost is not None:
             self._costs[key] = leaf.work.cost
+            while len(self._costs) > KEPT_COSTS:
+                del self._costs[next(iter(self._costs))]
         cost = self._costs.get(key)
         if cost is None:
             return 1

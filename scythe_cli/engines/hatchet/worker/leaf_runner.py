@@ -6,7 +6,7 @@ Input: leaves, from any thread. Output: their outcomes in their runs. One thread
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -22,12 +22,16 @@ from scythe_cli.supervisor.pool import Pool
 from scythe_cli.supervisor.supervisor import Supervisor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from scythe_cli.engines.hatchet.worker.lane_budget import LaneBudget
     from scythe_cli.experiment.experiment import Experiment
     from scythe_cli.experiment.settings import RunSettings
     from scythe_cli.supervisor.run_progress import RunWork
+
+
+KEPT_RUNS = 8
 
 
 class LeafRunner:
@@ -51,7 +55,7 @@ class LeafRunner:
         self._budget = budget
         self._folder = folder
         self.threads = threads
-        self.bases: dict[tuple[str, int], RunWork] = {}
+        self._bases: OrderedDict[tuple[str, int], RunWork] = OrderedDict()
         self._active: set[Leaf] = set()
         self._names = 0
         self._supervisor: Supervisor | None = None
@@ -79,6 +83,15 @@ class LeafRunner:
 
     def _may(self, busy: int, more: int) -> int:
         return self._budget.ask(self, busy, more, wants=bool(self._active))
+
+    def base(self, key: tuple[str, int], make: Callable[[], RunWork]) -> RunWork:
+        """What the leaves of a run share, made once; a few runs are kept. Called by one leaf at a time."""
+        if key not in self._bases:
+            self._bases[key] = make()
+            while len(self._bases) > KEPT_RUNS:
+                self._bases.popitem(last=False)
+        self._bases.move_to_end(key)
+        return self._bases[key]
 
     @property
     def idle(self) -> bool:

@@ -247,12 +247,13 @@ class _LeafTask:
     def _base(self) -> RunWork:
         """What the leaves of a run share, read once."""
         plan, runner = self._plan, self._runner
-        key = (plan.run.id, plan.generation)
-        if key not in runner.bases:
+
+        def read() -> RunWork:
             work = Work(plan.run, runner.experiment, plan.file, plan.ranges, plan.generation, plan.done, plan.failed)
             writer = PartWriter(plan.run.store, generation=plan.generation, flush=0.0, threads=runner.threads)
-            runner.bases[key] = run_work(work, writer, self._context.folder, worker=self._context.name)
-        return runner.bases[key]
+            return run_work(work, writer, self._context.folder, worker=self._context.name)
+
+        return runner.base((plan.run.id, plan.generation), read)
 
     async def _watch(self, leaf: Leaf) -> int:
         """Until the last outcome is in the store: cut off what others could do, return what this worker will not do."""

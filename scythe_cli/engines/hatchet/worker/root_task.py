@@ -18,11 +18,11 @@ from scythe_cli.core import layout
 from scythe_cli.core.layout import Mark
 from scythe_cli.core.row_ranges import Range, covers, cut_at_blocks, halves, read_ranges, write_ranges
 from scythe_cli.engines.generation import fence
+from scythe_cli.engines.generation.gather_process import gather_apart
 from scythe_cli.engines.generation.lost_rows import write_lost
 from scythe_cli.engines.hatchet.names import tag
 from scythe_cli.engines.hatchet.worker.worker_context import children_of
 from scythe_cli.errors import EngineError, KeyExists, NotFinishedError
-from scythe_cli.operations.gather import gather
 from scythe_cli.run import lease, state
 from scythe_cli.run.engine import EndReason
 
@@ -143,7 +143,7 @@ class _Root:
     async def _gather(self) -> dict[str, str] | None:
         """The final tables; None when a part turned out unreadable and its rows are missing again."""
         try:
-            report = await asyncio.to_thread(gather, self.plan.run)
+            report = await asyncio.to_thread(gather_apart, self.plan.run)
         except NotFinishedError:
             return None
         await asyncio.to_thread(fence.end_generation, self.plan.run, self.plan.generation, EndReason.DONE)

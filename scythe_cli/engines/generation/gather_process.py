@@ -1,0 +1,74 @@
+"""Builds the final tables of a large run in a process of its own, whose memory goes back when it ends.
+
+Input: a run. Output: its final tables. Arrow's pools keep what a gather used: a worker that gathers run after run in
+its own process would grow with each of them. A small run is gathered here, where no process has to start.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from scythe_cli import errors
+from scythe_cli.core import layout, processes
+from scythe_cli.errors import EngineError, ScytheError
+from scythe_cli.operations.gather import FinalReport, gather
+from scythe_cli.run.run import open_run
+from scythe_cli.storage.open_store import open_store
+
+if TYPE_CHECKING:
+    from scythe_cli.run.run import Run
+
+LARGE_BYTES = 16 << 20
+"""Outcomes and frames, as stored, beyond which a gather gets its own process."""
+
+
+def gather_apart(run: Run) -> FinalReport:
+    """Build the final tables, in a process of its own where that is worth it.
+
+    Raises:
+        NotFinishedError: specs have no outcome.
+        StoreError: the store does not answer or refuses.
+        EngineError: the process ended without a word.
+    """
+    return _in_child(run.store.address) if _is_large(run) else gather(run)
+
+
+def _is_large(run: Run) -> bool:
+    total = 0
+    for entry in run.store.list(layout.OUTPUT):
+        total += entry.size
+        if total > LARGE_BYTES:
+            return True
+    return False
+
+
+def _in_child(address: str) -> FinalReport:
+    code = f"import sys; sys.path[:] = {sys.path!r}\nfrom {__name__} import main; main(sys.argv[1])"
+    command = [sys.executable, "-c", code, address]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
+    lines = done.stdout.strip().splitlines()
+    if not lines:
+        how = processes.describe_status(done.returncode)
+        raise EngineError(f"the process that builds the final tables ended with {how}")
+    answer = json.loads(lines[-1])
+    if "error" in answer:
+        kind: type[ScytheError] = getattr(errors, answer["error"])
+        raise kind(answer["message"], hint=answer["hint"])
+    return FinalReport(**answer)
+
+
+def main(address: str) -> None:
+    """Be that process: print the report, or the error, as one line of JSON."""
+    processes.set_parent_death_signal()
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # sent to the worker's group: its root waits for the tables
+    try:
+        answer = asdict(gather(open_run(open_store(address), "")))
+    except ScytheError as exc:
+        answer = {"error": type(exc).__name__, "message": exc.message, "hint": exc.hint}
+    print(json.dumps(answer), flush=True)
