@@ -74,6 +74,13 @@ class _Key:
     annotation: Any
 
 
+@dataclass(frozen=True)
+class _InnerPath:
+    """The type of a field of a model inside, whose values are single paths, or paths or text."""
+
+    annotation: Any
+
+
 def unsupported(annotation: Any, *, output: bool) -> str | None:
     """What is wrong with a field's type, if anything: a clause that follows "the field, which ".
 
@@ -88,6 +95,10 @@ def unsupported(annotation: Any, *, output: bool) -> str | None:
             continue
         if output and (_is_json(part) or get_origin(part) is Literal):
             continue
+        if isinstance(part, _InnerPath):
+            if not output:
+                continue  # text that a model carries along: a spec may hold a whole configuration
+            part = Path  # noqa: PLW2901 - messages name it so
         inside = f"holds {path}, which " if path else ""
         return f"{inside}{_explained(part, output=output)}"
     return None
@@ -176,11 +187,21 @@ def _of_class(annotation: Any, above: frozenset[Any]) -> list[tuple[str, Any]]:
         return [
             (path or f"{kind.__name__}.{name}", part)
             for name, inner in _inner_types(annotation).items()
-            for path, part in _unknown(inner, above | {annotation})
+            for path, part in (
+                [("", _InnerPath(inner))] if _is_path_or_text(inner) else _unknown(inner, above | {annotation})
+            )
         ]
     if issubclass(kind, Enum):
         return [] if all(isinstance(member.value, _ENUM_VALUES) for member in kind) else [("", kind)]
     return [("", kind)] if issubclass(kind, Path) or is_library_scalar(kind) or not _is_known(kind) else []
+
+
+def _is_path_or_text(annotation: Any) -> bool:
+    """`Path`, `Path | None`, `Path | str`; not text alone."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        args = [arg for arg in get_args(annotation) if arg not in (type(None), str)]
+        return bool(args) and all(map(is_path, args))
+    return is_path(annotation)
 
 
 def _is_known(kind: type) -> bool:
