@@ -24,6 +24,8 @@ html_theme_options = {"navigation_with_keys": True}
 myst_heading_anchors = 3
 copybutton_prompt_text = "$ "
 copybutton_only_copy_prompt_lines = True
+autodoc_default_options = {"exclude-members": "model_config"}
+default_role = "code"  # a single backtick in a docstring
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
@@ -37,7 +39,16 @@ def show_file_names(_app: Sphinx, _page: str, source: list[str]) -> None:
     source[0] = _TITLED.sub(r"```{code-block} \1\n:caption: \2\n\n\3```", source[0])
 
 
+def keep_colons(_app: Sphinx, what: str, _name: str, _object: object, _options: object, lines: list[str]) -> None:
+    """Napoleon takes the text before a colon for the type of a property: put the sentence together again."""
+    marks = [line for line in lines if what == "property" and line.startswith(":type: ")]
+    if marks:
+        lines[0] = f"{marks[0].removeprefix(':type: ')}: {lines[0]}"
+        lines.remove(marks[0])
+
+
 def setup(app: Sphinx) -> None:
     """Register what Sphinx does not know by itself."""
+    app.connect("autodoc-process-docstring", keep_colons, priority=900)
     app.add_lexer("csv", TextLexer)
     app.connect("source-read", show_file_names)

@@ -53,7 +53,7 @@ _FAIL = rf"s/^def simulate_epidemic.*/&\n    {_TEST}:\n        {_RAISE}/"
 SCENES = [
     Scene(
         "allocate",
-        "24 cases of the tutorial",
+        "24 specs of the tutorial",
         ["scythe allocate", "scythe status", "scythe download epidemic results"],
         [],
     ),

@@ -67,7 +67,7 @@ def _typer(**settings: Any) -> typer.Typer:
     return typer.Typer(rich_markup_mode=None, add_completion=False, context_settings=names, **settings)
 
 
-app = _typer(cls=_Commands, help="Run a typed Python function over a table of cases.")
+app = _typer(cls=_Commands, help="Run a typed Python function over every row of a table.")
 
 
 @app.callback(invoke_without_command=True)
