@@ -60,7 +60,7 @@ class ScytheWorkerConfig(BaseModel):
 
     @property
     def labels(self) -> dict[str, str]:
-        """The labels of the worker: `{"high_memory": "yes"}` and so on."""
+        """The labels of the worker. The value of each is "yes"."""
         return {label.value: YES for label in ScytheWorkerLabel if getattr(self, label.name)}
 
     @property
