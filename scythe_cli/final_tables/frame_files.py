@@ -102,7 +102,7 @@ class FrameFiles:
         return file.size() > FULL * self._max or file.size() + self._expected(n_bytes) > self._max
 
     def _expected(self, n_bytes: int) -> int:
-        """The size that pieces have when they are written, as far as earlier ones tell."""
+        """The size that pieces have when they are written, estimated from earlier ones."""
         return n_bytes * self._packed // self._unpacked if self._packed else n_bytes
 
     def _flush(self) -> None:

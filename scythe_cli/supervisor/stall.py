@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from scythe_cli.supervisor.pool import Pool
 
 STALLED_SECONDS = 30.0
-"""A first spec that computes nothing for so long, or for the whole of its timeout, is told of."""
+"""A first spec that computes nothing for so long, or for the whole of its timeout, is reported."""
 BUSY_SHARE = 0.05
 """A lane that uses more of a core than this computes."""
 START_SECONDS = 0.5
@@ -32,7 +32,7 @@ class StallWatch:
         self._over = False
 
     def look(self) -> str | None:
-        """What to tell the user, if there is something now."""
+        """The notice for the user, if there is one now."""
         if self._over:
             return None
         working = [lane for lane in self._pool.lanes.values() if lane.chunks]
