@@ -30,7 +30,7 @@ HERE = Path(__file__).parent
 FIELD = HERE / "field"
 NAMES = ("one", "two", "three")
 REAL = bool(os.environ.get("HATCHET_CLIENT_TOKEN"))
-PATIENCE = 150.0 if REAL else 40.0
+PATIENCE = 150.0 if REAL else 60.0
 T = TypeVar("T")
 
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 ROOT = "scythe_scatter_gather"
 NODE = "scythe_scatter_node"
 METADATA = RUN_KEY
-"""The one key of every task's metadata; see `tag`."""
+"""The key of every task's metadata by which its generation is found; see `tag`."""
+SHOWN = "scythe_name"
+"""The key with the task's name for people: the engine's own names are those of workflows, and a time."""
 
 
 class TaskPayload(BaseModel):
@@ -42,3 +44,10 @@ class TaskPayload(BaseModel):
 def tag(plan: GenerationPlan) -> str:
     """What a generation's tasks are known by: the run's id, and its number, or cancelling one would reach the next."""
     return f"{plan.run.id}/{plan.generation}"
+
+
+def metadata(plan: GenerationPlan, payload: TaskPayload, task: str) -> dict[str, str]:
+    """A task's metadata: the tag of its generation, and what people read in the engine's dashboard."""
+    rows = f"{payload.first}-{payload.last}"
+    what = {ROOT: "root", NODE: f"node {rows}"}.get(task, f"specs {rows}")
+    return {METADATA: tag(plan), SHOWN: f"{plan.run.name} {plan.run.version} {what}"}

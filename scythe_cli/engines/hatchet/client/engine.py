@@ -18,7 +18,7 @@ from scythe_cli.engines.hatchet.client.diagnosis import NO_TASK, Stillness, why_
 from scythe_cli.engines.hatchet.client.watch import HatchetWatch
 from scythe_cli.engines.hatchet.connection import connect, connect_and_check, in_time, translated
 from scythe_cli.engines.hatchet.labels import STORAGE, wanted_labels
-from scythe_cli.engines.hatchet.names import METADATA, ROOT, TaskPayload, tag
+from scythe_cli.engines.hatchet.names import ROOT, TaskPayload, metadata
 from scythe_cli.errors import EngineError, StoreError
 from scythe_cli.run import lease, state
 from scythe_cli.run.engine import Active
@@ -104,7 +104,7 @@ class HatchetEngine:
             return task.run(
                 whole,
                 wait_for_result=False,
-                additional_metadata={METADATA: tag(plan)},
+                additional_metadata=metadata(plan, whole, ROOT),
                 desired_worker_labels=[label],
             )
 

@@ -16,6 +16,7 @@ from scythe_cli.engines.hatchet.worker.payload_check import check_range
 from scythe_cli.engines.hatchet.worker.root_task import follow
 from scythe_cli.engines.hatchet.worker.worker_context import HandedBack, children_of
 from scythe_cli.errors import BrokenRun, InputError, NotFoundError, ScytheError
+from scythe_cli.experiment.registry import TASK_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,8 @@ LONG = timedelta(days=30)
 RETRIES = 500
 """Each hand-over of a draining worker costs one."""
 RETRY_PAUSE = 30.0
+_ROOT_DOES = "Follows one run of scythe: hands out its specs, repairs what was lost, builds the final tables."
+_NODE_DOES = "Hands out the specs of a part of a run of scythe."
 ABSENT_TRIES = 3
 """Tries to find a run or an object of it: a network disk may show it late, but no task holds a slot for long."""
 
@@ -45,9 +48,10 @@ async def node(context: WorkerContext, payload: TaskPayload) -> dict[str, Any]:
     return {"ok": 1, "children": len(children)}
 
 
-def _settings(name: str) -> dict[str, Any]:
+def _settings(name: str, description: str) -> dict[str, Any]:
     return {
         "name": name,
+        "description": description,
         "input_validator": TaskPayload,
         "schedule_timeout": LONG,
         "execution_timeout": LONG,
@@ -69,7 +73,10 @@ def fan_tasks(hatchet: Hatchet, context: WorkerContext | None) -> list[Any]:
 
     durable: Any = hatchet.durable_task
     ordinary: Any = hatchet.task
-    return [durable(**_settings(ROOT), eviction_policy=None)(root), ordinary(**_settings(NODE))(inner)]
+    return [
+        durable(**_settings(ROOT, _ROOT_DOES), eviction_policy=None)(root),
+        ordinary(**_settings(NODE, _NODE_DOES))(inner),
+    ]
 
 
 def leaf_task(hatchet: Hatchet, context: WorkerContext | None, name: str) -> Any:
@@ -80,7 +87,7 @@ def leaf_task(hatchet: Hatchet, context: WorkerContext | None, name: str) -> Any
         return await _run_task(context, lambda: run_leaf(context, name, payload, ctx), ctx.retry_count)
 
     ordinary: Any = hatchet.task
-    return ordinary(**_settings(name))(leaf)
+    return ordinary(**_settings(name, f"Runs a range of specs of {name.removeprefix(TASK_PREFIX)}."))(leaf)
 
 
 def declare(hatchet: Hatchet, leaf: str) -> None:

@@ -167,7 +167,7 @@ class _LeafTask:
         """Run a single row with a mark that outlives this process; the last time, alone on this worker."""
         begun, died = await asyncio.to_thread(self._deaths, row.first)
         if died >= CAREFUL_TRIES:
-            why = f"its worker died each time, {died + 1} times"
+            why = f"its worker died each time: {died + 1} workers died with it"
             await asyncio.to_thread(write_lost, self._plan, [row], attempts=died + 1, why=why)
             return 1
         store, generation = self._plan.run.store, self._plan.generation

@@ -18,7 +18,7 @@ from scythe_cli.engines.generation.plan import read_plan
 from scythe_cli.engines.generation.progress import GenerationProgress
 from scythe_cli.engines.hatchet.api import Api
 from scythe_cli.engines.hatchet.labels import STORAGE
-from scythe_cli.engines.hatchet.names import METADATA, NODE, TaskPayload, tag
+from scythe_cli.engines.hatchet.names import NODE, TaskPayload, metadata
 from scythe_cli.errors import EngineError, ScytheError
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class WorkerContext:
             stubs[name].create_bulk_run_item(
                 payload,
                 child_key=key,
-                additional_metadata={METADATA: tag(plan)},
+                additional_metadata=metadata(plan, payload, name),
                 desired_worker_labels=storage if name == NODE else labels,
             )
             for name, payload, key in children
