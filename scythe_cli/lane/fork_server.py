@@ -34,6 +34,7 @@ from scythe_cli.experiment.experiment import load
 from scythe_cli.lane.fork_safety import reason_not_to_fork
 from scythe_cli.lane.lane import Lane
 from scythe_cli.lane.os_state import WHERE_SIGNAL, trace_crashes
+from scythe_cli.lane.python_state import watch_changes
 from scythe_cli.lane.random_state import Unseeded
 
 if TYPE_CHECKING:
@@ -171,6 +172,7 @@ class _Imported:
 
 
 def _import(config: ForkServerConfig, unseeded: Unseeded) -> tuple[Experiment | None, str | None]:
+    watch_changes()
     for module in ("pyarrow", "pyarrow.parquet", "pyarrow.compute"):
         importlib.import_module(module)
     sys.modules["pyarrow"].array([0])  # the first array looks for pandas: here once, and in no lane

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +25,11 @@ from scythe_cli.experiment.field_kinds import file_fields
 from scythe_cli.lane import wire
 from scythe_cli.lane.encode import Encoder
 from scythe_cli.lane.inputs import Inputs
-from scythe_cli.lane.messages import BatchHeader, LaneCommand
+from scythe_cli.lane.messages import IDLE, LATE, LATE_AT, MARKER, MARKER_SIZE, STOP_AT, BatchHeader, LaneCommand
 from scythe_cli.lane.output_model import OutputModel
 from scythe_cli.lane.outputs import Outputs
 from scythe_cli.lane.process_state import ProcessState
 from scythe_cli.lane.sender import Sender
-from scythe_cli.lane.shared_memory import IDLE, LATE, LATE_AT, MARKER, MARKER_SIZE, STOP_AT
 from scythe_cli.lane.spec_streams import Capture, TempDir
 from scythe_cli.run.outcomes import (
     EXCEPTION,
@@ -210,7 +210,7 @@ class Lane:
                 spec = make_specs(spec, experiment.input_model, self._ids)[0]
             if self._inputs is not None:
                 self._inputs.resolve(spec, self._input_files, self._tempdir.path)
-            output = experiment.call(spec, self._tempdir.path)
+            output = copy_context().run(experiment.call, spec, self._tempdir.path)  # see python_state
         except BaseException as exc:  # noqa: BLE001 - around the user's function
             failure = self._failure(exc)
         self._after_user_code()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import _thread
 import faulthandler
-import gc
 import os
 import signal
 import sys
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from scythe_cli.core import processes
 from scythe_cli.core.clock import Clock
 from scythe_cli.lane.os_state import OsState, getsignal
+from scythe_cli.lane.python_state import Marks, PythonState
 
 if TYPE_CHECKING:
     from scythe_cli.lane.spec_streams import Capture
@@ -51,7 +51,6 @@ class ProcessState:
         self._signals = [*map(getsignal, _WATCHED)]
         self._threads = _thread._count()
         self._tasks = processes.threads()
-        self._collects = gc.isenabled()
         self._children = frozenset(processes.children(os.getpid()))
         self._mask = os.umask(0o077)
         os.umask(self._mask)
@@ -61,6 +60,7 @@ class ProcessState:
         self._checks_left = QUICK_ONES
         self._os_state = OsState(capture.fd)
         self._python = _python()
+        self._python_state = PythonState()
         self._path = sys.path
         self._entries = [*sys.path]
 
@@ -87,13 +87,26 @@ class ProcessState:
             os.chdir(self._folder)
         if os.environ is not self._environ or os.environ._data != self._environment:  # type: ignore[attr-defined]  # see above
             self._restore_environment()
+        if sys.path is not self._path or sys.path != self._entries:
+            self._restore_path()
+        self._python_state.restore_quickly()
         if _thread._count() > self._threads:
             return "a thread that the spec started is still running"
-        due = self._checks_left or now - self._looked >= LOOK_EVERY
+        due = Marks.changed or self._checks_left or now - self._looked >= LOOK_EVERY
         if seconds < QUICK and not due:
             return None
-        if (why := self._restore_more()) is not None or not due:
+        try:
+            return self._restore_slowly(seconds, now) if due else self._restore_more()
+        finally:
+            Marks.changed = False  # what was put back was called too
+
+    def _restore_slowly(self, seconds: float, now: float) -> str | None:
+        """What takes long to look at; and what a spec has called."""
+        if (why := self._restore_more()) is not None:
             return why
+        if Marks.changed:
+            self._python_state.restore()
+        self._python_state.restore_slowly()
         self._looked = now
         self._checks_left = QUICK_ONES if seconds > LOOK_EVERY else max(0, self._checks_left - 1)
         if self._thread_begins():
@@ -110,10 +123,6 @@ class ProcessState:
         if [*map(getsignal, _WATCHED)] != self._signals:
             self._os_state.restore_handlers()
         faulthandler.cancel_dump_traceback_later()
-        if self._collects and not gc.isenabled():
-            gc.enable()
-        if sys.path is not self._path or sys.path != self._entries:
-            self._restore_path()
         if _python() != self._python and self._restore_python():
             return "the spec replaced the clocks"
         return None
@@ -146,23 +155,19 @@ class ProcessState:
             self._capture.take()  # gc prints what it found; no spec's log should have it
 
     def _restore_path(self) -> None:
-        """Put back the folders that modules are found in; a library that was imported since may need those it added."""
-        held = sys.path if isinstance(sys.path, list) else []
-        gone = set(self._entries) - {folder for folder in held if isinstance(folder, str)}
-        now = [*self._entries, *held] if gone else held
-        self._path[:] = dict.fromkeys(folder for folder in now if isinstance(folder, str))
+        """Put back the folders that modules are found in."""
+        self._path[:] = self._entries
         sys.path = self._path
-        self._entries = [*self._path]
 
     def _restore_python(self) -> bool:
         """Restore settings of the interpreter. Returns whether clocks were replaced: nobody knows in which modules."""
         *clocks, trace, profile, depth, folder, _ = self._python
         sys.settrace(trace)
         sys.setprofile(profile)
-        sys.setrecursionlimit(max(depth, sys.getrecursionlimit()))
+        sys.setrecursionlimit(depth)
         tempfile.tempdir = folder
         time.tzset()
-        self._python = (*self._python[:-3], *_python()[-3:])
+        self._python = (*self._python[:-1], time.tzname)
         return [*_python()[: len(clocks)]] != clocks
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from scythe_cli.core.clock import Clock
 from scythe_cli.lane import wire
+from scythe_cli.lane.messages import SENDING_AT
 from scythe_cli.lane.pending import Pending
-from scythe_cli.lane.shared_memory import SENDING_AT
 
 if TYPE_CHECKING:
     import mmap

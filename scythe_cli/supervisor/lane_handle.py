@@ -16,8 +16,17 @@ from typing import TYPE_CHECKING
 
 from scythe_cli.core.clock import Clock
 from scythe_cli.lane import wire
-from scythe_cli.lane.messages import BatchHeader, LaneCommand
-from scythe_cli.lane.shared_memory import IDLE, LATE, LATE_AT, MARKER, MARKER_SIZE, SENDING_AT, STOP_AT
+from scythe_cli.lane.messages import (
+    IDLE,
+    LATE,
+    LATE_AT,
+    MARKER,
+    MARKER_SIZE,
+    SENDING_AT,
+    STOP_AT,
+    BatchHeader,
+    LaneCommand,
+)
 from scythe_cli.supervisor.captured_output import AtWork, CapturedOutput
 from scythe_cli.supervisor.scratch import unnamed_file
 

@@ -106,7 +106,7 @@ def test_the_canary_stops_what_fails_from_its_first_spec(tmp_path: Path) -> None
     ended = faults.drive(faults.first(run))
     assert ended is not None
     assert ended.reason == "canary"
-    assert "all failed alike: ValueError (exception) in raises (trouble.py:" in ended.detail
+    assert "all failed alike: ValueError (exception) in raises (exceptions.py:" in ended.detail
     assert 20 <= len(faults.tables(run, partial=True).bad) < 200
 
 
@@ -114,7 +114,7 @@ def test_the_canary_sings_for_what_kills(tmp_path: Path) -> None:
     run = faults.begin(tmp_path / "runs", [{"trouble": "segfaults"}] * 100, retries=0)
     ended = faults.drive(faults.first(run))
     assert ended is not None
-    assert "crash (crash) in segfaults (trouble.py:" in ended.detail
+    assert "crash (crash) in segfaults (crashes.py:" in ended.detail
 
 
 @pytest.mark.parametrize(("settings", "trouble"), [({"max_failures": "all"}, "raises"), ({}, "none")])

@@ -1,0 +1,97 @@
+"""What a spec changes, the next does not see, also where specs take microseconds: every second changes something."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+MODULE = """
+import decimal, faulthandler, gc, locale, os, signal, socket, sys, time, warnings
+from signal import setitimer, signal as set_handler
+from os import umask
+import numpy as np
+import pandas as pd
+from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry
+
+def mask():
+    now = umask(0o077)
+    umask(now)
+    return now
+
+ACTS = {
+    "handler": (lambda: set_handler(signal.SIGTERM, signal.SIG_IGN), lambda: signal.getsignal(signal.SIGTERM)),
+    "rare handler": (lambda: signal.signal(signal.SIGQUIT, lambda *_: None), lambda: signal.getsignal(signal.SIGQUIT)),
+    "blocked": (lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {10}), lambda: signal.pthread_sigmask(0, ())),
+    "timer": (lambda: setitimer(signal.ITIMER_REAL, 99), lambda: signal.getitimer(signal.ITIMER_REAL)[0] > 0),
+    "alarm": (lambda: signal.alarm(99), lambda: signal.getitimer(signal.ITIMER_REAL)[0] > 0),
+    "profiling timer": (lambda: setitimer(signal.ITIMER_PROF, 99), lambda: signal.getitimer(signal.ITIMER_PROF)[0] > 0),
+    "folder": (lambda: os.chdir("/"), os.getcwd),
+    "environment": (lambda: os.environ.update(TROUBLE="yes"), lambda: os.environ.get("TROUBLE")),
+    "stdout": (lambda: setattr(sys, "stdout", None), lambda: sys.stdout is None),
+    "umask": (lambda: umask(0o777), mask),
+    "locale": (lambda: locale.setlocale(locale.LC_ALL, "C"), lambda: locale.setlocale(locale.LC_ALL)),
+    "warnings": (lambda: warnings.simplefilter("error"), lambda: len(warnings.filters)),
+    "recursion": (lambda: sys.setrecursionlimit(5000), sys.getrecursionlimit),
+    "low recursion": (lambda: sys.setrecursionlimit(300), sys.getrecursionlimit),
+    "gc": (gc.disable, gc.isenabled),
+    "gc threshold": (lambda: gc.set_threshold(5), gc.get_threshold),
+    "numpy errors": (lambda: np.seterr(all="raise"), lambda: np.geterr()["divide"]),
+    "numpy print": (lambda: np.set_printoptions(precision=1), lambda: np.get_printoptions()["precision"]),
+    "decimal": (lambda: setattr(decimal.getcontext(), "prec", 5), lambda: decimal.getcontext().prec),
+    "rounding": (lambda: setattr(decimal.getcontext(), "rounding", "ROUND_UP"), lambda: decimal.getcontext().rounding),
+    "decimal context": (lambda: decimal.setcontext(decimal.Context(prec=3)), lambda: decimal.getcontext().prec),
+    "pandas": (lambda: pd.set_option("display.max_rows", 3), lambda: pd.get_option("display.max_rows")),
+    "pandas attribute": (lambda: setattr(pd.options.display, "precision", 1), lambda: pd.options.display.precision),
+    "path": (lambda: sys.path.insert(0, "/trouble"), lambda: "/trouble" in sys.path),
+    "replaced path": (lambda: setattr(sys, "path", []), lambda: len(sys.path) > 0),
+    "socket timeout": (lambda: socket.setdefaulttimeout(1), socket.getdefaulttimeout),
+    "time zone": (lambda: (os.environ.update(TZ="TRB-3"), time.tzset()), lambda: time.tzname),
+    "trace": (lambda: sys.settrace(lambda *_: None), sys.gettrace),
+}
+
+class In(ExperimentInputSpec):
+    act: str
+
+class Out(ExperimentOutputSpec):
+    seen: str
+
+@ExperimentRegistry.Register()
+def work(spec: In) -> Out:
+    change, look = ACTS[spec.act]
+    seen = repr(look())
+    if spec.sort_index % 2:
+        change()
+    return Out(seen=seen)
+"""
+PAIRS = 200
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """For each act, what the specs saw before it; those that change something are every second."""
+    folder = tmp_path_factory.mktemp("between")
+    (folder / "between.py").write_text(MODULE)
+    names = acts()
+    (folder / "specs.csv").write_text("act\n" + "\n".join(name for name in names for _ in range(2 * PAIRS)))
+    (folder / "experiment.yml").write_text("experiment: between:work\nspecs: specs.csv\nrun: {workers: 1}\n")
+    command = [str(Path(sys.executable).parent / "scythe"), "allocate"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    (table,) = folder.glob("scythe-runs/work/v*/*/final/scalars.pq")
+    found: dict[str, set[str]] = {name: set() for name in names}
+    for row in pq.read_table(table).to_pylist():
+        found[row["act"]].add(row["seen"])
+    return found
+
+
+def acts() -> list[str]:
+    return [line.split('"')[1] for line in MODULE.splitlines() if line.startswith('    "')]
+
+
+@pytest.mark.parametrize("act", acts())
+def test_the_next_spec_does_not_see_it(seen: dict[str, set[str]], act: str) -> None:
+    assert len(seen[act]) == 1

@@ -1,0 +1,115 @@
+"""An output is settled when its spec ends: as it is, as plain scalars, or as a failure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import Field, field_validator
+
+from scythe_cli import ExperimentOutputSpec
+from scythe_cli.lane.encode import Encoder
+from scythe_cli.lane.output_model import OutputModel, PlainScalars
+from scythe_cli.lane.pending import Pending
+from scythe_cli.run.outcomes import Failure
+
+CALLS: list[float] = []
+
+
+class Plain(ExperimentOutputSpec):
+    heat: float = Field(ge=0)
+
+
+class Checked(ExperimentOutputSpec):
+    heat: float = Field(ge=0)
+    name: str = ""
+
+    @field_validator("heat")
+    @classmethod
+    def note(cls, heat: float) -> float:
+        CALLS.append(heat)
+        return heat
+
+
+class Loose(ExperimentOutputSpec):
+    heat: float = Field(ge=0)
+    anything: Any = None
+
+
+class Shy(dict[str, Any]):
+    def __init__(self, answer: str | Exception) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def items(self) -> Any:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return {"answer": self.answer}.items()
+
+
+def failed(settled: Any) -> Failure:
+    assert isinstance(settled, Failure)
+    return settled
+
+
+def test_an_output_that_columns_take_is_kept() -> None:
+    output = Plain(heat=1.0)
+    assert OutputModel(Plain).settle(output) is output
+
+
+def test_an_output_past_its_bounds_is_found_in_the_column() -> None:
+    model, pending = OutputModel(Plain), Pending()
+    for row, heat in enumerate((1.0, -1.0, 2.0)):
+        output = model.settle(Plain.model_construct(heat=heat))
+        pending.add(row, row, output=output, attempt=1, start=0.0, duration=0.0)
+    ((header, _),) = Encoder(model, worker="").messages(pending)
+    assert header.failed == 1
+    assert [sample.row for sample in header.samples] == [1]
+
+
+def test_a_value_of_another_type_is_validated_at_once() -> None:
+    output = Plain.model_construct(heat=0.0)
+    output.__dict__["heat"] = "many"
+    assert failed(OutputModel(Plain).settle(output)).place == "Plain.heat"
+
+
+def test_validators_of_the_users_do_not_run_twice_for_a_sound_output() -> None:
+    output = Checked(heat=1.0)
+    CALLS.clear()
+    assert OutputModel(Checked).settle(output) is output
+    assert CALLS == []
+
+
+def test_validators_of_the_users_run_at_once_for_a_doubtful_output() -> None:
+    CALLS.clear()
+    failure = failed(OutputModel(Checked).settle(Checked.model_construct(heat=-1.0, name="")))
+    assert failure.place == "Checked.heat"
+
+
+def test_nothing_of_a_settled_output_is_asked_later() -> None:
+    output = Loose(heat=1.0, anything=Shy("text"))
+    settled = OutputModel(Loose).settle(output)
+    assert isinstance(settled, PlainScalars)
+    output.anything.answer = ValueError("asked again")
+    ((column, _),) = zip(OutputModel(Loose).columns([settled])[1:], [None], strict=True)
+    assert column.to_pylist() == ['{"answer":"text"}']
+
+
+def test_a_value_that_raises_is_a_failure() -> None:
+    failure = failed(OutputModel(Loose).settle(Loose(heat=1.0, anything=Shy(ZeroDivisionError("no")))))
+    assert failure.kind == "invalid_output"
+
+
+@pytest.mark.parametrize("heat", [float("nan"), float("inf")])
+def test_nan_is_a_float(heat: float) -> None:
+    class Free(ExperimentOutputSpec):
+        heat: float
+        name: str = ""
+
+        @field_validator("name")
+        @classmethod
+        def same(cls, name: str) -> str:
+            return name
+
+    output = Free(heat=heat)
+    assert OutputModel(Free).settle(output) is output
