@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from scythe_cli.api.experiment import VersionedExperiment as VersionedExperiment
     from scythe_cli.api.experiment import VersioningStrategy as VersioningStrategy
     from scythe_cli.api.open_run import open_run as open_run
+    from scythe_cli.api.scan import scan as scan
     from scythe_cli.compat.files import fetch_uri as fetch_uri
     from scythe_cli.compat.recursion_map import RecursionMap as RecursionMap
     from scythe_cli.compat.worker_config import ScytheWorkerConfig as ScytheWorkerConfig
@@ -48,6 +49,7 @@ _HOMES = {
     "make_onerow_multiindex_from_dict": "experiment.models",
     "open_run": "api.open_run",
     "sample": "designs.design",
+    "scan": "api.scan",
 }
 
 __all__ = [
@@ -71,6 +73,7 @@ __all__ = [
     "make_onerow_multiindex_from_dict",
     "open_run",
     "sample",
+    "scan",
 ]
 
 __version__ = "0.1.0"

@@ -122,13 +122,33 @@ class RunOperations:
 
         return load_table(self.run, name)
 
-    def scalars(self: HasRun) -> pl.DataFrame:
-        """scalars.pq: one row for each spec that succeeded."""
-        return self.table(layout.SCALARS)
+    def scalars(self: HasRun, *, tidy: bool = False) -> pl.DataFrame:
+        """scalars.pq: one row for each spec that succeeded; `tidy` has inputs and outputs, and no ids."""
+        table = self.table(layout.SCALARS)
+        if not tidy:
+            return table
+        inputs = _inputs(self.run, table)
+        return table.select(*inputs, *(name for name in _outputs(self.run, table) if name not in inputs))
+
+    def xy(self: HasRun, table: str = layout.SCALARS) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The inputs and the outputs of one final table as two frames with the same rows, for a model to be fitted."""
+        found = self.table(table)
+        return found.select(_inputs(self.run, found)), found.select(_outputs(self.run, found))
 
     def errors(self: HasRun) -> pl.DataFrame:
         """errors.pq: one row for each spec that failed."""
         return self.table(layout.ERRORS)
+
+
+def _inputs(run: Run, table: pl.DataFrame) -> list[str]:
+    """The columns that are input fields or computed features."""
+    return [name for name in run.manifest.index if name in table.columns and name not in layout.INDEX_HEAD]
+
+
+def _outputs(run: Run, table: pl.DataFrame) -> list[str]:
+    """The columns that are neither inputs nor ids."""
+    others = {*run.manifest.index, *layout.INDEX_HEAD, layout.SORT_SUBINDEX}
+    return [name for name in table.columns if name not in others]
 
 
 def _tables(found: HasRun, ended: Ended | None) -> dict[str, str]:

@@ -33,6 +33,7 @@ COMMANDS = {
     "status": "Show how far a run is and what failed.",
     "gather": "Build the result tables of a run.",
     "download": "Copy the result tables here.",
+    "compare": "Show what differs between two runs.",
     "cancel": "Stop a run; finished specs are kept.",
 }
 """Command -> what it does, as `scythe --help` shows it. `commands/<command>.py` has a function of the same name."""

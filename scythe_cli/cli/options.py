@@ -26,6 +26,8 @@ RunArgument = Annotated[
         show_default=False,
     ),
 ]
+FirstRun = Annotated[str, typer.Argument(metavar="RUN", help=_RUN_FORMS, show_default=False)]
+SecondRun = Annotated[str, typer.Argument(metavar="RUN", help="The other run.", show_default=False)]
 Storage = Annotated[
     str | None,
     typer.Option(

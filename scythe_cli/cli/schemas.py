@@ -29,6 +29,7 @@ MODELS = {
     "runs": "scythe_cli.cli.documents:RunsDocument",
     "gather": "scythe_cli.operations.gather:FinalReport",
     "download": "scythe_cli.operations.download:DownloadReport",
+    "compare": "scythe_cli.operations.compare:Comparison",
     "cancel": "scythe_cli.operations.cancel:Cancelled",
     "error": "scythe_cli.cli.documents:ErrorDocument",
 }

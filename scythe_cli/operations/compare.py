@@ -1,0 +1,223 @@
+"""What differs between two runs: settings, code, packages, input rows, outputs, failures.
+
+Input: two runs. Output: a `Comparison`. Rows are matched by their inputs, files by name and content, as `--reuse` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from scythe_cli.core import layout, yaml_document
+from scythe_cli.errors import NotFoundError
+from scythe_cli.operations.scan import final_tables, load_table
+from scythe_cli.reuse.keys import keys_of_run, match
+from scythe_cli.run.code import read_code
+from scythe_cli.run.parts import read_block
+from scythe_cli.storage.base import MANIFEST_LIMIT
+
+if TYPE_CHECKING:
+    from scythe_cli.run.run import Run
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One value of both runs; None where a run has none."""
+
+    name: str
+    first: str | None
+    second: str | None
+
+
+@dataclass(frozen=True)
+class CodeDifference:
+    """The code of both runs.
+
+    Attributes:
+        first: the hash of the first run's source files.
+        second: of the second's.
+        changed: files that differ or that one of them lacks; empty where a run kept no copy of its code.
+    """
+
+    first: str
+    second: str
+    changed: list[str]
+
+
+@dataclass(frozen=True)
+class RowDifference:
+    """The input rows of both runs.
+
+    Attributes:
+        same: rows with equal inputs.
+        changed: rows of one sort_index whose inputs differ.
+        added: rows of the second run alone.
+        removed: rows of the first run alone.
+    """
+
+    same: int
+    changed: int
+    added: int
+    removed: int
+
+
+@dataclass(frozen=True)
+class OutputDifference:
+    """One output over the rows that are in both runs and succeeded in both.
+
+    Attributes:
+        name: of the output.
+        count: rows that are compared.
+        first_mean: None where it is not a number.
+        second_mean: likewise.
+        largest_change: the largest absolute difference of one row; None where it is not a number.
+        rows_changed: rows whose value differs.
+    """
+
+    name: str
+    count: int
+    first_mean: float | None
+    second_mean: float | None
+    largest_change: float | None
+    rows_changed: int
+
+
+@dataclass(frozen=True)
+class FailureDifference:
+    """Failures of the rows that are in both runs.
+
+    Attributes:
+        both: failed in both.
+        new: failed in the second run alone.
+        gone: failed in the first run alone.
+    """
+
+    both: int
+    new: int
+    gone: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What differs between two runs."""
+
+    first: str
+    second: str
+    settings: list[Difference]
+    code: CodeDifference
+    packages: list[Difference]
+    rows: RowDifference
+    outputs: list[OutputDifference]
+    failures: FailureDifference
+    notes: list[str]
+
+
+def compare(first: Run, second: Run) -> Comparison:
+    """Compare two runs, of one experiment or of two.
+
+    Raises:
+        InputError: the runs have different input fields.
+        StoreError: a storage does not answer.
+    """
+    pairs, rows = _rows(first, second)
+    notes = [
+        f"{run.id} has no tables yet: its outputs are not compared" for run in (first, second) if not _is_built(run)
+    ]
+    both = not notes
+    return Comparison(
+        first=first.id,
+        second=second.id,
+        settings=_differences(_settings(first), _settings(second)),
+        code=_code(first, second),
+        packages=_differences(first.manifest.packages, second.manifest.packages),
+        rows=rows,
+        outputs=_outputs(first, second, pairs) if both else [],
+        failures=_failures(first, second, pairs) if both else FailureDifference(0, 0, 0),
+        notes=notes,
+    )
+
+
+def _is_built(run: Run) -> bool:
+    return layout.SCALARS in final_tables(run.store)
+
+
+def _settings(run: Run) -> dict[str, str]:
+    text = run.store.read(layout.EXPERIMENT_FILE, limit=MANIFEST_LIMIT).decode(errors="replace")
+    found: dict[str, str] = {}
+
+    def walk(value: Any, path: str) -> None:
+        if isinstance(value, dict) and value:
+            for key, inner in value.items():
+                walk(inner, f"{path}.{key}" if path else str(key))
+        else:
+            found[path] = "null" if value is None else str(value)
+
+    walk(yaml_document.read(text, layout.EXPERIMENT_FILE).data, "")
+    return found
+
+
+def _differences(first: dict[str, str], second: dict[str, str]) -> list[Difference]:
+    names = sorted(name for name in {*first, *second} if first.get(name) != second.get(name))
+    return [Difference(name, first.get(name), second.get(name)) for name in names]
+
+
+def _code(first: Run, second: Run) -> CodeDifference:
+    hashes = first.manifest.source_hash, second.manifest.source_hash
+    if hashes[0] == hashes[1]:
+        return CodeDifference(*hashes, [])
+    try:
+        was, now = (read_code(run.store, run.manifest.source_hash) for run in (first, second))
+    except NotFoundError:
+        return CodeDifference(*hashes, [])
+    return CodeDifference(*hashes, sorted(name for name in {*was, *now} if was.get(name) != now.get(name)))
+
+
+def _rows(first: Run, second: Run) -> tuple[pl.DataFrame, RowDifference]:
+    """Pairs of the sort_index of equal rows, and the counts."""
+    old, new = (keys_of_run(run, _file_fields(run), features=(), by_sort_index=False) for run in (first, second))
+    matched = match(new, old, old.table["_row"])
+    before, after = _sort_index(first), _sort_index(second)
+    pairs = pl.DataFrame({"first": before[matched["source_row"]], "second": after[matched["row"]]})
+    left, right = set(before) - set(pairs["first"]), set(after) - set(pairs["second"])
+    changed = len(left & right)
+    return pairs, RowDifference(pairs.height, changed, len(right) - changed, len(left) - changed)
+
+
+def _file_fields(run: Run) -> list[str]:
+    text = run.store.read(layout.INPUT_ARTIFACTS).decode()
+    return list(yaml_document.read(text, layout.INPUT_ARTIFACTS).data["files"])
+
+
+def _sort_index(run: Run) -> pl.Series:
+    blocks = range(-(-run.total // run.manifest.block_size))
+    columns = [read_block(run.store, number, [layout.SORT_INDEX]) for number in blocks]
+    return pl.concat([pl.Series(block.column(0)) for block in columns])
+
+
+def _outputs(first: Run, second: Run, pairs: pl.DataFrame) -> list[OutputDifference]:
+    names = [name for name in first.manifest.scalars if name in second.manifest.scalars]
+    was, now = (load_table(run, layout.SCALARS).select(layout.SORT_INDEX, *names) for run in (first, second))
+    both = pairs.join(was, left_on="first", right_on=layout.SORT_INDEX).join(
+        now, left_on="second", right_on=layout.SORT_INDEX, suffix="_now"
+    )
+    return [_output(name, both[name], both[f"{name}_now"]) for name in names]
+
+
+def _output(name: str, was: pl.Series, now: pl.Series) -> OutputDifference:
+    same = was.eq_missing(now) if was.dtype == now.dtype else was.cast(pl.String).eq_missing(now.cast(pl.String))
+    changed = int((~same).sum())
+    if not (was.dtype.is_numeric() and now.dtype.is_numeric()):
+        return OutputDifference(name, len(was), None, None, None, changed)
+    step = (now.cast(pl.Float64) - was.cast(pl.Float64)).abs().max()
+    means = [None if (mean := one.cast(pl.Float64).mean()) is None else float(str(mean)) for one in (was, now)]
+    return OutputDifference(name, len(was), means[0], means[1], None if step is None else float(str(step)), changed)
+
+
+def _failures(first: Run, second: Run, pairs: pl.DataFrame) -> FailureDifference:
+    was, now = (set(load_table(run, layout.ERRORS)[layout.SORT_INDEX]) for run in (first, second))
+    failed = [(one in was, other in now) for one, other in pairs.iter_rows()]
+    return FailureDifference(
+        both=failed.count((True, True)), new=failed.count((False, True)), gone=failed.count((True, False))
+    )
