@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from scythe_cli.core import layout
 from scythe_cli.core.events import DownloadAdvanced, DownloadStarted, ignore
-from scythe_cli.errors import NotFinishedError, NotFoundError, StoreError, did_you_mean
+from scythe_cli.errors import KeyMissing, NotFinishedError, NotFoundError, StoreError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -85,7 +85,7 @@ def download(
     """
     tables = [entry for entry in run.list(layout.FINAL) if layout.final_name(entry.key)]
     if not tables:
-        raise NotFinishedError(f"{run.address} has no final tables yet", hint=f"scythe gather {run.address}")
+        raise NotFinishedError(f"{run.address} has no final tables yet", hint=_how_to_build(run))
     entries = tables + (list(_results(run, only_field, fields)) if files or only_field else [])
     dest = dest.expanduser().absolute()
     record = _Record(dest)
@@ -101,6 +101,15 @@ def download(
         fetched_files=len(missing),
         fetched_bytes=sum(entry.size for entry in missing),
     )
+
+
+def _how_to_build(run: Store) -> str | None:
+    """The command that builds the tables; a run of scythe-engine has no frozen file, and only it can build its own."""
+    try:
+        run.stat(layout.EXPERIMENT_FILE)
+    except KeyMissing:
+        return None
+    return f"scythe gather {run.address}"
 
 
 def _results(run: Store, only_field: str | None, fields: Iterable[str]) -> Iterator[Entry]:

@@ -100,6 +100,19 @@ def test_download_fetches_its_tables(home: Path) -> None:
     assert pd.read_parquet(home / "here/final/scalars.pq")["double"].to_list() == [2.0, 4.0]
 
 
+def test_download_of_one_without_tables_advises_nothing(home: Path) -> None:
+    done = scythe("download", UNFINISHED, "here", cwd=home)
+    assert done.code == 5
+    assert "has no final tables yet" in done.err
+    assert "hint" not in done.err
+
+
+def test_names_with_slashes_are_listed(home: Path) -> None:
+    original_run(home / "scythe-runs", "city/dryrun/baseline/v1.0.0/2026-03-01_12-00-00")
+    done = scythe("status", "city/dryrun/baseline", cwd=home)
+    assert done.out.startswith("city/dryrun/baseline/v1.0.0/2026-03-01_12-00-00   finished (made by scythe-engine)")
+
+
 def test_scan_reads_its_scalars_by_column_names(storage: str) -> None:
     frame = open_run(FINISHED, storage=storage).scan().select("x", "double").collect()
     assert frame.rows() == [(1.0, 2.0), (2.0, 4.0)]
