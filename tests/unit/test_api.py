@@ -25,7 +25,15 @@ from scythe_cli import (
     SemVer,
     VersionedExperiment,
 )
-from scythe_cli.errors import ConfigError, EntryPointError, Interrupted, NotFoundError, TableError
+from scythe_cli.errors import (
+    ConfigError,
+    EntryPointError,
+    Interrupted,
+    NotFinishedError,
+    NotFoundError,
+    TableError,
+    WaitTimeout,
+)
 from scythe_cli.experiment import importer
 from scythe_cli.run.engine import Ended, EndReason
 from scythe_cli.run_future import Ref
@@ -233,6 +241,41 @@ def test_make_multiindex() -> None:
         spec.make_multiindex(n_rows=3, additional_index_data=rows)
     with pytest.raises(ValueError, match="'a', which is an index level already"):
         spec.make_multiindex(additional_index_data={"a": 1})
+
+
+def test_make_multiindex_in_the_order_of_scythe_engine() -> None:
+    """The additional data comes first; a number there is the number of rows, as before."""
+    spec = Case(a=1.5, experiment_id="e/v1.0.0/t")
+    index = spec.make_multiindex({"season": "winter"}, 2, False, frozenset({"weather", "warm"}))
+    names = ["experiment_id", "sort_index", "workflow_run_id", "root_workflow_run_id", "a", "season"]
+    assert (list(index.names), len(index)) == (names, 2)
+    assert len(spec.make_multiindex(3)) == 3
+    assert list(spec.make_multiindex([{"hour": 0}, {"hour": 1}], 2).get_level_values("hour")) == [0, 1]
+
+
+def test_a_spec_outside_of_a_run_has_no_bucket() -> None:
+    spec = Case(a=1, experiment_id="e/v1.0.0/t")
+    assert spec.storage_settings is None
+    with pytest.raises(ValueError, match="known only while a run runs the spec"):
+        spec.prefix  # noqa: B018
+
+
+def test_a_wait_with_a_timeout_is_a_timeout_error() -> None:
+    assert issubclass(WaitTimeout, TimeoutError)
+    assert issubclass(WaitTimeout, NotFinishedError)
+
+
+def test_an_experiment_needs_one_function() -> None:
+    with pytest.raises(ConfigError, match="experiment is missing"):
+        BaseExperiment()
+    with pytest.raises(ConfigError, match="experiment and runnable say the same thing"):
+        BaseExperiment(experiment=simulate, runnable=simulate)
+
+
+def test_a_function_is_found_by_its_name(tmp_path: Path) -> None:
+    assert ExperimentRegistry.get_runnable("scythe_experiment_simulate") is simulate
+    with pytest.raises(EntryPointError, match="Did you mean 'simulate'"):
+        ExperimentRegistry.get_runnable("simulat")
 
 
 def test_fetch_uri_and_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from scythe_cli.api import places
+from scythe_cli.storage.open_store import open_store
+
 MODULE = """
 from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry
 
@@ -73,3 +76,19 @@ def test_a_package_in_the_projects_folder(tmp_path: Path) -> None:
     (package / "__init__.py").write_text(MODULE)
     assert storage("energy", tmp_path, tmp_path) == str(tmp_path / "scythe-runs")
     assert storage("energy", tmp_path, package) == str(tmp_path / "scythe-runs")
+
+
+def test_runs_under_the_default_name_of_scythe_engine_are_pointed_to_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "scythe_experiment_study" / "v1.0.0").mkdir(parents=True)
+    for _ in range(2):
+        places.point_to_runs_of_scythe_engine(open_store(tmp_path), "study")
+    [said] = [record.message for record in caplog.records]
+    assert said.startswith(f"{tmp_path}/scythe_experiment_study has runs under the name that scythe-engine gives")
+    assert "run_name='scythe_experiment_study'" in said
+
+
+def test_nothing_is_said_where_there_are_no_such_runs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    places.point_to_runs_of_scythe_engine(open_store(tmp_path), "study")
+    assert caplog.records == []
