@@ -114,7 +114,7 @@ ReuseRun = Annotated[
     typer.Option(
         "--reuse",
         metavar="RUN",
-        help="Take over the specs that an earlier run has computed, and run the rest: a RUN, or latest.",
+        help="Use the results of an earlier run for specs that have not changed, and run the rest: a RUN, or latest.",
     ),
 ]
 ReuseBy = Annotated[

@@ -95,7 +95,7 @@ def from_function(target: str, folder: Path) -> Starter:
     """Write an experiment file for a function, and a table with a column for each of its input's fields.
 
     Raises:
-        EntryPointError: the function is no experiment.
+        EntryPointError: the function is not an experiment.
         InputError: a file is there already.
         StoreError: the folder cannot be written.
     """

@@ -58,7 +58,7 @@ _NOT_KEPT = (
 )
 PATH = (
     "is a Path, and its file does not go with the run: write FileReference, which copies the file and gives the "
-    "function a local Path (for text that is no file of yours write str)"
+    "function a local Path (for text that is not a file of yours write str)"
 )
 _FOLDER = "is a folder, and a run keeps files: write FileReference and give one file, such as a zip of the folder"
 _CODE = "is code, which no table holds: write str, and look the name up in the function"

@@ -57,7 +57,7 @@ def module_of(workflow: object) -> tuple[ModuleType, str] | None:
 
 @cache
 def _declare(workflow: Any) -> None:
-    """Make it known to the engine, which gives an id for a run of an unknown one and forgets it without a word."""
+    """Make it known to the engine, which gives an id for a run of an unknown one and silently forgets it."""
     workflow._client._client.admin.put_workflow(workflow.to_proto())
 
 

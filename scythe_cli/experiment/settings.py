@@ -97,7 +97,7 @@ class RunSettings(Settings):
     retries: int | None = Field(
         default=None,
         ge=0,
-        description="Number of further attempts of a failed spec, whatever its failure (but for a wrong output). "
+        description="Number of further attempts of a failed spec after any failure except a wrong output. "
         "Default: 1 if its process crashed, otherwise none.",
         examples=[1],
     )
@@ -258,7 +258,7 @@ class ExperimentFile(Settings):
     reuse: str | None = Field(
         default=None,
         min_length=1,
-        description="Take over the specs that an earlier run of this experiment has computed: a RUN, or `latest`. "
+        description="Use the results of an earlier run of this experiment for specs that have not changed: a RUN, or `latest`. "
         "Default: run all specs.",
         examples=["latest", "building_energy/v1.2.0"],
     )
@@ -278,7 +278,8 @@ class ExperimentFile(Settings):
         default="local", description="Where specs run: `local` (this machine) or `hatchet` (many machines)."
     )
     code: CodeSettings = Field(
-        default_factory=CodeSettings, description="What counts as the experiment's code, besides its modules."
+        default_factory=CodeSettings,
+        description="Files that count as code of the experiment, in addition to its modules.",
     )
     run: RunSettings = Field(default_factory=RunSettings, description="How the specs are run.")
     artifacts: ArtifactSettings = Field(default_factory=ArtifactSettings, description="How input files are handled.")

@@ -131,7 +131,7 @@ def test_wait_ends_when_nobody_works_on_a_run(desk: Desk) -> None:
     ended(working)
     done = desk.scythe("wait", desk.name)
     assert done.code == 5, done.err
-    assert f"nobody works on {desk.name}/" in done.err
+    assert f"no process works on {desk.name}/" in done.err
     assert f"hint: scythe allocate --resume {desk.name}/" in done.err
 
 
@@ -142,7 +142,7 @@ def test_wait_names_gather_where_only_the_tables_are_missing(desk: Desk) -> None
     state.remove_mark(run.store, Mark.GATHERED, 1)
     done = desk.scythe("wait", desk.name)
     assert done.code == 5, done.err
-    assert "every spec has its outcome" in done.err
+    assert "all specs are finished" in done.err
     assert f"hint: scythe gather {desk.name}/" in done.err
 
 

@@ -191,8 +191,8 @@ class RunFollower:
 def nobody_works(run: Run, now: Situation, why: str | None = None) -> NotFinishedError:
     """The error for a run that is not finished and that nobody holds; it names the next command."""
     if now.done >= now.total:
-        message = f"{run.id}: every spec has its outcome, but nobody builds the tables"
+        message = f"{run.id}: all specs are finished, but no process builds the tables"
         return NotFinishedError(message, hint=f"scythe gather {run.id}")
     because = f": {why}" if why else ""
-    message = f"nobody works on {run.id}{because}; {now.done:,} of {now.total:,} specs are done and kept"
+    message = f"no process works on {run.id}{because}; {now.done:,} of {now.total:,} specs are done and kept"
     return NotFinishedError(message, hint=f"scythe allocate --resume {run.id}")

@@ -33,7 +33,7 @@ def gather_apart(run: Run) -> FinalReport:
     Raises:
         NotFinishedError: specs have no outcome.
         StoreError: the store does not answer or refuses.
-        EngineError: the process ended without a word.
+        EngineError: the process ended without a message.
     """
     return _in_child(run.store.address) if _is_large(run) else gather(run)
 

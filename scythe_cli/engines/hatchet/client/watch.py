@@ -65,7 +65,7 @@ class HatchetWatch:
         if details is None or not details.done or fence.why_over(self._run.store, generation) is not None:
             return None
         errors = [task.error for task in details.task_runs.values() if task.error]
-        return errors[0].strip().rpartition("\n")[2] if errors else "it was cancelled, or it failed without a word"
+        return errors[0].strip().rpartition("\n")[2] if errors else "it was cancelled, or it failed without a message"
 
     def _details(self, root: str) -> Any:
         """What the engine says of the root; None where it knows none."""

@@ -91,7 +91,7 @@ def leaf_task(hatchet: Hatchet, context: WorkerContext | None, name: str) -> Any
 
 
 def declare(hatchet: Hatchet, leaf: str) -> None:
-    """Make the tasks' names known to the engine, which forgets runs of unknown ones without a word."""
+    """Make the tasks' names known to the engine, which silently forgets runs of unknown ones."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for task in [*fan_tasks(hatchet, None), leaf_task(hatchet, None, leaf)]:
