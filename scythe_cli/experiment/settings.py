@@ -258,8 +258,8 @@ class ExperimentFile(Settings):
     reuse: str | None = Field(
         default=None,
         min_length=1,
-        description="Use the results of an earlier run of this experiment for specs that have not changed: a RUN, or `latest`. "
-        "Default: run all specs.",
+        description="Use the results of an earlier run of this experiment for specs that have not changed: a RUN, or "
+        "`latest`. Default: run all specs.",
         examples=["latest", "building_energy/v1.2.0"],
     )
     name: Annotated[str, AfterValidator(_check_name)] | None = Field(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 NOT_COMPARED = frozenset({*layout.INDEX_HEAD, RAW_INPUT})
 Identities = dict[str, dict[str, str | None]]
-"""By file field and address: what the file is, or None where nobody can tell."""
+"""By file field and address: what the file is, or None where this is unknown."""
 
 
 @dataclass(frozen=True)
