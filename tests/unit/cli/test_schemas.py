@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from scythe_cli.cli import schemas
 from scythe_cli.errors import ConfigError
 from scythe_cli.experiment import config
+from scythe_cli.experiment.settings import SECTIONS
 
 FOLDER = Path(__file__).parents[3] / "schemas"
 HEAD = "experiment: a:b\nspecs: specs.csv\n"
@@ -49,7 +50,7 @@ def nodes(schema: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 def test_every_key_has_what_an_editor_shows() -> None:
     schema = schemas.schema("experiment")
     keys = nodes(schema)
-    assert len(keys) == len(config.settings()) + 5
+    assert len(keys) == len(config.settings()) + len(SECTIONS)
     assert all(node["description"] for _, node in keys)
     sections = [schema, *(node for _, node in keys if "properties" in node)]
     assert all(node["additionalProperties"] is False for node in sections)
