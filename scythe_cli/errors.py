@@ -134,6 +134,10 @@ class Interrupted(ScytheError):
     exit_code = ExitCode.INTERRUPTED
 
 
+class InsecureEndpoint(UserWarning):
+    """Credentials and data go to a server of another machine without encryption."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the nearest known word, or an empty string."""
     near = nearest(word, known)

@@ -6,6 +6,8 @@ import errno
 import os
 import signal
 import sys
+import warnings
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -17,10 +19,10 @@ import scythe_cli
 from scythe_cli.cli.output import HAS_DOCUMENT, print_error, put
 from scythe_cli.core import signals
 from scythe_cli.core.printable import printable
-from scythe_cli.errors import ExitCode, InputError, ScytheError, did_you_mean
+from scythe_cli.errors import ExitCode, InputError, InsecureEndpoint, ScytheError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import FrameType
     from typing import TextIO
 
@@ -92,7 +94,16 @@ def main() -> NoReturn:
         signal.signal(number, _interrupt)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text files here
+    warnings.showwarning = partial(_show_warning, warnings.showwarning)
     sys.exit(run(sys.argv[1:]))
+
+
+def _show_warning(others: Callable[..., None], message: Warning | str, category: type[Warning], *place: Any) -> None:
+    """Print a warning of ours as a line, without the place in our code."""
+    if issubclass(category, InsecureEndpoint):
+        _say(f"warning: {message}")
+    else:
+        others(message, category, *place)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

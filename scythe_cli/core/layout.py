@@ -39,6 +39,8 @@ SCALARS = "scalars"
 ERRORS = "errors"
 FILE_REFS = "result_file_refs"
 EXECUTION = "execution"
+OWN_TABLES = frozenset({SCALARS, ERRORS, FILE_REFS})
+"""Final tables that no frame has ever been called as."""
 RESERVED_FRAMES = frozenset({SCALARS, ERRORS, FILE_REFS, EXECUTION})
 
 EXPERIMENT_ID = "experiment_id"

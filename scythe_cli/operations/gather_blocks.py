@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from scythe_cli.core import layout
+from scythe_cli.errors import BrokenRun
 from scythe_cli.final_tables.frame_part import FramePart
 from scythe_cli.run import outcomes
 from scythe_cli.run.parts import CorruptPart, read_block, read_part, read_schema
@@ -110,7 +112,13 @@ class BlockReader:
     ) -> tuple[pa.Table, list[tuple[str, FramePart]]]:
         """A part's outcomes, and its frames by name; `held` as `_open_frame` has it."""
         table = read_part(self._store, part.key)
-        return table, [(name, self._open_frame(part.frame_key(name), wanted, held)) for name in _frames_of(table)]
+        names = _frames_of(table)
+        if wrong := [name for name in names if not layout.is_frame_name(name) or name in layout.OWN_TABLES]:
+            raise BrokenRun(
+                f"{self._store.locate(part.key)} has a frame {wrong[0][:100]!r}, which no frame can be called",
+                hint="somebody else wrote it: remove it, and its specs run again with scythe allocate --resume",
+            )
+        return table, [(name, self._open_frame(part.frame_key(name), wanted, held)) for name in names]
 
     def _open_frame(self, key: str, wanted: Sequence[int] | None, held: list[int]) -> FramePart:
         """A frame of a part; `held` has what those of its block weigh, which wait on the disk past a size."""
@@ -152,7 +160,7 @@ def _with_names(specs: pa.Table, field: str, names: IndexNames) -> pa.Table:
 
 def _frames_of(table: pa.Table) -> list[str]:
     text = (table.schema.metadata or {}).get(outcomes.FRAMES_KEY, b"")
-    return text.decode().split(",") if text else []
+    return text.decode(errors="replace").split(",") if text else []
 
 
 def _only(table: pa.Table, rows: list[int] | None, column: str) -> pa.Table:

@@ -18,7 +18,7 @@ from scythe_cli.experiment import config, setting_sources
 from scythe_cli.run.run import Run, open_run
 from scythe_cli.run.version import PATTERN as VERSION
 from scythe_cli.run.version import SemVer
-from scythe_cli.storage.address import is_remote
+from scythe_cli.storage.address import Address, is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -88,7 +88,7 @@ def find(storage: Store, pattern: str) -> Run:
     pattern = pattern.strip("/")
     head, _, last = pattern.rpartition("/")
     name, _, version = head.rpartition("/")
-    if layout.is_run_time(last) and VERSION.fullmatch(version):
+    if layout.is_run_name(name) and layout.is_run_time(last) and VERSION.fullmatch(version):
         try:
             return open_run(storage, f"{name}/{SemVer.FromString(version)}/{last}")
         except NotFoundError:
@@ -212,8 +212,10 @@ def parse_where(text: str | None, *, storage: str | None = None) -> Where:
     above, _, version = head.rpartition("/")
     root, _, name = above.rpartition("/")
     remote = is_remote(text)
+    if remote and not Address.parse(text).host:
+        raise ConfigError(f"{text!r} is not the address of a run: it names no bucket; write s3://bucket/prefix")
     if root and layout.is_run_time(tail) and VERSION.fullmatch(version):
-        return Where(root if remote else str(Path(root).expanduser().absolute()), f"{name}/{version}/{tail}")
+        return Where(root if remote else str(Address.parse(root).path.absolute()), f"{name}/{version}/{tail}")
     if remote:
         return Where(trimmed, "")
     if text.startswith(("/", "./", "../", "~")):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _IGNORED = frozenset({layout.EXPERIMENT_ID, layout.WORKFLOW_RUN_ID, layout.ROOT_WORKFLOW_RUN_ID})
 """Columns that scythe fills; users of the original write placeholders into them."""
+MOST_SUGGESTIONS = 100
+"""Columns for which the nearest field is looked for: a report shows fewer."""
 
 
 def match_columns(source: SpecSource, model: type[BaseModel], report: Report) -> dict[str, str]:
@@ -29,8 +31,10 @@ def match_columns(source: SpecSource, model: type[BaseModel], report: Report) ->
     matched: dict[str, str] = {}
     suggested: set[str] = set()
     extra = model.model_config.get("extra")
-    for place, name in enumerate(source.columns):
-        if name in source.columns[:place]:
+    seen: set[str] = set()
+    free: list[str] | None = None
+    for name in source.columns:
+        if name in seen:
             report.add_column(f"column {name!r} is there twice")
         elif name in fields:
             matched[name] = fields[name]
@@ -39,9 +43,13 @@ def match_columns(source: SpecSource, model: type[BaseModel], report: Report) ->
         elif extra == "allow" and name.strip() == name != "":
             matched[name] = name
         else:
-            near = nearest(name.strip(), [field for field in fields if field not in source.columns]) or ""
+            if free is None:
+                columns = set(source.columns)
+                free = [field for field in fields if field not in columns]
+            near = nearest(name.strip(), free) or "" if len(seen) < MOST_SUGGESTIONS else ""
             suggested.add(fields.get(near, ""))
             report.add_column(_stranger(name, near, model, fields), name)
+        seen.add(name)
     for field in schema.fields:
         if field.required and field.name not in matched.values() and field.name not in suggested:
             report.add_column(f"column {field.key!r} is missing")

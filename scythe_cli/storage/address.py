@@ -6,6 +6,7 @@ Input: an address as a user writes it. Output: a frozen `Address`. This is the o
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -66,7 +67,9 @@ class Address:
         """
         found = None if isinstance(text, Path) else _SCHEME.match(text)
         if found is None:
-            path = Path(text).expanduser()
+            path = Path(text)
+            with suppress(RuntimeError):  # `~somebody` whom this machine does not know: a name like any other
+                path = path.expanduser()
             return cls(Scheme.PATH, "", str(path if base is None else base / path))
         scheme, rest = found[1], found[2]
         if scheme == Scheme.S3:

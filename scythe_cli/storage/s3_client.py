@@ -5,15 +5,18 @@ Also describes an error of that client in one line.
 
 from __future__ import annotations
 
+import ipaddress
 import re
+import warnings
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scythe_cli.core.printable import printable
-from scythe_cli.errors import StoreError
+from scythe_cli.core.printable import mask_secrets, printable
+from scythe_cli.errors import InsecureEndpoint, StoreError
+from scythe_cli.storage.address import Address, Scheme
 
 if TYPE_CHECKING:
     import botocore.session
@@ -82,6 +85,7 @@ class Bucket:
                 f"cannot use s3://{name}: no AWS credentials found"
                 " (set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`)"
             )
+        _warn_if_readable(endpoint)
         region = default.region_name or ("us-east-1" if endpoint else "")
         if not region:
             raise StoreError(f"cannot use s3://{name}: no AWS region is set (set AWS_DEFAULT_REGION or the profile's)")
@@ -146,6 +150,23 @@ class Bucket:
             retry_config=retry,
             credential_provider=self.credentials,  # so obstore never asks the instance metadata by itself
         )
+
+
+def _warn_if_readable(endpoint: str) -> None:
+    """Signed requests, and all data, can be read and changed on the way to an http server of another machine."""
+    address = Address.parse(endpoint)
+    if address.scheme is Scheme.HTTP and not _is_loopback(address.hostname):
+        message = (
+            f"{mask_secrets(endpoint)} is not encrypted: others on the network can read and change what goes there"
+        )
+        warnings.warn(InsecureEndpoint(f"{message}; use https"), stacklevel=2)
+
+
+def _is_loopback(hostname: str) -> bool:
+    try:
+        return ipaddress.ip_address(hostname).is_loopback
+    except ValueError:
+        return hostname == "localhost" or hostname.endswith(".localhost")
 
 
 def _endpoint(session: botocore.session.Session) -> str:

@@ -143,7 +143,13 @@ def _included(file: Path) -> list[str]:
 def _work_left(call: Call, run: Run, choice: Choice, *, sets: list[str]) -> Work | None:
     """What is left of a run, None for nothing. Settings are those of the run's own file, code that of FILE's folder."""
     from scythe_cli.experiment import experiment
-    from scythe_cli.operations.resume import own_target, refuse_other_code, remaining, resumed_work
+    from scythe_cli.operations.resume import (
+        own_target,
+        refuse_impossible_total,
+        refuse_other_code,
+        remaining,
+        resumed_work,
+    )
     from scythe_cli.reuse.take_over import take_over
 
     with call.terminal.busy("looking at what is left"):
@@ -151,6 +157,7 @@ def _work_left(call: Call, run: Run, choice: Choice, *, sets: list[str]) -> Work
     rest = remaining(run, failed=choice.failed or not choice.missing, missing=choice.missing or not choice.failed)
     if not rest.todo:
         return None
+    refuse_impossible_total(run)
     target, folder = own_target(run, call.file)
     include = _included(call.file)
     _, now = experiment.located_hash(target, folder, include=include)
