@@ -1,7 +1,8 @@
 # Every target does its own set-up: a clean clone and Python 3.11+ are all it takes.
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
+BIN = $(VENV)/bin
+PROCESSES ?= 2
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -23,7 +24,7 @@ demo: $(STAMP)  ## simulate an office building in three climates, from experimen
 	@BIN="$(CURDIR)/$(BIN)" sh examples/demo.sh
 
 test: $(STAMP)  ## run every test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(TESTS)
 
 lint: $(STAMP)  ## format check, lint, types
 	$(BIN)/ruff format --check .

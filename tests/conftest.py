@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +13,6 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from fleet import Fleet
 
@@ -22,13 +22,31 @@ _OURS = ("SCYTHE_", "HATCHET_", "AWS_")
 _KEPT = ("SCYTHE_TEST_",)
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """The tests are the same wherever they are started: from `nohup` or with `&`, which have signals ignored."""
     settings.register_profile("scythe", deadline=None)  # a loaded machine is no failure
     settings.load_profile("scythe")
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
+    path = os.environ.get("FAILED_TESTS")
+    if path and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(FailedTests(path))
+
+
+class FailedTests:
+    """Writes the ids of failed tests to the file that FAILED_TESTS names, for `.ci/run` to try them once more."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._failed: dict[str, None] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self._failed[report.nodeid] = None
+
+    def pytest_sessionfinish(self) -> None:
+        Path(self._path).write_text("".join(f"{name}\n" for name in self._failed))
 
 
 @pytest.fixture(autouse=True)
