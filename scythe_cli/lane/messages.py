@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-# what they tell each other without a message: the layout of the memory that they share
+# the memory that they share, to exchange state without a message: its layout
 MARKER = struct.Struct("<qd")
 """First: the row at work and its start on the monotonic clock. The lane writes it. Or `IDLE`, and since when: 0 before
 the first row."""
