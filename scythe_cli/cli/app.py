@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import errno
 import os
 import signal
 import sys
+import threading
 import warnings
 from functools import partial
 from importlib import import_module
@@ -18,6 +21,7 @@ from typer.core import TyperGroup
 import scythe_cli
 from scythe_cli.cli.output import HAS_DOCUMENT, print_error, put
 from scythe_cli.core import signals
+from scythe_cli.core.machine import require_memory
 from scythe_cli.core.printable import printable
 from scythe_cli.errors import ExitCode, InputError, InsecureEndpoint, ScytheError, did_you_mean
 
@@ -83,6 +87,8 @@ def _scythe(
         put(printable(f"scythe {scythe_cli.__version__}"))
     elif ctx.invoked_subcommand is None:
         put(printable(ctx.get_help(), lines=True))
+    elif ctx.invoked_subcommand != "init":
+        require_memory()
 
 
 def main() -> NoReturn:
@@ -95,7 +101,21 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text files here
     warnings.showwarning = partial(_show_warning, warnings.showwarning)
-    sys.exit(run(sys.argv[1:]))
+    _leave(run(sys.argv[1:]))
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process with this exit code and no other.
+
+    What Python registered for its exit runs. The destructors of C++ libraries do not: where a reader thread of Arrow
+    still lives, as after an error in the middle of a table, they abort the process.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]  # what Python itself calls first
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _show_warning(others: Callable[..., None], message: Warning | str, category: type[Warning], *place: Any) -> None:
@@ -160,6 +180,8 @@ def describe_exception(exc: BaseException, arguments: Sequence[str]) -> tuple[st
         case Exception():
             message = f"this is a bug in scythe: {type(exc).__name__}: {exc}"
             return message, _keep_traceback(arguments), ExitCode.BUG
+    if type(exc).__name__ == "PanicException":  # of a library in Rust: no `Exception`
+        return f"a library failed: {exc}", _keep_traceback(arguments), ExitCode.BUG
     raise exc
 
 

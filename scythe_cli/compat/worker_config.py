@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from scythe_cli.core.processes import cores
+from scythe_cli.core.machine import cores
 from scythe_cli.engines.hatchet import labels
 from scythe_cli.engines.hatchet.worker import worker_settings
 

@@ -337,8 +337,3 @@ def describe_status(status: int) -> str:
 def host() -> str:
     """This machine's name."""
     return socket.gethostname()
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

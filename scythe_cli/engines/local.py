@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from contextlib import ExitStack, contextmanager, suppress
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.core import layout
-from scythe_cli.core.processes import cores
+from scythe_cli.core.machine import cores, require_files, require_memory, thread_settings, threads_in
 from scythe_cli.core.row_ranges import cut_at_blocks, write_ranges
 from scythe_cli.engines.engine_activity import cancel_tasks
 from scythe_cli.engines.generation import fence
@@ -95,7 +96,7 @@ class ReadyPool:
         self._pool: Pool | None = None
         self._stack = ExitStack()
 
-    def pool(self, experiment: Experiment, *, fresh: bool) -> Pool:
+    def pool(self, experiment: Experiment, *, lanes: int, fresh: bool) -> Pool:
         """The pool, started now unless it was; from the thread that will feed it, with which its processes die.
 
         Raises:
@@ -104,9 +105,9 @@ class ReadyPool:
         if self._pool is None:
             try:
                 folder = self._stack.enter_context(scratch())
-                self._pool = Pool(
-                    ForkServerConfig(experiment.target, str(experiment.folder), str(folder), fresh), size=1
-                )
+                threads = thread_settings(lanes)
+                config = ForkServerConfig(experiment.target, str(experiment.folder), str(folder), fresh, threads)
+                self._pool = Pool(config, size=1)
             except OSError as exc:
                 raise EngineError(f"cannot start the process that specs run in: {exc}") from exc
             self._stack.callback(self._pool.close)
@@ -164,10 +165,11 @@ class LocalTicket:
             kept = stack.enter_context(ExitStack())
             kept.enter_context(lease.hold(work.run.store, self._taken_over))
             rows = write_ranges(work.ranges)
-            begin_generation(work, engine="local", lanes=self._lanes, labels={}, rows=rows)
+            threads = threads_in({**os.environ, **thread_settings(self._lanes)})
+            begin_generation(work, engine="local", lanes=self._lanes, threads=threads, labels={}, rows=rows)
             writer = PartWriter(work.run.store, generation=work.generation, flush=work.file.run.flush)
             stack.callback(writer.close)
-            pool = self._ready.pool(work.experiment, fresh=work.file.run.fresh_workers)
+            pool = self._ready.pool(work.experiment, lanes=self._lanes, fresh=work.file.run.fresh_workers)
             stack.callback(self._ready.close)
             pool.size = min(self._lanes, max(1, work.todo))
             run = run_work(work, writer, Path(pool.scratch))
@@ -222,10 +224,15 @@ class LocalEngine:
     Args:
         lanes: processes; the machine's cores unless given.
         fresh: have each of them import the user's module by itself.
+
+    Raises:
+        EngineError: a limit of the shell is too low for so many.
     """
 
     def __init__(self, lanes: int | None = None, *, fresh: bool = False) -> None:
         self.lanes = lanes or cores()
+        require_memory()
+        require_files(self.lanes)
         self._fresh = fresh
         self._ready: ReadyPool | None = None
 
@@ -240,5 +247,5 @@ class LocalEngine:
         self._ready = ready = ReadyPool()
         with ready:
             with suppress(EngineError):  # it fails again in `wait`, which reports it
-                ready.pool(experiment, fresh=self._fresh)
+                ready.pool(experiment, lanes=self.lanes, fresh=self._fresh)
             yield

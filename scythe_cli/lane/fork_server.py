@@ -22,7 +22,7 @@ import socket
 import sys
 import tempfile
 import traceback
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -74,12 +74,14 @@ class ForkServerConfig:
         folder: where the target is resolved from, and the lanes' working directory.
         scratch: the supervisor's folder for temporary files.
         fresh: have each lane import the module by itself.
+        environment: variables that lanes have besides those of the supervisor.
     """
 
     target: str
     folder: str
     scratch: str
     fresh: bool = False
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 def command(fd: int, config: ForkServerConfig) -> list[str]:

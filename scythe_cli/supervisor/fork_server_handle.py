@@ -44,7 +44,7 @@ class ForkServerHandle:
                 stdout=self._log,
                 stderr=self._log,
                 start_new_session=True,
-                env={**os.environ, RUN_TAG: config.scratch},
+                env={**os.environ, **config.environment, RUN_TAG: config.scratch},
             )
 
     def fileno(self) -> int:

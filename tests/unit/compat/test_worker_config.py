@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from scythe_cli import ExperimentRegistry, ScytheWorkerConfig, ScytheWorkerLabel
-from scythe_cli.core.processes import cores
+from scythe_cli.core.machine import cores
 from scythe_cli.engines.hatchet.worker import worker
 from scythe_cli.engines.hatchet.worker.worker_settings import WorkerSettings
 from scythe_cli.errors import ConfigError

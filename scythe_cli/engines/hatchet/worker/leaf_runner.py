@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from scythe_cli.core import layout
 from scythe_cli.core.events import ignore
+from scythe_cli.core.machine import thread_settings
 from scythe_cli.core.row_ranges import Range, within
 from scythe_cli.engines.hatchet.worker.leaf_queue import Leaf, LeafQueue
 from scythe_cli.errors import EngineError
@@ -65,7 +66,10 @@ class LeafRunner:
 
     def _supervise(self) -> None:
         """Run the lanes until the queue is closed. The thread starts them: on Linux they die with it."""
-        config = ForkServerConfig(self.experiment.target, str(self.experiment.folder), str(self._folder))
+        threads = thread_settings(self.size)
+        config = ForkServerConfig(
+            self.experiment.target, str(self.experiment.folder), str(self._folder), environment=threads
+        )
         try:
             with ExitStack() as stack:
                 pool = Pool(config, self.size)

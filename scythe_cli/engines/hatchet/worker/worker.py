@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import processes, signals
 from scythe_cli.core.events import Draining, LeafFinished, Notice, WorkerReady, ignore
-from scythe_cli.core.processes import cores
+from scythe_cli.core.machine import cores
 from scythe_cli.engines.hatchet import embedded
 from scythe_cli.engines.hatchet.connection import connect_and_check
 from scythe_cli.engines.hatchet.labels import CODE, FAN, LANES, STORAGE, STORAGE_AT, storage_label
