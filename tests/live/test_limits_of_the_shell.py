@@ -1,4 +1,4 @@
-"""Limits of the shell that are too low for a run: one message, exit 4, nothing claimed. And no exit code but our own."""
+"""Limits of the shell that are too low for a run: one message, exit 4, nothing claimed. No exit code but ours."""
 
 from __future__ import annotations
 
