@@ -51,8 +51,9 @@ def check_bounds(table: pa.Table, model: type[BaseModel]) -> list[int]:
     known = read_fields(model)
     schema = arrow_schema(model)
     needs_pydantic: Column = None
+    names = set(table.column_names)
     for field in known.fields:
-        if field.name not in table.column_names:
+        if field.name not in names:
             continue
         column: Column = table[field.name].combine_chunks()
         core = _unwrapped(field.core) if known.has_custom_validation else field.core

@@ -47,7 +47,7 @@ def make_specs(table: pa.Table, model: type[S], const: Mapping[str, Any]) -> lis
         model: the input model.
         const: what all rows share, `experiment_id` and `root_workflow_run_id`.
     """
-    if is_plain(model) and all(name in table.column_names for name in user_fields(model)):
+    if is_plain(model) and set(table.column_names).issuperset(user_fields(model)):
         return _construct_directly(table, model, const)
     return [make() for make in spec_factories(table, model, const)]
 

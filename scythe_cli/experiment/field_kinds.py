@@ -6,6 +6,7 @@ Input: a model's class. Output: names of its fields, in the model's order.
 from __future__ import annotations
 
 import datetime as dt
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
@@ -35,6 +36,12 @@ def is_file(field: FieldInfo) -> bool:
 
 def file_fields(model: type[BaseModel]) -> tuple[str, ...]:
     """The names of a model's file fields, in its order; of an output model also those of type `Path`."""
+    kind: Any = model
+    return _file_fields(kind) if model.__pydantic_complete__ else _file_fields.__wrapped__(kind)
+
+
+@lru_cache(maxsize=64)
+def _file_fields(model: type[BaseModel]) -> tuple[str, ...]:
     fields = model.model_fields
     paths = DATAFRAMES in fields
     return tuple(name for name, field in fields.items() if is_file(field) or (paths and is_path(annotated(field))))

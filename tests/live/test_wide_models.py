@@ -1,0 +1,97 @@
+"""Models with thousands of fields: what a field costs does not grow with their number."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from pydantic import create_model
+
+from bench import wide
+from bench.harness import SCYTHE, run
+from scythe_cli.columns.rows import make_specs
+from scythe_cli.core.yaml_document import read, write
+from scythe_cli.experiment.models import ExperimentInputSpec, ExperimentOutputSpec
+from scythe_cli.experiment.signature import read_signature
+from scythe_cli.lane.encode import Encoder
+from scythe_cli.lane.output_model import OutputModel
+from scythe_cli.lane.outputs import Outputs
+from scythe_cli.lane.pending import Pending
+from scythe_cli.spec_table.read import read_specs
+
+FEW, MANY = 400, 3_200
+LINEAR = MANY / FEW
+
+
+def model(base: Any, name: str, n: int) -> Any:
+    fields: dict[str, Any] = {f"{name}{at}": (float, ...) for at in range(n)}
+    return create_model("Model", __base__=base, **fields)
+
+
+def check(n: int) -> Callable[[], object]:
+    takes, gives = model(ExperimentInputSpec, "x", n), model(ExperimentOutputSpec, "y", n)
+
+    def work(spec: Any) -> Any: ...
+
+    work.__annotations__ = {"spec": takes, "return": gives}
+    return lambda: read_signature(work, "work", Path(__file__))
+
+
+def read_table(n: int) -> Callable[[], object]:
+    takes = model(ExperimentInputSpec, "x", n)
+    rows = [{f"x{at}": float(at) for at in range(n)} for _ in range(5)]
+    return lambda: make_specs(read_specs(rows, takes).table, takes, {})
+
+
+def encode(n: int) -> Callable[[], object]:
+    gives = model(ExperimentOutputSpec, "y", n)
+    outputs = [gives(**{f"y{at}": float(at) for at in range(n)}) for _ in range(5)]
+
+    def hand_over() -> object:
+        known, pending = OutputModel(gives), Pending()
+        accepting = Outputs(known, ExperimentInputSpec, outbox="", root="")
+        for row, output in enumerate(outputs):
+            settled = accepting.accept(pending, row, ExperimentInputSpec(), output, Path())
+            pending.add(row, row, output=settled, attempt=1, start=0.0, duration=0.0, log=None)
+        return Encoder(known, worker="").messages(pending)
+
+    return hand_over
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """CPU time, the least of three."""
+    taken = []
+    for _ in range(3):
+        began = time.process_time()
+        work()
+        taken.append(time.process_time() - began)
+    return min(taken)
+
+
+@pytest.mark.parametrize("step", [check, read_table, encode])
+def test_the_cost_of_a_field_is_the_same_in_a_wide_model(step: Callable[[int], Callable[[], object]]) -> None:
+    step(10)()  # what is imported at the first call
+    few, many = seconds(step(FEW)), seconds(step(MANY))
+    assert many < 2.5 * LINEAR * max(few, 0.002)
+
+
+def test_twenty_specs_with_three_thousand_outputs_take_seconds(tmp_path: Path) -> None:
+    wide.write(tmp_path, 10, 3_000)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run([*SCYTHE, "allocate"], cwd=tmp_path)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    [scalars] = (tmp_path / "scythe-runs").glob("work/v1.0.0/*/final/scalars.pq")
+    assert pl.read_parquet(scalars)["y2999"].to_list() == [row + 2999.0 for row in range(20)]
+    assert (
+        after.ru_utime - before.ru_utime < 2 * 4
+    )  # of CPU time, which other tests do not stretch: four seconds on two cores
+
+
+def test_a_large_document_is_read_back_as_it_was_written() -> None:
+    data = {"a": {f"k{at}": [at, None, True, "on", "ü: #\n"] for at in range(1_000)}}
+    assert read(write(data), "x").data == data
