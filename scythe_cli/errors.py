@@ -5,7 +5,8 @@ ScytheError                      70
 │   ├── ConfigError                   experiment.yml, a flag or an environment variable
 │   ├── EntryPointError               the experiment's module, function or annotations
 │   ├── TableError                    the specs table, one report for all of its errors
-│   └── InputFileError                a file that a spec refers to
+│   ├── InputFileError                a file that a spec refers to
+│   └── MissingExtra                  a package that is not installed, with the pip line
 ├── NotFoundError                 3   no such run, version, file
 │   └── KeyMissing                    a store has no object under this key
 ├── UnreachableError              4   a store or an engine that does not answer or refuses
@@ -82,6 +83,18 @@ class TableError(InputError):
 
 class InputFileError(InputError):
     """A file that a spec refers to does not exist or cannot be read."""
+
+
+class MissingExtra(InputError):
+    """A package that comes with an extra is not installed.
+
+    Args:
+        what: what needs it.
+        extra: the name of the extra.
+    """
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an extra: pip install 'scythe-runner[{extra}]'")
 
 
 class NotFoundError(ScytheError):

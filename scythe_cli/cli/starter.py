@@ -94,6 +94,8 @@ def from_template(template: str, folder: Path) -> Starter:
 def from_function(target: str, folder: Path) -> Starter:
     """Write an experiment file for a function, and a table with a column for each of its input's fields.
 
+    A table that is there already is the experiment's.
+
     Raises:
         EntryPointError: the function is not an experiment.
         InputError: a file is there already.
@@ -112,7 +114,9 @@ def from_function(target: str, folder: Path) -> Starter:
         settings["code"] = {"include": include}
     head = f"# yaml-language-server: $schema=./{schemas.file_name('experiment')}\n"
     texts = {DEFAULT_FILE: head + yaml_document.write(settings) + _MORE, SPECS_FILE: table.getvalue()}
-    return Starter(folder, _write(folder, texts), has_specs=row is not None)
+    if has_table := (folder / SPECS_FILE).is_file():
+        del texts[SPECS_FILE]
+    return Starter(folder, _write(folder, texts), has_specs=has_table or row is not None)
 
 
 def example_row(model: type[BaseModel]) -> dict[str, Any] | None:

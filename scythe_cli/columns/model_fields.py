@@ -76,6 +76,7 @@ class FieldSchema:
         takes_text: whether any text is a value of its own, as it is.
         takes_json: whether text is read as JSON of a list, a mapping or a model.
         choices: the values of a Literal or an Enum.
+        is_number: whether text can only mean a number.
         takes_both_numbers: whether it is `int | float`, where the text of a whole number means the whole number.
         is_exotic: whether a value could be another one after it was written to a column and validated again.
         validator: pydantic's validator of this field alone, without the user's.
@@ -90,6 +91,7 @@ class FieldSchema:
     takes_text: bool
     takes_json: bool
     choices: tuple[Any, ...]
+    is_number: bool
     takes_both_numbers: bool
     is_exotic: bool
     validator: SchemaValidator
@@ -196,6 +198,7 @@ def _field(
         takes_text=bool(kinds & _TEXT) or "" in choices,
         takes_json=bool(kinds & _STRUCTURED) and not kinds & _TEXT,
         choices=choices,
+        is_number=bool(kinds & {*_NUMBERS, "decimal"}) and not kinds & (_TEXT | _STRUCTURED),
         takes_both_numbers=kinds == _NUMBERS,
         is_exotic=any(node["type"] not in _REPEATABLE for node in _walk(inner, definitions)),
         validator=validator,

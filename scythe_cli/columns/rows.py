@@ -83,7 +83,7 @@ def as_input(field: FieldSchema, cell: Any) -> Any:
     """One cell as pydantic takes it: JSON text is read, and text or a whole float may name a number of a Literal."""
     if isinstance(cell, str) and field.takes_json:
         try:
-            return from_json(cell)
+            return from_json(cell, allow_inf_nan=False)
         except ValueError:
             return cell
     if field.takes_both_numbers and isinstance(cell, str) and _WHOLE.fullmatch(cell):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +55,8 @@ def read(text: str, place: str) -> Document:
         node = yaml.compose(text)
     except MarkedYAMLError as exc:
         mark = exc.context_mark if _NEVER_CLOSED in str(exc.problem) else exc.problem_mark
+        if mark is not None and (misplaced := _misplaced(text, mark.line)) is not None:
+            raise ConfigError(f"{place}:{misplaced[0] + 1}  {misplaced[1]}") from exc
         line = "" if mark is None else f":{mark.line + 1}"
         raise ConfigError(f"{place}{line}  is not YAML: {_problem(exc)}") from exc
     except (YAMLError, RecursionError) as exc:
@@ -61,6 +64,9 @@ def read(text: str, place: str) -> Document:
         raise ConfigError(f"{place}  is not YAML: {problem}") from exc
     if node is None:
         raise ConfigError(f"{place}  is empty: it must name at least the experiment and its specs")
+    if isinstance(node, SequenceNode) and any(isinstance(item, MappingNode) for item in node.value):
+        where = f"{place}:{node.start_mark.line + 1}"
+        raise ConfigError(f"{where}  is a list: leave the dashes out, and write lines of `key: value`")
     if not isinstance(node, MappingNode):
         raise ConfigError(f"{place}:{node.start_mark.line + 1}  must be a mapping, lines of `key: value`")
     document = Document({})
@@ -154,6 +160,24 @@ def _short(tag: object) -> str:
     return str(tag).replace("tag:yaml.org,2002:", "!!")
 
 
+def _misplaced(text: str, at: int) -> tuple[int, str] | None:
+    """The line of a key that begins in the wrong column, or has no blank after its colon, and what to do about it."""
+    lines = text.splitlines()
+    written = [number for number, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")]
+    for number in [number for number in written if number <= at][-2:]:
+        if found := _NO_BLANK.match(lines[number]):
+            return number, f"has no blank after the colon: write `{found[1]}: {found[2]}`"
+    first = written[0] if written else at
+    for number in {first, at} & set(written):
+        found = _INDENTED.match(lines[number])
+        above = [lines[other] for other in written if other < number]
+        if found and (not above or not (above[-1].startswith((" ", "\t")) or above[-1].rstrip().endswith(":"))):
+            return number, f"begins with a blank: `{found[1]}:` must begin in the first column, as the other keys do"
+    return None
+
+
+_INDENTED = re.compile(r"\s+([A-Za-z_][\w.]*):(?:\s|$)")
+_NO_BLANK = re.compile(r"\s*([A-Za-z_]\w*):(?![\s/\\])(\S.*)$")
 _NEVER_CLOSED = "unexpected end of stream"
 _PLAINER = {
     _NEVER_CLOSED: "a quote that is opened here is never closed",

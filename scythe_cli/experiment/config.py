@@ -30,6 +30,7 @@ from scythe_cli.experiment.settings import (
     ExperimentFile,
     Resources,
     RunSettings,
+    SpecsFile,
 )
 from scythe_cli.storage.address import Address
 
@@ -88,8 +89,8 @@ class Loaded:
         """The settings with a name, `default` unless one was given."""
         return self if self.file.name else replace(self, file=self.file.model_copy(update={"name": default}))
 
-    def specs(self) -> str | DesignSettings:
-        """The address of the specs, or their design. Raises `ConfigError` when none was given."""
+    def specs(self) -> str | SpecsFile | DesignSettings:
+        """The address of the specs, their table, or their design. Raises `ConfigError` when none was given."""
         if self.file.specs is None:
             raise ConfigError(f"{self.place('specs')}  specs is missing: name a csv, parquet, feather or ndjson file")
         return self.file.specs
@@ -184,7 +185,8 @@ def _with_surroundings(
     """The settings with the environment and `Register`'s options below what was given."""
     surroundings = os.environ if environ is None else environ
     lowest = setting_sources.from_timeouts(surroundings) | setting_sources.from_options(options)
-    loaded = _loaded(lowest | setting_sources.from_environment(surroundings) | given, folder, path)
+    all_given = lowest | setting_sources.from_environment(surroundings) | given
+    loaded = _loaded(setting_sources.with_variables(all_given, surroundings), folder, path)
     return replace(loaded, notices=tuple(setting_sources.ignored_variables(surroundings)))
 
 
@@ -243,27 +245,34 @@ def _not_a_setting(path: yaml_document.Path) -> str:
     name, known_names = (path[-1], section) if section else (key, ExperimentFile)
     suggestion = did_you_mean(name, known_names.model_fields)
     elsewhere = {known[-1]: ".".join(known) for known in SETTINGS}
+    if path[-1] in elsewhere:
+        return f"{key} is not a setting. Did you mean {elsewhere[path[-1]]!r}?"
     near = nearest(path[-1], elsewhere)
     return f"{key} is not a setting.{suggestion or (f' Did you mean {elsewhere[near]!r}?' if near else '')}"
 
 
+_FORMS_OF_SPECS = (
+    'a table such as {file: cases.csv, separator: ";", decimal: ","}, or a design such as {design: sobol, n: 64}'
+)
 _RULES = {
     "int_type": "must be a whole number",
     "bool_type": "must be true or false",
     "string_type": "must be text; put it in quotes",
     "string_too_short": "must not be empty",
+    "string_too_long": "must be one character",
     "greater_than_equal": "must be {ge} or more",
     "literal_error": "must be {expected}",
     "value_error": "{error}",
 }
 
 
-def _wrong_in_design(path: yaml_document.Path, error: ErrorDetails) -> str:
-    key, known = ".".join(path), DesignSettings.model_fields
+def _wrong_in_specs(path: yaml_document.Path, error: ErrorDetails) -> str:
+    key, of_table = ".".join(path), error["loc"][1] == "table"
+    known, what = (SpecsFile.model_fields, "a table") if of_table else (DesignSettings.model_fields, "a design")
     if error["type"] == "missing":
-        return f"{key} is missing: specs is the address of a table, or a design such as {{design: sobol, n: 64}}"
+        return f"{key} is missing: specs is the address of a table, or {_FORMS_OF_SPECS}"
     if error["type"] == "extra_forbidden":
-        return f"{key} is not a setting of a design.{did_you_mean(path[-1], known)} Known: {', '.join(known)}"
+        return f"{key} is not a setting of {what}.{did_you_mean(path[-1], known)} Known: {', '.join(known)}"
     rule = _RULES.get(error["type"], error["msg"]).format(**error.get("ctx", {}))
     near = did_you_mean(str(error["input"]), DESIGNS) if key == "specs.design" else ""
     return f"{key} is {error['input']!r}: {rule}{'.' if near else ''}{near}"
@@ -272,12 +281,16 @@ def _wrong_in_design(path: yaml_document.Path, error: ErrorDetails) -> str:
 def _wrong(path: yaml_document.Path, error: ErrorDetails, given: Mapping[yaml_document.Path, Given]) -> str:
     key = ".".join(path)
     if path[0] == "specs" and len(path) > 1:
-        return _wrong_in_design(path, error)
+        return _wrong_in_specs(path, error)
     if path not in given:
         return f"{key} is missing. {ExperimentFile.model_fields[key].description}"
     value = given[path].value
     if value is None:
         return f"{key} is empty: give a value, or leave it out for the default"
+    if path == ("specs",) and isinstance(value, list):
+        return f"{key} is a list: name one file, or a folder of parquet files; put all specs into it"
+    if path == ("specs",) and isinstance(value, dict):
+        return f"{key}: {error['msg'].removeprefix('Value error, ')}"
     rule = _RULES.get(error["type"], error["msg"]).format(**error.get("ctx", {}))
     near = did_you_mean(str(value), ENGINES) if key == "engine" else ""
     shown = str(value).lower() if isinstance(value, bool) else repr(value)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import yaml_document
+from scythe_cli.core.environment import UnsetVariable, expand
 from scythe_cli.errors import ConfigError, did_you_mean
 from scythe_cli.experiment.settings import DEFAULT_FILE, SECTIONS, ExperimentFile, Resources
 from scythe_cli.storage.address import Address, Scheme
@@ -23,6 +24,8 @@ DEFAULT_PREFIX = "scythe"
 TIMEOUTS = "SCYTHE_TIMEOUT_"
 EXECUTION_TIMEOUT = f"{TIMEOUTS}EXPERIMENT_EXECUTION"
 _TEXTS = {(name,) for name in ExperimentFile.model_fields if name not in SECTIONS}
+_STARTER = "`scythe init` writes a starter, `scythe init --from module:function` the file for a function of yours"
+_PATHS = {("experiment",), ("storage",), ("specs",)}
 _ADDRESSES = {("storage",), ("specs",)}
 
 
@@ -53,14 +56,14 @@ def read_text(path: Path) -> str:
     """An experiment file's text. Raises `ConfigError` when it cannot be read."""
     if instead := _NOT_YAML.get(path.suffix.lower()):
         rule = f"FILE is the experiment file ({DEFAULT_FILE}); {instead.format(path.name)}"
-        raise ConfigError(f"{path}  is not YAML. {rule}", hint="`scythe init` writes a starter")
+        raise ConfigError(f"{path}  is not YAML. {rule}", hint=_STARTER)
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         near = [file.name for file in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
         where = f"looked in {absolute(path.parent)}"
         message = f"{path}  does not exist ({where}).{did_you_mean(path.name, near)}"
-        raise ConfigError(message, hint="`scythe init` writes a starter") from None
+        raise ConfigError(message, hint=_STARTER) from None
     except IsADirectoryError:
         raise ConfigError(f"{path}  is a folder; name the file, such as {path / DEFAULT_FILE}") from None
     except UnicodeDecodeError as exc:
@@ -156,12 +159,35 @@ def _from_text(path: yaml_document.Path, text: str) -> object:
     return text if path in _TEXTS and value is not None and not isinstance(value, str) else value
 
 
+def with_variables(layer: Layer, environ: Mapping[str, str]) -> Layer:
+    """Put the values of variables into paths, `${SCRATCH}/runs`.
+
+    Raises:
+        ConfigError: a variable is not set.
+    """
+    found = dict(layer)
+    for path in _PATHS & layer.keys():
+        try:
+            found[path] = replace(layer[path], value=_expanded(layer[path].value, environ))
+        except UnsetVariable as exc:
+            raise ConfigError(f"{layer[path].origin}  {'.'.join(path)} = {layer[path].value!r}: {exc}") from exc
+    return found
+
+
+def _expanded(value: object, environ: Mapping[str, str]) -> object:
+    if isinstance(value, str):
+        return expand(value, environ)
+    if isinstance(value, dict):
+        return {key: _expanded(inner, environ) for key, inner in value.items()}
+    return [_expanded(inner, environ) for inner in value] if isinstance(value, list) else value
+
+
 def with_absolute_addresses(layer: Layer) -> Layer:
     """Make relative addresses absolute: a person types them from the folder she is in."""
     found = dict(layer)
     for path in _ADDRESSES & set(layer):
         value = layer[path].value
-        if isinstance(value, str | Path) and str(value) and not _is_address(str(value)):
+        if isinstance(value, str | Path) and str(value) and not _is_address(str(value)) and "${" not in str(value):
             found[path] = replace(layer[path], value=str(absolute(Path(value).expanduser())))
     return found
 

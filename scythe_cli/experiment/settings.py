@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     Tag,
     WithJsonSchema,
+    model_validator,
 )
 
 from scythe_cli.core import layout
@@ -230,15 +231,46 @@ class DesignSettings(Settings):
     )
 
 
+class SpecsFile(Settings):
+    """A file of specs that needs telling how it is written."""
+
+    file: str = Field(
+        min_length=1,
+        description="A path relative to this file, or an s3:// or https:// address.",
+        examples=["cases.csv"],
+    )
+    separator: str = Field(
+        default=",", min_length=1, max_length=1, description="CSV: the character between two cells.", examples=[";"]
+    )
+    decimal: Literal[".", ","] = Field(
+        default=".", description="CSV: the mark between the whole part and the fraction of a number.", examples=[","]
+    )
+
+    @model_validator(mode="after")
+    def _differ(self) -> SpecsFile:
+        if self.separator == self.decimal:
+            raise ValueError(f"separator and decimal are both {self.separator!r}: a cell would end within a number")
+        return self
+
+    def __str__(self) -> str:
+        return self.file
+
+
 def _form_of_specs(value: object) -> str:
-    return "design" if isinstance(value, dict | DesignSettings) else "file"
+    if isinstance(value, dict):
+        return "table" if "design" not in value and value.keys() & SpecsFile.model_fields.keys() else "design"
+    if isinstance(value, DesignSettings):
+        return "design"
+    return "table" if isinstance(value, SpecsFile) else "file"
 
 
 Specs = Annotated[
-    Annotated[str, Field(min_length=1), Tag("file")] | Annotated[DesignSettings, Tag("design")],
+    Annotated[str, Field(min_length=1), Tag("file")]
+    | Annotated[SpecsFile, Tag("table")]
+    | Annotated[DesignSettings, Tag("design")],
     Discriminator(_form_of_specs),
 ]
-"""Where specs come from: the address of a table, or a design."""
+"""Where specs come from: the address of a table, a table with how it is written, or a design."""
 
 
 class ExperimentFile(Settings):
@@ -251,8 +283,8 @@ class ExperimentFile(Settings):
     )
     specs: Specs | None = Field(
         default=None,
-        description="The table of specs, a csv, parquet, feather or ndjson file: a path relative to this file, or an "
-        "s3:// or https:// address.",
+        description="The table of specs, a csv, parquet, feather, ndjson or xlsx file or a folder of parquet files: a "
+        "path relative to this file, or an s3:// or https:// address.",
         examples=["specs.csv", "s3://bucket/specs.parquet"],
     )
     reuse: str | None = Field(

@@ -24,6 +24,7 @@ from scythe_cli.columns.schema import arrow_schema, is_json
 from scythe_cli.core.validation_errors import NOTHING, Problem, model_errors
 from scythe_cli.errors import TableError
 from scythe_cli.experiment.plain_values import UnsupportedValue, is_same
+from scythe_cli.spec_table.cell_text import number_rule
 from scythe_cli.spec_table.parse_text import parse
 
 if TYPE_CHECKING:
@@ -187,6 +188,8 @@ class CellValidator:
                 rule += "; in a cell of text, write it as JSON"
             inner = problems[0].field != field.name
             return Problem(problems[0].field, problems[0].value if inner else cell, rule)
+        if field.is_number and isinstance(cell, str) and (wrong := number_rule(cell)):
+            return Problem(field.name, cell, wrong)
         if field.is_exotic and not self.schema.has_custom_validation and not self._comes_back(field, value):
             return Problem(field.name, cell, NOT_REPEATABLE)
         kind = self._field(field.name).type

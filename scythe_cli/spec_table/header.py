@@ -5,18 +5,26 @@ Input: names as found. Output: which column is which field, and a line in the re
 
 from __future__ import annotations
 
+import re
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from scythe_cli.columns.model_fields import read_fields
 from scythe_cli.core import layout
 from scythe_cli.errors import nearest
+from scythe_cli.spec_table.readers.column_letters import spell_columns
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pydantic import BaseModel
 
     from scythe_cli.spec_table.report import Report
     from scythe_cli.spec_table.sources import SpecSource
 
+_UNIT = re.compile(r"\s*[\[(].*$")
+"""What follows a name in a header: "[W/m2]", "(kWh)"."""
+_PANDAS_INDEX = re.compile(r"Unnamed: ?\d+|__index_level_\d+__|level_\d+")
 _IGNORED = frozenset({layout.EXPERIMENT_ID, layout.WORKFLOW_RUN_ID, layout.ROOT_WORKFLOW_RUN_ID})
 """Columns that scythe fills; users of the original write placeholders into them."""
 MOST_SUGGESTIONS = 100
@@ -31,9 +39,12 @@ def match_columns(source: SpecSource, model: type[BaseModel], report: Report) ->
     matched: dict[str, str] = {}
     suggested: set[str] = set()
     extra = model.model_config.get("extra")
+    for message in _nameless(source):
+        report.add_column(message)
     seen: set[str] = set()
-    free: list[str] | None = None
-    for name in source.columns:
+    columns = set(source.columns)
+    free = [field for field in fields if field not in columns]
+    for name in filter(None, source.columns):
         if name in seen:
             report.add_column(f"column {name!r} is there twice")
         elif name in fields:
@@ -43,23 +54,43 @@ def match_columns(source: SpecSource, model: type[BaseModel], report: Report) ->
         elif extra == "allow" and name.strip() == name != "":
             matched[name] = name
         else:
-            if free is None:
-                columns = set(source.columns)
-                free = [field for field in fields if field not in columns]
-            near = nearest(name.strip(), free) or "" if len(seen) < MOST_SUGGESTIONS else ""
+            near = _nearest_field(name, free) if len(seen) < MOST_SUGGESTIONS else ""
             suggested.add(fields.get(near, ""))
             report.add_column(_stranger(name, near, model, fields), name)
         seen.add(name)
+    found = set(matched.values())
     for field in schema.fields:
-        if field.required and field.name not in matched.values() and field.name not in suggested:
+        if field.required and field.name not in found and field.name not in suggested:
             report.add_column(f"column {field.key!r} is missing")
     return matched
 
 
+def _nameless(source: SpecSource) -> list[str]:
+    """What to do about columns without a name: those that Excel leaves at the end, the index that pandas writes."""
+    columns = source.columns
+    width = len(columns)
+    last = width - sum(1 for _ in takewhile(lambda name: not name, reversed(columns)))
+    messages = []
+    if last < width:
+        name = "it a name" if last + 1 == width else "them names"
+        messages.append(f"delete the empty {spell_columns(last + 1, width)}, or give {name} in the header")
+    for place, name in enumerate(columns[:last]):
+        if not name:
+            index = place == 0 and "; an index that pandas wrote goes with df.to_csv(..., index=False)"
+            messages.append(f"{spell_columns(place + 1, place + 1)} has no name{index or ''}")
+    return messages
+
+
+def _nearest_field(name: str, free: Sequence[str]) -> str:
+    """The field that a column's name means: `lpd` of "lpd [W/m2]", "LPD", "lpd_"."""
+    plain = _UNIT.sub("", name).strip()
+    return nearest(plain.replace(" ", "_"), free) or nearest(name.strip(), free) or ""
+
+
 def _stranger(name: str, near: str, model: type[BaseModel], fields: dict[str, str]) -> str:
-    if name == "":
-        return "a column has no name"
     if name.strip() in fields:
         return f"column {name!r} has spaces around its name; write {name.strip()!r}"
+    if _PANDAS_INDEX.fullmatch(name):
+        return f"column {name!r} is an index that pandas wrote: leave it out with df.to_csv(..., index=False)"
     hint = f" Did you mean {near!r}?" if near else ""
     return f"column {name!r} is not a field of {model.__name__}.{hint}"

@@ -17,9 +17,9 @@ from scythe_cli.errors import TableError
 from scythe_cli.experiment.field_kinds import file_fields
 from scythe_cli.spec_table.file_check import ReferencedFiles, absolute
 from scythe_cli.spec_table.header import match_columns
+from scythe_cli.spec_table.open_source import open_source
 from scythe_cli.spec_table.reading import Reading
 from scythe_cli.spec_table.report import Report
-from scythe_cli.spec_table.sources import open_source
 from scythe_cli.spec_table.table import SpecTable
 
 if TYPE_CHECKING:

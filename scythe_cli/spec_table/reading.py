@@ -21,6 +21,7 @@ from scythe_cli.core import layout
 from scythe_cli.errors import StoreError
 from scythe_cli.experiment.field_kinds import file_fields
 from scythe_cli.experiment.plain_values import to_plain
+from scythe_cli.spec_table.cell_text import BlankRows, Problems, blank_rows, expanded, is_text, with_points
 from scythe_cli.spec_table.cell_validation import EMPTY, CellValidator, ValidatedChunk
 from scythe_cli.spec_table.nested_files import NestedFiles
 from scythe_cli.spec_table.report import DuplicateIndex, MissingValue
@@ -67,6 +68,10 @@ class Reading:
         self._has_custom_validation = read_fields(model).has_custom_validation
         self._schema = arrow_schema(model)
         self._extends = bool(set(names.values()) - set(self._fields) - {layout.SORT_INDEX})
+        self._refuses_blank = source.empty_is_null and any(
+            field.required and not field.nullable for field in self._fields.values()
+        )
+        self._blank = BlankRows(source.where)
         self.disk: DiskTable | None = None
         self._pieces: list[dict[str, Column]] = []
         self._bytes = 0
@@ -78,10 +83,17 @@ class Reading:
         first, self.n_rows = self.n_rows, self.n_rows + n
         if self._has_custom_validation and self._missing:
             return  # each row would repeat what the columns say
+        known, wrong = self._with_points(known)
         validated = self._validate(known, n)
-        problems = [*validated.problems, *self._nested_files.problems(validated.columns)]
-        for row, problem in sorted(problems, key=lambda one: one[0]):
-            if problem.field not in self._missing:
+        replaced = {(row, problem.field) for row, problem in wrong}
+        wrong += [(row, problem) for row, problem in validated.problems if (row, problem.field) not in replaced]
+        wrong += self._nested_files.problems(validated.columns)
+        wrong += self._expand(validated.columns)
+        blank = blank_rows(known) if self._refuses_blank else set()
+        for row in sorted(blank):
+            self._blank.add(first + row)
+        for row, problem in sorted(wrong, key=lambda one: one[0]):
+            if problem.field not in self._missing and row not in blank:
                 self._report.add(first + row, self._described(first + row, problem))
         if layout.SORT_INDEX in validated.columns:
             self._indexes.append(validated.columns.pop(layout.SORT_INDEX))
@@ -93,6 +105,26 @@ class Reading:
             self._bytes += sum(column.nbytes for column in self._pieces[-1].values())
             if self._bytes > MEMORY_LIMIT:
                 self._move_to_disk()
+
+    def _with_points(self, chunk: Chunk) -> tuple[Chunk, Problems]:
+        """The chunk with decimal points, where the file has commas."""
+        if self._source.decimal == ".":
+            return chunk, []
+        changed, problems = dict(chunk), []
+        for name, cells in chunk.items():
+            if (field := self._fields.get(name)) is not None and field.is_number and is_text(cells):
+                changed[name], wrong = with_points(name, cells)
+                problems += wrong
+        return changed, problems
+
+    def _expand(self, columns: dict[str, Column]) -> Problems:
+        """Put the values of variables into the addresses of files."""
+        problems = []
+        for name in self._file_fields:
+            if name in columns:
+                columns[name], wrong = expanded(name, columns[name])
+                problems += wrong
+        return problems
 
     def _move_to_disk(self) -> None:
         """Write the rows to the disk, and keep only which files they name."""
@@ -114,6 +146,8 @@ class Reading:
 
     def finish(self, *, check_files: bool) -> None:
         """Raise what was found, with the files that rows name and that do not exist."""
+        if self._blank.first is not None:
+            self._report.add(self._blank.first, self._blank)
         if check_files and not self._report.clean:
             self._keep_files()
             self._references.check(self._report)

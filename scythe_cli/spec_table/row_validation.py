@@ -17,6 +17,7 @@ from pydantic_core import from_json
 from scythe_cli.columns.rows import RAW_INPUT, as_input, construct_without_validation, typed_rows
 from scythe_cli.core.validation_errors import NOTHING, Problem, model_errors
 from scythe_cli.experiment.plain_values import is_same, to_json_text
+from scythe_cli.spec_table.cell_text import number_rule
 from scythe_cli.spec_table.cell_validation import EMPTY, NOT_REPEATABLE, ValidatedChunk
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from scythe_cli.columns.checks import Column
     from scythe_cli.columns.model_fields import FieldSchema
+    from scythe_cli.spec_table.cell_text import Problems
     from scythe_cli.spec_table.cell_validation import CellValidator
     from scythe_cli.spec_table.sources import Chunk
 
@@ -34,6 +36,7 @@ def by_row(cells: CellValidator, chunk: Chunk, n: int) -> ValidatedChunk:
     with _no_collection():
         rows = _rows(cells, chunk, n)
         made = [_instance(cells.model, at, row, validated) for at, row in enumerate(rows)]
+        validated.problems += _number_problems(cells, chunk, made)
         for field in cells.fields(chunk):
             wrong: dict[int, Problem] = {}
             values = [None if one is None else one.__dict__[field.name] for one in made]
@@ -111,6 +114,18 @@ def _instance(model: type[BaseModel], at: int, row: dict[str, Any], validated: V
         why = f"{model.__name__} raises {type(exc).__name__}: {exc}"
         validated.problems.append((at, Problem("this row", NOTHING, why)))
     return None
+
+
+def _number_problems(cells: CellValidator, chunk: Chunk, made: list[BaseModel | None]) -> Problems:
+    """The texts that Python alone reads as numbers, in rows that are right otherwise."""
+    problems = []
+    for field in cells.schema.fields:
+        if field.is_number and field.name in chunk:
+            column = chunk[field.name]
+            for at, cell in enumerate(column if isinstance(column, list) else column.to_pylist()):
+                if isinstance(cell, str) and made[at] is not None and (wrong := number_rule(cell)):
+                    problems.append((at, Problem(field.name, cell, wrong)))
+    return problems
 
 
 def _raw_text(

@@ -93,17 +93,33 @@ def test_a_template_that_cannot_be_prepared_says_what_to_do(tmp_path: Path, monk
     assert made.problem == "epidemic.py failed"
 
 
-@pytest.mark.parametrize("arguments", [[], ["--from", "exp:simulate"]])
-def test_it_overwrites_nothing(tmp_path: Path, arguments: list[str]) -> None:
+@pytest.mark.parametrize(("arguments", "mine"), [([], "specs.csv"), (["--from", "exp:simulate"], "experiment.yml")])
+def test_it_overwrites_nothing(tmp_path: Path, arguments: list[str], mine: str) -> None:
     (tmp_path / "exp.py").write_text(MODULE)
-    (tmp_path / "specs.csv").write_text("mine\n")
+    (tmp_path / mine).write_text("mine\n")
     done = scythe("init", *arguments, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "error: .  already has specs.csv; nothing was written\nhint: give another folder: scythe init DIR\n"
+        f"error: .  already has {mine}; nothing was written\nhint: give another folder: scythe init DIR\n"
     )
-    assert names(tmp_path) == ["exp.py", "specs.csv"]
+    assert names(tmp_path) == sorted(["exp.py", mine])
+    assert (tmp_path / mine).read_text() == "mine\n"
+
+
+def test_from_a_function_it_takes_the_table_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "exp.py").write_text(MODULE)
+    (tmp_path / "specs.csv").write_text("mine\n")
+    done = scythe("init", "--from", "exp:vague", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "next: scythe allocate\n")
+    assert done.stdout == "wrote experiment.yml\nwrote experiment.schema.json\n"
     assert (tmp_path / "specs.csv").read_text() == "mine\n"
+    assert config.load(tmp_path / "experiment.yml", environ={}).specs() == "specs.csv"
+
+
+def test_a_folder_without_an_experiment_file_names_init_from(tmp_path: Path) -> None:
+    done = scythe("allocate", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "`scythe init --from module:function` the file for a function of yours" in done.stderr
 
 
 def test_the_same_schema_is_no_obstacle(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ PACKAGES = [
         "experiment",
         "columns",
         "designs",
+        "spec_table/readers",
         "spec_table",
         "run",
         "reuse",

@@ -10,6 +10,7 @@ from scythe_cli.core import layout
 from scythe_cli.core.units import MaxFailures
 from scythe_cli.errors import ConfigError, ExitCode
 from scythe_cli.experiment import config
+from scythe_cli.experiment.settings import SpecsFile
 
 HEAD = "experiment: building:simulate\nspecs: specs.csv\n"
 FULL = """\
@@ -221,7 +222,9 @@ def test_a_missing_file_names_where_it_was_looked_for_and_the_nearest(load: Load
     assert caught.value.message == (
         f"experment.yml  does not exist (looked in {tmp_path}). Did you mean 'experiment.yml'?"
     )
-    assert caught.value.hint == "`scythe init` writes a starter"
+    assert caught.value.hint == (
+        "`scythe init` writes a starter, `scythe init --from module:function` the file for a function of yours"
+    )
 
 
 def test_what_is_no_text_file_is_told(load: Load) -> None:
@@ -391,3 +394,82 @@ def test_settings_without_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_nothing_can_be_changed_later(load: Load) -> None:
     with pytest.raises(ValueError, match="frozen"):
         load().file.name = "x"  # type: ignore[misc]  # that is the point
+
+
+TABLE = 'experiment: m:f\nspecs: {file: x.csv, separator: ";", decimal: ","}\n'
+
+
+def test_a_table_with_how_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "e.yml").write_text(TABLE)
+    loaded = config.load(tmp_path / "e.yml", environ={})
+    assert loaded.specs() == SpecsFile(file="x.csv", separator=";", decimal=",")
+    assert config.parse(config.dump(loaded.file)) == loaded.file
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("specs: {file: x.csv, separator: ';;'}", "e.yml:2  specs.separator is ';;': must be one character"),
+        ("specs: {file: x.csv, decimal: ';'}", "e.yml:2  specs.decimal is ';': must be '.' or ','"),
+        (
+            "specs: {file: x.csv, separatr: ';'}",
+            "e.yml:2  specs.separatr is not a setting of a table. Did you mean 'separator'? Known: ",
+        ),
+        (
+            "specs: {separator: ';'}",
+            "e.yml:2  specs.file is missing: specs is the address of a table, or ",
+        ),
+        ("specs: {file: x.csv, decimal: ','}", "e.yml:2  specs: separator and decimal are both ','"),
+        ("specs: [a.csv, b.csv]", "e.yml:2  specs is a list: name one file, or a folder of parquet files"),
+        (
+            " specs: x.csv",
+            "e.yml:2  begins with a blank: `specs:` must begin in the first column",
+        ),
+        ("specs:x.csv", "e.yml:2  has no blank after the colon: write `specs: x.csv`"),
+        ("specs: x.csv\nretries: 3", "e.yml:3  retries is not a setting. Did you mean 'run.retries'?"),
+        ("specs: ${NOWHERE}/x.csv", "e.yml:2  specs = '${NOWHERE}/x.csv': the environment variable NOWHERE is not set"),
+        ("specs: {file: '${NOWHERE}/x.csv'}", "the environment variable NOWHERE is not set"),
+        (
+            "specs: x.csv\nstorage: ${NOWHERE}",
+            "e.yml:3  storage = '${NOWHERE}': the environment variable NOWHERE",
+        ),
+    ],
+)
+def test_what_newcomers_write_is_told_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, wanted: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "e.yml").write_text(f"experiment: m:f\n{text}\n")
+    with pytest.raises(ConfigError) as caught:
+        config.load("e.yml", environ={})
+    assert wanted in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (
+            "- experiment: m:f\n- specs: x.csv\n",
+            "e.yml:1  is a list: leave the dashes out, and write lines of",
+        ),
+        (
+            " experiment: m:f\nspecs: x.csv\n",
+            "e.yml:1  begins with a blank: `experiment:` must begin in",
+        ),
+    ],
+)
+def test_a_file_that_is_no_mapping_is_told_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, wanted: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "e.yml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        config.load("e.yml", environ={})
+    assert wanted in caught.value.message
+
+
+def test_variables_in_paths_are_expanded(tmp_path: Path) -> None:
+    (tmp_path / "e.yml").write_text("experiment: m:f\nspecs: {file: '${DATA}/x.csv'}\nstorage: s3://${BUCKET}/runs\n")
+    loaded = config.load(tmp_path / "e.yml", environ={"DATA": "/data", "BUCKET": "mine"})
+    assert str(loaded.specs()) == "/data/x.csv"
+    assert loaded.file.storage == "s3://mine/runs"

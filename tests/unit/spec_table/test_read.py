@@ -65,7 +65,35 @@ def test_a_long_report_shows_twenty_and_the_total(tmp_path: Path) -> None:
         ("zip_code,setpoint,wall,colour\n1,20,wood,red\n", "column 'colour' is not a field of House."),
         ("zip_code, setpoint,wall\n1,20,wood\n", "column ' setpoint' has spaces around its name; write 'setpoint'"),
         ("zip_code,setpoint,wall,wall\n1,20,wood,wood\n", "column 'wall' is there twice"),
-        ("zip_code,setpoint,wall,\n1,20,wood,\n", "a column has no name"),
+        (
+            "zip_code,setpoint,wall,\n1,20,wood,\n",
+            "delete the empty column 4 (D), or give it a name in the header",
+        ),
+        (
+            "zip_code,setpoint,wall,,,\n1,20,wood,,,\n",
+            "delete the empty columns 4 to 6 (D to F), or give them names in the header",
+        ),
+        (
+            "zip_code,,setpoint,wall\n1,,20,wood\n",
+            "column 2 (B) has no name",
+        ),
+        (
+            ",zip_code,setpoint,wall\n0,1,20,wood\n",
+            "column 1 (A) has no name; an index that pandas wrote goes with df.to_csv(..., index=False)",
+        ),
+        (
+            "Unnamed: 0,zip_code,setpoint,wall\n0,1,20,wood\n",
+            "column 'Unnamed: 0' is an index that pandas wrote: leave it out with df.to_csv(..., index=False)",
+        ),
+        (
+            "zip_code,setpoint [°C],wall\n1,20,wood\n",
+            "column 'setpoint [°C]' is not a field of House. Did you mean 'setpoint'?",
+        ),
+        ("Zip Code,setpoint,wall\n1,20,wood\n", "column 'Zip Code' is not a field of House. Did you mean 'zip_code'?"),
+        (
+            "zip_code,setpoint(C),wall\n1,20,wood\n",
+            "column 'setpoint(C)' is not a field of House. Did you mean 'setpoint'?",
+        ),
     ],
 )
 def test_each_wrong_column_is_one_error(tmp_path: Path, text: str, wanted: str) -> None:

@@ -302,6 +302,12 @@ def _outcome(model: type[ExperimentInputSpec], row: dict[str, Any], base: Path) 
         made = model.model_validate(row, strict=False)
     except ValidationError:
         return None
+    for name, value in made.__dict__.items():  # numbers that Python alone reads
+        cell = row.get(name)
+        if isinstance(cell, str) and isinstance(value, int | float | Decimal) and not isinstance(value, bool | str):
+            beyond = isinstance(value, float) and math.isinf(value) and "inf" not in cell.lower()
+            if "_" in cell or beyond:
+                return None
     for name, value in made.__dict__.items():  # what arrow cannot hold is refused with a message of its own
         kind = arrow_schema(model).field(name).type if name in user_fields(model) else pa.string()
         if isinstance(value, int) and not -(2**63) <= value < 2**63 and kind == pa.int64():
@@ -389,6 +395,8 @@ def test_csv_cells_are_what_pydantic_makes_of_them(
         mark in str(cell) for row in rows for cell in row.values() for mark in "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
     ):
         return  # text that the test's own reader of messages splits into lines
+    if sum(all(cell is None for cell in row.values()) for row in rows) > 1:
+        return  # empty rows are one line of the report
     _check(wanted, lambda: read_specs(path, model, base=path.parent), model, lines)
 
 

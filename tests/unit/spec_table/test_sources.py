@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import gzip
+import sys
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import feather
-from pydantic import ValidationError
-from spec_tables import GOOD, HEADER, House, Plain, Weather, refused, write
+from pydantic import ValidationError, field_validator
+from spec_tables import GOOD, HEADER, House, Plain, Weather, made_again, refused, write
 
-from scythe_cli.errors import InputFileError, StoreError, TableError
+from scythe_cli.errors import InputFileError, MissingExtra, StoreError, TableError
+from scythe_cli.experiment.models import ExperimentInputSpec
+from scythe_cli.experiment.settings import SpecsFile
 from scythe_cli.spec_table.read import read_specs
 
 
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("zip_code;setpoint;wall\n1;2;3\n", "is separated by semicolons; separate it by commas"),
+        (
+            "zip_code;setpoint;wall\n1;2;3\n",
+            'is separated by semicolons: write `specs: {file: specs.csv, separator: ";"}`, with `decimal: ","` where '
+            "its numbers have a comma",
+        ),
+        ("zip_code\tsetpoint\n1\t2\n", 'is separated by tabs: write `specs: {file: specs.csv, separator: "\\t"}`'),
         ("", "is empty"),
         ("\n\n", "is empty; its first line names the columns"),
         (HEADER, "has no specs; give at least one row"),
@@ -123,12 +134,12 @@ def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
     write(tmp_path, GOOD)
     (line,) = refused("spec.csv", base=tmp_path)
     assert line == f"spec.csv does not exist in {tmp_path}. Did you mean 'specs.csv'?"
-    (line,) = refused(write(tmp_path, "x", "specs.xlsx"))
-    assert "specs.xlsx is of a kind that scythe does not read: give .csv, .parquet" in line
+    (line,) = refused(write(tmp_path, "x", "specs.doc"))
+    assert "specs.doc is of a kind that scythe does not read: give .csv, .parquet" in line
     (tmp_path / "folder.csv").mkdir()
     for folder in ("folder.csv", "."):
         (line,) = refused(folder, base=tmp_path)
-        assert line == f"{folder} is a folder ({tmp_path / folder}), not a file of specs"
+        assert line == f"{folder} is a folder ({tmp_path / folder}), not a file of specs, and has no parquet files"
 
 
 def test_a_place_stands_in_front_of_what_is_wrong_with_the_address(tmp_path: Path) -> None:
@@ -158,3 +169,191 @@ def test_typed_rows_count_from_zero() -> None:
 def test_an_address_of_another_scheme_is_no_path(address: str) -> None:
     with pytest.raises(ValidationError, match="must be a local path, s3:// or https://"):
         Weather(x=1, weather_file=address)
+
+
+class Office(ExperimentInputSpec):
+    name: str
+    lpd: float
+    floors: int = 1
+    built: dt.date | None = None
+
+
+OFFICES = [Office(name="a", lpd=1234.5, floors=2, built=dt.date(2024, 2, 29)), Office(name="b;c", lpd=-0.25)]
+
+
+def read_offices(source: Any, base: Path | None = None, model: Any = Office) -> list[Any]:
+    return [(one.name, one.lpd, one.floors, one.built) for one in made_again(read_specs(source, model, base=base))]
+
+
+WANTED = [(one.name, one.lpd, one.floors, one.built) for one in OFFICES]
+EUROPEAN = 'name;lpd;floors;built\na;1234,5;2;2024-02-29\n"b;c";-0,25;;\n'
+
+
+def test_a_table_with_semicolons_and_decimal_commas(tmp_path: Path) -> None:
+    write(tmp_path, EUROPEAN)
+    given = SpecsFile(file="specs.csv", separator=";", decimal=",")
+    assert read_offices(given, tmp_path) == WANTED
+
+
+def test_decimal_commas_in_a_model_with_validators(tmp_path: Path) -> None:
+    class Checked(Office):
+        @field_validator("lpd")
+        @classmethod
+        def _same(cls, value: float) -> float:
+            return value
+
+    write(tmp_path, EUROPEAN)
+    assert read_offices(SpecsFile(file="specs.csv", separator=";", decimal=","), tmp_path, Checked) == WANTED
+
+
+def test_a_point_in_a_table_with_decimal_commas_is_told_once(tmp_path: Path) -> None:
+    write(tmp_path, "name;lpd\na;1.234,5\nb;1.5\nc;1e400\n")
+    lines = refused(SpecsFile(file="specs.csv", separator=";", decimal=","), Office, base=tmp_path)
+    rule = "has a point, and the decimal mark of this file is a comma"
+    assert [line.partition(" (")[0] for line in lines[:2]] == [
+        f"specs.csv:2  lpd = '1.234,5': {rule}",
+        f"specs.csv:3  lpd = '1.5': {rule}",
+    ]
+    assert lines[2] == "specs.csv:4  lpd = '1e400': is too large: a number of 64 bits ends at 1.8e308"
+
+
+@pytest.mark.parametrize("suffix", [".csv.gz", ".csv.zst", ".csv.bz2", ".ndjson.gz", ".jsonl.zst"])
+def test_a_compressed_table_is_read(tmp_path: Path, suffix: str) -> None:
+    plain = pl.DataFrame([one.model_dump(include={"name", "lpd", "floors", "built"}) for one in OFFICES])
+    text = plain.write_csv() if "csv" in suffix else plain.write_ndjson()
+    compression: Any = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}[suffix[suffix.rindex(".") :]]
+    with pa.output_stream(str(tmp_path / f"specs{suffix}"), compression=compression) as file:
+        file.write(text.encode())
+    assert read_offices(f"specs{suffix}", tmp_path) == WANTED
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst", ".bz2"])
+def test_a_file_that_is_not_compressed_says_so(tmp_path: Path, suffix: str) -> None:
+    (line,) = refused(write(tmp_path, GOOD, f"specs.csv{suffix}"))
+    assert "is cut off, or is not compressed as its name" in line
+
+
+def test_a_compressed_file_that_is_cut_off(tmp_path: Path) -> None:
+    whole = gzip.compress(("name,lpd\n" + "a,1\n" * 10_000).encode())
+    (line,) = refused(write(tmp_path, whole[: len(whole) // 2], "specs.csv.gz"), Office)
+    assert "specs.csv.gz is cut off" in line
+
+
+def excel(folder: Path, rows: list[list[Any]], name: str = "specs.xlsx") -> Path:
+    book = openpyxl.Workbook()
+    sheet: Any = book.active
+    for row in rows:
+        sheet.append(row)
+    book.save(folder / name)
+    return folder / name
+
+
+def test_an_excel_file_is_read(tmp_path: Path) -> None:
+    rows: list[list[Any]] = [["name", "lpd", "floors", "built"]]
+    rows += [["a", 1234.5, 2, dt.datetime(2024, 2, 29)], ["b;c", -0.25, None, None], [None, None], ["", None, None]]
+    assert read_offices(excel(tmp_path, rows)) == WANTED
+
+
+def test_errors_in_an_excel_file_have_the_numbers_that_excel_shows(tmp_path: Path) -> None:
+    rows: list[list[Any]] = [[None], ["name", "lpd"], ["a", "many"], [None, None], ["b", "#N/A"], [1, 2.0], ["c", 3, 4]]
+    assert refused(excel(tmp_path, rows), Office)[:-1] == [
+        "specs.xlsx:3  lpd = 'many': must be a number",
+        "specs.xlsx:4  is an empty row: delete it",
+        "specs.xlsx:5  lpd: is empty, and needs a value",
+        "specs.xlsx:5  B5 is an error of Excel, #N/A",
+        "specs.xlsx:6  name = 1: must be text",
+        "specs.xlsx:7  has a value right of the last column, which is 'lpd'",
+    ]
+
+
+def test_a_missing_excel_reader_is_one_sentence_with_the_pip_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = excel(tmp_path, [["name", "lpd"], ["a", 1]])
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(MissingExtra) as caught:
+        read_specs(path, Office)
+    assert caught.value.message == (
+        "specs.xlsx: reading Excel files needs an extra: pip install 'scythe-runner[excel]'"
+    )
+    assert caught.value.exit_code == 2
+
+
+def test_a_folder_of_parquet_files_is_one_table(tmp_path: Path) -> None:
+    folder = tmp_path / "cases"
+    folder.mkdir()
+    (folder / "_SUCCESS").touch()
+    frame = pl.DataFrame([one.model_dump(include={"name", "lpd", "floors", "built"}) for one in OFFICES])
+    frame[:1].write_parquet(folder / "part-0.parquet")
+    frame[1:].write_parquet(folder / "part-1.parquet")
+    assert read_offices("cases", tmp_path) == WANTED
+    frame.drop("floors").write_parquet(folder / "part-2.parquet")
+    (line,) = refused("cases", Office, base=tmp_path)
+    assert line == "cases/part-2.parquet has other columns than part-0.parquet: no floors"
+
+
+def test_empty_rows_and_columns_that_excel_leaves_are_one_message_each(tmp_path: Path) -> None:
+    path = write(tmp_path, "name,lpd,,\na,1,,\nb,2,,\n,,,\n,,,\n,,,\n")
+    assert refused(path, Office)[:-1] == [
+        "specs.csv  delete the empty columns 3 to 4 (C to D), or give them names in the header",
+        "specs.csv:4  is an empty row, and so are 2 more up to specs.csv:6: delete the empty rows",
+    ]
+
+
+def test_rows_that_end_in_empty_cells_are_one_message(tmp_path: Path) -> None:
+    path = write(tmp_path, "name,lpd\na,1,,,\nb,2,,,\nc,3\n")
+    assert refused(path, Office)[:-1] == [
+        "specs.csv:2  ends in empty cells (and 1 more lines): delete the empty columns 3 to 5 (C to E)"
+    ]
+
+
+@pytest.mark.parametrize("cell", ["1_000", "1_0.5", "1e400", "-1e999"])
+@pytest.mark.parametrize("name", ["lpd", "either"])
+def test_numbers_that_python_alone_reads_are_refused(tmp_path: Path, cell: str, name: str) -> None:
+    class Case(ExperimentInputSpec):
+        lpd: float = 0.0
+        either: int | float = 0
+
+    (line, _) = refused(write(tmp_path, f"{name}\n{cell}\n"), Case)
+    rule = "must be a number, without _ between its digits" if "_" in cell else "is too large"
+    assert f"specs.csv:2  {name} = '{cell}': {rule}" in line
+
+
+def test_whole_numbers_that_a_float_does_not_keep_are_refused(tmp_path: Path) -> None:
+    class Case(ExperimentInputSpec):
+        either: float | int
+
+    (line, _) = refused(write(tmp_path, "either\n9007199254740993\n"), Case)
+    assert line == (
+        "specs.csv:2  either = 9007199254740993: is a whole number beyond 2**53, which a column of floating numbers "
+        "does not keep"
+    )
+
+
+def test_lines_that_are_nearly_json_are_refused(tmp_path: Path) -> None:
+    lines = [
+        '{"name": "a", "lpd": 1, "lpd": 2}',
+        '{"name": "a", "lpd": NaN}',
+        '{"name": "a", "lpd": -Infinity}',
+        '{"name": "a", "lpd": 1e400}',
+        '{"name": "\\"lpd\\": 3", "lpd": 1}',
+    ]
+    path = write(tmp_path, "\n".join(lines), "specs.ndjson")
+    assert refused(path, Office)[:-1] == [
+        "specs.ndjson:1  has the key 'lpd' twice",
+        "specs.ndjson:2  has NaN, which is not JSON: write null for what is not known",
+        "specs.ndjson:3  has -Infinity, which is not JSON: write null for what is not known",
+        "specs.ndjson:4  has a number that is too large: one of 64 bits ends at 1.8e308",
+    ]
+
+
+def test_variables_in_the_addresses_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "w.epw").touch()
+    monkeypatch.setenv("DATA", "data")
+    path = write(tmp_path, "x,weather_file\n1,${DATA}/w.epw\n2,${NOWHERE}/w.epw\n")
+    (line, _) = refused(path, Weather)
+    rule = "the environment variable NOWHERE is not set: export NOWHERE=... or write the path out"
+    assert line == f"specs.csv:3  weather_file = '${{NOWHERE}}/w.epw': {rule}"
+    specs = read_specs(path, Weather, limit=1, check_files=True)
+    assert specs.references["weather_file"] == [str(tmp_path / "data" / "w.epw")]

@@ -11,7 +11,7 @@ import csv
 import sys
 from array import array
 from contextlib import contextmanager
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,29 +19,38 @@ import pyarrow as pa
 import pyarrow.csv
 
 from scythe_cli.errors import TableError
+from scythe_cli.spec_table.readers.column_letters import spell_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _BLOCK = 4 << 20
 _SNIFF = 64 << 10
-_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_SEPARATORS = {
+    ";": ("semicolons", '";"'),
+    "\t": ("tabs", '"\\t"'),
+    "|": ("bars", '"|"'),
+    ",": ("commas", '","'),
+}
+"""The name of each usual separator, and how YAML has it."""
 
 
 class CsvFile:
-    """One CSV file, UTF-8, separated by commas.
+    """One CSV file in UTF-8.
 
     Args:
         path: the file.
         label: how messages call it.
+        separator: the character between two cells.
 
     Raises:
         TableError: it is not such a file, or empty.
     """
 
-    def __init__(self, path: Path, label: str) -> None:
+    def __init__(self, path: Path, label: str, separator: str = ",") -> None:
         self._path = path
         self._label = label
+        self._separator = separator
         self._ragged = False
         self._lines = array("q")
         self._scan: Iterator[tuple[int, int]] | None = None
@@ -57,7 +66,9 @@ class CsvFile:
                 read_options=pa.csv.ReadOptions(
                     block_size=_BLOCK, column_names=names, skip_rows=self._header_line, use_threads=True
                 ),
-                parse_options=pa.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=self._leave_out),
+                parse_options=pa.csv.ParseOptions(
+                    delimiter=self._separator, newlines_in_values=True, invalid_row_handler=self._leave_out
+                ),
                 convert_options=pa.csv.ConvertOptions(
                     column_types=dict.fromkeys(names, pa.string()),
                     null_values=[""],
@@ -75,7 +86,7 @@ class CsvFile:
     def line(self, row: int) -> int:
         """The line that row number `row` begins in; the header is line 1 unless blank lines come before it."""
         if self._scan is None:
-            self._scan = ((line, cells) for line, cells in self._records() if cells == len(self.header))
+            self._scan = ((line, cells) for line, cells, _ in self._records() if cells == len(self.header))
         missing = row + 1 - len(self._lines)
         self._lines.extend(line for line, _ in islice(self._scan, max(0, missing)))
         return self._lines[row]
@@ -84,23 +95,32 @@ class CsvFile:
         """The lines among the first `rows` good ones that do not have as many cells as the header, and why."""
         if not self._ragged:
             return
-        for line, cells in self._records():
-            if cells != len(self.header):
-                yield line, f"has {cells} cell{'s' * (cells != 1)}, and the header has {len(self.header)}"
+        width = len(self.header)
+        longer: list[int] = []
+        widest = width
+        for line, cells, empty in self._records():
+            if cells > width and cells - empty <= width:
+                longer.append(line)
+                widest = max(widest, cells)
+            elif cells != width:
+                yield line, f"has {cells} cell{'s' * (cells != 1)}, and the header has {width}"
             elif (rows := rows - 1) == 0:
-                return
+                break
+        if longer:
+            more = f" (and {len(longer) - 1:,} more lines)" if len(longer) > 1 else ""
+            yield longer[0], f"ends in empty cells{more}: delete the empty {spell_columns(width + 1, widest)}"
 
     def _leave_out(self, _row: pa.csv.InvalidRow) -> Literal["skip"]:
         self._ragged = True
         return "skip"
 
-    def _records(self) -> Iterator[tuple[int, int]]:
-        """Line and number of cells of each record after the header."""
+    def _records(self) -> Iterator[tuple[int, int, int]]:
+        """Of each record after the header: its line, the number of its cells, and how many are empty at its end."""
         with self._reader() as reader:
             before = 0
             for record in reader:
                 if record and before >= self._header_line:
-                    yield before + 1, len(record)
+                    yield before + 1, len(record), sum(1 for _ in takewhile(lambda cell: not cell, reversed(record)))
                 before = reader.line_num
 
     @contextmanager
@@ -108,7 +128,7 @@ class CsvFile:
         limit = csv.field_size_limit(sys.maxsize)
         try:
             with self._path.open(encoding="utf-8-sig", newline="") as file:
-                yield csv.reader(file, strict=strict)
+                yield csv.reader(file, strict=strict, delimiter=self._separator)
         finally:
             csv.field_size_limit(limit)
 
@@ -132,9 +152,11 @@ class CsvFile:
         raise TableError(f"{self._label} is empty; its first line names the columns")
 
     def _refuse_other_separators(self, header: list[str]) -> None:
-        for mark, name in _SEPARATORS.items():
-            if len(header) == 1 and mark in header[0]:
-                raise TableError(f"{self._label} is separated by {name}; separate it by commas")
+        for mark, (name, written) in _SEPARATORS.items():
+            if len(header) == 1 and mark in header[0] and mark != self._separator:
+                instead = f"write `specs: {{file: {self._label}, separator: {written}}}`"
+                comma = ', with `decimal: ","` where its numbers have a comma' if mark == ";" else ""
+                raise TableError(f"{self._label} is separated by {name}: {instead}{comma}")
 
     def _refuse_other_encodings(self) -> None:
         with self._path.open("rb") as file:
