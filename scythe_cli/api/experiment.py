@@ -6,6 +6,7 @@ pydantic models, so that other models may have them as fields.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import total_ordering
@@ -21,7 +22,7 @@ from scythe_cli.api.run_operations import RunOperations
 from scythe_cli.core import layout
 from scythe_cli.engines.open_engine import open_engine
 from scythe_cli.errors import ConfigError, EntryPointError, NotFoundError, did_you_mean
-from scythe_cli.experiment import importer
+from scythe_cli.experiment import importer, source_files
 from scythe_cli.experiment.models import ExperimentInputSpec, ExperimentOutputSpec
 from scythe_cli.run import find
 from scythe_cli.run.run import Run, open_run
@@ -32,6 +33,8 @@ from scythe_cli.storage.open_store import open_store
 from scythe_cli.storage.storage_settings import ScytheStorageSettings
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from scythe_cli.compat.recursion_map import RecursionMap
     from scythe_cli.experiment.config import Loaded
     from scythe_cli.experiment.experiment import Experiment
@@ -153,6 +156,7 @@ class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
         shape = {f"tree.{key}": value for key, value in (recursion_map.settings() if recursion_map else {}).items()}
         given = {key if "." in key else f"run.{key}": value for key, value in settings.items()}
         loaded, found = here._loaded(**shape, **given)
+        _refuse_without_guard(found.file)
         prepared = prepare(
             replace(loaded, folder=Path.cwd()), found, specs=_source(specs), overwrite_sort_index=overwrite_sort_index
         )
@@ -352,6 +356,21 @@ def _refuse_at_import() -> None:
         raise EntryPointError(
             "a module that is imported to run its experiment starts a run itself",
             hint='put what a script does under `if __name__ == "__main__":`',
+        )
+
+
+def _refuse_without_guard(file: Path) -> None:
+    """A script that starts runs when it is imported would do so in each process that imports it for its function."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code.co_name != "<module>":
+        frame = frame.f_back
+    if frame is None or Path(frame.f_code.co_filename).resolve() != file.resolve():
+        return
+    if source_files.unguarded(file, frame.f_lineno):
+        where = f"{file.name}:{frame.f_lineno}"
+        raise EntryPointError(
+            f"{where}  starts a run whenever the file is imported, and each worker process imports it",
+            hint='put this line, and all that a script does, under `if __name__ == "__main__":`',
         )
 
 

@@ -146,6 +146,8 @@ def _with_storable_columns(table: pa.Table) -> pa.Table:
 
 def _read(frame: Any, index: Mapping[str, Any]) -> pa.Table:
     kind = type(frame).__module__.partition(".")[0]
+    if type(frame).__name__ == "Series":
+        raise _NotATable(f"is a {kind} Series, one column and not a table: give series.to_frame()")
     if kind == "pandas" and hasattr(frame, "columns"):
         return from_pandas(frame, index)
     if hasattr(frame, "__arrow_c_stream__") and not isinstance(frame, pa.ChunkedArray):

@@ -70,6 +70,8 @@ def _not_empty(path: Path) -> Path:
 def _with_readable_scheme(value: Any) -> Any:
     if isinstance(value, str) and value[:7].lower() == FILE:
         return Address.parse(value).path
+    if isinstance(value, str) and value.strip() in {".", "./", ".."}:
+        raise ValueError("is a folder: name a file")
     if isinstance(value, str) and has_unknown_scheme(value):
         raise ValueError(f"must be {RULE}")
     return value

@@ -21,9 +21,9 @@ from pathlib import Path
 from traceback import StackSummary, TracebackException
 from typing import TYPE_CHECKING
 
-from scythe_cli.core import package, signals
+from scythe_cli.core import library_names, package, signals
 from scythe_cli.errors import EntryPointError, ScytheError, did_you_mean
-from scythe_cli.experiment import stored_code
+from scythe_cli.experiment import source_files, stored_code
 from scythe_cli.experiment.source_files import is_library
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def import_module(where: str, folder: Path, *, place: str) -> tuple[ModuleType, 
     found = _by_file(where, folder, place) if _is_file(where) else _by_name(where, folder)
     if found is not None:
         stored_code.refuse(found.file)
+        _refuse_hiding_files(found, tuple(dict.fromkeys([found.root, folder])), place)
     folders = tuple(dict.fromkeys([found.root, folder] if found else [folder]))
     with _undo_ignored_signals(), _first_on_path(folders), _as_entry_point_errors(place, where, folders):
         missing = found is None and _is_missing(where)
@@ -97,6 +98,20 @@ def import_module(where: str, folder: Path, *, place: str) -> tuple[ModuleType, 
     if _file(module) is None:
         raise EntryPointError(f"{place}  {where!r} has no Python file of its own; name a module that has")
     return module, folders
+
+
+def _refuse_hiding_files(found: _ModuleFile, folders: tuple[Path, ...], place: str) -> None:
+    """A file of the user's under the name of a library hides the library from everything that imports it."""
+    own = found.name.partition(".")[0]
+    imported = {own: found.file.name, **source_files.imported_names(found.file, folders)}
+    for name, importer in imported.items():
+        if library_names.is_taken(name):
+            for file in (path for folder in folders for path in (folder / f"{name}.py", folder / name / _INIT)):
+                if file.is_file() and not is_library(file):
+                    raise EntryPointError(
+                        f"{place}  {file} hides Python's or a library's own module {name!r}, which {importer} imports",
+                        hint=f"rename {file.name if file.name != _INIT else file.parent.name}",
+                    )
 
 
 def locate(target: str, folder: Path, *, place: str | None = None) -> tuple[Path, tuple[Path, ...]]:
@@ -254,7 +269,8 @@ def _first_on_path(folders: tuple[Path, ...]) -> Iterator[None]:
     sys.path[:0] = places
     _importing += 1
     try:
-        yield
+        with library_names.libraries_first(places):
+            yield
     finally:
         _importing -= 1
         for place in places:

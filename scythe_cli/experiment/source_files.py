@@ -95,6 +95,24 @@ def source_hash(files: dict[str, Path]) -> str:
     return digest.hexdigest()
 
 
+def imported_names(module: Path, folders: Sequence[Path]) -> dict[str, str]:
+    """The top-level names that the user's files import, each with the name of the first file that does."""
+    found: dict[str, str] = {}
+    for name, file in source_files(module, folders).items():
+        for imported in _imports(file, _package(_relative(file, folders))):
+            if imported:
+                found.setdefault(imported[0], name)
+    return found
+
+
+def unguarded(file: Path, line: int) -> bool:
+    """Whether a line of a script is run when the script is imported: it is not under `if __name__ == "__main__":`."""
+    for statement in ast.parse(file.read_bytes()).body:
+        if statement.lineno <= line <= (statement.end_lineno or statement.lineno):
+            return not (isinstance(statement, ast.If) and _is_guard(statement.test))
+    return False
+
+
 def is_library(file: Path) -> bool:
     """Whether a file belongs to Python or an installed package, not to the user."""
     return any(part in {"site-packages", "dist-packages"} for part in file.parts) or any(

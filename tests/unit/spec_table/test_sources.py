@@ -357,3 +357,9 @@ def test_variables_in_the_addresses_of_files(tmp_path: Path, monkeypatch: pytest
     assert line == f"specs.csv:3  weather_file = '${{NOWHERE}}/w.epw': {rule}"
     specs = read_specs(path, Weather, limit=1, check_files=True)
     assert specs.references["weather_file"] == [str(tmp_path / "data" / "w.epw")]
+
+
+@pytest.mark.parametrize("address", [".", "./", ".."])
+def test_a_folder_is_no_file(tmp_path: Path, address: str) -> None:
+    (line, _) = refused(write(tmp_path, f"x,weather_file\n1,{address}\n"), Weather)
+    assert line == f"specs.csv:2  weather_file = {address!r}: is a folder: name a file"

@@ -1,0 +1,61 @@
+"""Names of modules that belong to Python and to the libraries that scythe is made of.
+
+Input: the name of a module. Output: whether a file of the user's under this name would hide it from the libraries.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from importlib.machinery import PathFinder
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from importlib.machinery import ModuleSpec
+
+LIBRARIES = frozenset(
+    {
+        *(
+            "boto3",
+            "botocore",
+            "filelock",
+            "grpc",
+            "hatchet_sdk",
+            "numpy",
+            "obstore",
+            "openpyxl",
+            "pandas",
+            "platformdirs",
+        ),
+        *("polars", "psutil", "pyarrow", "pydantic", "pydantic_core", "rich", "ruamel", "SALib", "scipy", "scythe_cli"),
+        *("typer", "typing_extensions", "urllib3"),
+    }
+)
+"""What the package imports, besides Python's own modules."""
+
+
+def is_taken(name: str) -> bool:
+    """Whether a module's name belongs to Python or to a library of ours."""
+    return name in sys.stdlib_module_names or name in LIBRARIES
+
+
+@contextmanager
+def libraries_first(folders: Sequence[str]) -> Iterator[None]:
+    """Import taken names from where they belong, although the user's folders are first on the path."""
+    finder = _LibrariesFirst(folders)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
+class _LibrariesFirst:
+    def __init__(self, folders: Sequence[str]) -> None:
+        self._folders = {*folders, ""}
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:  # noqa: ARG002 - Python's protocol
+        if path is not None or not is_taken(name):
+            return None
+        return PathFinder.find_spec(name, [place for place in sys.path if place not in self._folders])
