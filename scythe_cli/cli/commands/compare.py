@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
 from scythe_cli.cli import options
 from scythe_cli.cli.formatting import counted
-from scythe_cli.cli.output import print_json
+from scythe_cli.cli.output import print_json, put
 from scythe_cli.cli.run_argument import find_run
+from scythe_cli.core.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +33,7 @@ def compare(
         print_json(found)
         return
     for line in _lines(found):
-        typer.echo(line)
+        put(printable(line))
 
 
 def _lines(found: Comparison) -> Iterator[str]:
