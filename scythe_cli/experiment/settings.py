@@ -232,7 +232,7 @@ class DesignSettings(Settings):
 
 
 class SpecsFile(Settings):
-    """A file of specs that needs telling how it is written."""
+    """A file of specs, and how it is written."""
 
     file: str = Field(
         min_length=1,

@@ -78,7 +78,7 @@ def blank_rows(chunk: Chunk) -> set[int]:
 
 
 class BlankRows:
-    """Rows without a value, told as one.
+    """Rows without a value, reported as one.
 
     Args:
         where: the place of a row.
