@@ -121,6 +121,7 @@ class S3Store:
         head = self._prefix + check_prefix(prefix)
         with self._as_store_error("list", prefix):
             held: Entry | None = None
+            self._refuse_web_page(prefix)
             for page in obstore.list(self._bucket.handle(), head or None, chunk_size=1000):
                 self._bucket.seen = True
                 for meta in page:
@@ -138,6 +139,7 @@ class S3Store:
 
         head = self._prefix + check_prefix(prefix)
         with self._as_store_error("list", prefix):
+            self._refuse_web_page(prefix)
             found = obstore.list_with_delimiter(self._bucket.handle(), head or None)
             self._bucket.seen = True
             return sorted(path[len(head) :] for path in found["common_prefixes"])
@@ -183,6 +185,21 @@ class S3Store:
             credential_provider=self._bucket.polars_credentials,
         )
 
+    def _refuse_web_page(self, prefix: str) -> None:
+        """A web server may answer anything with a page and status 200, also where there cannot be an object."""
+        import obstore
+
+        if self._bucket.seen or not self._bucket.endpoint:
+            return
+        try:
+            obstore.head(self._bucket.handle(), f"{self._prefix}{uuid.uuid4().hex}")
+        except FileNotFoundError:
+            return
+        raise StoreError(
+            f"cannot list {self.locate(prefix)}: what answers at {self._bucket.endpoint} is not S3, perhaps a web page",
+            hint="check AWS_ENDPOINT_URL, or the profile's endpoint_url",
+        )
+
     def _create(self, key: str, data: bytes) -> None:
         """Put an object if there is none. A retried create may find its own object: the token shows it."""
         token = uuid.uuid4().hex
@@ -201,6 +218,8 @@ class S3Store:
         from obstore.exceptions import AlreadyExistsError
 
         def put(handle: Handle) -> bool:
+            if not self._bucket.conditional:
+                handle = self._bucket.at_once()  # a server that cannot do this says so each time
             try:
                 obstore.put(
                     handle, self._full(key), data, attributes={TOKEN: token}, mode="create", use_multipart=False
@@ -209,7 +228,16 @@ class S3Store:
                 return False
             return True
 
-        return self._ask("create", key, put)
+        try:
+            return self._ask("create", key, put)
+        except StoreError as exc:
+            if self._bucket.conditional or ": 501 " in exc.message:
+                raise
+        self._bucket.conditional = True  # another error: it is tried again, for as long as usual
+        try:
+            return self._ask("create", key, put)
+        finally:
+            self._bucket.conditional = False
 
     def _token(self, key: str) -> str | None:
         import obstore

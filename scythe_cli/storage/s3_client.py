@@ -104,6 +104,14 @@ class Bucket:
         """The client to use now."""
         return self._patient if self.answered else self._quick
 
+    def at_once(self) -> Handle:
+        """The client that tries nothing twice."""
+        return self._once
+
+    @cached_property
+    def _once(self) -> Handle:
+        return self._client(0.0, timedelta(seconds=1), read_timeout="8s")
+
     @cached_property
     def _quick(self) -> Handle:
         return self._client(QUICK, timedelta(seconds=1), read_timeout="8s")
@@ -133,7 +141,7 @@ class Bucket:
 
         retry: RetryConfig = {
             "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": max_backoff, "base": 2},
-            "max_retries": 1000,
+            "max_retries": 1000 if patience else 0,
             "retry_timeout": timedelta(seconds=patience),
         }
         client: ClientConfig = {"connect_timeout": "5s", "read_timeout": read_timeout, "timeout": "10m"}
@@ -236,6 +244,9 @@ def explain(exc: Exception, *, operation: str, endpoint: str) -> Problem:
         missing = status.startswith("404") and (code == "NoSuchKey" or "performing HEAD" in text)  # HEAD has no body
         return Problem(f"{_one_line(said)} ({advice.format(operation=operation)})", missing, answered=True)
     timed_out = "no answer in time" if "TimedOut" in text else ""
+    if "ETag Header missing" in text:
+        said = f"what answers at {endpoint} is not S3, perhaps a web page"
+        return Problem(f"{said} (check AWS_ENDPOINT_URL, or the profile's endpoint_url)", missing=False, answered=True)
     host = "the host's name is unknown" if "dns error" in text else ""
     said = host or _first(_SYSTEM, text) or timed_out or _one_line(text.partition("Debug source")[0])
     return Problem(f"{said} (check the endpoint {endpoint or 'of AWS'} and the network)", missing=False, answered=False)
