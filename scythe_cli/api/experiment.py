@@ -20,7 +20,7 @@ from scythe_cli.api import places
 from scythe_cli.api.run_keys import RunKeys
 from scythe_cli.api.run_operations import RunOperations
 from scythe_cli.core import layout
-from scythe_cli.engines.open_engine import open_engine
+from scythe_cli.engines.open_engine import open_engine, open_local
 from scythe_cli.errors import ConfigError, EntryPointError, NotFoundError, did_you_mean
 from scythe_cli.experiment import importer, source_files
 from scythe_cli.experiment.models import ExperimentInputSpec, ExperimentOutputSpec
@@ -121,6 +121,7 @@ class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
         engine: Literal["local", "hatchet"] | None = None,
         run_name: str | None = None,
         storage_settings: ScytheStorageSettings | None = None,
+        reuse: str | None = None,
         **settings: object,
     ) -> tuple[ExperimentRun, Ref]:
         """Check the specs, claim a run, and have it worked through in the background.
@@ -137,6 +138,7 @@ class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
             engine: local or hatchet.
             run_name: the name of the runs' folder.
             storage_settings: a bucket, as users of scythe-engine give it.
+            reuse: take over the specs that an earlier run has computed: a RUN, or "latest", which may be the first run.
             **settings: keys under `run`: timeout="10m", retries=2, workers=4. Others are given with their section:
                 `**{"frames.max_file": "500MB"}`.
 
@@ -147,7 +149,7 @@ class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
             InputError: something is wrong with the specs, a file, a setting; nothing was written.
             StoreError: the store refuses.
         """
-        from scythe_cli.operations.allocate import begin, first_work, prepare, start
+        from scythe_cli.operations.allocate import Reuse, begin, first_work, prepare, start, with_reuse
 
         _refuse_at_import()
         _say_what_has_no_effect(s3_client, overwrite_experiment_id)
@@ -155,16 +157,21 @@ class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
         here = self._with(storage, storage_settings, engine, run_name)
         shape = {f"tree.{key}": value for key, value in (recursion_map.settings() if recursion_map else {}).items()}
         given = {key if "." in key else f"run.{key}": value for key, value in settings.items()}
-        loaded, found = here._loaded(**shape, **given)
+        loaded, found = here._loaded(reuse=reuse, **shape, **given)
         _refuse_without_guard(found.file)
         prepared = prepare(
             replace(loaded, folder=Path.cwd()), found, specs=_source(specs), overwrite_sort_index=overwrite_sort_index
         )
         opened, store = open_engine(prepared.file), open_store(prepared.file.storage)
+        if reuse is not None and find.latest_version(store, prepared.name) is not None:
+            prepared = with_reuse(prepared, store, Reuse(reuse))
         if here.run_name is None:
             places.point_to_runs_of_scythe_engine(store, prepared.name)
         run = begin(prepared, store, version=wanted, listener=places.log_notice)
         work = first_work(run, prepared)
+        if not work.todo:  # no engine is needed to run nothing
+            here_alone = prepared.file.model_copy(update={"engine": "local"})
+            work, opened = replace(work, file=here_alone), open_local(here_alone)
         return ExperimentRun.of(run, here), Ref(work, start(work, opened, print_notices))
 
     def list_versions(self, s3_client: Any = None) -> list[VersionedExperiment]:  # noqa: ARG002 - as in scythe-engine
