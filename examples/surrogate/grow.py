@@ -1,4 +1,4 @@
-"""Fit a surrogate model, and grow its training set until the error is small. Run it again: nothing is computed twice."""
+"""Fit a surrogate model, and grow its training set until the error is small. Repeat it: nothing is computed twice."""
 
 import numpy as np
 import polars as pl
