@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scythe_cli.operations.failure_groups import FailureGroup
+    from scythe_cli.operations.output_counts import OutputCounts
     from scythe_cli.operations.status import RunStatus
 
 MESSAGE_WIDTH = 120
@@ -40,6 +41,8 @@ STATES = {
 HAS_DOCUMENT: ContextVar[bool] = ContextVar("HAS_DOCUMENT", default=False)
 """Whether this command line has printed its document: `--json` prints exactly one."""
 FIRST_TABLES = ("scalars", "errors")
+MOST_OUTPUTS = 8
+"""Outputs that a summary has a line for."""
 MOST_FAILURES = 5
 """Groups of failures that a summary shows; `status --errors` shows all."""
 
@@ -118,6 +121,17 @@ def print_tables(tables: Mapping[str, str | Path], rows: Mapping[str, int] | Non
         short = f"...{address.removeprefix(folder)}" if folder and address.startswith(folder) else address
         folder = folder or address.rpartition("/")[0].rpartition("/")[0]
         put(printable(f"  {name:<{names}}{count}  {short}"))
+
+
+def print_outputs(outputs: Mapping[str, OutputCounts], succeeded: int) -> None:
+    """Print a line for each output with NaN, nulls, values outside the bounds, or one value in all specs."""
+    from scythe_cli.operations.output_counts import sentences
+
+    told = sentences(outputs, succeeded)
+    for sentence in told[:MOST_OUTPUTS]:
+        put(printable(f"  {sentence}"))
+    if len(told) > MOST_OUTPUTS:
+        put(printable(f"  and {len(told) - MOST_OUTPUTS:,} more outputs; --json has all"))
 
 
 def failure_line(group: FailureGroup) -> str:

@@ -137,6 +137,11 @@ class RunSettings(Settings):
         description=f"Maximum number of specs per task, up to {layout.BLOCK}; `auto` adapts to the measured run time.",
         examples=["auto", 100],
     )
+    nan: Literal["keep", "fail"] = Field(
+        default="keep",
+        description="`fail`: a spec with an output that is NaN fails. `keep`: NaN is a value.",
+        examples=["fail"],
+    )
     seed: int = Field(
         default=0, ge=0, description="Seed of `input_spec.rng()`, together with the spec's inputs.", examples=[7]
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout
 from scythe_cli.core.layout import Mark
@@ -57,14 +57,17 @@ def publish(store: Store, tables: Mapping[str, FinishedTable], generation: int) 
         list(pool.map(lambda key: store.upload(key, files[key], consume=True), files))
 
 
-def mark_gathered(store: Store, tables: Mapping[str, FinishedTable], generation: int) -> None:
-    """Write the mark that the tables are whole."""
+def mark_gathered(
+    store: Store, tables: Mapping[str, FinishedTable], generation: int, *, outputs: Mapping[str, Any]
+) -> None:
+    """Write the mark that the tables are whole; `outputs` is what is conspicuous about them."""
     rows = {name: table.rows for name, table in tables.items()}
     note = {
         "tables": list(tables),
         "rows": rows,
         "succeeded": rows[layout.SCALARS],
         "failed": rows[layout.ERRORS],
+        "outputs": dict(outputs),
     }
     try:
         write_mark(store, Mark.GATHERED, generation, note)

@@ -21,6 +21,7 @@ class Job:
         memory: bytes one spec's processes may hold, or None.
         allow_private: follow redirects of public web servers to private addresses.
         seed: of the specs' random numbers.
+        nan_fails: an output that is NaN is a wrong output.
         since: when its supervisor began with it; what servers said of files before that does not count.
     """
 
@@ -33,6 +34,7 @@ class Job:
     memory: int | None = None
     since: float = 0.0
     allow_private: bool = False
+    nan_fails: bool = False
     seed: int = 0
 
     def max_attempts(self, kind: str) -> int:

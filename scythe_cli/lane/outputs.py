@@ -5,6 +5,7 @@ Input: output models, one by one. Output: files in the supervisor's outbox, fram
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 from pathlib import Path
@@ -36,13 +37,23 @@ class Outputs:
         input_model: the input model, for the index columns a frame may bring along.
         outbox: the supervisor's folder; files in it are the supervisor's.
         root: the run's address.
+        nan_fails: an output that is NaN is a wrong output.
     """
 
-    def __init__(self, outputs: OutputModel, input_model: type[BaseModel] | None, *, outbox: str, root: str) -> None:
+    def __init__(
+        self,
+        outputs: OutputModel,
+        input_model: type[BaseModel] | None,
+        *,
+        outbox: str,
+        root: str,
+        nan_fails: bool = False,
+    ) -> None:
         self._outputs = outputs
         self._outbox = Path(outbox)
         self._root = root
         self._files = file_fields(outputs.model)
+        self._nan_fails = nan_fails
         self._index = index_columns(input_model) if input_model is not None else ()
 
     def accept(self, pending: Pending, row: int, spec: Any, output: Any, tempdir: Path) -> Any:
@@ -52,12 +63,20 @@ class Outputs:
             return invalid(f"the function returned {given}, not {self._outputs.name}", f"return {given}")
         frames_of = output.__dict__.get(DATAFRAMES)
         if not self._files and not frames_of:
-            return self._outputs.settle(output)
+            return self._settle(output)
         if failure := self._take_parts(pending, row, spec, output, tempdir):
             return failure
-        settled = self._outputs.settle(output)
+        settled = self._settle(output)
         if type(settled) is Failure:
             pending.discard(row)
+        return settled
+
+    def _settle(self, output: Any) -> Any:
+        settled = self._outputs.settle(output)
+        if self._nan_fails and type(settled) is not Failure:
+            for name, value in settled.__dict__.items():
+                if isinstance(value, float) and math.isnan(value):
+                    return invalid(f"{name} is NaN, and run.nan is fail", self._outputs.place(name))
         return settled
 
     def _take_parts(self, pending: Pending, row: int, spec: Any, output: Any, tempdir: Path) -> Failure | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,12 +21,14 @@ from scythe_cli.core import layout
 from scythe_cli.core.events import Gathered, GatherStarted, ignore
 from scythe_cli.core.layout import Mark
 from scythe_cli.errors import NotFinishedError
+from scythe_cli.final_tables.execution_table import ExecutionTable
 from scythe_cli.final_tables.final_table import FinalTable, error_columns, free_name
 from scythe_cli.final_tables.frame_table import FrameTable
 from scythe_cli.final_tables.publish import FinishedTable, mark_gathered, publish
-from scythe_cli.operations.execution_table import ExecutionTable
 from scythe_cli.operations.gather_blocks import BlockReader, take_index
 from scythe_cli.operations.gather_frames import FrameTables
+from scythe_cli.operations.output_counter import OutputCounter
+from scythe_cli.operations.output_counts import OutputCounts, as_note, from_note
 from scythe_cli.run import outcomes
 from scythe_cli.run.generation import max_file
 from scythe_cli.run.input_files import IndexNames
@@ -54,6 +56,7 @@ class FinalReport:
         succeeded: specs in scalars.
         failed: specs in errors.
         missing: specs without a result; 0 unless the tables are partial.
+        outputs: what is conspicuous about each output; empty where it is not known.
     """
 
     tables: dict[str, str]
@@ -61,6 +64,7 @@ class FinalReport:
     succeeded: int
     failed: int
     missing: int
+    outputs: dict[str, OutputCounts] = field(default_factory=dict)
 
 
 def gather(run: Run, *, partial: bool = False, listener: Listener = ignore) -> FinalReport:
@@ -109,6 +113,7 @@ def gathered(run: Run) -> FinalReport | None:
         succeeded=note["succeeded"],
         failed=note["failed"],
         missing=0,
+        outputs=from_note(note, run.manifest.scalars),
     )
 
 
@@ -146,6 +151,7 @@ class _Gather:
         self._blocks = BlockReader(run.store, state, self._index.names, IndexNames(run.store, run.id))
         self._schema = self._blocks.schema
         self._max_file = max_file(run.store, state.generation)
+        self._counter = OutputCounter(run.manifest.scalars)
         self._frames = FrameTables(run.store, self._open_frame)
 
     def build(self) -> FinalReport:
@@ -165,13 +171,14 @@ class _Gather:
             tables = self._finish()
         publish(self._run.store, tables, self._state.generation)
         if not missing:
-            mark_gathered(self._run.store, tables, self._state.generation)
+            mark_gathered(self._run.store, tables, self._state.generation, outputs=as_note(self._counter.counts()))
         return FinalReport(
             tables={name: self._run.store.locate(layout.final(name)) for name in tables},
             rows={name: table.rows for name, table in tables.items()},
             succeeded=tables[layout.SCALARS].rows,
             failed=tables[layout.ERRORS].rows,
             missing=missing,
+            outputs=self._counter.counts(),
         )
 
     def _finish(self) -> dict[str, FinishedTable]:
@@ -217,6 +224,7 @@ class _Gather:
         table = self._frames.add(block, table, offset)
         bad = pc.is_valid(table.column(outcomes.KIND))
         good, failed = (table, None) if not pc.any(bad).as_py() else (table.filter(pc.invert(bad)), table.filter(bad))
+        self._counter.add(good, failed)
         self._execution.add(table, take_index(block.specs, table.column(outcomes.ROW), offset))
         index = take_index(block.specs, good.column(outcomes.ROW), offset)
         self._tables[layout.SCALARS].add([*good.select(self._run.manifest.scalars).columns, *index.columns])

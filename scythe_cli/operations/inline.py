@@ -67,15 +67,15 @@ def run_inline(
         except (Exception, SystemExit) as exc:  # noqa: BLE001 - around the user's function
             debug(exc)
             return None, from_exception(exc, folder=str(experiment.folder))
-        return output, _validate(experiment, spec, output, Path(folder))
+        return output, _validate(experiment, spec, output, Path(folder), nan_fails=prepared.file.run.nan == "fail")
 
 
-def _validate(experiment: Experiment, spec: Any, output: Any, folder: Path) -> Failure | None:
+def _validate(experiment: Experiment, spec: Any, output: Any, folder: Path, *, nan_fails: bool) -> Failure | None:
     """What a lane would say of an output. Its files are moved."""
     outbox = folder / "outbox"
     outbox.mkdir(exist_ok=True)
     model = OutputModel(experiment.output_model)
-    outputs = Outputs(model, experiment.input_model, outbox=str(outbox), root="")
+    outputs = Outputs(model, experiment.input_model, outbox=str(outbox), root="", nan_fails=nan_fails)
     pending = Pending()
     accepted = outputs.accept(pending, 0, spec, output, folder)
     if isinstance(accepted, Failure):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from scythe_cli.core import layout
 from scythe_cli.core.layout import Mark
 from scythe_cli.operations.failure_groups import FailureGroup, failure_groups
+from scythe_cli.operations.output_counts import OutputCounts, from_note
 from scythe_cli.operations.scan import final_tables
 from scythe_cli.run import lease
 from scythe_cli.run.engine import Active, EndReason
@@ -50,6 +51,7 @@ class RunStatus:
         detail: who cancelled it, or why it stopped.
         final: addresses of the final tables that exist.
         failures: grouped by kind, type and place, most frequent first; empty without `--errors`.
+        outputs: what the last gather found conspicuous about each output; empty before.
         active: what the engine queues and runs, or null.
     """
 
@@ -71,6 +73,7 @@ class RunStatus:
     final: dict[str, str]
     failures: list[FailureGroup] = field(default_factory=list)
     active: Active | None = None
+    outputs: dict[str, OutputCounts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,7 @@ def _status(run: Run, seen: _Seen, failures: list[FailureGroup], now: datetime) 
         detail=detail,
         final={name: run.store.locate(layout.final(name)) for name in seen.finals},
         failures=failures,
+        outputs=from_note(seen.read(run, Mark.GATHERED), run.manifest.scalars),
     )
 
 

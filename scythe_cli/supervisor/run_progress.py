@@ -196,6 +196,7 @@ def run_work(work: Work, writer: PartWriter, folder: Path, *, worker: str | None
         root=work.run.store.locate(""),
         outbox=str(outbox),
         retries=settings.retries,
+        nan_fails=settings.nan == "fail",
         worker=worker or host(),
         memory=settings.memory,
         since=Clock.time(),

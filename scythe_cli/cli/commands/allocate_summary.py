@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from scythe_cli.cli.formatting import are, counted, duration
-from scythe_cli.cli.output import MOST_FAILURES, failure_line, print_json, print_next, print_tables, put
+from scythe_cli.cli.output import MOST_FAILURES, failure_line, print_json, print_next, print_outputs, print_tables, put
 from scythe_cli.cli.run_argument import command_for, is_default_file
 from scythe_cli.core.printable import printable
 from scythe_cli.errors import ExitCode, Interrupted, NotFinishedError
@@ -75,6 +75,7 @@ def print_document(done: Allocation) -> None:
 def _print_summary(run: Run, final: FinalReport, seconds: float) -> None:
     put(printable(f"{final.succeeded:,} succeeded, {final.failed:,} failed in {duration(seconds)}"))
     print_tables(final.tables, final.rows)
+    print_outputs(final.outputs, final.succeeded)
     if final.failed:
         from scythe_cli.operations.status import status
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scythe_cli.cli import options
-from scythe_cli.cli.output import print_json, print_next, print_tables, put
+from scythe_cli.cli.output import print_json, print_next, print_outputs, print_tables, put
 from scythe_cli.cli.run_argument import command_for, find_run, hints_from_here
 from scythe_cli.core.printable import printable
 
@@ -28,4 +28,5 @@ def gather(
     missing = f", {report.missing:,} missing: the tables are partial" if report.missing else ""
     put(printable(f"{found.id}   {report.succeeded:,} succeeded, {report.failed:,} failed{missing}"))
     print_tables(report.tables, report.rows)
+    print_outputs(report.outputs, report.succeeded)
     print_next(command_for("allocate --resume", found) if report.missing else command_for("download", found))

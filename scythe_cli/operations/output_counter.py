@@ -1,0 +1,78 @@
+"""Counts what is conspicuous about the outputs of a run.
+
+Input: the outcomes of blocks. Output: an `OutputCounts` for each output.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from scythe_cli.operations.output_counts import OutputCounts
+from scythe_cli.run import outcomes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_BOUND = re.compile(r"must be (>|<|>=|<=) ")
+"""In the message of a wrong output: the rule that it broke is a bound."""
+
+
+class OutputCounter:
+    """Counts block by block.
+
+    Args:
+        names: the outputs.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = list(names)
+        self._nan: Counter[str] = Counter()
+        self._null: Counter[str] = Counter()
+        self._values: Counter[str] = Counter()
+        self._range: dict[str, tuple[Any, Any] | None] = {}
+        self._outside: Counter[str] = Counter()
+
+    def add(self, good: pa.Table, failed: pa.Table | None) -> None:
+        """Count the outcomes of a block: those that succeeded, and those that failed."""
+        for name in self._names:
+            column = good.column(name)
+            self._null[name] += column.null_count
+            self._values[name] += len(column) - column.null_count
+            if pa.types.is_floating(column.type):
+                self._nan[name] += int(pc.is_nan(column.drop_null()).to_numpy().sum())
+            self._widen(name, column)
+        if failed is not None:
+            self._count_failed(failed)
+
+    def _widen(self, name: str, column: pa.ChunkedArray[Any]) -> None:
+        """Keep the only value of a column so far; None once there are several, or where they do not compare."""
+        known = self._range.get(name, ())
+        if known is None or column.null_count == len(column):
+            return
+        try:
+            edges: Any = pc.min_max(column).as_py()
+        except pa.ArrowNotImplementedError:
+            self._range[name] = None
+            return
+        low, high = edges["min"], edges["max"]
+        self._range[name] = (low, high) if low == high and known in ((), (low, high)) else None
+
+    def _count_failed(self, failed: pa.Table) -> None:
+        wrong = failed.filter(pc.equal(failed.column(outcomes.KIND), pa.scalar(outcomes.INVALID_OUTPUT)))
+        for row in wrong.select([outcomes.PLACE, outcomes.MESSAGE]).to_pylist():
+            name = (row[outcomes.PLACE] or "").rpartition(".")[2]
+            if name in self._names and _BOUND.search(row[outcomes.MESSAGE] or ""):
+                self._outside[name] += 1
+
+    def counts(self) -> dict[str, OutputCounts]:
+        """By output."""
+        return {name: self._count(name) for name in self._names}
+
+    def _count(self, name: str) -> OutputCounts:
+        same = self._range.get(name) is not None and self._values[name] > 1 and not self._nan[name]
+        return OutputCounts(self._nan[name], self._null[name], same and not self._null[name], self._outside[name])
