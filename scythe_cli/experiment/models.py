@@ -109,8 +109,8 @@ class ExperimentInputSpec(BaseModel):
         """The pandas index of `n_rows` rows that belong to this spec, for frames you index yourself.
 
         Args:
-            additional_index_data: more levels: values that all rows share, or a dict for each row. In the final table
-                they are columns. A number here is `n_rows`.
+            additional_index_data: more levels: values that all rows share, or a dict for each row. They are levels of
+                the final table too. A number here is `n_rows`.
             n_rows: rows of the frame.
             include_sort_subindex: add `sort_subindex`, 0 to `n_rows` - 1, as the last level.
             additional_excludes: names of levels to leave out.

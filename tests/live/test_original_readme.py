@@ -308,9 +308,9 @@ print(json.dumps(ref.result()))
     for name, (columns, dtypes) in ORIGINAL_TABLES.items():
         table = pd.read_parquet(result[name])
         more = ["sort_subindex"] if name in ("ts", "plain") else []  # the original's plain frame lost its specs
-        ours = ["src"] if name == "ts" else []  # a level there, a column here
-        assert table.index.names == [*ORIGINAL_LEVELS, *more]
-        assert list(table.columns) == [*columns, *ours]
+        own = ["src"] if name == "ts" else []
+        assert table.index.names == [*ORIGINAL_LEVELS, *own, *more]
+        assert list(table.columns) == columns
         assert [str(table.dtypes[column]).replace("object", "str") for column in columns] == dtypes
     run = Path(result["scalars"]).parent.parent
     specs = pd.read_parquet(run / "specs.pq")
