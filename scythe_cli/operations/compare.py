@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from scythe_cli.core import layout, yaml_document
-from scythe_cli.errors import NotFoundError
+from scythe_cli.errors import InputError, NotFoundError
 from scythe_cli.operations.scan import final_tables, load_table
 from scythe_cli.reuse.keys import keys_of_run, match
 from scythe_cli.run.code import read_code
 from scythe_cli.run.parts import read_block
+from scythe_cli.run.run import OriginalRun
 from scythe_cli.storage.base import MANIFEST_LIMIT
 
 if TYPE_CHECKING:
@@ -121,6 +122,9 @@ def compare(first: Run, second: Run) -> Comparison:
         InputError: the runs have different input fields.
         StoreError: a storage does not answer.
     """
+    for run in (first, second):
+        if isinstance(run, OriginalRun):
+            raise InputError(f"{run.id} was made by scythe-engine: it cannot be compared")
     pairs, rows = _rows(first, second)
     notes = [
         f"{run.id} has no tables yet: its outputs are not compared" for run in (first, second) if not _is_built(run)

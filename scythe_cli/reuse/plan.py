@@ -26,6 +26,7 @@ from scythe_cli.run import find, parts
 from scythe_cli.run.code import read_code
 from scythe_cli.run.compatibility import refuse_other_models
 from scythe_cli.run.outcomes import KIND, ROW
+from scythe_cli.run.run import OriginalRun
 from scythe_cli.run.state import read_state
 
 if TYPE_CHECKING:
@@ -101,8 +102,13 @@ def find_source(storage: Store, name: str, reuse: str) -> Run:
         NotFoundError: there is none.
     """
     if reuse != LATEST:
-        return find.find(storage, reuse)
+        found = find.find(storage, reuse)
+        if isinstance(found, OriginalRun):
+            raise InputError(f"{found.id} was made by scythe-engine: its specs cannot be taken over")
+        return found
     for run in find.latest(storage, 1_000_000, only=name):
+        if isinstance(run, OriginalRun):
+            continue
         state = read_state(run)
         if state.done > state.failed:
             return run
