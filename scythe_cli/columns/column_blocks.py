@@ -60,13 +60,13 @@ def spans(places: Sequence[int]) -> tuple[tuple[int, int], ...]:
     return tuple((places[first], places[last - 1] + 1) for first, last in pairwise(cuts))
 
 
-def own_columns(table: pa.Table) -> list[str]:
+def own_columns(schema: pa.Schema) -> list[str]:
     """The names of a frame's own columns, of packed ones too, in order; without the levels of its index."""
-    header = read_header(table.schema)
+    header = read_header(schema)
     if header.columns.names is not None:
         return [*header.columns.names]
     others = {*header.level_columns(), *_LAST}
-    return [name for name in table.column_names if name not in others]
+    return [name for name in schema.names if name not in others]
 
 
 def pack(table: pa.Table) -> pa.Table:

@@ -50,7 +50,9 @@ def stack(tables: list[pa.Table]) -> tuple[pa.Table, list[int]]:
     plain = [with_metadata(_with_counted(unpack(tables[at]), counted, headers[at]), None) for at in going]
     stacked, misfits = _stack_columns(plain)
     kept = [(headers[at], tables[at]) for place, at in enumerate(going) if place not in misfits]
-    header = merge_headers([(header, own_columns(table)) for header, table in kept if table.num_rows or len(kept) == 1])
+    header = merge_headers(
+        [(header, own_columns(table.schema)) for header, table in kept if table.num_rows or len(kept) == 1]
+    )
     misfits = [*other_levels, *(going[place] for place in misfits)]
     return pack(write_header(stacked, arranged(header, stacked.column_names))), sorted(misfits)
 

@@ -337,3 +337,16 @@ def describe_status(status: int) -> str:
 def host() -> str:
     """This machine's name."""
     return socket.gethostname()
+
+
+def available_memory() -> int:
+    """Bytes that a process of this machine can get without swapping."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
+def give_memory_back() -> None:
+    """Return memory that this process has freed to the system; allocators keep it for the next time."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library has another way, or none
+        ctypes.CDLL(None).malloc_trim(0)

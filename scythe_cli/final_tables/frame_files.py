@@ -27,8 +27,10 @@ STEPS = 16
 CHUNKS = 50_000
 """Columns times row groups of a file, at most: each is some 200 bytes that a reader must load first."""
 FOOTER = 16 << 20
-CHUNK_FOOTER = 170
+CHUNK_FOOTER = 270
 """Bytes of the footer that a column of a row group takes, next to its name."""
+WITHIN_SPEC = 1.5
+"""A row group ends within a spec only if it is so many times larger than others."""
 FULL = 0.9
 """Of the largest file: past this, no small row groups are added to come closer."""
 
@@ -78,13 +80,16 @@ class FrameFiles:
         """Append rows."""
         for step in piece.steps(self._group_bytes // STEPS):
             n_bytes = step.own.nbytes
-            if step.first == 0 and self._is_full(n_bytes):
-                self._end()
+            if step.first == 0:
+                if self._held_rows >= GROUP_ROWS or self._held_bytes >= self._group_bytes:
+                    self._flush()
+                if self._is_full(n_bytes + step.ahead):
+                    self._end()
             self.held.append(step)
             self.rows += step.own.num_rows
             self._held_rows += step.own.num_rows
             self._held_bytes += n_bytes
-            if self._held_rows >= GROUP_ROWS or self._held_bytes >= self._group_bytes:
+            if self._held_rows >= WITHIN_SPEC * GROUP_ROWS or self._held_bytes >= WITHIN_SPEC * self._group_bytes:
                 self._flush()
 
     def _is_full(self, n_bytes: int) -> bool:

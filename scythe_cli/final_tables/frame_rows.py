@@ -42,6 +42,7 @@ class Piece:
         places: for each spec in turn, its place in `specs`.
         lengths: for each spec in turn, its rows.
         first: the place in its spec of the first row.
+        ahead: bytes of its last spec that are in the next pieces, as far as is known.
     """
 
     own: pa.Table
@@ -49,6 +50,7 @@ class Piece:
     places: np.ndarray[Any, Any]
     lengths: np.ndarray[Any, Any]
     first: int = 0
+    ahead: int = 0
 
     def steps(self, n_bytes: int) -> Iterator[Piece]:
         """The piece in smaller ones of about a size, cut between specs, or within a spec that is larger."""
@@ -70,7 +72,8 @@ class Piece:
         for start in range(0, rows.num_rows, size):
             part = rows.slice(start, size)
             lengths = np.array([part.num_rows])
-            yield Piece(part, self.specs, self.places[at : at + 1], lengths, first + start)
+            ahead = rows.slice(start + size).nbytes
+            yield Piece(part, self.specs, self.places[at : at + 1], lengths, first + start, ahead)
 
     def counted(self) -> np.ndarray[Any, Any]:
         """The place of each row in its spec."""

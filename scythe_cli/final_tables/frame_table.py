@@ -168,7 +168,7 @@ class FrameTable:
         """Remember what a frame that fits says of the table."""
         if frame.num_rows or not self._has_rows:
             known = [(self._header, self.schema.names)] if self._has_rows else []
-            self._header = merge_headers([*known, (header, own_columns(frame))])
+            self._header = merge_headers([*known, (header, own_columns(frame.schema))])
             self._has_rows = self._has_rows or bool(frame.num_rows)
         for name in plain.column_names:
             if name not in self.typed_by and has_values(column := plain.column(name)):

@@ -6,6 +6,7 @@ of them is. What arrives is compared with the size the store announced.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -83,7 +84,7 @@ def download(
         NotFoundError: no output field of files has this name.
         StoreError: the store does not answer, or `dest` cannot be written.
     """
-    tables = [entry for entry in run.list(layout.FINAL) if layout.final_name(entry.key)]
+    tables = [entry for entry in run.list(layout.FINAL) if _is_table(entry.key)]
     if not tables:
         raise NotFinishedError(f"{run.address} has no final tables yet", hint=_how_to_build(run))
     entries = tables + (list(_results(run, only_field, fields)) if files or only_field else [])
@@ -91,11 +92,13 @@ def download(
     record = _Record(dest)
     missing = [entry for entry in entries if not record.holds(entry)]
     listener(DownloadStarted(len(missing), sum(entry.size for entry in missing)))
+    record.remove_others({entry.key for entry in tables})
     if missing:
         _fetch_all(run, missing, record, listener)
+    names = {layout.final_name(entry.key): None for entry in sorted(tables, key=_scalars_first)}
     return DownloadReport(
         folder=dest,
-        tables={Path(entry.key).stem: dest / entry.key for entry in sorted(tables, key=_scalars_first)},
+        tables={name: dest / layout.final(name) for name in names if name},
         n_files=len(entries),
         n_bytes=sum(entry.size for entry in entries),
         fetched_files=len(missing),
@@ -122,6 +125,11 @@ def _results(run: Store, only_field: str | None, fields: Iterable[str]) -> Itera
             f" Fields of files: {', '.join(known) or 'none'}."
         )
     return run.list(f"{layout.RESULTS}/{only_field}")
+
+
+def _is_table(key: str) -> bool:
+    """A table or a part of one. A key that leads elsewhere is one too: it is refused before it is written."""
+    return layout.final_name(key) is not None or key.endswith(layout.TABLE_SUFFIX)
 
 
 def _scalars_first(entry: Entry) -> tuple[bool, str]:
@@ -167,6 +175,20 @@ class _Record:
         if not path.is_relative_to(self._folder) or path == self._folder:
             raise StoreError(f"the object {key!r} would be written outside of {self._folder}")
         return path
+
+    def remove_others(self, keys: set[str]) -> None:
+        """Remove files of final tables that the run does not have any more: tables, parts, a table's other form."""
+        names = {layout.final_name(key) for key in keys}
+        try:
+            for path in sorted((self._folder / layout.FINAL).rglob("*")):
+                key = path.relative_to(self._folder).as_posix()
+                name = layout.final_name(key)
+                if name and key not in keys and path.is_file() and (name in names or key in self._arrived):
+                    path.unlink()
+                    with contextlib.suppress(OSError):  # it has other files
+                        path.parent.rmdir()
+        except OSError as exc:
+            raise StoreError(f"cannot remove {exc.filename}: {exc.strerror or exc}") from exc
 
     def holds(self, entry: Entry) -> bool:
         """Whether the file is there, as it arrived, and the object is still the same."""

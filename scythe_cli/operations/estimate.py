@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from scythe_cli.columns.column_blocks import own_columns
 from scythe_cli.core import layout
 from scythe_cli.core.events import ignore
 from scythe_cli.core.row_ranges import Range, leaves
 from scythe_cli.errors import NotFinishedError
+from scythe_cli.final_tables.frame_part import FramePart
+from scythe_cli.final_tables.frame_rows import WIDE
 from scythe_cli.operations.allocate import begin, first_work
 from scythe_cli.operations.failure_groups import FailureGroup, failure_groups
 from scythe_cli.run.claim import next_version
 from scythe_cli.run.engine import EndReason
 from scythe_cli.run.outcomes import DURATION, ROW
-from scythe_cli.run.parts import read_part
+from scythe_cli.run.parts import frames_of, read_part
 from scythe_cli.run.state import read_state
 from scythe_cli.storage.local import LocalStore
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from scythe_cli.operations.allocate import Prepared
     from scythe_cli.run.engine import Engine
     from scythe_cli.run.run import Run
+    from scythe_cli.run.state import RunState
     from scythe_cli.run.version import Bump, SemVer
     from scythe_cli.storage.base import Store
 
@@ -109,6 +113,7 @@ class Estimate:
         lanes: worker processes on this machine.
         wall_hours: hours for all specs on this machine.
         failures: what failed, grouped by kind, type and place.
+        wide_frames: number of columns of each frame that has more than 1,000.
     """
 
     n_specs: int
@@ -121,6 +126,7 @@ class Estimate:
     lanes: int
     wall_hours: float
     failures: list[FailureGroup]
+    wide_frames: dict[str, int]
 
 
 def probe(prepared: Prepared, k: int, engine: Engine, listener: Listener = ignore) -> Estimate:
@@ -144,6 +150,7 @@ def probe(prepared: Prepared, k: int, engine: Engine, listener: Listener = ignor
         seconds = _durations(run)
         state = read_state(run)
         failures = failure_groups(run, state)
+        wide = _wide_frames(run, state)
     lanes = engine.lanes or 1
     mean = sum(seconds) / max(1, len(seconds))
     return Estimate(
@@ -157,7 +164,17 @@ def probe(prepared: Prepared, k: int, engine: Engine, listener: Listener = ignor
         lanes=lanes,
         wall_hours=mean * n / 3600 / min(n, lanes),
         failures=failures,
+        wide_frames=wide,
     )
+
+
+def _wide_frames(run: Run, state: RunState) -> dict[str, int]:
+    widths: dict[str, int] = {}
+    for part in state.parts:
+        for name in frames_of(read_part(run.store, part.key)):
+            schema = FramePart(run.store, part.frame_key(name)).schema
+            widths[name] = max(widths.get(name, 0), len(own_columns(schema)))
+    return {name: width for name, width in sorted(widths.items()) if width > WIDE}
 
 
 def _durations(run: Run) -> list[float]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from scythe_cli.core import layout
+from scythe_cli.core import layout, processes
 from scythe_cli.core.events import Gathered, GatherStarted, ignore
 from scythe_cli.core.layout import Mark
 from scythe_cli.errors import NotFinishedError
@@ -98,6 +98,10 @@ def gather(run: Run, *, partial: bool = False, listener: Listener = ignore) -> F
             remove_mark(run.store, Mark.GATHERED, state.generation)
             if not partial:
                 raise _set_aside(run, exc) from exc
+        finally:
+            del once
+            pa.default_memory_pool().release_unused()
+            processes.give_memory_back()
     return gather(run, partial=True, listener=listener)
 
 

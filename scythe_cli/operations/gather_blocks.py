@@ -19,7 +19,7 @@ from scythe_cli.core import layout
 from scythe_cli.errors import BrokenRun
 from scythe_cli.final_tables.frame_part import FramePart
 from scythe_cli.run import outcomes
-from scythe_cli.run.parts import CorruptPart, read_block, read_part, read_schema
+from scythe_cli.run.parts import CorruptPart, frames_of, read_block, read_part, read_schema
 from scythe_cli.run.state import set_aside
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class BlockReader:
     ) -> tuple[pa.Table, list[tuple[str, FramePart]]]:
         """A part's outcomes, and its frames by name; `held` as `_open_frame` has it."""
         table = read_part(self._store, part.key)
-        names = _frames_of(table)
+        names = frames_of(table)
         if wrong := [name for name in names if not layout.is_frame_name(name) or name in layout.OWN_TABLES]:
             raise BrokenRun(
                 f"{self._store.locate(part.key)} has a frame {wrong[0][:100]!r}, which no frame can be called",
@@ -156,11 +156,6 @@ def _with_names(specs: pa.Table, field: str, names: IndexNames) -> pa.Table:
     named = pa.array([names.name(field, address) for address in column.dictionary.to_pylist()], pa.string())
     at = specs.column_names.index(field)
     return specs.set_column(at, specs.schema.field(field), named.take(column.indices))
-
-
-def _frames_of(table: pa.Table) -> list[str]:
-    text = (table.schema.metadata or {}).get(outcomes.FRAMES_KEY, b"")
-    return text.decode(errors="replace").split(",") if text else []
 
 
 def _only(table: pa.Table, rows: list[int] | None, column: str) -> pa.Table:

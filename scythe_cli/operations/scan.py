@@ -9,8 +9,13 @@ from io import BytesIO
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from scythe_cli.core import layout
-from scythe_cli.errors import NotFoundError, did_you_mean
+from scythe_cli.core import layout, processes
+from scythe_cli.errors import InputError, NotFoundError, did_you_mean
+
+CELL = 8
+"""Bytes of a value in memory, at least."""
+PACKED = 100
+"""No table is so many times larger in memory than its files are."""
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,10 +48,36 @@ def scan_table(run: Run, name: str) -> pl.LazyFrame:
 
 
 def load_table(run: Run, name: str) -> pl.DataFrame:
-    """One final table, whole. Raises `NotFoundError` when no table has this name."""
+    """One final table, whole.
+
+    Raises:
+        NotFoundError: no table has this name.
+        InputError: it does not fit into this machine's memory.
+    """
     import polars as pl
 
+    _check_memory(run, name)
     return pl.concat([pl.read_parquet(BytesIO(run.store.read(key))) for key in _files(run, name)])
+
+
+def _check_memory(run: Run, name: str) -> None:
+    """Numbers take 8 bytes, texts more; the footers say how many there are."""
+    import polars as pl
+
+    keys = _files(run, name)
+    listed = {entry.key: entry.size for entry in run.store.list(layout.FINAL)}
+    room = processes.available_memory()
+    if sum(listed.get(key, 0) for key in keys) < room // PACKED:
+        return
+    lazy = run.store.scan(keys)
+    rows = int(lazy.select(pl.len()).collect().item())
+    needed = rows * len(lazy.collect_schema()) * CELL
+    if needed > room:
+        raise InputError(
+            f"{run.id}: the table {name!r} has {rows:,} rows, about {needed / 1e9:,.0f} GB in memory; "
+            f"this machine has {room / 1e9:,.0f} GB left",
+            hint=f"run.scan({name!r}) reads only what you ask for",
+        )
 
 
 def _files(run: Run, name: str) -> list[str]:

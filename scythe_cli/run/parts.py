@@ -240,6 +240,12 @@ def _worth_a_dictionary(schema: pa.Schema) -> list[str]:
     return [field.name for field in schema if pa.types.is_string(field.type) or field.name == ROW]
 
 
+def frames_of(outcomes: pa.Table) -> list[str]:
+    """The names of the frames that a part's specs have."""
+    text = (outcomes.schema.metadata or {}).get(FRAMES_KEY, b"")
+    return text.decode(errors="replace").split(",") if text else []
+
+
 def in_order(table: pa.Table) -> pa.Table:
     """The rows of frames by spec, so that they can be read in that order, a row group at a time."""
     rows = table.column(ROW).to_numpy()

@@ -73,6 +73,27 @@ class Promises:
         assert sorted(tree(tmp_path)) == ["final/errors.pq", "final/scalars.pq"]
         assert (report.n_files, report.fetched_files) == (2, 2)
 
+    def test_a_table_of_several_files_replaces_other_forms_of_it(self, run: Store, tmp_path: Path) -> None:
+        parts = [f"final/hourly.pq/part-{at:05d}.parquet" for at in range(3)]
+        forms = [["final/hourly.pq"], parts, parts[:2], ["final/hourly.pq"], []]
+        for form in forms:
+            for entry in list(run.list("final")):
+                if "hourly" in entry.key:
+                    run.delete(entry.key)
+            for key in form:
+                run.write(key, b"h")
+            report = download(run, tmp_path)
+            assert sorted(key for key in tree(tmp_path) if "hourly" in key) == form
+            assert ("hourly" in report.tables) == bool(form)
+            if form:
+                assert report.tables["hourly"] == tmp_path / "final" / "hourly.pq"
+
+    def test_a_file_of_the_users_own_stays(self, run: Store, tmp_path: Path) -> None:
+        (tmp_path / "final").mkdir()
+        (tmp_path / "final" / "mine.pq").write_bytes(b"mine")
+        download(run, tmp_path)
+        assert (tmp_path / "final" / "mine.pq").read_bytes() == b"mine"
+
     def test_a_second_call_fetches_what_is_missing_or_differs(self, run: Store, tmp_path: Path) -> None:
         download(run, tmp_path, files=True)
         assert download(run, tmp_path, files=True).fetched_files == 0

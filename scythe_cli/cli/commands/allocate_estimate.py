@@ -67,5 +67,7 @@ def _show_estimate(found: Estimate, name: str, *, to_stderr: bool) -> None:
     say(f"  all      {cpu} for {counted(found.n_specs, 'spec')}")
     say(f"  here     {brief(found.wall_hours * 3600)} on {counted(found.lanes, 'worker')}")
     say(f"  objects  {found.objects:,} or more")
+    for frame, width in found.wide_frames.items():
+        say(f"  frame    {frame} has {width:,} columns; a row for each value is quicker to write and to read")
     for group in found.failures[:MOST_FAILURES]:
         say(failure_line(group))

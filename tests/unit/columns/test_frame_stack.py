@@ -29,7 +29,7 @@ def test_frames_of_one_kind_are_put_together_as_they_are() -> None:
     stacked, apart = frames.stack(taken(wide, wide))
     assert apart == []
     assert stacked.num_columns == 1
-    assert len(own_columns(stacked)) == 100
+    assert len(own_columns(stacked.schema)) == 100
 
 
 def test_blocks_of_other_columns_are_united_by_name_and_packed_again() -> None:
