@@ -4,6 +4,7 @@ Starts workers of its own on this machine, in a folder of its own; leaves a tabl
 
     many     100,000 specs that do nothing, one worker of two lanes: specs a second, from the submit to the final tables
     wide     1,024 specs of 0.5 s on 32 lanes: seconds, against the ideal 16
+    short    20,000 specs of 20 ms on one worker of 8 lanes: seconds, against the ideal 50
     deep     a tree of depth 4 on one worker of one lane
     deaths   two workers, one of them killed every 20 s for two minutes (--soak): specs lost
 """
@@ -136,6 +137,13 @@ def wide(bench: Bench) -> None:
     print(f"wide    the same on two workers of 16 lanes: {seconds:.1f} s, {seconds / 16:.2f}x")
 
 
+def short(bench: Bench) -> None:
+    bench.start("short", 8)
+    bench.wait("short")
+    seconds, _ = bench.run(20_000, 0.02)
+    print(f"short   20,000 specs of 20 ms on a worker of 8 lanes: {seconds:.1f} s, {seconds / 50:.2f}x the ideal 50 s")
+
+
 def deep(bench: Bench) -> None:
     bench.start("deep", 1)
     bench.wait("deep")
@@ -174,7 +182,7 @@ def main() -> None:
     parser.add_argument("--soak", action="store_true")
     parser.add_argument("only", nargs="*")
     given = parser.parse_args()
-    chosen = [many, wide, deep, *([deaths] if given.soak else [])]
+    chosen = [many, wide, short, deep, *([deaths] if given.soak else [])]
     for measure in chosen:
         if given.only and measure.__name__ not in given.only:
             continue
