@@ -168,10 +168,8 @@ class Terminal:
         match event:
             case events.Draining():
                 specs = counted(event.running, "running spec")
-                self.say(
-                    printable(f"stopping: {specs} may take {duration(event.grace)}; Ctrl-C again ends them now"),
-                    "yellow",
-                )
+                left = f"{specs} may take {duration(event.grace)}; Ctrl-C again ends them now"
+                self.say(printable(f"stopping: {left if event.running else 'no spec is running'}"), "yellow")
             case events.LeafFinished():
                 rows, failed = f"specs {event.first}-{event.last}", counted(event.failed, "failure")
                 self.say(printable(f"{event.run_id}  {rows}  {failed}  {duration(event.seconds)}"))
