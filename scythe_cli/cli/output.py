@@ -127,11 +127,11 @@ def print_outputs(outputs: Mapping[str, OutputCounts], succeeded: int) -> None:
     """Print a line for each output with NaN, nulls, values outside the bounds, or one value in all specs."""
     from scythe_cli.operations.output_counts import sentences
 
-    told = sentences(outputs, succeeded)
-    for sentence in told[:MOST_OUTPUTS]:
+    lines = sentences(outputs, succeeded)
+    for sentence in lines[:MOST_OUTPUTS]:
         put(printable(f"  {sentence}"))
-    if len(told) > MOST_OUTPUTS:
-        put(printable(f"  and {len(told) - MOST_OUTPUTS:,} more outputs; --json has all"))
+    if len(lines) > MOST_OUTPUTS:
+        put(printable(f"  and {len(lines) - MOST_OUTPUTS:,} more outputs; --json has all"))
 
 
 def failure_line(group: FailureGroup) -> str:

@@ -34,7 +34,7 @@ class OutputCounts:
 
 
 def as_note(counts: Mapping[str, OutputCounts]) -> dict[str, Any]:
-    """For the mark of a gather: only outputs with something to tell, since there may be thousands."""
+    """For the mark of a gather: only outputs with something to report, since there may be thousands."""
     return {name: asdict(one) for name, one in counts.items() if one}
 
 
@@ -46,16 +46,16 @@ def from_note(note: Mapping[str, Any], names: Iterable[str]) -> dict[str, Output
 
 
 def sentences(counts: Mapping[str, OutputCounts], succeeded: int) -> list[str]:
-    """A sentence for each output with something to tell: `heating: 3 NaN`.
+    """A sentence for each output with something to report: `heating: 3 NaN`.
 
     An output that is null in all specs that succeeded, as optional ones are, is left out.
     """
     words = {name: _words(one, succeeded) for name, one in counts.items()}
-    return [f"{name}: {', '.join(told)}" for name, told in words.items() if told]
+    return [f"{name}: {', '.join(found)}" for name, found in words.items() if found]
 
 
 def _words(one: OutputCounts, succeeded: int) -> list[str]:
     null = 0 if one.null == succeeded else one.null
     numbers = {"NaN": one.nan, "null": null, "out of bounds": one.out_of_bounds}
-    told = [f"{number:,} {what}" for what, number in numbers.items() if number]
-    return [*told, "the same value in all specs"] if one.constant else told
+    found = [f"{number:,} {what}" for what, number in numbers.items() if number]
+    return [*found, "the same value in all specs"] if one.constant else found
