@@ -47,7 +47,7 @@ def energy(spec):
     meters, months = [f"Meter {at}" for at in range(37)], range(1, 13)
     columns = pd.MultiIndex.from_product([["Energy"], ["Raw"], meters, months], names=LEVELS)
     features = {f"feature.weight.{at}": spec.area * at for at in range(N_FEATURES)}
-    index = spec.make_multiindex(1, additional_index_data=features, include_sort_subindex=False)
+    index = spec.make_multiindex(additional_index_data=features, n_rows=1, include_sort_subindex=False)
     return numbers(spec.sort_index, 1, columns).set_index(index)
 
 LEVELS = ["Measurement", "Aggregation", "Meter", "Month"]
