@@ -298,13 +298,13 @@ def test_download(home: Path, ids: list[str], tmp_path: Path) -> None:
     done = scythe("download", "doubles/v1.0.0", *storage, cwd=tmp_path)
     said, *tables = done.out.splitlines()
     assert done.code == 0
-    assert said.startswith(f"{ids[0]}   2 files fetched (")
-    assert said.endswith("), 2 files in doubles-v1.0.0")
+    assert said.startswith(f"{ids[0]}   3 files fetched (")
+    assert said.endswith("), 3 files in doubles-v1.0.0")
     assert tables == ["  scalars  doubles-v1.0.0/final/scalars.pq", "  errors   .../final/errors.pq"]
     again = scythe("download", "doubles/v1.0.0", *storage, cwd=tmp_path)
-    assert again.out.startswith(f"{ids[0]}   0 files fetched (0 bytes), 2 files in ")
+    assert again.out.startswith(f"{ids[0]}   0 files fetched (0 bytes), 3 files in ")
     document = scythe("download", ids[1], "there", "--files", "--json", *storage, cwd=tmp_path).json("download")
-    assert (document["fetched_files"], document["folder"]) == (2, str(tmp_path / "there"))
+    assert (document["fetched_files"], document["folder"]) == (3, str(tmp_path / "there"))
     done = scythe("download", ids[1], "other", "--filter", "nothing", *storage, cwd=tmp_path)
     assert (done.code, done.out) == (3, "")
     (tmp_path / "a-file").touch()

@@ -115,8 +115,10 @@ class Promises:
         assert download(run, tmp_path).fetched_files == 2
 
     def test_a_run_that_is_not_finished(self, address: str, tmp_path: Path) -> None:
+        store = open_store(address)
+        store.write("experiment.yml", b"")
         with pytest.raises(NotFinishedError, match="has no final tables yet") as told:
-            download(open_store(address), tmp_path / "out")
+            download(store, tmp_path / "out")
         assert "scythe gather" in (told.value.hint or "")
         assert not (tmp_path / "out").exists()
 
