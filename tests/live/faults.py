@@ -77,8 +77,9 @@ def submit(work: Work, *, lanes: int = LANES) -> LocalTicket:
 
 
 def drive(work: Work, *, lanes: int = LANES) -> Ended | None:
-    """Have the local engine do work, here."""
-    return submit(work, lanes=lanes).wait(ignore)
+    """Have the local engine do work, here, and let the run go: a ticket keeps it until its tables are built."""
+    with contextlib.closing(submit(work, lanes=lanes)) as ticket:
+        return ticket.wait(ignore)
 
 
 @dataclass

@@ -483,7 +483,9 @@ def test_resume_chooses_and_success_wins(tmp_path: Path) -> None:
 def test_resume_refuses_other_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = begin(tmp_path, 3, 0.0)
     monkeypatch.setattr("scythe_cli.experiment.experiment.Experiment.source_hash", "f" * 64)
-    with pytest.raises(InputError, match=f"its hash was {run.manifest.source_hash[:12]} and is ffffffffffff") as told:
+    with pytest.raises(
+        InputError, match=rf"changed since .* \({run.manifest.source_hash[:12]} then, f{{12}} now\)"
+    ) as told:
         faults.rest(run)
     assert "--allow-changed-code" in str(told.value.hint)
 
