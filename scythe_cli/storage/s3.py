@@ -18,7 +18,7 @@ from scythe_cli.errors import ConfigError, KeyExists, KeyMissing, StoreError
 from scythe_cli.storage.address import Address, Scheme
 from scythe_cli.storage.atomic_files import as_store_error, place, source_file, write_aside
 from scythe_cli.storage.base import Entry, check_key, check_prefix, check_size
-from scythe_cli.storage.s3_client import Bucket, explain
+from scythe_cli.storage.s3_client import Bucket, explain, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -188,6 +188,7 @@ class S3Store:
     def _refuse_web_page(self, prefix: str) -> None:
         """A web server may answer anything with a page and status 200, also where there cannot be an object."""
         import obstore
+        from obstore.exceptions import BaseError
 
         if self._bucket.seen or not self._bucket.endpoint:
             return
@@ -195,6 +196,10 @@ class S3Store:
             obstore.head(self._bucket.handle(), f"{self._prefix}{uuid.uuid4().hex}")
         except FileNotFoundError:
             return
+        except BaseError as exc:
+            if not refused(exc):
+                raise
+            return  # an answer to HEAD has no body: the list says why, or is allowed although reading is not
         raise StoreError(
             f"cannot list {self.locate(prefix)}: what answers at {self._bucket.endpoint} is not S3, perhaps a web page",
             hint="check AWS_ENDPOINT_URL, or the profile's endpoint_url",

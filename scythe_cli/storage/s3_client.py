@@ -252,6 +252,11 @@ def explain(exc: Exception, *, operation: str, endpoint: str) -> Problem:
     return Problem(f"{said} (check the endpoint {endpoint or 'of AWS'} and the network)", missing=False, answered=False)
 
 
+def refused(exc: Exception) -> bool:
+    """Whether an error of obstore is the server's refusal of this one request."""
+    return _first(_STATUS, str(exc)[:LONGEST]).startswith("4")
+
+
 def _first(pattern: re.Pattern[str], text: str) -> str:
     found = pattern.search(text)
     return found[1].strip() if found else ""

@@ -574,6 +574,12 @@ class TestS3Faults:
             with pytest.raises(StoreError):
                 call()
 
+    def test_listing_needs_no_right_to_read(self, store: Store, s3_proxy: FaultProxy) -> None:
+        s3_proxy.fault = lambda method, *_: 403 if method == "HEAD" else None
+        assert [entry.key for entry in open_store(store.address).list()] == ["first"]
+        assert open_store(store.address).children() == []
+        assert s3_proxy.counts["HEAD"] == 2
+
     def test_another_web_server_is_no_empty_bucket(self, store: Store, s3_proxy: FaultProxy) -> None:
         s3_proxy.fault = lambda *_: 404
         for call in (lambda: store.read("k"), lambda: store.write("k", b""), lambda: list(store.list())):

@@ -271,7 +271,11 @@ def test_a_script_without_a_guard_is_refused_where_it_is_imported(tmp_path: Path
         print(run.errors()["traceback"][0])
         """,
     )
-    assert "a module that is imported to run its experiment starts a run itself" in done.stdout + done.stderr
+    (line,) = [n for n, text in enumerate((tmp_path / "script.py").read_text().splitlines(), 1) if "allocate(" in text]
+    assert done.returncode != 0
+    assert f"script.py:{line}  starts a run whenever the file is imported" in done.stderr
+    assert "each worker process imports it\nhint: put this line" in done.stderr
+    assert not (tmp_path / "scythe-runs").exists()
 
 
 def test_what_is_refused_writes_nothing(tmp_path: Path) -> None:
