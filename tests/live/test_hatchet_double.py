@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -58,10 +58,11 @@ class Fleet:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
-    def terminate(self, name: str) -> int:
+    def terminate(self, name: str) -> subprocess.Popen[bytes]:
+        """The process, which is told to end and may take seconds for it."""
         process = self._processes.pop(name)
         process.terminate()
-        return process.wait(20)
+        return process
 
     def stop(self) -> None:
         for name in list(self._processes):
@@ -271,15 +272,20 @@ def test_a_terminated_worker_hands_its_sleeping_task_on(
         beta = workers.wait("beta")
         hatchet.workers.pause(beta)
         stack.callback(hatchet.workers.unpause, beta)
-        ref = tasks.root.run(Number(n=1, seconds=4), wait_for_result=False)
+        ref = tasks.root.run(Number(n=1, seconds=10), wait_for_result=False)
         engine.wait(lambda: engine.calls["DurableTask"] >= 1 and _sleeps(engine, ref.workflow_run_id), "the sleep")
-    assert workers.terminate("alpha") == 0
-    task = engine.run(ref.workflow_run_id).tasks[0]
-    assert task.evicted, engine.describe()
-    output = finished(engine, ref.workflow_run_id)
-    assert (output["invocation"], output["waited"]) == (2, 100)
-    assert len(set(engine.run(ref.workflow_run_id).tasks[0].workers_seen)) == 2
-    workers.start("alpha", 4, "site=alpha")  # for the next test
+    alpha = workers.terminate("alpha")
+    try:  # evicted while the worker ends, which may take longer than the rest of the sleep
+        engine.wait(lambda: engine.run(ref.workflow_run_id).tasks[0].evicted, "the eviction", timeout=10)
+        assert alpha.wait(60) == 0
+        output = finished(engine, ref.workflow_run_id)
+        assert (output["invocation"], output["waited"]) == (2, 100)
+        assert len(set(engine.run(ref.workflow_run_id).tasks[0].workers_seen)) == 2
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(alpha.pid, signal.SIGKILL)
+        alpha.wait()
+        workers.start("alpha", 4, "site=alpha")  # for the next test
 
 
 def _sleeps(engine: HatchetDouble, run_id: str) -> bool:
