@@ -6,6 +6,7 @@ Input: columns of cells. Output: the same columns as the model's fields read the
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -28,10 +29,12 @@ TOO_LARGE = "is too large: a number of 64 bits ends at 1.8e308"
 POINT = 'has a point, and the decimal mark of this file is a comma (`specs: {decimal: ","}`)'
 
 
-def number_rule(cell: str) -> str | None:
-    """What is wrong with the text of a number that Python reads and no other program does."""
+def number_rule(cell: str, value: object) -> str | None:
+    """What is wrong with the text of a number that Python reads, as `value`, and no other program does."""
     if "_" in cell:
         return UNDERSCORE
+    if isinstance(value, Decimal):  # kept as text, so of any size
+        return None
     try:
         beyond = math.isinf(float(cell)) and "inf" not in cell.lower()
     except ValueError:

@@ -188,7 +188,7 @@ class CellValidator:
                 rule += "; in a cell of text, write it as JSON"
             inner = problems[0].field != field.name
             return Problem(problems[0].field, problems[0].value if inner else cell, rule)
-        if field.is_number and isinstance(cell, str) and (wrong := number_rule(cell)):
+        if field.is_number and isinstance(cell, str) and (wrong := number_rule(cell, value)):
             return Problem(field.name, cell, wrong)
         if field.is_exotic and not self.schema.has_custom_validation and not self._comes_back(field, value):
             return Problem(field.name, cell, NOT_REPEATABLE)

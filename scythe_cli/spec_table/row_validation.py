@@ -123,7 +123,9 @@ def _number_problems(cells: CellValidator, chunk: Chunk, made: list[BaseModel | 
         if field.is_number and field.name in chunk:
             column = chunk[field.name]
             for at, cell in enumerate(column if isinstance(column, list) else column.to_pylist()):
-                if isinstance(cell, str) and made[at] is not None and (wrong := number_rule(cell)):
+                if not isinstance(cell, str) or made[at] is None:
+                    continue
+                if wrong := number_rule(cell, getattr(made[at], field.name, None)):
                     problems.append((at, Problem(field.name, cell, wrong)))
     return problems
 

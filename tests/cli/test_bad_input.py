@@ -37,7 +37,11 @@ CASES = {
     "another that is missing": Bad(["error: other.yml  does not exist"], flags=["other.yml"]),
     "a folder for a file": Bad(["error: .  ", "folder"], flags=["."]),
     "not utf-8": Bad(["error: experiment.yml", "UTF-8"], file=b"experiment: \xff\xfe"),
-    "not yaml": Bad(["error: experiment.yml:2  is not YAML: "], file="experiment: a:b\n  specs: [\n"),
+    "not yaml": Bad(["error: experiment.yml:3  is not YAML: "], file="experiment: a:b\nspecs: [\n"),
+    "an indented key": Bad(
+        ["error: experiment.yml:2  begins with a blank: `specs:` must begin in the first column"],
+        file="experiment: a:b\n  specs: [\n",
+    ),
     "an empty file": Bad(["error: experiment.yml  is empty"], file=""),
     "an unknown key": Bad(
         ["experiment.yml:2  spec is not a setting. Did you mean 'specs'?"], file="experiment: doubles:double\nspec: a\n"
@@ -75,8 +79,10 @@ CASES = {
         file=FILE.replace("specs.csv", "gs://a/b.csv"),
     ),
     "a folder for specs": Bad(
-        ["experiment.yml:2  specs: . is a folder ({folder})"], file=FILE.replace("specs.csv", ".")
+        ["experiment.yml:2  specs: empty is a folder ({folder}/empty), not a file of specs, and has no parquet files"],
+        file=FILE.replace("specs.csv", "empty"),
     ),
+    "a folder of cut parquet for specs": Bad(["specs.pq is cut off or damaged ("], file=FILE.replace("specs.csv", ".")),
     "the code for the file": Bad(
         [
             "doubles.py  is not YAML. FILE is the experiment file (experiment.yml); ",
@@ -91,7 +97,11 @@ CASES = {
     "an empty specs file": Bad(["specs.csv", "empty"], specs=""),
     "specs without rows": Bad(["specs.csv has no specs; give at least one row"], specs="x\n"),
     "an unknown suffix": Bad(
-        ["specs.xlsx", ".csv, .parquet (.pq), .feather"], file=FILE.replace("specs.csv", "specs.xlsx")
+        ["here.epw", ".csv, .parquet (.pq), .feather"], file=FILE.replace("specs.csv", "here.epw")
+    ),
+    "a suffix of another file": Bad(
+        ["experiment.yml:2  specs: specs.xlsx does not exist in {folder}. Did you mean 'specs.csv'?"],
+        file=FILE.replace("specs.csv", "specs.xlsx"),
     ),
     "csv that is parquet": Bad(["specs.csv", "parquet"], specs=b"PAR1\x00\x01binary\xff\x00PAR1"),
     "a truncated row": Bad(["specs.csv:3"], specs="x,how\n1,well\n2\n"),
@@ -147,6 +157,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dic
         for file, content in (("experiment.yml", bad.file), ("specs.csv", bad.specs)):
             _write(here / file, content)
         (here / "here.epw").write_text("weather")
+        (here / "empty").mkdir()
         pl.DataFrame({"x": [1.0] * 99}).write_parquet(here / "specs.pq")
         (here / "specs.pq").write_bytes((here / "specs.pq").read_bytes()[:-40])
         before[name] = tree(here)

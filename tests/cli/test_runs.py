@@ -246,8 +246,16 @@ def test_the_table_does_not_read_the_parts_of_a_gathered_run(home: Path, ids: li
     assert "0 of 3 specs done" in scythe("status", ids[0], cwd=tmp_path).out
 
 
-@pytest.mark.parametrize("key", [layout.MANIFEST, layout.mark(Mark.GENERATION, 1)])
-def test_the_table_leaves_out_a_run_that_cannot_be_read(home: Path, ids: list[str], tmp_path: Path, key: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        (layout.MANIFEST, "; restore it from a copy; other runs are not affected"),
+        (layout.mark(Mark.GENERATION, 1), "; restore it from a copy, or remove "),
+    ],
+)
+def test_the_table_leaves_out_a_run_that_cannot_be_read(
+    home: Path, ids: list[str], tmp_path: Path, key: str, hint: str
+) -> None:
     shutil.copytree(home, tmp_path / "home")
     broken = tmp_path / "home" / "scythe-runs" / ids[1] / key
     broken.write_bytes(broken.read_bytes()[:9])
@@ -256,7 +264,7 @@ def test_the_table_leaves_out_a_run_that_cannot_be_read(home: Path, ids: list[st
     assert [line.split()[0] for line in done.out.splitlines()] == ["run", ids[2], ids[0]]
     said, following = done.err.splitlines()
     assert said.startswith(f"left out: {broken} is empty, cut or changed")
-    assert "; restore it from a copy, or remove " in said
+    assert hint in said
     assert following == "next: scythe status doubles"
     document = scythe("status", "--json", cwd=tmp_path / "home").json("runs")
     assert [run["run"] for run in document["runs"]] == [ids[2], ids[0]]

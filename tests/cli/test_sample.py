@@ -117,7 +117,11 @@ def test_the_note_on_powers_of_two_is_printed(folder: Path) -> None:
         ("{design: sobl, n: 8}", "experiment.yml:2  specs.design is 'sobl': must be 'sobol', "),
         ("{design: sobol, n: 0}", "experiment.yml:2  specs.n is 0: must be 1 or more"),
         ("{design: sobol, m: 8}", "experiment.yml:2  specs.m is not a setting of a design."),
-        ("{n: 8}", "experiment.yml:2  specs.design is missing: specs is the address of a table, or a design"),
+        (
+            "{n: 8}",
+            "experiment.yml:2  specs.design is missing: specs is the address of a table, or a table such as "
+            '{file: cases.csv, separator: ";", decimal: ","}, or a design such as {design: sobol, n: 64}',
+        ),
         (DESIGN.replace("n: 8, ", ""), "experiment.yml:2  specs.n is missing: how many points the sobol design has"),
         ("{design: sobol, n: 4}", "experiment.yml:2  specs.space.weather_file: a file has no bounds"),
         (

@@ -314,6 +314,7 @@ def test_set_reaches_every_key(load: Load) -> None:
     values = {
         "experiment": "a:b",
         "specs": "s3://b/x.csv",
+        "reuse": "latest",
         "name": "2024",
         "storage": "s3://b",
         "engine": "hatchet",
@@ -341,7 +342,7 @@ def test_set_reaches_every_key(load: Load) -> None:
     assert list(values) == config.settings()
     file = load(HEAD, sets=[f"{key}={value}" for key, value in values.items()]).file
     assert (file.name, file.run.timeout, file.run.max_failures.off, file.run.flush) == ("2024", 1200, True, 1.5)
-    assert file.resources.has_gpu
+    assert (file.reuse, file.resources.has_gpu) == ("latest", True)
     assert file.code.include == ["a.txt", "b/*.json"]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from user_modules import EXPERIMENT, MODELS, Write, simple, told
 
+from scythe_cli.errors import EntryPointError
 from scythe_cli.experiment import experiment
 from scythe_cli.experiment.experiment import ExperimentRegistry
 
@@ -41,11 +42,11 @@ class TestFinding:
 
     @pytest.mark.parametrize(
         "target",
-        ["pkg.inner:f", "pkg/inner.py:f", "./pkg/inner.py:f", "space dir/my-exp.py:f", "random.py:f", "random:f"],
+        ["pkg.inner:f", "pkg/inner.py:f", "./pkg/inner.py:f", "space dir/my-exp.py:f", "mine.py:f", "mine:f"],
     )
     def test_every_spelling_of_a_target(self, write: Write, target: str) -> None:
         code = "from models import *\ndef f(x: In) -> Out: return Out(heat=1)"
-        folder = write(models=MODELS, pkg__inner=code, random=code)
+        folder = write(models=MODELS, pkg__inner=code, mine=code, random=code)
         write(pkg____init__="")
         (folder / "pkg" / "__init__.py").touch()
         (folder / "space dir").mkdir()
@@ -56,6 +57,14 @@ class TestFinding:
         import random
 
         assert "site" not in random.__name__ and not str(random.__file__).startswith(str(folder))
+
+    @pytest.mark.parametrize("target", ["random.py:f", "random:f"])
+    def test_a_target_under_the_name_of_a_library_is_refused(self, write: Write, target: str) -> None:
+        folder = write(models=MODELS, random="from models import *\ndef f(x: In) -> Out: return Out(heat=1)")
+        with pytest.raises(EntryPointError) as caught:
+            experiment.load(target, folder)
+        assert f"{folder / 'random.py'} hides Python's or a library's own module 'random'" in caught.value.message
+        assert caught.value.hint == "rename random.py"
 
     def test_modules_of_the_same_name_in_two_folders_are_not_mistaken(self, write: Write) -> None:
         one = write("one", models=MODELS, exp=EXPERIMENT, helper="HEAT = 1")
