@@ -28,6 +28,7 @@ from scythe_cli.engines.local import LocalEngine
 from scythe_cli.experiment import config, experiment
 from scythe_cli.operations import allocate
 from scythe_cli.operations.gather import gather
+from scythe_cli.preparation.prepare import prepare
 from scythe_cli.storage.open_store import open_store
 
 MODULE = """
@@ -89,7 +90,7 @@ class Bench:
         found = experiment.load("measured:measured", self.folder)
         loaded = config.from_values(values, folder=self.folder).with_name("measured")
         table = pl.DataFrame({"x": [float(at) for at in range(n)], "seconds": [seconds] * n})
-        prepared = allocate.prepare(loaded, found, specs=table)
+        prepared = prepare(loaded, found, specs=table)
         return allocate.first_work(allocate.begin(prepared, open_store(self.folder / "runs")), prepared)
 
     def run(self, n: int, seconds: float = 0.0, **settings: Any) -> tuple[float, Any]:

@@ -24,6 +24,7 @@ from bench.harness import Row, Usage, median, ratio, report
 from scythe_cli.engines.local import LocalEngine
 from scythe_cli.experiment import config, experiment
 from scythe_cli.operations import allocate, gather, status
+from scythe_cli.preparation.prepare import prepare
 from scythe_cli.run.run import open_run
 from scythe_cli.storage import artifacts, references
 from scythe_cli.storage.open_store import open_store
@@ -119,7 +120,7 @@ def whole_run(folder: Path, proxy: servers.FaultProxy) -> tuple[Usage, int, int]
     """A run of many small specs: seconds, requests, and the requests of one status."""
     storage, before = address(), proxy.total()
     loaded = config.from_values({"experiment": "double:double", "storage": storage, "name": "t"}, folder=folder)
-    ready = allocate.prepare(loaded, experiment.load("double:double", folder), specs=pa.table({"a": range(SPECS)}))
+    ready = prepare(loaded, experiment.load("double:double", folder), specs=pa.table({"a": range(SPECS)}))
 
     def work() -> None:
         run = allocate.begin(ready, open_store(storage))

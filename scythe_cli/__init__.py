@@ -6,10 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from scythe_cli.api.allocate_arguments import VersioningStrategy as VersioningStrategy
     from scythe_cli.api.experiment import BaseExperiment as BaseExperiment
     from scythe_cli.api.experiment import ExperimentRun as ExperimentRun
     from scythe_cli.api.experiment import VersionedExperiment as VersionedExperiment
-    from scythe_cli.api.experiment import VersioningStrategy as VersioningStrategy
     from scythe_cli.api.open_run import open_run as open_run
     from scythe_cli.api.scan import scan as scan
     from scythe_cli.compat.files import fetch_uri as fetch_uri
@@ -44,7 +44,7 @@ _HOMES = {
     "ScytheWorkerLabel": "compat.worker_config",
     "SemVer": "run.version",
     "VersionedExperiment": "api.experiment",
-    "VersioningStrategy": "api.experiment",
+    "VersioningStrategy": "api.allocate_arguments",
     "fetch_uri": "compat.files",
     "make_onerow_multiindex_from_dict": "experiment.models",
     "open_run": "api.open_run",

@@ -6,7 +6,6 @@ pydantic models, so that other models may have them as fields.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import total_ordering
@@ -16,34 +15,31 @@ from typing import TYPE_CHECKING, Any, Generic, Literal
 from pydantic import BaseModel, ConfigDict, PrivateAttr, field_serializer
 from typing_extensions import TypeVar
 
+from scythe_cli.api import allocate_arguments as arguments
 from scythe_cli.api import places
+from scythe_cli.api.allocate_arguments import VersioningStrategy
 from scythe_cli.api.run_keys import RunKeys
 from scythe_cli.api.run_operations import RunOperations
 from scythe_cli.core import layout
-from scythe_cli.engines.open_engine import open_engine, open_local
-from scythe_cli.errors import ConfigError, EntryPointError, NotFoundError, did_you_mean
-from scythe_cli.experiment import importer, source_files
+from scythe_cli.engines.open_engine import open_engine, without_engine
+from scythe_cli.errors import ConfigError, NotFoundError
 from scythe_cli.experiment.models import ExperimentInputSpec, ExperimentOutputSpec
 from scythe_cli.run import find
 from scythe_cli.run.run import Run, open_run
-from scythe_cli.run.version import Bump, SemVer
+from scythe_cli.run.version import SemVer
 from scythe_cli.run_future import Ref, print_notices
-from scythe_cli.storage.address import is_remote
 from scythe_cli.storage.open_store import open_store
 from scythe_cli.storage.storage_settings import ScytheStorageSettings
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from scythe_cli.compat.recursion_map import RecursionMap
     from scythe_cli.experiment.config import Loaded
     from scythe_cli.experiment.experiment import Experiment
+    from scythe_cli.preparation.prepared import Prepared
     from scythe_cli.storage.base import Store
 
 TInput = TypeVar("TInput", bound=ExperimentInputSpec, default=Any)
 TOutput = TypeVar("TOutput", bound=ExperimentOutputSpec, default=Any)
-VersioningStrategy = Literal["bumpmajor", "bumpminor", "bumppatch", "keep"]
-_BUMPS: dict[str, Bump] = {"bumpmajor": "major", "bumpminor": "minor", "bumppatch": "patch", "keep": "keep"}
 
 
 class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
@@ -149,29 +145,24 @@ class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
             InputError: something is wrong with the specs, a file, a setting; nothing was written.
             StoreError: the store refuses.
         """
-        from scythe_cli.operations.allocate import Reuse, begin, first_work, prepare, start, with_reuse
+        from scythe_cli.operations.allocate import begin, first_work, start
+        from scythe_cli.preparation.prepare import prepare
 
-        _refuse_at_import()
-        _say_what_has_no_effect(s3_client, overwrite_experiment_id)
-        wanted = _bump(version)
+        arguments.check_call(s3_client, overwrite_experiment_id)
+        wanted = arguments.bump(version)
         here = self._with(storage, storage_settings, engine, run_name)
-        shape = {f"tree.{key}": value for key, value in (recursion_map.settings() if recursion_map else {}).items()}
-        given = {key if "." in key else f"run.{key}": value for key, value in settings.items()}
-        loaded, found = here._loaded(reuse=reuse, **shape, **given)
-        _refuse_without_guard(found.file)
-        prepared = prepare(
-            replace(loaded, folder=Path.cwd()), found, specs=_source(specs), overwrite_sort_index=overwrite_sort_index
-        )
+        loaded, found = here._loaded(reuse=reuse, **arguments.settings_of(recursion_map, settings))
+        arguments.refuse_without_guard(found.file)
+        loaded, source = replace(loaded, folder=Path.cwd()), arguments.source(specs)
+        prepared = prepare(loaded, found, specs=source, overwrite_sort_index=overwrite_sort_index)
         opened, store = open_engine(prepared.file), open_store(prepared.file.storage)
-        if reuse is not None and find.latest_version(store, prepared.name) is not None:
-            prepared = with_reuse(prepared, store, Reuse(reuse))
+        prepared = _with_reuse(prepared, store, reuse)
         if here.run_name is None:
             places.point_to_runs_of_scythe_engine(store, prepared.name)
         run = begin(prepared, store, version=wanted, listener=places.log_notice)
         work = first_work(run, prepared)
-        if not work.todo:  # no engine is needed to run nothing
-            here_alone = prepared.file.model_copy(update={"engine": "local"})
-            work, opened = replace(work, file=here_alone), open_local(here_alone)
+        if not work.todo:
+            work, opened = without_engine(work)
         return ExperimentRun.of(run, here), Ref(work, start(work, opened, print_notices))
 
     def list_versions(self, s3_client: Any = None) -> list[VersionedExperiment]:  # noqa: ARG002 - as in scythe-engine
@@ -358,49 +349,10 @@ class ExperimentRun(RunOperations, RunKeys, BaseModel):
         return self.experiment_id, root.removesuffix(f"/{self.experiment_id}")
 
 
-def _refuse_at_import() -> None:
-    if importer.is_importing():
-        raise EntryPointError(
-            "a module that is imported to run its experiment starts a run itself",
-            hint='put what a script does under `if __name__ == "__main__":`',
-        )
+def _with_reuse(prepared: Prepared, store: Store, reuse: str | None) -> Prepared:
+    """Plan what an earlier run has computed. Where there is no run yet, a script that says so runs all."""
+    from scythe_cli.preparation.reuse import Reuse, with_reuse
 
-
-def _refuse_without_guard(file: Path) -> None:
-    """A script that starts runs when it is imported would do so in each process that imports it for its function."""
-    frame: FrameType | None = sys._getframe()
-    while frame is not None and frame.f_code.co_name != "<module>":
-        frame = frame.f_back
-    if frame is None or Path(frame.f_code.co_filename).resolve() != file.resolve():
-        return
-    if source_files.unguarded(file, frame.f_lineno):
-        where = f"{file.name}:{frame.f_lineno}"
-        raise EntryPointError(
-            f"{where}  starts a run whenever the file is imported, and each worker process imports it",
-            hint='put this line, and all that a script does, under `if __name__ == "__main__":`',
-        )
-
-
-def _say_what_has_no_effect(s3_client: object, overwrite_experiment_id: bool) -> None:
-    if s3_client is not None:
-        places.say_once("allocate(s3_client=...) has no effect: scythe uses the machine's AWS configuration")
-    if not overwrite_experiment_id:
-        places.say_once("allocate(overwrite_experiment_id=False) has no effect: experiment_id is that of the run")
-
-
-def _bump(version: VersioningStrategy | SemVer) -> Bump | SemVer:
-    if isinstance(version, SemVer):
-        return version
-    if version not in _BUMPS:
-        near = did_you_mean(str(version), _BUMPS)
-        raise ConfigError(f"version = {version!r} must be one of {', '.join(_BUMPS)}, or a SemVer.{near}")
-    return _BUMPS[version]
-
-
-def _source(specs: Any) -> Any:
-    """What `prepare` takes: a path from the current folder; one model is a list of one."""
-    if isinstance(specs, BaseModel):
-        return [specs]
-    if isinstance(specs, str | Path) and not is_remote(str(specs)):
-        return Path(specs).expanduser().absolute()
-    return specs
+    if reuse is None or find.latest_version(store, prepared.name) is None:
+        return prepared
+    return with_reuse(prepared, store, Reuse(reuse))

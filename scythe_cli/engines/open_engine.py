@@ -6,6 +6,7 @@ A new engine is one file or folder here, and one branch below. Each library is i
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from scythe_cli.engines.local import LocalEngine
     from scythe_cli.experiment.config import ExperimentFile
     from scythe_cli.experiment.experiment import Experiment
-    from scythe_cli.run.engine import Engine
+    from scythe_cli.run.engine import Engine, Work
 
 
 def open_engine(file: ExperimentFile) -> Engine:
@@ -52,3 +53,9 @@ def open_local(file: ExperimentFile) -> LocalEngine:
     from scythe_cli.engines.local import LocalEngine
 
     return LocalEngine(file.run.workers, fresh=file.run.fresh_workers)
+
+
+def without_engine(work: Work) -> tuple[Work, LocalEngine]:
+    """The same work on this machine, whatever its settings name: to run nothing needs no engine."""
+    file = work.file.model_copy(update={"engine": "local"})
+    return replace(work, file=file), open_local(file)

@@ -30,7 +30,7 @@ from scythe_cli.storage.local import LocalStore
 
 if TYPE_CHECKING:
     from scythe_cli.core.events import Listener
-    from scythe_cli.operations.allocate import Prepared
+    from scythe_cli.preparation.prepared import Prepared
     from scythe_cli.run.engine import Engine
     from scythe_cli.run.run import Run
     from scythe_cli.run.state import RunState

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scythe_cli.experiment.experiment import Experiment
-    from scythe_cli.operations.allocate import Prepared
+    from scythe_cli.preparation.prepared import Prepared
 
 
 def run_inline(

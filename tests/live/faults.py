@@ -48,11 +48,12 @@ def begin(
 ) -> Run:
     """Validate, claim, write: a run that nobody has worked on. `settings` are those under `run`."""
     from scythe_cli.operations import allocate  # here, for a driver that does not need it starts in half the time
+    from scythe_cli.preparation.prepare import prepare
 
     values = {"experiment": function, "storage": str(storage), "name": "t"}
     loaded = config.from_values(values | {f"run.{k}": v for k, v in settings.items()}, folder=TROUBLE)
     table = specs if isinstance(specs, pa.Table) else pa.Table.from_pylist(list(specs))
-    prepared = allocate.prepare(loaded, experiment.load(function, TROUBLE), specs=table)
+    prepared = prepare(loaded, experiment.load(function, TROUBLE), specs=table)
     return allocate.begin(prepared, open_store(str(storage)))
 
 

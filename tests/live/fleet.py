@@ -22,6 +22,7 @@ from scythe_cli.engines.generation.progress import GenerationProgress, Snapshot
 from scythe_cli.engines.hatchet.client.engine import HatchetEngine
 from scythe_cli.experiment import config, experiment
 from scythe_cli.operations import allocate
+from scythe_cli.preparation.prepare import prepare
 from scythe_cli.run.engine import Work
 from scythe_cli.run.run import Run
 from scythe_cli.storage.open_store import open_store
@@ -136,7 +137,7 @@ def begin(fleet: Fleet, specs: list[dict[str, Any]], *, engine: str = "hatchet",
     found = experiment.load("field:grow", FIELD)
     loaded = config.from_values(values, folder=FIELD).with_name("grow")
     table = pl.DataFrame([{"seconds": 0.0, "diary": "", "does": "", **spec} for spec in specs])
-    prepared = allocate.prepare(loaded, found, specs=table)
+    prepared = prepare(loaded, found, specs=table)
     return allocate.first_work(allocate.begin(prepared, open_store(fleet.storage)), prepared)
 
 

@@ -15,6 +15,7 @@ from scythe_cli.engines.local import LocalEngine
 from scythe_cli.experiment import config, experiment
 from scythe_cli.operations import allocate
 from scythe_cli.operations.resume import remaining, resumed_work
+from scythe_cli.preparation.prepare import prepare
 from scythe_cli.run.run import open_run
 from scythe_cli.storage.open_store import open_store
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scythe_cli.core.events import Event
-    from scythe_cli.operations.allocate import Allocation, Prepared
+    from scythe_cli.operations.allocate import Allocation
+    from scythe_cli.preparation.prepared import Prepared
     from scythe_cli.run.run import Run
 
 PLANT = Path(__file__).parent / "plant"
@@ -35,7 +37,7 @@ def prepared(storage: str, specs: Any, *, function: str = "plant:plant", **setti
     values |= {key.replace("__", "."): value for key, value in settings.items()}
     loaded = config.from_values(values, folder=PLANT)
     table = pa.Table.from_pylist(specs) if isinstance(specs, list) else specs
-    return allocate.prepare(loaded, experiment.load(function, PLANT), specs=table)
+    return prepare(loaded, experiment.load(function, PLANT), specs=table)
 
 
 def run_all(ready: Prepared, *, listener: Callable[[Event], None] = ignore) -> Allocation:

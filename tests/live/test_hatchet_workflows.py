@@ -17,6 +17,7 @@ from scythe_cli.experiment import config, experiment
 from scythe_cli.operations import allocate
 from scythe_cli.operations.cancel import cancel
 from scythe_cli.operations.gather import gather
+from scythe_cli.preparation.prepare import prepare
 from scythe_cli.run.state import read_state
 from scythe_cli.storage.open_store import open_store
 
@@ -42,7 +43,7 @@ def begin(fleet: Fleet, target: str, engine: str, sizes: list[int], **run: objec
     found = experiment.load(target, FIELD)
     values |= {f"run.{key}": value for key, value in {"retries": 0, **run}.items()}
     loaded = config.from_values(values, folder=FIELD).with_name(found.name)
-    prepared = allocate.prepare(loaded, found, specs=pl.DataFrame({"size": sizes}))
+    prepared = prepare(loaded, found, specs=pl.DataFrame({"size": sizes}))
     return allocate.first_work(allocate.begin(prepared, open_store(fleet.storage)), prepared)
 
 

@@ -21,6 +21,7 @@ PACKAGES = [
         "spec_table",
         "run",
         "reuse",
+        "preparation",
         "lane",
         "supervisor",
         "final_tables",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scythe_cli.cli.progress import Terminal
     from scythe_cli.experiment.config import Loaded
     from scythe_cli.experiment.experiment import Experiment
-    from scythe_cli.operations.allocate import Prepared
+    from scythe_cli.preparation.prepared import Prepared
     from scythe_cli.run.engine import Engine
     from scythe_cli.run.version import Bump, SemVer
 
@@ -143,7 +143,8 @@ def _load(call: Call, sets: list[str], flags: dict[str, str | None]) -> tuple[Lo
 
 def _prepare(terminal: Terminal, loaded: Loaded, found: Experiment, selection: Selection) -> Prepared:
     with terminal.busy("checking the specs"), running_user_code():
-        from scythe_cli.operations.allocate import Reuse, prepare, with_reuse
+        from scythe_cli.preparation.prepare import prepare
+        from scythe_cli.preparation.reuse import Reuse, with_reuse
 
         prepared = prepare(loaded, found, limit=selection.limit, shuffle=selection.shuffle)
     if loaded.file.reuse is None or not selection.reuse:
@@ -156,7 +157,7 @@ def _prepare(terminal: Terminal, loaded: Loaded, found: Experiment, selection: S
 
 
 def _begin(call: Call, prepared: Prepared, *, engine: Engine, version: Bump | SemVer) -> None:
-    from scythe_cli.engines.open_engine import open_local
+    from scythe_cli.engines.open_engine import without_engine
     from scythe_cli.operations.allocate import begin, first_work
     from scythe_cli.storage.open_store import open_store
 
@@ -168,6 +169,6 @@ def _begin(call: Call, prepared: Prepared, *, engine: Engine, version: Bump | Se
         work = first_work(run, prepared)
     if work.todo:
         follow(call, work, engine=engine)
-    else:  # no engine is needed to run nothing
-        here = prepared.file.model_copy(update={"engine": "local"})
-        follow(call, replace(work, file=here), engine=open_local(here))
+    else:
+        work, here = without_engine(work)
+        follow(call, work, engine=here)

@@ -10,8 +10,8 @@ from scythe_cli.core.printable import printable
 
 if TYPE_CHECKING:
     from scythe_cli.cli.progress import Terminal
-    from scythe_cli.operations.allocate import Prepared
     from scythe_cli.operations.estimate import Estimate, Plan
+    from scythe_cli.preparation.prepared import Prepared
     from scythe_cli.run.version import Bump, SemVer
 
 

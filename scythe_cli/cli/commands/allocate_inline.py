@@ -15,7 +15,7 @@ from scythe_cli.errors import ExitCode
 
 if TYPE_CHECKING:
     from scythe_cli.cli.progress import Terminal
-    from scythe_cli.operations.allocate import Prepared
+    from scythe_cli.preparation.prepared import Prepared
 
 
 def run_inline(prepared: Prepared, only: int, terminal: Terminal, *, as_json: bool) -> None:

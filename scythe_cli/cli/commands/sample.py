@@ -32,7 +32,7 @@ def sample(
     if output is not None and output.suffix.lower() not in _KINDS:
         raise ConfigError(f"-o {output}: give a name that ends in .csv or .parquet")
     from scythe_cli.experiment import config, experiment
-    from scythe_cli.operations.allocate import design_of
+    from scythe_cli.preparation.prepare import design_of
 
     loaded = config.load(file, sets=sets or [])
     settings = _settings(loaded, design, n, seed)
