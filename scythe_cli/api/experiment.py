@@ -107,7 +107,7 @@ class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
     def allocate(
         self,
         specs: Any,
-        version: VersioningStrategy | SemVer = "bumpmajor",
+        version: VersioningStrategy | SemVer = "keep",
         overwrite_sort_index: bool = True,
         overwrite_experiment_id: bool = True,
         recursion_map: RecursionMap | None = None,
@@ -125,7 +125,7 @@ class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
         Args:
             specs: a list of input models (or one), a polars, pandas or arrow table, or a path. Relative paths, of the
                 table and in its file fields, start from the current folder.
-            version: bumpmajor, bumpminor, bumppatch, keep, or a `SemVer`; the first run ever is v1.0.0.
+            version: keep (the latest version again), bumpmajor, bumpminor, bumppatch, a `SemVer`; the first is v1.0.0.
             overwrite_sort_index: number the specs by their place; otherwise a given sort_index stays.
             overwrite_experiment_id: without effect: a spec's experiment_id is that of its run.
             recursion_map: the shape of the fan-out on Hatchet.

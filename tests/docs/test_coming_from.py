@@ -39,6 +39,7 @@ HELD = {
     "`open_run(name).scan()`": (RUNS, "test_scan_reads_its_scalars_by_column_names"),
     "Without `run_name`": (PLACES, "test_runs_under_the_default_name_of_scythe_engine_are_pointed_to_once"),
     "always a Hatchet server": (PYTHON, "test_a_run_tells_all_about_itself"),
+    "`allocate` without `version`": (PYTHON, "test_versions_and_their_runs"),
     "the decorated name": (API, "test_register_gives_the_function_back"),
     "an unknown input field": ("unit/spec_table/test_read.py", "test_an_argument_that_is_no_field_names_the_nearest"),
     "an output field may have": ("unit/experiment/test_signature.py", "test_fields_that_cannot_be"),

@@ -97,7 +97,7 @@ if __name__ == "__main__":
     run, ref = experiment.allocate([In(a=i, sort_index=9) for i in range(30)])
     result = ref.result()
     assert ref.result() == result and "over" in repr(ref)
-    kept, one = experiment.allocate(In(a=5, sort_index=7), version="keep", overwrite_sort_index=False)
+    kept, one = experiment.allocate(In(a=5, sort_index=7), overwrite_sort_index=False)
     third, other = experiment.allocate("specs.csv", version=SemVer(3, 1, 0))
     asyncio.run(both(one, other))
     status = run.status()

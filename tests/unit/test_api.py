@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import inspect
 import os
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from scythe_cli import (
     SemVer,
     VersionedExperiment,
 )
+from scythe_cli.api.allocate_arguments import bump
 from scythe_cli.errors import (
     ConfigError,
     EntryPointError,
@@ -153,6 +155,13 @@ def test_what_is_said_twice_is_refused() -> None:
 def test_a_wrong_version_names_the_right_one(experiment: BaseExperiment) -> None:
     with pytest.raises(ConfigError, match="Did you mean 'bumpminor'"):
         experiment.allocate([Case(a=1)], version="bumpmino")  # type: ignore[arg-type]
+
+
+def test_without_a_version_python_and_the_command_make_another_run_of_the_latest_one() -> None:
+    from scythe_cli.cli.commands.allocate import _wanted
+
+    default = inspect.signature(BaseExperiment.allocate).parameters["version"].default
+    assert bump(default) == _wanted(None, None) == "keep"
 
 
 def test_a_wrong_setting_names_the_right_one(experiment: BaseExperiment, tmp_path: Path) -> None:
