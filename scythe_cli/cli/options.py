@@ -107,6 +107,14 @@ Wait = Annotated[
     bool | None,
     typer.Option("--wait/--no-wait", help="Hatchet only: wait until the run ends (local runs always wait)."),
 ]
+Notify = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COMMAND",
+        help="Run this shell command at the end, also after Ctrl-C. The run's JSON document is on its stdin.",
+        show_default=False,
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer yes to all questions.")]
 Resume = Annotated[str | None, typer.Option(metavar="RUN", help="Continue this run: run its missing and failed specs.")]
 ReuseRun = Annotated[

@@ -1,6 +1,6 @@
 """Input: events of the core. Output: lines and a live bar on stderr, because stdout is for results.
 
-Without a terminal there is no bar, and colours only where the terminal shows them.
+Without a terminal there are lines of progress instead of a bar. Colours are only where the terminal shows them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from scythe_cli.cli.formatting import clock, counted, duration, rate, size
+from scythe_cli.cli.progress_lines import ProgressLines
 from scythe_cli.core import events, signals
 from scythe_cli.core.printable import Printable, printable
 
@@ -117,6 +118,7 @@ class Terminal:
         self._window = RATE_WINDOW
         self._valid = ""
         self._what = ""
+        self._lines: ProgressLines | None = None
 
     def __enter__(self) -> Terminal:
         return self
@@ -182,10 +184,11 @@ class Terminal:
                 self.say(printable(event.message, lines=True), "yellow")
 
     def follow(self, total: int, *, window: float = RATE_WINDOW) -> None:
-        """Draw the bar of a run that has begun. Its rate is that of the last `window` seconds."""
+        """Draw the bar of a run that has begun, or print lines. The rate is that of the last `window` seconds."""
         self._window = window
         self._began = time.monotonic()
         self._samples = []
+        self._lines = None if self.watched else ProgressLines(self._began)
         self._show(_Line(total), stays=True)
 
     def close(self) -> None:
@@ -206,6 +209,8 @@ class Terminal:
 
     def _progress(self, event: events.Progress) -> None:
         now = time.monotonic()
+        if self._lines is not None and (text := self._lines.line(event, now)):
+            self.say(printable(text))
         if not self._samples:
             self._first = event.done
         self._samples = [sample for sample in self._samples if sample[0] > now - self._window] or self._samples[-1:]

@@ -13,6 +13,7 @@ from scythe_cli.cli.commands.allocate_follow import follow, resumable
 from scythe_cli.cli.commands.allocate_inline import run_inline
 from scythe_cli.cli.commands.allocate_resume import Choice, resume_run
 from scythe_cli.cli.commands.allocate_summary import Call
+from scythe_cli.cli.notify import Notifier
 from scythe_cli.cli.output import running_user_code
 from scythe_cli.errors import ConfigError
 
@@ -39,6 +40,7 @@ def allocate(
     dry_run: options.DryRun = False,
     probe: options.Probe = None,
     wait: options.Wait = None,
+    notify: options.Notify = None,
     yes: options.Yes = False,
     as_json: options.Json = False,
     resume: options.Resume = None,
@@ -57,13 +59,15 @@ def allocate(
     choice = Choice(failed=failed, missing=missing, changed_code=allow_changed_code)
     if (only is not None) != inline:
         raise ConfigError("use --only and --inline together", hint="scythe allocate --only SORT_INDEX --inline")
+    if notify is not None and (dry_run or inline):
+        raise ConfigError("--notify belongs to a run: leave it out with --dry-run and --inline")
     _refuse_pairs(fresh)
     choice.check(resume, fresh)
     from scythe_cli.cli.progress import Terminal
     from scythe_cli.engines.open_engine import engine_for
 
     with Terminal() as terminal:
-        call = Call(terminal, file, wait=wait, as_json=as_json)
+        call = Call(terminal, file, wait=wait, as_json=as_json, notifier=Notifier(notify))
         if resume is not None:
             sets = [*(sets or []), *([f"engine={engine}"] if engine else [])]
             resume_run(call, resume, choice, storage=storage, sets=sets)
@@ -71,6 +75,7 @@ def allocate(
         loaded, found = _load(call, sets or [], {"engine": engine, "storage": storage, "reuse": reuse})
         selection = Selection(limit, shuffled, changed_code=allow_changed_code, by_sort_index=reuse_by is not None)
         selection.check(loaded)
+        call.notifier.check_waits(loaded.file.engine, wait=wait)
         check = cache(partial(_prepare, terminal, loaded, found, selection))
         if only is not None:
             prepared = _prepare(terminal, loaded, found, replace(selection, reuse=False))
@@ -165,10 +170,11 @@ def _begin(call: Call, prepared: Prepared, *, engine: Engine, version: Bump | Se
     if prepared.reuse is None:
         follow(call, first_work(run, prepared), engine=engine)
         return
-    with call.terminal.busy(f"taking over {prepared.reuse.rows.num_rows:,} specs"), resumable(call, run):
-        work = first_work(run, prepared)
-    if work.todo:
-        follow(call, work, engine=engine)
-    else:
-        work, here = without_engine(work)
-        follow(call, work, engine=here)
+    with call.notifier.at_end(run, call.terminal):
+        with call.terminal.busy(f"taking over {prepared.reuse.rows.num_rows:,} specs"), resumable(call, run):
+            work = first_work(run, prepared)
+        if work.todo:
+            follow(call, work, engine=engine)
+        else:
+            work, here = without_engine(work)
+            follow(call, work, engine=here)

@@ -28,6 +28,12 @@ FOLLOW_WINDOW = 150.0
 
 def follow(call: Call, work: Work, *, engine: Engine | None = None) -> None:
     """Hand the work to the engine, wait if asked to, print how it ended."""
+    call.notifier.check_waits(work.file.engine, wait=call.wait)
+    with call.notifier.at_end(work.run, call.terminal):
+        _follow(call, work, engine)
+
+
+def _follow(call: Call, work: Work, engine: Engine | None) -> None:
     from scythe_cli.engines.open_engine import open_engine
     from scythe_cli.operations.allocate import Allocation, start
 
@@ -50,6 +56,11 @@ def follow(call: Call, work: Work, *, engine: Engine | None = None) -> None:
 
 def follow_run(call: Call, run: Run, *, timeout: float | None = None) -> None:
     """Follow a run that is at work elsewhere, and end as the command that began it does."""
+    with call.notifier.at_end(run, call.terminal):
+        _follow_run(call, run, timeout)
+
+
+def _follow_run(call: Call, run: Run, timeout: float | None) -> None:
     from scythe_cli.engines.open_follower import open_follower
     from scythe_cli.operations.allocate import Allocation
     from scythe_cli.operations.gather import gathered

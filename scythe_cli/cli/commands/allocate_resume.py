@@ -63,7 +63,8 @@ def resume_run(call: Call, name: str, choice: Choice, *, storage: str | None, se
         return
     work = _work_left(call, run, choice, sets=sets)
     if work is None:
-        print_nothing_to_run(run, call)
+        with call.notifier.at_end(run, call.terminal):
+            print_nothing_to_run(run, call)
     else:
         follow(call, work)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import typer
 
 from scythe_cli.cli.formatting import are, counted, duration
+from scythe_cli.cli.notify import Notifier
 from scythe_cli.cli.output import MOST_FAILURES, failure_line, print_json, print_next, print_outputs, print_tables, put
 from scythe_cli.cli.run_argument import command_for, is_default_file
 from scythe_cli.core.printable import printable
@@ -33,12 +34,14 @@ class Call:
         file: FILE; the experiment's code is in its folder.
         wait: whether `--wait` or `--no-wait` is given, None for neither.
         as_json: print one JSON document.
+        notifier: runs the command of `--notify`.
     """
 
     terminal: Terminal
     file: Path
     wait: bool | None
     as_json: bool
+    notifier: Notifier = field(default_factory=Notifier)
 
 
 def resume_command(run: Run, file: Path) -> str:
@@ -49,6 +52,7 @@ def resume_command(run: Run, file: Path) -> str:
 def print_outcome(done: Allocation, call: Call) -> None:
     """Print the summary and the next command; raise what gives the exit code."""
     call.terminal.close()
+    call.notifier.done = done
     if call.as_json:
         print_document(done)
     if done.ended is not None:

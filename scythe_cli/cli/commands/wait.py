@@ -7,6 +7,7 @@ from pathlib import Path
 from scythe_cli.cli import options
 from scythe_cli.cli.commands.allocate_follow import follow_run
 from scythe_cli.cli.commands.allocate_summary import Call
+from scythe_cli.cli.notify import Notifier
 from scythe_cli.cli.run_argument import find_run
 from scythe_cli.errors import ConfigError
 
@@ -15,6 +16,7 @@ def wait(
     run: options.RunArgument = None,
     *,
     timeout: options.WaitTimeout = None,
+    notify: options.Notify = None,
     storage: options.Storage = None,
     as_json: options.Json = False,
 ) -> None:
@@ -25,7 +27,8 @@ def wait(
     found = find_run(run, storage)
     file = Path(run) if run is not None and run.endswith((".yml", ".yaml")) else Path("experiment.yml")
     with Terminal() as terminal:
-        follow_run(Call(terminal, file, wait=True, as_json=as_json), found, timeout=seconds)
+        call = Call(terminal, file, wait=True, as_json=as_json, notifier=Notifier(notify))
+        follow_run(call, found, timeout=seconds)
 
 
 def _seconds(text: str | None) -> float | None:

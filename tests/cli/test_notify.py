@@ -1,0 +1,82 @@
+"""`--notify`: the command runs at the end of a run, with its JSON on stdin, whatever the end is."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import SCYTHE, check, environment, project, runs, scythe
+
+from scythe_cli.cli import notify
+from scythe_cli.cli.progress import Terminal
+from scythe_cli.run.run import open_run
+from scythe_cli.storage.local import LocalStore
+
+SAVE = "cat > doc.json"
+
+
+def document(folder: Path) -> Any:
+    found = json.loads((folder / "doc.json").read_text())
+    check(found, "allocate")
+    return found
+
+
+def test_a_run_with_failures(tmp_path: Path) -> None:
+    folder = project(tmp_path, "x,how\n1,well\n2,badly\n")
+    done = scythe("allocate", "--json", "--notify", f"{SAVE}; echo told; exit 3", cwd=folder)
+    assert done.code == 1
+    assert document(folder) == done.json("allocate")
+    assert done.err.splitlines()[-2:] == ["told", "--notify: the command ended with exit code 3"]
+    nothing = scythe("allocate", "--resume", "doubles", "--missing", "--notify", SAVE, cwd=folder)
+    assert "nothing to run" in nothing.err
+    assert document(folder)["failed"] == 1
+
+
+def test_after_ctrl_c(tmp_path: Path) -> None:
+    folder = project(tmp_path, "x,how\n1,well\n2,slowly\n")
+    process = subprocess.Popen(
+        [SCYTHE, "allocate", "--set", "run.grace=0s", "--set", "run.flush=10ms", "--notify", SAVE],
+        cwd=folder,
+        env=environment(),
+        stderr=subprocess.PIPE,
+    )
+    while not list(folder.glob("scythe-runs/*/*/*/scatter-gather/output/*/*.pq")):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    found = document(folder)
+    assert (found["state"], found["reason"], found["succeeded"], found["missing"]) == ("incomplete", "interrupted", 1, 1)
+    assert found["run"].endswith(runs(folder)[0].name)
+
+
+def test_what_it_does_not_go_with(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    for flags, why in ((["--dry-run"], "--dry-run"), (["--engine", "hatchet"], "--notify needs --wait")):
+        done = scythe("allocate", "--notify", SAVE, *flags, cwd=folder)
+        assert done.code == 2
+        assert why in done.err
+    assert not (folder / "scythe-runs").exists()
+    assert not (folder / "doc.json").exists()
+
+
+def test_a_command_that_does_not_end(
+    tmp_path: Path, old_run: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(notify, "NOTIFY_SECONDS", 0.2)
+    run = open_run(LocalStore(tmp_path), old_run)
+    with notify.Notifier("sleep 600 & sleep 600").at_end(run, Terminal()):
+        pass
+    assert "--notify: the command did not end within 0.2 s and was ended" in capfd.readouterr().err
+
+
+@pytest.fixture
+def old_run(tmp_path: Path) -> str:
+    folder = project(tmp_path / "project", "x\n1\n")
+    assert scythe("allocate", "--storage", tmp_path, cwd=folder).code == 0
+    (found,) = tmp_path.glob("doubles/*/*")
+    return str(found.relative_to(tmp_path))
