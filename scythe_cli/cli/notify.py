@@ -83,9 +83,9 @@ def _document(run: Run, done: Allocation | None) -> bytes:
 def _run(command: str, document: bytes) -> str | None:
     """Run a shell command with a document on its stdin. Returns what went wrong, or None."""
     try:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S602 - it is the user's own command line
             command,
-            shell=True,  # noqa: S602 - it is the user's own command line
+            shell=True,
             stdin=subprocess.PIPE,
             stdout=sys.stderr.fileno(),
             start_new_session=True,  # so that a closed terminal does not end it, and all that it started can be ended

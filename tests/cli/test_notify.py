@@ -50,7 +50,12 @@ def test_after_ctrl_c(tmp_path: Path) -> None:
     process.communicate(timeout=60)
     assert process.returncode == 130
     found = document(folder)
-    assert (found["state"], found["reason"], found["succeeded"], found["missing"]) == ("incomplete", "interrupted", 1, 1)
+    assert (found["state"], found["reason"], found["succeeded"], found["missing"]) == (
+        "incomplete",
+        "interrupted",
+        1,
+        1,
+    )
     assert found["run"].endswith(runs(folder)[0].name)
 
 
