@@ -37,6 +37,7 @@ COMMANDS = {
     "worker": "Run specs that a Hatchet engine hands out.",
     "wait": "Follow a run to its end, from any machine.",
     "status": "Show how far a run is and what failed.",
+    "show": "Show a run, or its specs: inputs, outputs, times, logs, errors.",
     "gather": "Build the result tables of a run.",
     "download": "Copy the result tables here.",
     "compare": "Show what differs between two runs.",

@@ -160,6 +160,30 @@ WaitTimeout = Annotated[
     typer.Option("--timeout", metavar="T", help="Stop waiting after 30s, 10m or 1h30m, with exit code 5."),
 ]
 
+# scythe show
+SortIndex = Annotated[
+    int | None,
+    typer.Argument(metavar="SORT_INDEX", min=0, help="The number of one spec.", show_default=False),
+]
+Slowest = Annotated[int | None, typer.Option(min=1, metavar="N", help="The N specs that took longest.")]
+ShowFailed = Annotated[bool, typer.Option("--failed", help="Only specs that failed.")]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SQL",
+        help="Only specs for which a condition is true, such as \"system = 'heatpump' AND duration > 60\". Its columns "
+        "are inputs, outputs, and those of execution.pq, error_type and message.",
+    ),
+]
+Head = Annotated[
+    bool, typer.Option("--head", help="The first specs in short columns; of one spec, the first rows of its frames.")
+]
+OnlyLog = Annotated[bool, typer.Option("--log", help="Only what the spec printed.")]
+ShowLimit = Annotated[
+    int | None,
+    typer.Option("--limit", "-n", min=1, metavar="N", help="At most N specs. Default: 20; with --json, 1000."),
+]
+
 # scythe gather
 Partial = Annotated[bool, typer.Option("--partial", help="Build the tables even if some specs have no result yet.")]
 

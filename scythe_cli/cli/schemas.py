@@ -27,6 +27,7 @@ MODELS = {
     "estimate": "scythe_cli.operations.estimate:Estimate",
     "status": "scythe_cli.operations.status:RunStatus",
     "runs": "scythe_cli.cli.documents:RunsDocument",
+    "show": "scythe_cli.show.show:Shown",
     "gather": "scythe_cli.operations.gather:FinalReport",
     "download": "scythe_cli.operations.download:DownloadReport",
     "compare": "scythe_cli.operations.compare:Comparison",

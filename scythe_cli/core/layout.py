@@ -123,6 +123,11 @@ def input_block(block: int) -> str:
     return f"{INPUT}/{block}.pq"
 
 
+def output_block(block: int) -> str:
+    """The folder with the outcomes of one block."""
+    return f"{OUTPUT}/{block}"
+
+
 def artifact(field: str, name: str) -> str:
     """One input file, as the run keeps it."""
     return f"{ARTIFACTS}/{field}/{name}"

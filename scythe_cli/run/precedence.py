@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from scythe_cli.storage.base import Store
 
 
-def list_parts(store: Store) -> list[PartName]:
-    """The outcome parts of a run, from names alone, in order of block, generation, range."""
-    found = (PartName.parse(entry.key) for entry in store.list(layout.OUTPUT))
+def list_parts(store: Store, folder: str = layout.OUTPUT) -> list[PartName]:
+    """The outcome parts of a run, or of one block's folder, from names alone, in order of block, generation, range."""
+    found = (PartName.parse(entry.key) for entry in store.list(folder))
     return sorted(part for part in found if part is not None)
 
 

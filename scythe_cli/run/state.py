@@ -21,6 +21,8 @@ from scythe_cli.run.run import refuse_original
 from scythe_cli.storage.base import MANIFEST_LIMIT, PLAN_LIMIT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from scythe_cli.core.layout import PartName
     from scythe_cli.run.precedence import Resolved
     from scythe_cli.run.run import Run
@@ -125,6 +127,17 @@ def read_state(run: Run) -> RunState:
         blocks = dict(zip(grouped, settled, strict=True))
     finals = sorted({name for entry in final.result() if (name := layout.final_name(entry.key))})
     return RunState(run.store, run.total, parts, blocks, marks, finals)
+
+
+def read_blocks(run: Run, numbers: Iterable[int]) -> dict[int, Resolved]:
+    """Which parts count for the rows of some blocks. Costs a listing for each of them, however large the run is."""
+    refuse_original(run)
+    wanted = sorted(set(numbers))
+    with ThreadPoolExecutor(READERS) as pool:
+        _, aside = _control(run.store)
+        listed = pool.map(lambda number: list_parts(run.store, layout.output_block(number)), wanted)
+        parts = [[part for part in found if (str(part.block), part.file) not in aside] for found in listed]
+        return dict(zip(wanted, pool.map(lambda some: resolve(run.store, some), parts), strict=True))
 
 
 def list_marks(store: Store) -> dict[str, list[int]]:

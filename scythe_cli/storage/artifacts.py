@@ -94,9 +94,13 @@ def fetch_artifact(run: Store, key: str, *, cache: Cache | None = None) -> Path:
 
 def artifact_key(address: str, experiment_id: str) -> str | None:
     """The key of an address that lies among the artifacts of a run, wherever the run was when it was written."""
-    inside = f"/{experiment_id}/"
-    _, found, key = address.rpartition(inside)
-    return key if found and key.startswith(f"{layout.ARTIFACTS}/") else None
+    return key_in_run(address, experiment_id, layout.ARTIFACTS)
+
+
+def key_in_run(address: str, experiment_id: str, *folders: str) -> str | None:
+    """The key of an address that lies in one of these folders of a run, wherever the run was when it was written."""
+    _, found, key = address.rpartition(f"/{experiment_id}/")
+    return key if found and key.startswith(tuple(f"{folder}/" for folder in folders)) else None
 
 
 def plan_uploads(paths: Mapping[str, Iterable[Path]]) -> UploadPlan:

@@ -26,6 +26,7 @@ PACKAGES = [
         "supervisor",
         "final_tables",
         "operations",
+        "show",
     ),
     *(
         "engines/generation",
@@ -34,6 +35,7 @@ PACKAGES = [
         "engines/hatchet/client",
         "engines",
         "cli",
+        "cli/views",
         "cli/commands",
     ),
     *("compat", "run_future", "api"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 import shutil
 import sys
 import time
@@ -14,18 +13,16 @@ from typing import TYPE_CHECKING
 
 from scythe_cli.cli import options
 from scythe_cli.cli.formatting import counted, display_path, duration, rate, shortened
+from scythe_cli.cli.inline_command import inline_command
 from scythe_cli.cli.output import STATES, failure_line, print_json, print_next, print_tables, put, state_text
-from scythe_cli.cli.run_argument import command_for, find_run, is_default_file
+from scythe_cli.cli.run_argument import command_for, find_run
 from scythe_cli.core.printable import printable
-from scythe_cli.errors import BrokenRun, Interrupted, ScytheError, StoreError
+from scythe_cli.errors import BrokenRun, Interrupted, StoreError
 from scythe_cli.operations.status import MADE_BY_ORIGINAL
-from scythe_cli.storage.address import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scythe_cli.experiment.config import Loaded
-    from scythe_cli.experiment.settings import Specs
     from scythe_cli.operations.failure_groups import FailureGroup
     from scythe_cli.operations.status import RunStatus
     from scythe_cli.run.engine import Active
@@ -42,7 +39,6 @@ WATCH_WINDOW = 150.0
 LOG_LINES = 8
 TRACE_LINES = 6
 LINE_WIDTH = 160
-_YAML = (".yml", ".yaml")
 
 
 def status(
@@ -69,7 +65,7 @@ def status(
     _print_status(now)
     if now.active is not None:
         _print_active(now.active)
-    command = _inline_command(found, run, storage) if now.failures else None
+    command = inline_command(found, run, storage) if now.failures else None
     for group in now.failures:
         _print_group(group, command)
     _print_next(found, now, errors=errors)
@@ -194,61 +190,6 @@ def _print_status(now: RunStatus) -> None:
     eta = f"   ETA {duration(now.eta)}" if now.eta else ""
     put(printable(f"  {now.done:,} of {counted(now.total, 'spec')} done, {now.failed:,} failed{pace}{eta}"))
     print_tables(now.final)
-
-
-def _inline_command(run: Run, text: str | None, storage: str | None) -> str | None:
-    """The command, without its flags, that runs one spec of a run in this terminal.
-
-    It is about RUN where that is an experiment file, else about ./experiment.yml. None where it could run another
-    run's spec.
-    """
-    from scythe_cli.experiment.config import DEFAULT_FILE
-    from scythe_cli.experiment.registry import TASK_PREFIX
-
-    file = Path(text) if text and text.endswith(_YAML) else Path(DEFAULT_FILE)
-    try:
-        frozen = run.experiment_file()
-    except ScytheError:  # of another version, or cut: the failures can be printed without it
-        return None
-    loaded = _settings_for(file, run)
-    if loaded is None:
-        return "in the experiment's folder: scythe allocate FILE"
-    same_storage = bool(storage) or loaded.file.storage == frozen.storage
-    specs = _specs_address(loaded, frozen.specs)
-    name = loaded.file.name or run.manifest.experiment_name.removeprefix(TASK_PREFIX)
-    same_specs = loaded.file.specs == frozen.specs or (
-        specs is not None and _specs_address(loaded, loaded.file.specs) == specs
-    )
-    if same_storage and name == run.name and same_specs:
-        return _allocate(file)
-    known = same_storage or specs == frozen.specs
-    if specs is not None and known and (is_remote(specs) or Path(specs).exists()):
-        return f"{_allocate(file)} --set {shlex.quote(f'specs={display_path(specs)}')}"
-    return None
-
-
-def _allocate(file: Path) -> str:
-    return "scythe allocate" if is_default_file(file) else shlex.join(["scythe", "allocate", display_path(file)])
-
-
-def _settings_for(file: Path, run: Run) -> Loaded | None:
-    """The settings of an experiment file, if it names the function of the run."""
-    from scythe_cli.experiment import config
-
-    try:
-        loaded = config.load(file)
-    except ScytheError:
-        return None
-    return loaded if loaded.file.experiment == run.manifest.entry_point else None
-
-
-def _specs_address(loaded: Loaded, specs: Specs | None) -> str | None:
-    """The absolute address of specs that an experiment file names; None for a design."""
-    from scythe_cli.experiment.setting_sources import absolute
-
-    if not isinstance(specs, str):
-        return None
-    return specs if is_remote(specs) else str(absolute(loaded.folder / Path(specs).expanduser()))
 
 
 def _print_group(group: FailureGroup, command: str | None) -> None:

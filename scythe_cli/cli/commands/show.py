@@ -1,0 +1,86 @@
+"""`scythe show`: a run, or specs of it: what went in, what came out, how they ran."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from scythe_cli.cli import options
+from scythe_cli.cli.inline_command import inline_command
+from scythe_cli.cli.output import print_json, print_next
+from scythe_cli.cli.run_argument import command_for, find_run
+from scythe_cli.cli.views.run_view import print_run
+from scythe_cli.cli.views.spec_list import print_specs
+from scythe_cli.cli.views.spec_view import print_log, print_spec
+from scythe_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from scythe_cli.run.run import Run
+    from scythe_cli.show.choice import Choice
+    from scythe_cli.show.show import Shown
+
+LISTED = 20
+"""Specs of a list, unless `--limit` says otherwise."""
+IN_JSON = 1000
+"""The same of a document."""
+HEAD_ROWS = 5
+
+
+def show(
+    run: options.RunArgument = None,
+    sort_index: options.SortIndex = None,
+    *,
+    slowest: options.Slowest = None,
+    failed: options.ShowFailed = False,
+    where: options.Where = None,
+    head: options.Head = False,
+    log: options.OnlyLog = False,
+    limit: options.ShowLimit = None,
+    storage: options.Storage = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show a run; or one of its specs, or those that the options choose."""
+    from scythe_cli.show.choice import Choice
+    from scythe_cli.show.show import show as read
+
+    listed = limit or (IN_JSON if as_json else max(LISTED, slowest or 0))
+    choice = Choice(sort_index, slowest=slowest, failed=failed, where=where, limit=listed)
+    _check(choice, log=log)
+    found = find_run(run, storage)
+    picked = choice.filters or head or log or as_json or sort_index is not None
+    shown = read(found, choice if picked else dataclasses.replace(choice, limit=0), head=HEAD_ROWS if head else 0)
+    shown = _with_commands(shown, inline_command(found, run, storage) if shown.specs else None)
+    if as_json:
+        print_json(shown)
+    elif log:
+        print_log(shown.specs)
+    elif sort_index is not None:
+        print_spec(shown)
+    elif picked:
+        print_specs(shown)
+        _print_next(found, shown)
+    else:
+        print_run(shown)
+        print_next(command_for("show", found, "--failed" if shown.failed else "--head", latest=True))
+
+
+def _check(choice: Choice, *, log: bool) -> None:
+    """Refuse what contradicts itself, before anything is read."""
+    if choice.sort_index is not None and choice.filters:
+        raise ConfigError("SORT_INDEX is one spec: use it without --slowest, --failed and --where")
+    if log and choice.sort_index is None and not choice.filters:
+        raise ConfigError("--log needs a spec", hint="scythe show RUN SORT_INDEX --log, or --log with --failed")
+
+
+def _with_commands(shown: Shown, command: str | None) -> Shown:
+    """The specs with the command that runs each alone."""
+    if command is None:
+        return shown
+    specs = [dataclasses.replace(one, command=f"{command} --only {one.sort_index} --inline") for one in shown.specs]
+    return dataclasses.replace(shown, specs=specs)
+
+
+def _print_next(run: Run, shown: Shown) -> None:
+    if shown.specs:
+        name, *rest = command_for("show", run, latest=True).split(" --storage", 1)
+        print_next(" --storage".join([f"{name} {shown.specs[0].sort_index}", *rest]))

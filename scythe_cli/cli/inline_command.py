@@ -1,0 +1,78 @@
+"""The command that runs one spec of a run alone, in this terminal.
+
+Input: a run, and the RUN that was typed. Output: the command without the number of the spec, or None where it could run
+another run's spec.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scythe_cli.cli.formatting import display_path
+from scythe_cli.cli.run_argument import is_default_file
+from scythe_cli.errors import ScytheError
+from scythe_cli.storage.address import is_remote
+
+if TYPE_CHECKING:
+    from scythe_cli.experiment.config import Loaded
+    from scythe_cli.experiment.settings import Specs
+    from scythe_cli.run.run import Run
+
+_YAML = (".yml", ".yaml")
+
+
+def inline_command(run: Run, text: str | None, storage: str | None) -> str | None:
+    """The command, without its flags, that runs one spec of a run in this terminal.
+
+    It is about RUN where that is an experiment file, else about ./experiment.yml. None where it could run another
+    run's spec.
+    """
+    from scythe_cli.experiment.config import DEFAULT_FILE
+    from scythe_cli.experiment.registry import TASK_PREFIX
+
+    file = Path(text) if text and text.endswith(_YAML) else Path(DEFAULT_FILE)
+    try:
+        frozen = run.experiment_file()
+    except ScytheError:  # of another version, or cut: the failures can be printed without it
+        return None
+    loaded = _settings_for(file, run)
+    if loaded is None:
+        return "in the experiment's folder: scythe allocate FILE"
+    same_storage = bool(storage) or loaded.file.storage == frozen.storage
+    specs = _specs_address(loaded, frozen.specs)
+    name = loaded.file.name or run.manifest.experiment_name.removeprefix(TASK_PREFIX)
+    same_specs = loaded.file.specs == frozen.specs or (
+        specs is not None and _specs_address(loaded, loaded.file.specs) == specs
+    )
+    if same_storage and name == run.name and same_specs:
+        return _allocate(file)
+    known = same_storage or specs == frozen.specs
+    if specs is not None and known and (is_remote(specs) or Path(specs).exists()):
+        return f"{_allocate(file)} --set {shlex.quote(f'specs={display_path(specs)}')}"
+    return None
+
+
+def _allocate(file: Path) -> str:
+    return "scythe allocate" if is_default_file(file) else shlex.join(["scythe", "allocate", display_path(file)])
+
+
+def _settings_for(file: Path, run: Run) -> Loaded | None:
+    """The settings of an experiment file, if it names the function of the run."""
+    from scythe_cli.experiment import config
+
+    try:
+        loaded = config.load(file)
+    except ScytheError:
+        return None
+    return loaded if loaded.file.experiment == run.manifest.entry_point else None
+
+
+def _specs_address(loaded: Loaded, specs: Specs | None) -> str | None:
+    """The absolute address of specs that an experiment file names; None for a design."""
+    from scythe_cli.experiment.setting_sources import absolute
+
+    if not isinstance(specs, str):
+        return None
+    return specs if is_remote(specs) else str(absolute(loaded.folder / Path(specs).expanduser()))

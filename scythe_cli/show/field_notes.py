@@ -1,0 +1,78 @@
+"""What a run's models say of their fields: a description, and the unit at its end.
+
+Input: `experiment_io_spec.yml`. Output: a `FieldNote` for each input and each output. A run can be shown without them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from scythe_cli.core import layout, yaml_document
+from scythe_cli.core.printable import printable
+from scythe_cli.errors import ConfigError, KeyMissing
+from scythe_cli.storage.base import MANIFEST_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from scythe_cli.run.run import Run
+
+_BRACKETS = re.compile(r"\s*\[(?P<unit>[^\[\]]{1,40})\]\s*")
+_NONE = frozenset({"-", "1", ""})
+"""How people write that a number has no unit."""
+
+
+@dataclass(frozen=True)
+class FieldNote:
+    """What a model says of a field.
+
+    Attributes:
+        description: its description without the unit, or "".
+        unit: as in `Field(description="Heating demand [kWh/m2]")`; "" where there is none, also for `[-]`.
+    """
+
+    description: str = ""
+    unit: str = ""
+
+
+def read_field_notes(run: Run) -> dict[str, FieldNote]:
+    """The notes of all fields, inputs first; empty where the run has no readable description of its models."""
+    try:
+        text = run.store.read(layout.IO_SPEC, limit=MANIFEST_LIMIT).decode(errors="replace")
+        document = yaml_document.read(text, layout.IO_SPEC).data
+    except (KeyMissing, ConfigError):
+        return {}
+    found: dict[str, FieldNote] = {}
+    for side in ("input", "output"):
+        for name, schema in _properties(document, side).items():
+            if name not in layout.INDEX_HEAD and isinstance(schema, dict):
+                found.setdefault(str(name), note_of(str(schema.get("description") or "")))
+    return found
+
+
+def note_of(description: str) -> FieldNote:
+    """Take a description apart: `Heating demand [kWh/m2]` is a text and a unit."""
+    text = " ".join(str(printable(description)).split())
+    found = _BRACKETS.search(text)
+    if found is None:
+        return FieldNote(text)
+    unit = found["unit"].strip()
+    rest = f"{text[: found.start()]} {text[found.end() :]}".strip().replace(" .", ".").replace(" ,", ",")
+    return FieldNote(rest, "" if unit in _NONE else unit)
+
+
+def units(notes: dict[str, FieldNote], names: Iterable[str]) -> dict[str, str]:
+    """The units of the fields that have one."""
+    return {name: notes[name].unit for name in names if name in notes and notes[name].unit}
+
+
+def _properties(document: Any, side: str) -> dict[Any, Any]:
+    """The fields of one model, wherever the reference to it leads."""
+    try:
+        reference = document["properties"][side]["$ref"]
+        found = document["$defs"][reference.rpartition("/")[2]]["properties"]
+    except (KeyError, TypeError, AttributeError):
+        return {}
+    return found if isinstance(found, dict) else {}
