@@ -72,7 +72,7 @@ def surely_valid(column: Column, field: FieldSchema, config: Mapping[str, Any], 
     None means that no value is surely valid.
     """
     checks = rules(field.core, config, kind)
-    typed = _as_kind(column, kind) if checks is not None else None
+    typed = as_kind(column, kind) if checks is not None else None
     return None if typed is None or checks is None else keep(typed, _all(checks, typed))
 
 
@@ -108,7 +108,7 @@ def _all(checks: Iterable[Check], column: Column) -> Column:
     return kept
 
 
-def _as_kind(column: Column, kind: pa.DataType) -> Column | None:  # noqa: PLR0911 - one for each pair of types
+def as_kind(column: Column, kind: pa.DataType) -> Column | None:  # noqa: PLR0911 - one for each pair of types
     """A column in another type, null where the value would not be the same; None where pydantic must decide."""
     have = column.type
     if have == kind:
@@ -118,7 +118,7 @@ def _as_kind(column: Column, kind: pa.DataType) -> Column | None:  # noqa: PLR09
     if pa.types.is_integer(have) and pa.types.is_integer(kind):
         return column.cast(kind)
     if pa.types.is_integer(have) and pa.types.is_floating(kind):
-        signed: Column = _as_kind(column, pa.int64())
+        signed: Column = as_kind(column, pa.int64())
         exact = pc.and_(pc.less_equal(signed, _EXACT_FLOATS), pc.greater_equal(signed, -_EXACT_FLOATS))
         return pc.cast(keep(signed, exact), kind)
     if pa.types.is_floating(have) and pa.types.is_floating(kind):

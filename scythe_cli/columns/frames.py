@@ -138,7 +138,7 @@ def _with_storable_columns(table: pa.Table) -> pa.Table:
     packed = {block.column for block in read_header(table.schema).blocks}
     columns: list[Any] = []
     for field, column in zip(table.schema, table.columns, strict=True):
-        columns.append(column if field.name in packed else _storable_column(field, column))
+        columns.append(column if field.name in packed else storable_column(field, column))
     if not columns:
         return table  # of columns that are none it knows how many rows they have
     return pa.table(columns, names=table.column_names).replace_schema_metadata(table.schema.metadata)
@@ -170,7 +170,8 @@ def _from_stream(frame: Any, library: str) -> pa.Table:
     return table
 
 
-def _storable_column(field: pa.Field[Any], column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
+def storable_column(field: pa.Field[Any], column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
+    """A column in the type that it is kept as. Raises `BadFrame` where there is none."""
     where = f"column {field.name!r}"
     try:
         if extension := (field.metadata or {}).get(_EXTENSION):

@@ -22,7 +22,7 @@ from scythe_cli.run import lease
 from scythe_cli.run.engine import Ended, EndReason
 from scythe_cli.run.generation import begin_generation
 from scythe_cli.run.parts import PartWriter
-from scythe_cli.supervisor.chunk import CHUNK_SECONDS
+from scythe_cli.supervisor.chunk import chunk_size
 from scythe_cli.supervisor.pool import Pool
 from scythe_cli.supervisor.run_progress import run_work
 from scythe_cli.supervisor.scratch import scratch
@@ -57,13 +57,16 @@ class GuidedSource:
             block = layout.block_of(one.first)
             run.left_in_block[block] = run.left_in_block.get(block, 0) + len(one)
         self._most = layout.BLOCK if isinstance(leaf_size, str) else leaf_size
+        self._batch: int | None = None
 
     def next(self, cost: float | None, lanes: int) -> tuple[RunWork, int, Sequence[int]] | None:
         """The next rows; see `Source`."""
         if not self._left:
             return None
         one = self._left.popleft()
-        size = min(len(one), self._size(cost, lanes))
+        if self._run.info.batch is not None and self._batch is None:
+            self._batch = min(self._run.info.batch, -(-self._rows // lanes))  # each lane has some of few rows
+        size = min(len(one), self._most, chunk_size(cost, self._rows, lanes, batch=self._batch))
         rows = range(one.first, one.first + size)
         if size < len(one):
             self._left.appendleft(type(one)(one.first + size, one.last))
@@ -76,13 +79,6 @@ class GuidedSource:
         for ahead in islice(self._left, 2):
             if (number := layout.block_of(ahead.first)) != block:
                 self._run.block(number)
-
-    def _size(self, cost: float | None, lanes: int) -> int:
-        if cost is None:
-            return 1
-        by_time = CHUNK_SECONDS / max(cost, 1e-9)
-        guided = -(-self._rows // (2 * lanes))
-        return max(1, int(min(by_time, guided, self._most)))
 
     def exhausted(self) -> bool:
         """Whether all rows were handed out."""

@@ -22,7 +22,7 @@ from scythe_cli.errors import EntryPointError
 from scythe_cli.experiment import hatchet_workflow, importer, source_files
 from scythe_cli.experiment.field_kinds import DATAFRAMES
 from scythe_cli.experiment.registry import ExperimentRegistry, Function, Options
-from scythe_cli.experiment.signature import read_signature
+from scythe_cli.experiment.signature import Form, read_signature
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,6 +46,7 @@ class Experiment:
         target: what `load` takes, together with `folder`, in any process that has the same files.
         folder: absolute.
         function: takes (input_spec), or (input_spec, tempdir) when `takes_tempdir`; see `call`.
+        form: what the function takes many specs as; None where it takes one.
         file: the module's file.
         folders: where the user's modules are found.
         include: patterns of more files that count as its code.
@@ -62,6 +63,7 @@ class Experiment:
     file: Path
     folders: tuple[Path, ...]
     include: tuple[str, ...] = ()
+    form: Form | None = None
 
     def including(self, patterns: Iterable[str]) -> Experiment:
         """The same with more files that count as its code. Raises `ConfigError` when a pattern names no file."""
@@ -69,8 +71,8 @@ class Experiment:
         source_files.included_files(more.include, (self.folder, self.file.parent))
         return more
 
-    def call(self, spec: ExperimentInputSpec, tempdir: Path) -> Any:
-        """Run one spec. The returned value is not checked yet."""
+    def call(self, spec: Any, tempdir: Path) -> Any:
+        """Run one spec, or many: a list or a table of them, see `form`. The returned value is not checked yet."""
         return self.function(spec, tempdir) if self.takes_tempdir else self.function(spec)
 
     @property
@@ -208,8 +210,9 @@ class _AnyTypeSchema(GenerateJsonSchema):
 
 
 def _experiment(found: importer.ImportedObject, target: str, folder: Path) -> Experiment:
-    signature = read_signature(found.value, found.name, found.file)
-    options = ExperimentRegistry.options(found.value)
+    known = callable(found.value) or hatchet_workflow.is_workflow(found.value)
+    options = ExperimentRegistry.options(found.value) if known else Options()
+    signature = read_signature(found.value, found.name, found.file, many=options.batch is not None)
     name = options.name or found.name
     if not layout.is_safe_name(name):
         hint = 'give it another: @ExperimentRegistry.Register(name="...")'
@@ -225,6 +228,7 @@ def _experiment(found: importer.ImportedObject, target: str, folder: Path) -> Ex
         options=options,
         file=found.file,
         folders=found.folders,
+        form=signature.form,
     )
 
 

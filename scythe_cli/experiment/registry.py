@@ -61,6 +61,7 @@ class Options:
         local_file_location: paths in the machine's cache, not to be written to, or copies in the tempdir.
         ignored: options of scythe-engine that were given and have no effect.
         version: names the code by hand, in place of the hash of its files: specs of runs with the same name are reused.
+        batch: most specs that the function takes in one call; None for a function of one spec.
     """
 
     name: str | None = None
@@ -72,6 +73,7 @@ class Options:
     local_file_location: FileLocation = "cache"
     ignored: tuple[str, ...] = ()
     version: str | None = None
+    batch: int | None = None
 
     def settings(self) -> dict[str, Any]:
         """What experiment.yml may overrule, as `config.load(options=...)` takes it."""
@@ -97,6 +99,7 @@ class ExperimentRegistry:
         auto_fetch_files: bool = True,
         local_file_location: FileLocation = "cache",
         version: str | None = None,
+        batch: int | None = None,
         **of_scythe_engine: object,
     ) -> Callable[[Registrable], Registrable]:
         """Register a function as an experiment. Returns the function itself, unchanged.
@@ -110,6 +113,8 @@ class ExperimentRegistry:
             auto_fetch_files: give the function local paths; otherwise its file fields hold the addresses.
             local_file_location: "cache" gives paths in the machine's cache, "copied-to-tempdir" copies of its own.
             version: names the code by hand. `--reuse` then compares this name, not the hash of the source files.
+            batch: make it a function of many specs, at most so many in one call: `list[MyInput] -> list[MyOutput]`, or
+                a table of them. A call never has specs of two blocks of 4,096.
             **of_scythe_engine: `schedule_timeout`, `backoff_factor` and other options of scythe-engine that have no
                 effect here; the first allocate of the function says so once.
 
@@ -127,6 +132,7 @@ class ExperimentRegistry:
             auto_fetch_files=auto_fetch_files,
             local_file_location=local_file_location,
             version=version,
+            batch=batch,
             ignored=tuple(name for name, value in of_scythe_engine.items() if value not in (None, True)),
         )
         _check(options, of_scythe_engine)
@@ -209,6 +215,8 @@ def _add_task_attributes(function: FunctionType, options: Options) -> None:
     """Give a function what scythe-engine's decorated name has: `name` and `mock_run`."""
 
     def mock_run(input: Any) -> Any:  # noqa: A002 - the name that users of scythe-engine know
+        if options.batch is not None:
+            raise EntryPointError(f"{function.__name__} takes many specs: call it with a list or a table of them")
         from scythe_cli.storage import references
 
         spec = input.model_copy(deep=True)
@@ -249,6 +257,8 @@ def _check(options: Options, of_scythe_engine: Mapping[str, object]) -> None:
                 raise _wrong(option, value, str(exc)) from None
     if options.retries is not None and (not isinstance(options.retries, int) or options.retries < 0):
         raise _wrong("retries", options.retries, "must be a whole number, 0 or more")
+    if options.batch is not None and (type(options.batch) is not int or options.batch < 1):
+        raise _wrong("batch", options.batch, "must be a whole number, 1 or more")
     if options.local_file_location not in typing.get_args(FileLocation):
         raise _wrong("local_file_location", options.local_file_location, "must be 'cache' or 'copied-to-tempdir'")
 

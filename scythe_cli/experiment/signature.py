@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import inspect
 import typing
+from collections import abc
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -34,7 +36,29 @@ _EXPECTED = (
     "expected `def {name}(input_spec: MyInput, tempdir: Path) -> MyOutput:` (tempdir may be left out), with "
     "`class MyInput(ExperimentInputSpec)` and `class MyOutput(ExperimentOutputSpec)`"
 )
+_EXPECTED_MANY = (
+    "with Register(batch=...) expected `def {name}(specs: list[MyInput], tempdir: Path) -> list[MyOutput]:` (tempdir "
+    "may be left out), or with tables `def {name}(table: Annotated[pl.DataFrame, MyInput]) -> Annotated[pl.DataFrame, "
+    "MyOutput]:`, also of pa.Table and pd.DataFrame"
+)
 _EXPECTED_RUN = "expected `def run(self, tempdir: Path) -> MyOutput:` (tempdir may be left out)"
+
+
+class Form(StrEnum):
+    """What a function of many specs takes them as."""
+
+    LIST = "list"
+    POLARS = "polars"
+    PYARROW = "pyarrow"
+    PANDAS = "pandas"
+
+
+_TABLES = {
+    ("polars", "DataFrame"): Form.POLARS,
+    ("pyarrow", "Table"): Form.PYARROW,
+    ("pandas", "DataFrame"): Form.PANDAS,
+}
+"""By the package and the name of its class, the form of a table."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +67,14 @@ class Signature:
 
     Attributes:
         function: takes (input_spec), or (input_spec, tempdir) when `takes_tempdir`.
+        form: what it takes many specs as; None where it takes one.
     """
 
     function: Callable[..., Any]
     input_model: type[ExperimentInputSpec]
     output_model: type[ExperimentOutputSpec]
     takes_tempdir: bool
+    form: Form | None = None
 
 
 @dataclass(frozen=True)
@@ -65,37 +91,85 @@ class _Subject:
         return EntryPointError(f"{self.place}  {self.name} {text}", hint=hint)
 
 
-def read_signature(value: object, name: str, file: Path) -> Signature:
+def read_signature(value: object, name: str, file: Path, *, many: bool = False) -> Signature:
     """Check that a function (or an input model) is an experiment.
 
     Args:
         value: what the module has under `name`.
         file: the module's file.
+        many: it is registered as a function of many specs.
 
     Raises:
         EntryPointError: it is not.
     """
     if hatchet_workflow.is_workflow(value):
         return _workflow(value, name, file)
-    subject = _subject(value, name, file)
+    subject = _subject(value, name, file, many=many)
     if inspect.iscoroutinefunction(subject.function) or inspect.isasyncgenfunction(subject.function):
         raise subject.error("is async: its process runs one spec at a time; write `def`", hint=subject.hint)
     if inspect.isgeneratorfunction(subject.function):
         raise subject.error("yields: an experiment returns one output; write `return`", hint=subject.hint)
     names = _parameters(subject)
     types = _annotations(subject)
+    if names[1:] and _bare(types.get(_TEMPDIR)) is not Path:
+        raise subject.error("must annotate its second parameter `tempdir: Path`", hint=subject.hint)
+    if many:
+        return _signature_of_many(subject, names, types)
     if subject.model:
         types[names[0]] = subject.model
     input_model = _model(subject, types, names[0], ExperimentInputSpec)
     output_model = _model(subject, types, "return", ExperimentOutputSpec)
-    if names[1:] and types.get(_TEMPDIR) is not Path:
-        raise subject.error("must annotate its second parameter `tempdir: Path`", hint=subject.hint)
     _check_fields(subject, input_model, output_model)
     return Signature(subject.function, input_model, output_model, bool(names[1:]))
 
 
-def _subject(value: object, name: str, file: Path) -> _Subject:
-    hint = _EXPECTED.format(name=name)
+def _signature_of_many(subject: _Subject, names: list[str], types: dict[str, Any]) -> Signature:
+    """The signature of a function of many specs: the models are inside a list, or beside a table."""
+    taken = _many(subject, types, names[0])
+    returned = _many(subject, types, "return")
+    if (taken[0] is Form.LIST) != (returned[0] is Form.LIST):
+        raise subject.error("takes a list or a table, and returns the other", hint=subject.hint)
+    inside = {names[0]: taken[1], "return": returned[1]}
+    input_model = _model(subject, inside, names[0], ExperimentInputSpec)
+    output_model = _model(subject, inside, "return", ExperimentOutputSpec)
+    _check_fields(subject, input_model, output_model)
+    for model in (input_model, output_model) if taken[0] is not Form.LIST else ():
+        if files := file_fields(model):
+            raise subject.error(
+                f"takes a table, and {files[0]!r} of {model.__name__} is a file, which a table does not carry",
+                hint=f"take list[{input_model.__name__}] and return list[{output_model.__name__}]",
+            )
+    return Signature(subject.function, input_model, output_model, bool(names[1:]), taken[0])
+
+
+def _many(subject: _Subject, types: Mapping[str, Any], key: str) -> tuple[Form, Any]:
+    """The form that an annotation names, and the model in it."""
+    what = "return value" if key == "return" else f"parameter {key}"
+    if key not in types:
+        raise subject.error(f"has no annotation for its {what}", hint=subject.hint)
+    origin, args = typing.get_origin(types[key]), typing.get_args(types[key])
+    if origin in (list, abc.Sequence) and len(args) == 1:
+        return Form.LIST, args[0]
+    kind = args[0] if origin is typing.Annotated else types[key]
+    form = _TABLES.get((str(getattr(kind, "__module__", "")).partition(".")[0], getattr(kind, "__name__", "")))
+    if form is None:
+        shown = getattr(kind, "__name__", str(kind))
+        raise subject.error(f"is registered with batch=, and has a {what} of {shown}", hint=subject.hint)
+    models = [arg for arg in args[1:] if isinstance(arg, type) and issubclass(arg, BaseModel)]
+    if len(models) != 1:
+        model = "MyOutput" if key == "return" else "MyInput"
+        shown = f"{'pl' if form is Form.POLARS else 'pa' if form is Form.PYARROW else 'pd'}.{kind.__name__}"
+        raise subject.error(f"does not say which model its {what} has: write Annotated[{shown}, {model}]")
+    return form, models[0]
+
+
+def _subject(value: object, name: str, file: Path, *, many: bool) -> _Subject:
+    if many:
+        hint = _EXPECTED_MANY.format(name=name)
+        if isinstance(value, type):
+            raise EntryPointError(f"{file.name}  {name} is registered with batch= and is a class", hint=hint)
+    else:
+        hint = _EXPECTED.format(name=name)
     if isinstance(value, FunctionType):
         line = inspect.unwrap(value).__code__.co_firstlineno
         return _Subject(value, name, f"{file.name}:{line}", hint, None)
@@ -138,7 +212,7 @@ def _parameters(subject: _Subject) -> list[str]:
 
 def _annotations(subject: _Subject) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(subject.function)
+        return typing.get_type_hints(subject.function, include_extras=True)
     except (NameError, AttributeError, SyntaxError, TypeError) as exc:
         advice = "import the name at the top of the module, not under `if TYPE_CHECKING:`"
         raise subject.error(f"has an annotation that cannot be resolved: {exc}", hint=advice) from exc
@@ -148,15 +222,22 @@ def _model(subject: _Subject, types: Mapping[str, Any], key: str, base: type[Mod
     what = "return value" if key == "return" else f"parameter {key}"
     if key not in types:
         raise subject.error(f"has no annotation for its {what}", hint=subject.hint)
-    found = types[key]
+    found = _bare(types[key])
     if not isinstance(found, type) or not issubclass(found, base):
         shown = found.__name__ if isinstance(found, type) else str(found)
-        raise subject.error(f"has a {what} of {shown}, which is not a subclass of {base.__name__}", hint=subject.hint)
+        many = "; a function of many specs needs Register(batch=...)" if typing.get_origin(found) is list else ""
+        wrong = f"has a {what} of {shown}, which is not a subclass of {base.__name__}{many}"
+        raise subject.error(wrong, hint=subject.hint)
     try:
         found.model_rebuild()
     except PydanticUndefinedAnnotation as exc:
         raise subject.error(f"uses the model {found.__name__}, in which {exc.name!r} is not defined") from exc
     return found
+
+
+def _bare(annotation: Any) -> Any:
+    """A type without what `Annotated` says of it."""
+    return typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else annotation
 
 
 def _check_fields(subject: _Subject, input_model: type[BaseModel], output_model: type[BaseModel]) -> None:

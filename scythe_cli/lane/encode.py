@@ -6,6 +6,7 @@ go with the others'. No code of the user's runs here, so any thread may call it.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +19,10 @@ from scythe_cli.lane.messages import BatchHeader, Sample
 from scythe_cli.run.outcomes import Failure, outcome_schema
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from scythe_cli.lane.output_model import OutputModel
-    from scythe_cli.lane.pending import Pending
+    from scythe_cli.lane.pending import Block, Pending
 
 SAMPLES = 20
 """Failures of a batch that its header describes."""
@@ -46,6 +49,8 @@ class Encoder:
         An outcome that nothing foresaw and that cannot be encoded fails alone: it is found by halving.
         """
         pending.flush()
+        if pending.blocks:
+            return self._with_blocks(pending)
         try:
             return self._messages(pending)
         except BaseException as exc:  # what the checks before it did not foresee must not end the lane
@@ -57,6 +62,35 @@ class Encoder:
                 return [self._message(pending, self._outputs.columns(pending.outputs), {})]
         rest = pending.split_off({*pending.rows[len(pending.rows) // 2 :]})
         return self.messages(pending) + self.messages(rest)
+
+    def _with_blocks(self, pending: Pending) -> list[tuple[BatchHeader, list[bytes]]]:
+        """Outcomes that are columns already need no look; those of single specs go in messages of their own."""
+        blocks, pending.blocks = pending.blocks, []
+        outcomes = pa.concat_tables(self._block_table(block) for block in blocks)
+        header = BatchHeader(
+            rows=_joined([block.rows for block in blocks]),
+            seconds=sum(block.duration * len(block.rows) for block in blocks),
+        )
+        others = self.messages(pending) if pending else []
+        return [(header, [_stream(outcomes)]), *others]
+
+    def _block_table(self, block: Block) -> pa.Table:
+        n = len(block.rows)
+        text = pa.nulls(n, pa.string())
+        log = text if block.log is None else pa.concat_arrays([pa.array([block.log]), pa.nulls(n - 1, pa.string())])
+        start = pa.scalar(int(block.start * 1e6), pa.timestamp("us", tz="UTC"))
+        arrays: list[Any] = [
+            pa.array(np.asarray(block.rows, dtype="i8")),
+            block.sort_indexes,
+            *block.columns,
+            *[text] * len(_ERRORS),
+            pa.array([1] * n if block.attempts is None else block.attempts, type=pa.int64()),
+            pa.repeat(start, n),
+            pa.repeat(pa.scalar(block.duration), n),
+            pa.repeat(pa.scalar(self._worker, pa.string()), n),
+            log,
+        ]
+        return pa.Table.from_arrays(arrays, schema=self._schema)
 
     def _messages(self, pending: Pending) -> list[tuple[BatchHeader, list[bytes]]]:
         columns = self._checked(pending)
@@ -133,6 +167,14 @@ def _stack(tables: dict[int, pa.Table]) -> tuple[pa.Table, set[int]]:
     if united.num_columns:
         return united.append_column(frames.ROW, rows), misfits
     return write_header(pa.table({frames.ROW: rows}), read_header(united.schema)), misfits
+
+
+def _joined(rows: list[Sequence[int]]) -> Sequence[int]:
+    """Rows of several calls; a range where they are one."""
+    whole = all(isinstance(some, range) for some in rows)
+    if whole and all(after[0] == before[-1] + 1 for before, after in itertools.pairwise(rows)):
+        return range(rows[0][0], rows[-1][-1] + 1)
+    return [row for some in rows for row in some]
 
 
 def _stream(table: pa.Table) -> bytes:

@@ -31,6 +31,7 @@ from scythe_cli.core import processes
 from scythe_cli.core.clock import Clock
 from scythe_cli.errors import EntryPointError
 from scythe_cli.experiment.experiment import load
+from scythe_cli.lane.batch_lane import BatchLane
 from scythe_cli.lane.fork_safety import reason_not_to_fork
 from scythe_cli.lane.lane import Lane
 from scythe_cli.lane.os_state import WHERE_SIGNAL, trace_crashes
@@ -197,7 +198,8 @@ def _serve_lane(config: ForkServerConfig, lane: int, imported: _Imported, fds: t
         _prepare_lane(config, lane, capture)
         if imported.unseeded is not None:
             imported.unseeded.reseed()
-        Lane(
+        many = imported.experiment is not None and imported.experiment.form is not None
+        (BatchLane if many else Lane)(
             socket.socket(fileno=connection),
             marker,
             capture_fd=capture,

@@ -24,7 +24,6 @@ from scythe_cli.core.clock import Clock, sleep_until_killed
 from scythe_cli.experiment.field_kinds import file_fields
 from scythe_cli.lane import wire
 from scythe_cli.lane.encode import Encoder
-from scythe_cli.lane.inputs import Inputs
 from scythe_cli.lane.messages import IDLE, LATE, LATE_AT, MARKER, MARKER_SIZE, STOP_AT, BatchHeader, LaneCommand
 from scythe_cli.lane.output_model import OutputModel
 from scythe_cli.lane.outputs import Outputs
@@ -46,6 +45,7 @@ from scythe_cli.spec_table.repeats import read_repeats
 from scythe_cli.storage import cache, http
 from scythe_cli.storage.current_run import CURRENT_GENERATION, Generation
 from scythe_cli.storage.open_store import open_store
+from scythe_cli.storage.spec_inputs import Inputs
 
 if TYPE_CHECKING:
     import socket
@@ -89,6 +89,7 @@ class Lane:
         self._block: tuple[int, pa.Table, dict[str, Any]] | None = None
         self._pid = os.getpid()
         self._ids: dict[str, Any] = {}
+        self._calls: list[int] = []
         self._plain = experiment is not None and is_plain(experiment.input_model)
         self._input_files = file_fields(experiment.input_model) if experiment is not None else ()
         self._uses_tempdir = experiment is not None and (experiment.takes_tempdir or bool(self._input_files))
@@ -135,7 +136,8 @@ class Lane:
         self._ids = self._block[2]
         done, why = self._run_rows(self._block[1], command)
         self._mark_idle()
-        self._sender.send(BatchHeader(done=True, left=list(command.rows[done:]), needs_restart=why))
+        left = list(command.rows[done:])
+        self._sender.send(BatchHeader(done=True, left=left, needs_restart=why, calls=self._calls))
         return why is not None
 
     def _run_rows(self, block: pa.Table, command: LaneCommand) -> tuple[int, str | None]:

@@ -27,6 +27,9 @@ STOP_AT = LATE_AT + LATE.size
 """Third: a byte, nonzero to stop before the next row. The supervisor writes it."""
 SENDING_AT = STOP_AT + 1
 """Fourth: a byte, nonzero while outcomes become a message in the background of the row at work. The lane writes it."""
+TOGETHER = struct.Struct("<i")
+"""Fifth: how many rows are at work in one call, the first of them in `MARKER`; 0 is one. The lane writes it first."""
+TOGETHER_AT = STOP_AT + 4
 MARKER_SIZE = STOP_AT + 8
 IDLE = -1
 
@@ -40,12 +43,14 @@ class LaneCommand:
         rows: row numbers, a range where they are one.
         attempts: the number of the attempt, for rows on their second or later.
         job: the run they belong to, where that is another than before.
+        batch: most of the rows in one call of a function of many; None for as many as it is registered with.
     """
 
     block: int
     rows: Sequence[int]
     attempts: Mapping[int, int]
     job: Job | None = None
+    batch: int | None = None
 
     def header(self) -> dict[str, Any]:
         """As it goes over the wire."""
@@ -53,6 +58,7 @@ class LaneCommand:
             "job": None if self.job is None else asdict(self.job),
             "block": self.block,
             "attempts": dict(self.attempts),
+            "batch": self.batch,
             **_spell_rows(self.rows),
         }
 
@@ -61,7 +67,7 @@ class LaneCommand:
         """From what arrived."""
         job = None if header["job"] is None else Job(**header["job"])
         attempts = {int(row): n for row, n in header["attempts"].items()}
-        return cls(header["block"], _read_rows(header), attempts, job)
+        return cls(header["block"], _read_rows(header), attempts, job, header["batch"])
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,7 @@ class BatchHeader:
         retry: rows that failed and are to be tried again.
         done: the lane is done with the rows it was given.
         left: rows that it got, has not run and returns; with `done`.
+        calls: of a function of many, how many of those at a time go into the next calls, where a call was to be halved.
         needs_restart: why the lane wants a fresh process in its place.
     """
 
@@ -101,12 +108,13 @@ class BatchHeader:
     done: bool = False
     left: Sequence[int] = ()
     needs_restart: str | None = None
+    calls: Sequence[int] = ()
 
     def header(self) -> dict[str, Any]:
         """As it goes over the wire."""
         samples = [[sample.row, sample.kind, sample.error_type, sample.place] for sample in self.samples]
         held = {name: getattr(self, name) for name in ("failed", "seconds", "done", "needs_restart")}
-        listed = {name: list(getattr(self, name)) for name in ("uploads", "frames", "retry", "left")}
+        listed = {name: list(getattr(self, name)) for name in ("uploads", "frames", "retry", "left", "calls")}
         return {**_spell_rows(self.rows), "samples": samples, **held, **listed}
 
     @classmethod
@@ -124,6 +132,7 @@ class BatchHeader:
                 header["done"],
                 header["left"],
                 header["needs_restart"],
+                [max(1, int(n)) for n in header["calls"]],
             )
         except (KeyError, TypeError, ValueError, IndexError) as exc:
             raise ProtocolError("no lane sends this") from exc

@@ -38,6 +38,9 @@ class Outputs:
         outbox: the supervisor's folder; files in it are the supervisor's.
         root: the run's address.
         nan_fails: an output that is NaN is a wrong output.
+
+    Attributes:
+        files: the names of the output's file fields.
     """
 
     def __init__(
@@ -52,7 +55,7 @@ class Outputs:
         self._outputs = outputs
         self._outbox = Path(outbox)
         self._root = root
-        self._files = file_fields(outputs.model)
+        self.files = file_fields(outputs.model)
         self._nan_fails = nan_fails
         self._index = index_columns(input_model) if input_model is not None else ()
 
@@ -62,7 +65,7 @@ class Outputs:
             given = _named(output)
             return invalid(f"the function returned {given}, not {self._outputs.name}", f"return {given}")
         frames_of = output.__dict__.get(DATAFRAMES)
-        if not self._files and not frames_of:
+        if not self.files and not frames_of:
             return self._settle(output)
         if failure := self._take_parts(pending, row, spec, output, tempdir):
             return failure
@@ -70,6 +73,10 @@ class Outputs:
         if type(settled) is Failure:
             pending.discard(row)
         return settled
+
+    def refusal(self, exc: BaseException) -> Failure:
+        """What was raised about an output, as its failure."""
+        return self._outputs.refusal(exc)
 
     def _settle(self, output: Any) -> Any:
         settled = self._outputs.settle(output)
@@ -117,7 +124,7 @@ class Outputs:
 
     def _take_files(self, row: int, spec: Any, output: Any, tempdir: Path) -> dict[str, tuple[str, str]]:
         held = output.__dict__
-        given = {name: _path_of(held[name]) for name in self._files if held.get(name) is not None}
+        given = {name: _path_of(held[name]) for name in self.files if held.get(name) is not None}
         paths = {name: value for name, value in given.items() if isinstance(value, Path)}
         for name, path in paths.items():
             if not path.is_file():

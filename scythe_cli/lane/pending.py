@@ -9,12 +9,37 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
     from scythe_cli.run.outcomes import Failure
 
 COLUMNS = ("rows", "sort_indexes", "outputs", "attempts", "starts", "durations", "logs")
 """Of `Pending`, in the order in which an outcome is added."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Outcomes of one call of a function of tables, all of them succeeded, as columns.
+
+    Attributes:
+        rows: their rows.
+        sort_indexes: a column.
+        columns: of the model's scalars.
+        attempts: the number of each row's attempt; None where all are the first.
+        start: of the call, on the wall clock.
+        duration: of the call, in seconds, divided by its specs.
+        log: what the call printed, which the first row gets.
+    """
+
+    rows: Sequence[int]
+    sort_indexes: pa.Array[Any]
+    columns: list[pa.Array[Any]]
+    attempts: Sequence[int] | None
+    start: float
+    duration: float
+    log: str | None
 
 
 @dataclass
@@ -37,10 +62,16 @@ class Pending:
     uploads: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
     frames: dict[str, dict[int, pa.Table]] = field(default_factory=dict)
     retry: list[int] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
     weight: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.added or self.rows or self.retry)
+        return bool(self.added or self.rows or self.retry or self.blocks)
+
+    def add_block(self, block: Block) -> None:
+        """Add the outcomes of one call of a function of tables."""
+        self.blocks.append(block)
+        self.weight += sum(column.nbytes for column in block.columns)
 
     def add(
         self,

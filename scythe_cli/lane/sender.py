@@ -119,5 +119,6 @@ class Sender:
         for earlier, its_buffers in before:
             self._connection.sendall(wire.pack(earlier.header(), its_buffers))
         if ending is not None:
-            header = replace(header, done=ending.done, left=ending.left, needs_restart=ending.needs_restart)
+            end = {name: getattr(ending, name) for name in ("done", "left", "needs_restart", "calls")}
+            header = replace(header, **end)
         self._connection.sendall(wire.pack(header.header(), buffers))

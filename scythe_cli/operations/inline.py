@@ -7,17 +7,21 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import ValidationError
 
+from scythe_cli.columns.batch_tables import BadTable, from_table, to_table, wrong_number
 from scythe_cli.columns.rows import make_specs
 from scythe_cli.core import layout, spec_random
 from scythe_cli.errors import NotFoundError
 from scythe_cli.experiment.field_kinds import file_fields
+from scythe_cli.experiment.signature import Form
 from scythe_cli.lane.encode import Encoder
-from scythe_cli.lane.output_model import OutputModel
+from scythe_cli.lane.output_model import OutputModel, invalid
 from scythe_cli.lane.outputs import Outputs
 from scythe_cli.lane.pending import Pending
-from scythe_cli.run.outcomes import Failure, from_exception
+from scythe_cli.run.outcomes import Failure, from_exception, scalar_schema
 from scythe_cli.spec_table.repeats import repeats
 from scythe_cli.storage import references
 
@@ -62,12 +66,38 @@ def run_inline(
                     copied = experiment.options.local_file_location == "copied-to-tempdir"
                     spec.__dict__[name] = references.copy_to(path, Path(folder)) if copied else path
         os.chdir(experiment.folder)
+        taken: Any = spec
+        if experiment.form is Form.LIST:
+            taken = [spec]
+        elif experiment.form is not None:
+            taken = to_table(table.slice(row, 1), experiment.input_model, experiment.form)
         try:
-            output = experiment.call(spec, Path(folder))
+            output = experiment.call(taken, Path(folder))
         except (Exception, SystemExit) as exc:  # noqa: BLE001 - around the user's function
             debug(exc)
             return None, from_exception(exc, folder=str(experiment.folder))
+        if experiment.form is not None:
+            output = _only_output(experiment, output, sort_index)
+            if isinstance(output, Failure):
+                return None, output
         return output, _validate(experiment, spec, output, Path(folder), nan_fails=prepared.file.run.nan == "fail")
+
+
+def _only_output(experiment: Experiment, returned: Any, sort_index: int) -> Any:
+    """The output in what a function of many specs returned for one, or a `Failure`."""
+    model = experiment.output_model
+    try:
+        if experiment.form is not Form.LIST:
+            found = from_table(returned, pa.array([sort_index], pa.int64()), model, scalar_schema(model))
+            values = {name: cell for name, cell in found.given.to_pylist()[0].items() if name}
+            return model.model_validate(values)
+    except BadTable as exc:
+        return invalid(str(exc), "return")
+    except ValidationError as exc:
+        return OutputModel(model).refusal(exc)
+    if not isinstance(returned, list | tuple):
+        return invalid(f"the function returned a {type(returned).__name__}, not a list of {model.__name__}", "return")
+    return returned[0] if len(returned) == 1 else invalid(wrong_number(len(returned), 1), "return")
 
 
 def _validate(experiment: Experiment, spec: Any, output: Any, folder: Path, *, nan_fails: bool) -> Failure | None:

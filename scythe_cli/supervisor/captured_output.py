@@ -14,10 +14,11 @@ from scythe_cli.run.outcomes import LOG_LIMIT, cut_bytes
 
 
 class AtWork(NamedTuple):
-    """The row at work, and when that began, on the monotonic clock."""
+    """The row at work, when that began, on the monotonic clock, and how many rows are at work in the same call."""
 
     row: int
     since: float
+    together: int = 1
 
 
 CAPTURE_BYTES = 8 << 20

@@ -12,10 +12,27 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scythe_cli.lane.job import Job
+    from scythe_cli.supervisor.captured_output import AtWork
     from scythe_cli.supervisor.run_progress import RunWork
 
 CHUNK_SECONDS = 0.5
 """Work that a lane gets at a time, once the cost of a spec is known."""
+
+
+def chunk_size(cost: float | None, left: int, lanes: int, *, batch: int | None = None) -> int:
+    """How many rows a lane gets: as many as take half a second, fewer near the end, and one to begin with.
+
+    Args:
+        cost: seconds a spec is seen to take, None before the first.
+        left: rows that wait.
+        lanes: lanes that share them.
+        batch: rows in one call of a function of many: it gets a whole number of calls.
+    """
+    one = batch or 1
+    if cost is None:
+        return one
+    guided = -(-left // (2 * lanes))
+    return max(1, int(min(CHUNK_SECONDS / max(cost, 1e-9), guided)) // one) * one
 
 
 @dataclass
@@ -29,6 +46,7 @@ class Chunk:
         attempts: the number of the attempt, for rows on their second or later.
         crashes: lanes that ended while they had these rows, and none of them at work.
         sent: rows whose outcome, or wish for another attempt, the lane has sent.
+        batch: most rows in one call of a function of many; None for as many as it is registered with.
     """
 
     run: RunWork
@@ -37,6 +55,7 @@ class Chunk:
     attempts: dict[int, int] = field(default_factory=dict)
     crashes: int = 0
     sent: list[Sequence[int]] = field(default_factory=list)
+    batch: int | None = None
 
     @property
     def job(self) -> Job:
@@ -53,9 +72,15 @@ class Chunk:
         whole = len(reported) + sum(map(len, self.sent)) == len(self.rows)
         return [*reported] if whole else self.open_rows()
 
-    def reclaim(self, at: int | None = None) -> list[int]:
-        """Take away from the lane the rows that come after row `at`, or all."""
-        keep = 0 if at is None else self.rows.index(at) + 1
+    def together(self, at: AtWork) -> list[int]:
+        """The open rows that are at work in one call."""
+        first = self.rows.index(at.row)
+        open_rows = {*self.open_rows()}
+        return [row for row in self.rows[first : first + at.together] if row in open_rows]
+
+    def reclaim(self, at: AtWork | None = None) -> list[int]:
+        """Take away from the lane the rows that come after those at work, or all."""
+        keep = 0 if at is None else self.rows.index(at.row) + at.together
         back = list(self.rows[keep:])
         self.rows = self.rows[:keep]
         return back

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
+    from scythe_cli.supervisor.captured_output import AtWork
     from scythe_cli.supervisor.lane_handle import LaneHandle
     from scythe_cli.supervisor.pool import Pool
     from scythe_cli.supervisor.run_progress import RunWork, Source
@@ -106,18 +107,18 @@ class Dispatcher:
             at = lane.at_work()
             if not lane.chunks or at is None or at.row not in lane.chunks[0].rows:
                 continue
-            ahead = sum(len(chunk.rows) for chunk in lane.chunks) - lane.chunks[0].rows.index(at.row) - 1
-            if ahead and lane.is_stuck(STUCK_SECONDS):
-                self._reclaim(lane, at.row)
-            elif ahead and not lane.asked_to_stop:
+            ahead = sum(len(chunk.rows) for chunk in lane.chunks) - lane.chunks[0].rows.index(at.row) - at.together
+            if ahead > 0 and lane.is_stuck(STUCK_SECONDS):
+                self._reclaim(lane, at)
+            elif ahead > 0 and not lane.asked_to_stop:
                 value = max((lane.chunks[0].run.cost or 0.0) * ahead, Clock.monotonic() - at.since)
                 if value > max(worth, STEAL_ABOVE):
                     worth, busiest = value, lane
         if busiest is not None:
             busiest.ask_to_stop()
 
-    def _reclaim(self, lane: LaneHandle, at: int) -> None:
-        """Give the rows after one that takes its time to others."""
+    def _reclaim(self, lane: LaneHandle, at: AtWork) -> None:
+        """Give the rows after those that take their time to others."""
         for number, chunk in enumerate(lane.chunks):
             if back := chunk.reclaim(None if number else at):
                 self.requeue(chunk, back)
@@ -128,6 +129,13 @@ class Dispatcher:
             self.drop_rows(chunk.run, len(rows))
         else:
             self._retry_queue.add(chunk, rows, pieces=1 if self.draining else self._pool.size, crashes=crashes)
+
+    def halve(self, chunk: Chunk, rows: list[int]) -> None:
+        """One of the rows of a call has ended it: call each half, before all that waits."""
+        if chunk.run.released is not None:
+            self.drop_rows(chunk.run, len(rows))
+        else:
+            self._retry_queue.halve(chunk, rows)
 
     def retry_later(self, run: RunWork, row: int, attempt: int) -> None:
         """Try a row again after a pause; others run meanwhile."""

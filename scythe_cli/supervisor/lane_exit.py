@@ -14,6 +14,8 @@ from scythe_cli.supervisor.captured_output import AtWork
 from scythe_cli.supervisor.lane_handle import LaneEndReason
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from scythe_cli.supervisor.chunk import Chunk
     from scythe_cli.supervisor.lane_handle import LaneHandle
 
@@ -39,6 +41,7 @@ class LaneExit:
     Attributes:
         chunks: what it had not finished; it was at the first.
         row: the one at work; None when there was none, or it is not the cause.
+        together: all that were at work in the same call.
         seconds: for how long it was at work.
         info: the end of its process.
         log: what the row at work had printed, and what the process said when it ended.
@@ -50,6 +53,7 @@ class LaneExit:
     seconds: float
     info: ExitInfo
     log: str
+    together: Sequence[int] = ()
 
     @property
     def reason(self) -> LaneEndReason | None:
@@ -66,14 +70,17 @@ def lane_exit_of(lane: LaneHandle, info: ExitInfo) -> LaneExit:
         at = _corrupting_row(lane, at)
     elif lane.is_sending and info.reason is None:
         at = None  # it may have been what it was to send
+    together: list[int] = []
+    if attributable and at is not None and lane.chunks and at.row in lane.chunks[0].rows:
+        together = lane.chunks[0].together(at)
     row, seconds = None, 0.0
-    if attributable and at is not None and lane.chunks and at.row in lane.chunks[0].open_rows():
-        row, seconds = at.row, Clock.monotonic() - at.since
-    return LaneExit(lane, list(lane.chunks), row, seconds, info, log)
+    if together and at is not None:
+        row, seconds = together[0], Clock.monotonic() - at.since
+    return LaneExit(lane, list(lane.chunks), row, seconds, info, log, together)
 
 
 def _corrupting_row(lane: LaneHandle, at: AtWork | None) -> AtWork | None:
     """The row that must have spoilt the connection: one of those that were not sent and had begun."""
     rows = lane.chunks[0].open_rows() if lane.chunks else []
-    begun = rows[: rows.index(at.row) + 1] if at is not None and at.row in rows else rows
+    begun = rows[: rows.index(at.row) + at.together] if at is not None and at.row in rows else rows
     return AtWork(begun[0], Clock.monotonic() if at is None else at.since) if len(begun) == 1 else None

@@ -24,6 +24,8 @@ from scythe_cli.lane.messages import (
     MARKER_SIZE,
     SENDING_AT,
     STOP_AT,
+    TOGETHER,
+    TOGETHER_AT,
     BatchHeader,
     LaneCommand,
 )
@@ -149,7 +151,7 @@ class LaneHandle:
     def at_work(self) -> AtWork | None:
         """The row at work: those before it are done, those after it not begun."""
         row, start = MARKER.unpack_from(self.marker)
-        return None if row == IDLE else AtWork(row, start)
+        return None if row == IDLE else AtWork(row, start, max(1, TOGETHER.unpack_from(self.marker, TOGETHER_AT)[0]))
 
     @property
     def is_sending(self) -> bool:
@@ -199,7 +201,7 @@ class LaneHandle:
         self.chunks.append(chunk)
         key, block_key = chunk.job.key, (chunk.job.key, chunk.block)
         job = chunk.job if self._job != key else None
-        command = LaneCommand(chunk.block, chunk.rows, chunk.attempts, job)
+        command = LaneCommand(chunk.block, chunk.rows, chunk.attempts, job, chunk.batch)
         self.unsent += wire.pack(command.header(), [] if self._block == block_key else [block])
         self._job, self._block = key, block_key
 

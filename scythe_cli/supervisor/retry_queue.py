@@ -72,7 +72,14 @@ class RetryQueue:
             attempts = {row: chunk.attempts[row] for row in some if row in chunk.attempts}
             listed: Sequence[int] = range(some[0], some[-1] + 1) if whole else some
             again = crashes if size > 1 or len(rows) == 1 else min(crashes, CRASHES_BEFORE_SPLIT)
-            self._ready.append(Chunk(chunk.run, chunk.block, listed, attempts, again))
+            self._ready.append(Chunk(chunk.run, chunk.block, listed, attempts, again, batch=chunk.batch))
+
+    def halve(self, chunk: Chunk, rows: list[int]) -> None:
+        """Put the two halves of some rows of a chunk first, each for one call."""
+        size = -(-len(rows) // 2)
+        for some in (rows[size:], rows[:size]):
+            attempts = {row: chunk.attempts[row] for row in some if row in chunk.attempts}
+            self._ready.appendleft(Chunk(chunk.run, chunk.block, some, attempts, batch=len(some)))
 
     def delay(self, run: RunWork, row: int, attempt: int) -> None:
         """Try a row again after a pause."""
@@ -96,7 +103,7 @@ class RetryQueue:
             rows = sorted(attempts)
             for at in range(0, len(rows), RETRIES_IN_A_CHUNK):
                 some = rows[at : at + RETRIES_IN_A_CHUNK]
-                self._ready.append(Chunk(found[0].run, block, some, {row: attempts[row] for row in some}))
+                self._ready.append(Chunk(found[0].run, block, some, {row: attempts[row] for row in some}, batch=1))
 
     def drop(self, run: RunWork) -> int:
         """Drop what waits of a run; how many rows that were."""

@@ -63,6 +63,7 @@ class RunInfo:
         memory: bytes one spec's process tree may hold.
         done_before: outcomes of earlier generations.
         failed_before: how many of them failed.
+        batch: most specs in one call, of a function of many.
     """
 
     job: Job
@@ -74,6 +75,7 @@ class RunInfo:
     memory: int | None = None
     done_before: int = 0
     failed_before: int = 0
+    batch: int | None = None
 
 
 class Blocks:
@@ -213,6 +215,7 @@ def run_work(work: Work, writer: PartWriter, folder: Path, *, worker: str | None
         memory=settings.memory,
         done_before=work.done,
         failed_before=work.failed,
+        batch=work.experiment.options.batch,
     )
     canary = work.generation == 1 and work.todo > 20 and not settings.max_failures.off
     return RunWork(info, writer, FailureLimits(settings.max_failures, canary))

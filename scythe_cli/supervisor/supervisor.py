@@ -8,6 +8,7 @@ than a second of work, is run again without counting.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from scythe_cli.core.clock import Clock
@@ -212,6 +213,15 @@ class Supervisor:
         for row in header.retry:
             self._dispatcher.retry_later(run, row, chunk.attempts.get(row, 1) + 1)
         if header.done and (left := chunk.left(header.left)):
+            self._requeue_calls(chunk, left, header.calls if len(left) == len(header.left) else ())
+
+    def _requeue_calls(self, chunk: Chunk, left: list[int], calls: Sequence[int]) -> None:
+        """Requeue what a lane returned; the halves of a call that failed stay apart."""
+        for n in calls:
+            if some := left[:n]:
+                self._dispatcher.requeue(replace(chunk, batch=n), some)
+            left = left[n:]
+        if left:
             self._dispatcher.requeue(chunk, left)
 
     def _on_lane_exit(self, lane_exit: LaneExit) -> None:
@@ -223,15 +233,22 @@ class Supervisor:
             rows = chunk.open_rows()
             crashes = 0 if first else chunk.crashes
             if self._server_crashes.attributes(chunk, lane_exit):
-                assert lane_exit.row is not None  # noqa: S101 - it has just been said
-                rows.remove(lane_exit.row)
-                self._count_attempt(chunk, lane_exit, lane_exit.row)
+                rows = [row for row in rows if row not in {*lane_exit.together}]
+                self._on_call_ended(chunk, lane_exit)
             elif first and lane_exit.row is None and lane_exit.reason in CAUSE_UNKNOWN:
                 crashes = chunk.crashes + 1
                 if len(rows) == 1 and crashes > 2 * CRASHES_BEFORE_SPLIT:
                     self._count_attempt(chunk, lane_exit, rows.pop())
             if rows:
                 self._dispatcher.requeue(chunk, rows, crashes=crashes)
+
+    def _on_call_ended(self, chunk: Chunk, lane_exit: LaneExit) -> None:
+        """A row at work is the cause of the end of its lane: known where it was alone, else the rows are halved."""
+        assert lane_exit.row is not None  # noqa: S101 - its caller has looked
+        if len(lane_exit.together) > 1:
+            self._dispatcher.halve(chunk, [*lane_exit.together])
+        else:
+            self._count_attempt(chunk, lane_exit, lane_exit.row)
 
     def _count_attempt(self, chunk: Chunk, lane_exit: LaneExit, row: int) -> None:
         """An attempt of a row came to nothing: another, or its failure.

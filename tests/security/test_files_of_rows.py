@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scythe_cli.errors import InputFileError, ScytheError
-from scythe_cli.lane.inputs import Inputs
 from scythe_cli.storage import artifacts, references
 from scythe_cli.storage.local import LocalStore
+from scythe_cli.storage.spec_inputs import Inputs
 
 if TYPE_CHECKING:
     from pathlib import Path

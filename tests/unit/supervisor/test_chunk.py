@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from supervised import run_work
 
-from scythe_cli.supervisor.chunk import Chunk
+from scythe_cli.supervisor.captured_output import AtWork
+from scythe_cli.supervisor.chunk import Chunk, chunk_size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,7 @@ def test_rows_that_were_sent_are_not_open(chunk: Chunk) -> None:
 
 
 def test_reclaim_takes_the_rows_after_the_one_at_work(chunk: Chunk) -> None:
-    assert chunk.reclaim(12) == [13, 14, 15]
+    assert chunk.reclaim(AtWork(12, 0.0)) == [13, 14, 15]
     assert list(chunk.rows) == [10, 11, 12]
 
 
@@ -48,6 +49,30 @@ def test_rows_the_lane_lost_are_left_too(chunk: Chunk) -> None:
 
 
 def test_reclaimed_rows_are_not_left(chunk: Chunk) -> None:
-    chunk.reclaim(12)
+    chunk.reclaim(AtWork(12, 0.0))
     chunk.sent.append(range(10, 13))
     assert chunk.left([13, 14, 15]) == []
+
+
+def test_rows_of_one_call_are_reclaimed_together(chunk: Chunk) -> None:
+    at = AtWork(11, 0.0, together=3)
+    assert chunk.together(at) == [11, 12, 13]
+    assert chunk.reclaim(at) == [14, 15]
+    assert chunk.together(AtWork(12, 0.0, together=99)) == [12, 13]
+
+
+@pytest.mark.parametrize(
+    ("cost", "left", "batch", "size"),
+    [
+        (None, 900, None, 1),
+        (0.01, 900, None, 50),
+        (0.01, 20, None, 5),
+        (9.0, 900, None, 1),
+        (None, 900, 32, 32),
+        (0.01, 900, 32, 32),
+        (0.001, 900, 32, 224),
+        (9.0, 900, 32, 32),
+    ],
+)
+def test_a_chunk_is_half_a_second_of_whole_calls(cost: float | None, left: int, batch: int | None, size: int) -> None:
+    assert chunk_size(cost, left, 2, batch=batch) == size

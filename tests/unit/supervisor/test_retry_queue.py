@@ -104,3 +104,22 @@ def test_drop_counts_the_rows_of_one_run_alone(run: RunWork, tmp_path: Path) -> 
     queue.delay(run, 9, 2)
     assert queue.drop(run) == 5
     assert [chunk.run for chunk in drained(queue)] == [other]
+
+
+def test_the_halves_of_a_call_come_first_each_for_one_call(run: RunWork) -> None:
+    queue = RetryQueue()
+    queue.add(Chunk(run, 0, range(20, 22)), [20, 21], pieces=1)
+    queue.halve(Chunk(run, 0, range(7), {6: 2}), [*range(7)])
+    first, second, waiting = drained(queue)
+    assert ([*first.rows], first.batch, first.attempts) == ([0, 1, 2, 3], 4, {})
+    assert ([*second.rows], second.batch, second.attempts) == ([4, 5, 6], 3, {6: 2})
+    assert [*waiting.rows] == [20, 21]
+
+
+def test_a_further_attempt_is_a_call_of_its_own(run: RunWork, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = RetryQueue()
+    queue.delay(run, 5, 2)
+    later = Clock.monotonic() + 2 * BACKOFF_LIMIT
+    monkeypatch.setattr(Clock, "monotonic", lambda: later)
+    queue.wake_due()
+    assert [chunk.batch for chunk in drained(queue)] == [1]

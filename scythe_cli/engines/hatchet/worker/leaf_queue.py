@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from scythe_cli.core import layout
 from scythe_cli.core.row_ranges import Range
-from scythe_cli.supervisor.chunk import CHUNK_SECONDS
+from scythe_cli.supervisor.chunk import chunk_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,11 +101,11 @@ class LeafQueue:
             self._costs[key] = leaf.work.cost
             while len(self._costs) > KEPT_COSTS:
                 del self._costs[next(iter(self._costs))]
-        cost = self._costs.get(key)
-        if cost is None:
-            return 1
-        guided = -(-(rows + sum(other.left for other in self._leaves)) // (2 * lanes))
-        return max(1, int(min(CHUNK_SECONDS / max(cost, 1e-9), guided)))
+        left = rows + sum(other.left for other in self._leaves)
+        batch = leaf.work.info.batch
+        if batch is not None:
+            batch = min(batch, -(-leaf.rows // lanes))  # each lane has some of few rows
+        return chunk_size(self._costs.get(key), left, lanes, batch=batch)
 
     def cut(self, leaf: Leaf, keep: int) -> list[Range]:
         """Take back all rows of a leaf that wait but the first `keep`."""
