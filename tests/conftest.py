@@ -80,19 +80,17 @@ def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Three workers of one engine: the double's, or the real one's where a token is given."""
-    from fleet import NAMES, fleet
+    from fleet import fleet
 
     with fleet(tmp_path_factory.mktemp("fleet")) as found:
-        for name in NAMES:
-            found.launch(name, slots=1)
-        for name in NAMES:
-            found.wait(name)
+        found.complete()
         yield found
 
 
 @pytest.fixture
 def workers(started: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
-    """The same, and this process connected to their engine."""
+    """The same three, whatever an earlier test did to them, and this process connected to their engine."""
     for name, value in started.env.items():
         monkeypatch.setenv(name, value)
+    started.complete()
     return started

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NoReturn
 
 import jsonschema
 
@@ -143,11 +143,14 @@ def _run(arguments: list[str], cwd: Path, env: dict[str, str], out: str, err: st
         os.setgroups([])
         os.setgid(NOBODY)
         os.setuid(NOBODY)
-    try:
-        app.main()
-    except SystemExit as exc:
-        os.write(told, str(exc.code).encode())
-        raise
+    leave = os._exit
+
+    def record_and_leave(status: int) -> NoReturn:
+        os.write(told, str(status).encode())
+        leave(status)
+
+    os._exit = record_and_leave  # how the command ends
+    app.main()
 
 
 def together(commands: dict[str, tuple[list[str], Path]], *, at_once: int = 3) -> dict[str, Done]:

@@ -91,6 +91,17 @@ class Fleet:
         os.killpg(process.pid, signal.SIGHUP)
         return process.wait(PATIENCE)
 
+    def complete(self) -> None:
+        """The workers of `NAMES` and no others, whatever an earlier test left."""
+        gone = [name for name in NAMES if name not in self.workers or self.workers[name].poll() is not None]
+        for name in [*gone, *(set(self.workers) - set(NAMES))]:
+            if name in self.workers:
+                self.kill(name)
+        for name in gone:
+            self.launch(name, slots=1)
+        for name in gone:
+            self.wait(name)
+
     def revive(self) -> None:
         """Start again what ended, as a service manager does."""
         for name, process in list(self.workers.items()):

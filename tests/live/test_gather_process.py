@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,7 +26,8 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Work:
 
 
 def test_its_report_is_that_of_a_gather_here(work: Work) -> None:
-    LocalEngine(1).submit(work).wait(lambda _: None)
+    with closing(LocalEngine(1).submit(work)) as ticket:
+        ticket.wait(lambda _: None)
     assert gather_process.gather_apart(work.run) == gather(work.run)
 
 
@@ -36,7 +38,8 @@ def test_its_error_is_raised_here(work: Work, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_process_that_ends_without_a_word_is_an_error(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
-    LocalEngine(1).submit(work).wait(lambda _: None)
+    with closing(LocalEngine(1).submit(work)) as ticket:
+        ticket.wait(lambda _: None)
     monkeypatch.setattr("sys.executable", "/bin/false")
     with pytest.raises(EngineError, match="ended with"):
         gather_process.gather_apart(work.run)

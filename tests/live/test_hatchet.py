@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +34,9 @@ def test_the_tables_are_those_of_the_local_engine(workers: Fleet) -> None:
     over = begin(workers, specs, run__leaf_size=40, tree__factor=2, tree__max_depth=2)
     assert HatchetEngine().submit(over).wait(lambda _: None) is None, workers.logs()
     here = begin(workers, specs, engine="local")
-    LocalEngine(1).submit(here).wait(lambda _: None)
-    gather(here.run)
+    with closing(LocalEngine(1).submit(here)) as ticket:
+        ticket.wait(lambda _: None)
+        gather(here.run)
     for name, changing in (("scalars", OWN), ("errors", [*OWN, "duration", "worker"])):
         assert table(over.run, name).drop(changing).equals(table(here.run, name).drop(changing)), name
     assert table(over.run, "errors").height == 3

@@ -49,7 +49,7 @@ def test_a_worker_that_is_asked_to_leave_hands_everything_on(
 ) -> None:
     book = tmp_path / "diary"
     book.touch()
-    work = begin(workers, plots(30, seconds=0.4, diary=str(book)), run__leaf_size=5, run__grace=20)
+    work = begin(workers, plots(30, seconds=0.8, diary=str(book)), run__leaf_size=5, run__grace=20)
     ticket = HatchetEngine().submit(work)
     until(book.read_text, "specs that run", state=workers.logs)
     leaver = _root_of(workers, ticket.workflow_run_id)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from desk import Desk
 from fleet import REAL, Fleet, until
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from scythe_cli.core.layout import Mark
@@ -117,14 +117,22 @@ def outcomes(run: Run) -> Counter[tuple[int, int]]:
 def test_no_sequence_of_commands_and_deaths_makes_two_of_a_run(examples: int, tmp_path: Path, workers: Fleet) -> None:
     """A spec is attempted once a generation, and once more for each worker that died meanwhile."""
 
-    @settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        phases=[Phase.explicit, Phase.generate],  # each example takes seconds: a failing one is shown as it is
+        suppress_health_check=list(HealthCheck),
+    )
     @given(st.lists(st.sampled_from(STEPS), min_size=1, max_size=5))
     def holds(steps: list[str]) -> None:
         desk = Desk(tmp_path / str(time.time_ns()), workers, name=f"any-{time.time_ns()}")
         desk.write(12, seconds=0.3, diary=str(desk.folder / "diary"))
         assert desk.scythe("allocate").code == 0
         deaths = sum(take(desk, step) for step in steps)
-        until(lambda: desk.scythe("allocate", "--resume", desk.name, "--wait").code == 0, "the end", state=workers.logs)
+        until(lambda: desk.scythe("allocate", "--resume", desk.name).code == 0, "a resume", state=workers.logs)
+        ended = desk.scythe("wait", desk.name, "--timeout", "60s")
+        assert ended.code == 0, ended.err + workers.logs()
         run = run_of(desk)
         assert len(generations(desk)) <= 2 + len(steps)
         assert max(outcomes(run).values()) <= 1 + deaths

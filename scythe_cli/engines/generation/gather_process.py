@@ -17,6 +17,7 @@ from scythe_cli import errors
 from scythe_cli.core import layout, processes
 from scythe_cli.errors import EngineError, ScytheError
 from scythe_cli.operations.gather import FinalReport, gather
+from scythe_cli.operations.output_counts import OutputCounts
 from scythe_cli.run.run import open_run
 from scythe_cli.storage.open_store import open_store
 
@@ -59,7 +60,8 @@ def _in_child(address: str) -> FinalReport:
     if "error" in answer:
         kind: type[ScytheError] = getattr(errors, answer["error"])
         raise kind(answer["message"], hint=answer["hint"])
-    return FinalReport(**answer)
+    outputs = {name: OutputCounts(**counts) for name, counts in answer.pop("outputs").items()}
+    return FinalReport(**answer, outputs=outputs)
 
 
 def main(address: str) -> None:
