@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scythe_cli.engines.hatchet.worker.lane_budget import LaneBudget
+from scythe_cli.engines.generation.lane_budget import LaneBudget
 
 
 def test_one_experiment_may_use_all_lanes() -> None:

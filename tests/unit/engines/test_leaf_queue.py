@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from scythe_cli.core.row_ranges import Range
-from scythe_cli.engines.hatchet.worker.leaf_queue import Leaf, LeafQueue
+from scythe_cli.engines.generation.leaf_queue import Leaf, LeafQueue
 
 if TYPE_CHECKING:
     from scythe_cli.supervisor.run_progress import RunWork

@@ -30,11 +30,11 @@ from scythe_cli.supervisor.run_progress import run_work
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from scythe_cli.engines.generation.leaf_queue import Leaf
+    from scythe_cli.engines.generation.leaf_runner import LeafRunner
     from scythe_cli.engines.generation.plan import GenerationPlan
     from scythe_cli.engines.generation.progress import GenerationProgress
     from scythe_cli.engines.hatchet.names import TaskPayload
-    from scythe_cli.engines.hatchet.worker.leaf_queue import Leaf
-    from scythe_cli.engines.hatchet.worker.leaf_runner import LeafRunner
     from scythe_cli.engines.hatchet.worker.worker_context import WorkerContext
     from scythe_cli.run.engine import WorkerSeen
     from scythe_cli.supervisor.run_progress import RunWork

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 from scythe_cli.core import processes, signals
 from scythe_cli.core.events import Draining, LeafFinished, Notice, WorkerReady, ignore
 from scythe_cli.core.machine import cores
+from scythe_cli.engines.generation.lane_budget import LaneBudget
+from scythe_cli.engines.generation.leaf_runner import LeafRunner
 from scythe_cli.engines.hatchet import embedded
 from scythe_cli.engines.hatchet.connection import connect_and_check
 from scythe_cli.engines.hatchet.labels import CODE, FAN, LANES, STORAGE, STORAGE_AT, storage_label
 from scythe_cli.engines.hatchet.worker.declarations import fan_tasks, leaf_task
-from scythe_cli.engines.hatchet.worker.lane_budget import LaneBudget
-from scythe_cli.engines.hatchet.worker.leaf_runner import LeafRunner
 from scythe_cli.engines.hatchet.worker.worker_context import WorkerContext
 from scythe_cli.engines.hatchet.worker.worker_settings import WorkerSettings, machine_name
 from scythe_cli.engines.hatchet.worker.workflow_process import WorkflowProcessSettings, workflow_process

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from hatchet_sdk import Hatchet
 
     from scythe_cli.core.events import Listener
+    from scythe_cli.engines.generation.leaf_runner import LeafRunner
     from scythe_cli.engines.generation.plan import GenerationPlan
-    from scythe_cli.engines.hatchet.worker.leaf_runner import LeafRunner
     from scythe_cli.run.engine import Ended, WorkerSeen
     from scythe_cli.storage.base import Store
 

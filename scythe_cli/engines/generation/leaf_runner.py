@@ -14,7 +14,7 @@ from scythe_cli.core import layout
 from scythe_cli.core.events import ignore
 from scythe_cli.core.machine import thread_settings
 from scythe_cli.core.row_ranges import Range, within
-from scythe_cli.engines.hatchet.worker.leaf_queue import Leaf, LeafQueue
+from scythe_cli.engines.generation.leaf_queue import Leaf, LeafQueue
 from scythe_cli.errors import EngineError
 from scythe_cli.lane.fork_server import ForkServerConfig
 from scythe_cli.run.parts import PartThreads, PartWriter
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from scythe_cli.engines.hatchet.worker.lane_budget import LaneBudget
+    from scythe_cli.engines.generation.lane_budget import LaneBudget
     from scythe_cli.experiment.experiment import Experiment
     from scythe_cli.experiment.settings import RunSettings
     from scythe_cli.supervisor.run_progress import RunWork
