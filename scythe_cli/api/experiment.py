@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import total_ordering
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal
+from typing import TYPE_CHECKING, Any, Generic
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, field_serializer
 from typing_extensions import TypeVar
@@ -24,6 +24,7 @@ from scythe_cli.core import layout
 from scythe_cli.engines.open_engine import open_engine, without_engine
 from scythe_cli.errors import ConfigError, NotFoundError
 from scythe_cli.experiment.models import ExperimentInputSpec, ExperimentOutputSpec
+from scythe_cli.experiment.settings import EngineName
 from scythe_cli.run import find
 from scythe_cli.run.run import Run, open_run
 from scythe_cli.run.version import SemVer
@@ -53,7 +54,7 @@ class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
             environment's `SCYTHE_STORAGE` or `SCYTHE_STORAGE_BUCKET`; else `scythe-runs` next to the function's module,
             for a function inside a package in the current folder.
         storage_settings: a bucket, as users of scythe-engine give it.
-        engine: local or hatchet.
+        engine: local, hatchet or shared.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -62,7 +63,7 @@ class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
     run_name: str | None = None
     storage: str | None = None
     storage_settings: ScytheStorageSettings | None = None
-    engine: Literal["local", "hatchet"] | None = None
+    engine: EngineName | None = None
 
     def __init__(
         self,
@@ -72,7 +73,7 @@ class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
         run_name: str | None = None,
         storage: str | Path | None = None,
         storage_settings: ScytheStorageSettings | None = None,
-        engine: Literal["local", "hatchet"] | None = None,
+        engine: EngineName | None = None,
     ) -> None:
         found = runnable if experiment is None else experiment
         if experiment is not None and runnable is not None:
@@ -114,7 +115,7 @@ class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
         s3_client: Any = None,
         *,
         storage: str | Path | None = None,
-        engine: Literal["local", "hatchet"] | None = None,
+        engine: EngineName | None = None,
         run_name: str | None = None,
         storage_settings: ScytheStorageSettings | None = None,
         reuse: str | None = None,
@@ -131,7 +132,7 @@ class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
             recursion_map: the shape of the fan-out on Hatchet.
             s3_client: without effect: scythe makes its own from the machine's AWS configuration.
             storage: a folder or s3://bucket/prefix.
-            engine: local or hatchet.
+            engine: local, hatchet or shared.
             run_name: the name of the runs' folder.
             storage_settings: a bucket, as users of scythe-engine give it.
             reuse: take over the specs that an earlier run has computed: a RUN, or "latest", which may be the first run.
@@ -202,7 +203,7 @@ class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
         self,
         storage: str | Path | None,
         storage_settings: ScytheStorageSettings | None,
-        engine: Literal["local", "hatchet"] | None,
+        engine: EngineName | None,
         run_name: str | None,
     ) -> BaseExperiment:
         """The experiment with what an allocate gave."""

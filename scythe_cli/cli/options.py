@@ -85,7 +85,7 @@ Bump = Annotated[
 ]
 Version = Annotated[str | None, typer.Option(metavar="X.Y.Z", help="Set the version of the run.")]
 Engine = Annotated[
-    str | None, typer.Option(metavar="E", help="Where specs run: local or hatchet. Default: `engine` of FILE.")
+    str | None, typer.Option(metavar="E", help="Where specs run: local, hatchet or shared. Default: `engine` of FILE.")
 ]
 Sets = Annotated[
     list[str] | None,
@@ -105,7 +105,7 @@ Probe = Annotated[
 ]
 Wait = Annotated[
     bool | None,
-    typer.Option("--wait/--no-wait", help="Hatchet only: wait until the run ends (local runs always wait)."),
+    typer.Option("--wait/--no-wait", help="Wait until the run ends. Local runs always wait, others only if asked."),
 ]
 Notify = Annotated[
     str | None,
@@ -208,7 +208,13 @@ Targets = Annotated[
 ]
 Slots = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Number of specs to run at the same time. Default: the number of cores."),
+    typer.Option(
+        "--slots",
+        "--workers",
+        min=1,
+        metavar="N",
+        help="Number of specs to run at the same time. Default: the number of cores.",
+    ),
 ]
 WorkerName = Annotated[
     str | None, typer.Option(metavar="NAME", help="The name of this worker. Default: made from the host name.")
@@ -224,6 +230,22 @@ Roles = Annotated[
     typer.Option(
         "--role", metavar="fan|leaf", help="fan: follow runs and hand out their work. leaf: run specs. Default: both."
     ),
+]
+WorkOnRun = Annotated[
+    str | None,
+    typer.Option(
+        "--run",
+        metavar="RUN",
+        help="Work on one run of `engine: shared`, straight from its directory, until nothing is left. No server.",
+    ),
+]
+Until = Annotated[
+    str | None,
+    typer.Option(metavar="T", help="With --run: begin no more specs after 30m or 3h50m, and end."),
+]
+IdleTimeout = Annotated[
+    str | None,
+    typer.Option(metavar="T", help="With --run: end when no specs were free for this long. Default: wait for the end."),
 ]
 Embedded = Annotated[bool, typer.Option("--embedded", help="Start a Hatchet engine on this machine first.")]
 WorkOnChangedCode = Annotated[

@@ -26,6 +26,8 @@ CONTROL = "control"
 CODE = "control/code"
 INPUT = "scatter-gather/input"
 OUTPUT = "scatter-gather/output"
+CLAIMS = "scatter-gather/claims"
+"""Which worker has which rows, in runs without a server: see `engines/shared/claim_names`."""
 REUSE = "control/reuse.pq"
 """The rows that the run takes over from an earlier run, and which rows of that they are."""
 OUTCOME_SCHEMA = "control/outcomes.pq"
@@ -74,6 +76,7 @@ class Mark(StrEnum):
     GATHERED = "gathered"
     REFUSED = "refused"
     REPAIR = "repair"
+    PLAN = "plan"
 
 
 def run_time(moment: datetime) -> str:
@@ -133,9 +136,13 @@ def artifact(field: str, name: str) -> str:
     return f"{ARTIFACTS}/{field}/{name}"
 
 
-def result(field: str, workflow_run_id: str, suffixes: str) -> str:
-    """One output file of one spec; `suffixes` is ".csv.gz" or ""."""
-    return f"{RESULTS}/{field}/{workflow_run_id}{suffixes}"
+def result(field: str, workflow_run_id: str, suffixes: str, *, claim: int = 1) -> str:
+    """One output file of one spec; `suffixes` is ".csv.gz" or "".
+
+    A worker that took the spec over from one that seemed dead writes another file: both may be at work.
+    """
+    again = f".{claim}" if claim > 1 else ""
+    return f"{RESULTS}/{field}/{workflow_run_id}{again}{suffixes}"
 
 
 def final(table: str) -> str:
@@ -157,6 +164,16 @@ def final_name(key: str) -> str | None:
 def mark(kind: Mark, number: int) -> str:
     """A numbered object of the control folder."""
     return f"{CONTROL}/{kind}-{number}.yml"
+
+
+def claims(generation: int, segment: int | str) -> str:
+    """The folder with the claims of one segment of a plan."""
+    return f"{CLAIMS}/{generation}/{segment}"
+
+
+def pulses(generation: int) -> str:
+    """The folder with an object of each worker, which the worker replaces while it lives."""
+    return claims(generation, "workers")
 
 
 def code(source_hash: str) -> str:

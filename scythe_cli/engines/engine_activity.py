@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 SUPERSEDE_SECONDS = 60.0
 """So long a generation that was ended may take to let its run go."""
 LOOK_SECONDS = 0.5
+CLAIMED = frozenset({"shared"})
+"""Engines whose workers claim rows in the run's directory."""
+ELSEWHERE = CLAIMED | {"hatchet"}
+"""Engines outside of the process that allocates."""
 
 
 def engine_of(run: Run) -> str | None:
@@ -31,13 +35,21 @@ def engine_of(run: Run) -> str | None:
     return None if mark is None else str(mark.get("engine", "local"))
 
 
+def _generation(run: Run) -> int:
+    return max(state.list_marks(run.store).get(Mark.GENERATION, [0]))
+
+
 def is_elsewhere(run: Run) -> bool:
     """Whether the latest generation was handed to an engine outside the process that allocated it."""
-    return engine_of(run) == "hatchet"
+    return engine_of(run) in ELSEWHERE
 
 
 def activity(run: Run) -> Active:
     """What the engine has at work for a run that was handed to one; without figures where it does not answer."""
+    if engine_of(run) in CLAIMED:
+        from scythe_cli.engines.shared.activity import claims_of
+
+        return claims_of(run, _generation(run))
     from scythe_cli.engines.hatchet.client.engine import HatchetEngine
 
     try:
@@ -52,6 +64,8 @@ def cancel_tasks(run: Run) -> None:
     Raises:
         EngineError: it does not answer or refuses; the mark in the directory then stops the rest within seconds.
     """
+    if engine_of(run) in CLAIMED:  # its workers look at the directory, and nothing is queued elsewhere
+        return
     from scythe_cli.engines.hatchet.client.engine import HatchetEngine
 
     HatchetEngine(check=False).cancel(run)
@@ -64,7 +78,7 @@ class AtWork:
     Attributes:
         generation: the one that is live.
         holder: words for who keeps it.
-        engine: local or hatchet.
+        engine: its name.
     """
 
     generation: int
@@ -86,6 +100,12 @@ def at_work(run: Run) -> AtWork | None:
     note = lease.holder(run.store, marks)
     if note is not None:
         return AtWork(generation, f"process {note['pid']} on {note['host']}", engine)
+    if engine in CLAIMED:
+        from scythe_cli.engines.shared.activity import workers_at_work
+
+        workers = workers_at_work(run, generation)
+        more = f" and {len(workers) - 1:,} more" if len(workers) > 1 else ""
+        return AtWork(generation, f"worker {workers[0]}{more}", engine) if workers else None
     if engine != "hatchet":
         return None
     found = activity(run)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from scythe_cli.engines.hatchet.client.engine import HatchetEngine
     from scythe_cli.engines.local import LocalEngine
+    from scythe_cli.engines.shared.engine import SharedEngine
     from scythe_cli.experiment.config import ExperimentFile
     from scythe_cli.experiment.experiment import Experiment
     from scythe_cli.run.engine import Engine, Work
@@ -25,7 +26,9 @@ def open_engine(file: ExperimentFile) -> Engine:
     Raises:
         EngineError: it does not answer or refuses.
     """
-    return _open_hatchet(file) if file.engine == "hatchet" else open_local(file)
+    if file.engine == "hatchet":
+        return _open_hatchet(file)
+    return _open_shared(file) if file.engine == "shared" else open_local(file)
 
 
 @contextmanager
@@ -37,6 +40,9 @@ def engine_for(experiment: Experiment, file: ExperimentFile) -> Iterator[Callabl
     if file.engine == "hatchet":
         yield lambda: _open_hatchet(file)
         return
+    if file.engine == "shared":
+        yield lambda: _open_shared(file)
+        return
     engine = open_local(file)
     with engine.getting_ready(experiment):
         yield lambda: engine
@@ -46,6 +52,12 @@ def _open_hatchet(file: ExperimentFile) -> HatchetEngine:
     from scythe_cli.engines.hatchet.client.engine import HatchetEngine
 
     return HatchetEngine(file)
+
+
+def _open_shared(file: ExperimentFile) -> SharedEngine:
+    from scythe_cli.engines.shared.engine import SharedEngine
+
+    return SharedEngine(file)
 
 
 def open_local(file: ExperimentFile) -> LocalEngine:

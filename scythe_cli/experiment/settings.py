@@ -36,7 +36,8 @@ from scythe_cli.core.units import (
 DEFAULT_FILE = "experiment.yml"
 DEFAULT_STORAGE = "./scythe-runs"
 AUTO = "auto"
-ENGINES = ("local", "hatchet")
+EngineName = Literal["local", "hatchet", "shared"]
+ENGINES = get_args(EngineName)
 LEAST_MEMORY = 16 << 20
 """Less than this no Python process can start in."""
 
@@ -311,8 +312,10 @@ class ExperimentFile(Settings):
         examples=[DEFAULT_STORAGE, "s3://bucket/prefix"],
         json_schema_extra={"pattern": _STORAGE},
     )
-    engine: Literal["local", "hatchet"] = Field(
-        default="local", description="Where specs run: `local` (this machine) or `hatchet` (many machines)."
+    engine: EngineName = Field(
+        default="local",
+        description="Where specs run: `local` (this machine), `hatchet` (workers of a Hatchet server) or `shared` "
+        "(workers that share the storage, without a server).",
     )
     code: CodeSettings = Field(
         default_factory=CodeSettings,

@@ -22,6 +22,7 @@ class Job:
         allow_private: follow redirects of public web servers to private addresses.
         seed: of the specs' random numbers.
         nan_fails: an output that is NaN is a wrong output.
+        claim: how often the rows were claimed; a worker that takes them over writes other files.
         since: when its supervisor began with it; what servers said of files before that does not count.
     """
 
@@ -36,6 +37,7 @@ class Job:
     allow_private: bool = False
     nan_fails: bool = False
     seed: int = 0
+    claim: int = 1
 
     def max_attempts(self, kind: str) -> int:
         """Attempts that a spec has which fails like this."""

@@ -121,7 +121,9 @@ class Lane:
         experiment = self._experiment
         model = OutputModel(experiment.output_model if experiment is not None else BaseModel)
         input_model = experiment.input_model if experiment is not None else None
-        self._outputs = Outputs(model, input_model, outbox=job.outbox, root=job.root, nan_fails=job.nan_fails)
+        self._outputs = Outputs(
+            model, input_model, outbox=job.outbox, root=job.root, nan_fails=job.nan_fails, claim=job.claim
+        )
         self._sender.encoder = Encoder(model, worker=job.worker)
         if experiment is not None and self._input_files and experiment.options.auto_fetch_files:
             copied = experiment.options.local_file_location == "copied-to-tempdir"

@@ -38,6 +38,7 @@ class Outputs:
         outbox: the supervisor's folder; files in it are the supervisor's.
         root: the run's address.
         nan_fails: an output that is NaN is a wrong output.
+        claim: how often the rows were claimed.
 
     Attributes:
         files: the names of the output's file fields.
@@ -51,12 +52,14 @@ class Outputs:
         outbox: str,
         root: str,
         nan_fails: bool = False,
+        claim: int = 1,
     ) -> None:
         self._outputs = outputs
         self._outbox = Path(outbox)
         self._root = root
         self.files = file_fields(outputs.model)
         self._nan_fails = nan_fails
+        self._claim = claim
         self._index = index_columns(input_model) if input_model is not None else ()
 
     def accept(self, pending: Pending, row: int, spec: Any, output: Any, tempdir: Path) -> Any:
@@ -145,7 +148,8 @@ class Outputs:
                     shutil.copyfile(path, local)
             except OSError as exc:
                 raise InvalidOutput(name, str(exc)) from exc
-            taken[name] = (str(local), layout.result(name, spec.workflow_run_id, _suffixes(path)))
+            key = layout.result(name, spec.workflow_run_id, _suffixes(path), claim=self._claim)
+            taken[name] = (str(local), key)
         return taken
 
 

@@ -36,7 +36,7 @@ class RunStatus:
         run: its id.
         address: its folder.
         version: the second part of the id.
-        engine: local or hatchet.
+        engine: local, hatchet or shared.
         created: when it was claimed, UTC.
         state: pending: not started; running; cancelled or stopped: ended before all specs were finished; incomplete:
             no process works on it; complete: all specs finished, tables not built; gathered: finished, tables built.
@@ -199,7 +199,7 @@ def _state(run: Run, seen: _Seen, ended: dict[str, Any]) -> tuple[State, str]:
     note = read_mark(run.store, Mark.LEASE, newest) if newest else None
     if note is not None and lease.is_held(note):
         return "running", f"by process {note['pid']} on {note['host']}"
-    elsewhere = (seen.read(run, Mark.GENERATION) or {}).get("engine") == "hatchet" and not ended
+    elsewhere = (seen.read(run, Mark.GENERATION) or {}).get("engine", "local") != "local" and not ended
     return ("running", "no worker follows it now") if elsewhere else ("incomplete", "")
 
 

@@ -73,12 +73,18 @@ class _Gathered(_Content):
     failed: _Count = 0
 
 
+class _Plan(_Content):
+    ranges: str
+    segment: Annotated[int, Field(gt=0, le=10_000)]
+
+
 _TYPES: dict[Mark, type[_Content]] = {
     Mark.LEASE: _Lease,
     Mark.GENERATION: _Generation,
     Mark.ENDED: _Ended,
     Mark.CANCEL: _Cancel,
     Mark.GATHERED: _Gathered,
+    Mark.PLAN: _Plan,
 }
 
 

@@ -9,7 +9,7 @@ import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -17,6 +17,7 @@ from scythe_cli.core import layout, yaml_document
 from scythe_cli.core.printable import printable
 from scythe_cli.errors import BrokenRun, ConfigError, KeyMissing, NotFoundError
 from scythe_cli.experiment import config
+from scythe_cli.experiment.settings import EngineName
 from scythe_cli.run.version import SemVer
 from scythe_cli.storage.base import MANIFEST_LIMIT
 
@@ -64,8 +65,9 @@ class Manifest(BaseModel):
     packages: dict[str, str] = Field(description="Versions of the packages that the experiment's modules import.")
     python: Line = Field(description="The version of Python that started the run.")
     host: Line = Field(description="The machine that started the run.")
-    engine: Literal["local", "hatchet"] = Field(
-        description="Where specs run: `local` (this machine) or `hatchet` (many machines)."
+    engine: EngineName = Field(
+        description="Where specs run: `local` (this machine), `hatchet` (workers of a Hatchet server) or `shared` "
+        "(workers that share the storage, without a server)."
     )
     seed: int = Field(default=0, description="`run.seed`: of the random numbers that `input_spec.rng()` gives.")
     index: list[str] = Field(description="The index columns of the final tables, in order.")

@@ -179,7 +179,7 @@ def read_mark(store: Store, kind: Mark, number: int) -> dict[str, Any] | None:
     """One numbered object, or None. Raises `BrokenRun` when it is not what somebody wrote."""
     key = layout.mark(kind, number)
     try:
-        limit = PLAN_LIMIT if kind is Mark.GENERATION else MANIFEST_LIMIT
+        limit = PLAN_LIMIT if kind in {Mark.GENERATION, Mark.PLAN} else MANIFEST_LIMIT
         found = yaml_document.read(store.read(key, limit=limit).decode(), key).data
         mark_types.check(kind, found)
     except KeyMissing:

@@ -7,7 +7,7 @@ specs once they are read, and the count of finished specs.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
@@ -143,9 +143,14 @@ class RunWork:
     def __post_init__(self) -> None:
         self._blocks = Blocks(self.info.store, self.writer.threads.readers)
 
-    def leaf(self, name: str, writer: PartWriter, *, block: int, rows: int) -> RunWork:
+    def leaf(self, name: str, writer: PartWriter, *, block: int, rows: int, claim: int = 1) -> RunWork:
         """A leaf of this run: so many rows of a block. It shares the blocks that were read and no count."""
-        leaf = RunWork(self.info, writer, FailureLimits(MaxFailures(), self.limits.canary), {block: rows}, name)
+        info = (
+            self.info
+            if claim == 1
+            else replace(self.info, job=replace(self.job, claim=claim, key=f"{self.job.key}.{claim}"))
+        )
+        leaf = RunWork(info, writer, FailureLimits(MaxFailures(), self.limits.canary), {block: rows}, name)
         leaf._blocks = self._blocks
         return leaf
 

@@ -33,6 +33,7 @@ PACKAGES = [
         "engines/hatchet",
         "engines/hatchet/worker",
         "engines/hatchet/client",
+        "engines/shared",
         "engines",
         "cli",
         "cli/views",

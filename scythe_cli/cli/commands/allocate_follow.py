@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from scythe_cli.cli.commands.allocate_summary import print_outcome, resume_command
-from scythe_cli.cli.run_argument import command_for, hints_from_here
+from scythe_cli.cli.run_argument import command_for, hints_from_here, is_default_file
 from scythe_cli.core import signals
 from scythe_cli.core.printable import printable
 from scythe_cli.errors import EngineError, Interrupted, StoreError
@@ -43,7 +43,8 @@ def _follow(call: Call, work: Work, engine: Engine | None) -> None:
         if local and call.wait is False:
             call.terminal.say(printable("--no-wait has no effect: a local run ends with this command"))
         if not local and not call.wait:
-            print_outcome(Allocation(work.run, None, None), call)
+            call.terminal.close()
+            print_outcome(Allocation(work.run, None, None), call, first=_start_workers(call, work))
             return
         with closing(ticket):
             with _stopping(ticket):
@@ -52,6 +53,14 @@ def _follow(call: Call, work: Work, engine: Engine | None) -> None:
     if ended is not None and ended.reason is EndReason.INTERRUPTED and not local:
         raise _detached(work.run, "with its workers")
     print_outcome(Allocation(work.run, ended, final), call)
+
+
+def _start_workers(call: Call, work: Work) -> list[str]:
+    """The command that starts a worker of a run whose engine starts none."""
+    if work.file.engine != "shared":
+        return []
+    file = [] if is_default_file(call.file) else [str(call.file)]
+    return [command_for(["worker", *file, "--run"], work.run)]
 
 
 def follow_run(call: Call, run: Run, *, timeout: float | None = None) -> None:

@@ -87,7 +87,7 @@ def _is_joined(call: Call, run: Run, choice: Choice, *, sets: list[str]) -> bool
         if (lost := lost_generation(run)) is not None:
             supersede(run, lost, "its engine had lost it; the run was resumed")
         return False
-    if now.engine != "local" and (why := _why_superseded(call, run, choice, now.generation, sets=sets)) is not None:
+    if now.engine == "hatchet" and (why := _why_superseded(call, run, choice, now.generation, sets=sets)) is not None:
         call.terminal.say(
             printable(f"generation {now.generation} of {run.id} is at work ({now.holder}) and is ended first: {why}")
         )

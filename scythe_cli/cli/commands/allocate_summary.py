@@ -16,6 +16,7 @@ from scythe_cli.errors import ExitCode, Interrupted, NotFinishedError
 from scythe_cli.run.engine import EndReason
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from scythe_cli.cli.progress import Terminal
@@ -49,8 +50,14 @@ def resume_command(run: Run, file: Path) -> str:
     return command_for(["allocate", *([] if is_default_file(file) else [str(file)]), "--resume"], run)
 
 
-def print_outcome(done: Allocation, call: Call) -> None:
-    """Print the summary and the next command; raise what gives the exit code."""
+def print_outcome(done: Allocation, call: Call, *, first: Sequence[str] = ()) -> None:
+    """Print the summary and the next command; raise what gives the exit code.
+
+    Args:
+        done: how the allocate ended.
+        call: how the command was called.
+        first: commands to name before that which shows the progress.
+    """
     call.terminal.close()
     call.notifier.done = done
     if call.as_json:
@@ -58,7 +65,7 @@ def print_outcome(done: Allocation, call: Call) -> None:
     if done.ended is not None:
         raise _early_end(done, call)
     if done.final is None:
-        print_next(command_for("status", done.run))
+        print_next(*first, command_for("status", done.run))
         return
     if not call.as_json:
         _print_summary(done.run, done.final, call.terminal.seconds)

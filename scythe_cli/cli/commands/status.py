@@ -125,7 +125,7 @@ def _watch(run: Run) -> None:
 
 def _is_active(now: RunStatus) -> bool:
     just_made = (datetime.now(UTC) - now.created).total_seconds() < HAND_OVER_SECONDS
-    return now.state == "running" or (now.state == "pending" and now.engine == "hatchet" and just_made)
+    return now.state == "running" or (now.state == "pending" and now.engine != "local" and just_made)
 
 
 def _print_latest(storage: str | None, *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""`scythe worker`: serve a Hatchet engine."""
+"""`scythe worker`: serve a Hatchet engine, or work on one run from its directory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.cli import options
+from scythe_cli.cli.commands.worker_of_run import RunWorkerCall, work_on_run
 from scythe_cli.cli.output import put, running_user_code
 from scythe_cli.core.printable import printable_json
 from scythe_cli.errors import ConfigError
@@ -26,13 +27,26 @@ def worker(
     role: options.Roles = None,
     storage: options.Storage = None,
     embedded: options.Embedded = False,
+    run: options.WorkOnRun = None,
+    until: options.Until = None,
+    idle_timeout: options.IdleTimeout = None,
     allow_changed_code: options.WorkOnChangedCode = False,
     as_json: options.JsonLines = False,
 ) -> None:
-    """Run specs that a Hatchet engine hands out, until stopped.
+    """Run specs that a Hatchet engine hands out until stopped; with --run, the specs of one run until none is left.
 
     The first Ctrl-C or SIGTERM lets running specs finish, the second ends at once.
     """
+    listener = _print_json if as_json else _listener()
+    if run is not None:
+        given = {"--label": bool(label), "--role": bool(role), "--embedded": embedded}
+        if wrong := [flag for flag, there in given.items() if there]:
+            raise ConfigError(f"{wrong[0]} cannot be used with --run: such a worker has no Hatchet engine")
+        call = RunWorkerCall(run, targets or [], storage, slots, name, allow_changed_code)
+        work_on_run(call, until=until, idle_timeout=idle_timeout, listener=listener)
+        return
+    if until is not None or idle_timeout is not None:
+        raise ConfigError(f"{'--until' if until is not None else '--idle-timeout'} needs --run RUN")
     from scythe_cli.engines.hatchet.worker.worker import find_experiments, serve
     from scythe_cli.engines.hatchet.worker.worker_settings import WorkerSettings
 
@@ -49,7 +63,7 @@ def worker(
     )
     with running_user_code():
         experiments, where = find_experiments(_targets(targets, settings), Path.cwd(), storage=storage)
-    serve(experiments, settings, storage=where, listener=_print_json if as_json else _listener())
+    serve(experiments, settings, storage=where, listener=listener)
 
 
 def _targets(given: list[str] | None, settings: WorkerSettings) -> list[str]:

@@ -119,7 +119,15 @@ class LeafRunner:
         return self.queue.rows() < self.size if seconds is None else seconds / self.size < CHUNK_SECONDS
 
     def begin(
-        self, base: RunWork, one: Range, todo: list[Range], *, generation: int, settings: RunSettings, series: int
+        self,
+        base: RunWork,
+        one: Range,
+        todo: list[Range],
+        *,
+        generation: int,
+        settings: RunSettings,
+        series: int,
+        claim: int = 1,
     ) -> Leaf:
         """Put a leaf in the queue.
 
@@ -130,6 +138,7 @@ class LeafRunner:
             generation: of the run.
             settings: of the run.
             series: distinguishes its parts from those of another worker with the same rows.
+            claim: how often the rows were claimed; distinguishes its files likewise.
         """
         rows = within(todo, one)
         n = sum(map(len, rows))
@@ -138,7 +147,7 @@ class LeafRunner:
             base.info.store, generation=generation, flush=settings.flush, series=series, threads=self.threads
         )
         name = f"{base.job.key}:{one}:{self._names}"
-        work = base.leaf(name, writer, block=layout.block_of(one.first), rows=n)
+        work = base.leaf(name, writer, block=layout.block_of(one.first), rows=n, claim=claim)
         leaf = Leaf(work, n, deque(rows), grace=settings.grace)
         work.over = lambda failure: self._over(leaf, failure)
         self._active.add(leaf)

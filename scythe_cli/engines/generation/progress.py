@@ -63,9 +63,15 @@ class GenerationProgress:
 
     def left_of(self, one: Range) -> list[Range]:
         """The rows of one leaf that are still to run; costs one short listing."""
+        return subtract(self.plan.rows_in(one), [row for part in self._touching(one) for row in self._covered(part)])
+
+    def failed_in(self, one: Range) -> int:
+        """About how many rows of a leaf have failed; costs one short listing."""
+        return sum(part.failed for part in self._touching(one))
+
+    def _touching(self, one: Range) -> list[PartName]:
         parts = self._parts(f"{layout.OUTPUT}/{layout.block_of(one.first)}", frozenset())
-        touching = [part for part in parts if part.first <= one.last and part.last >= one.first]
-        return subtract(self.plan.rows_in(one), [row for part in touching for row in self._covered(part)])
+        return [part for part in parts if part.first <= one.last and part.last >= one.first]
 
     def canary(self, look: Snapshot) -> str | None:
         """Why a run whose first specs all failed alike should stop, None when it should not."""

@@ -1,0 +1,334 @@
+"""A worker of a run without a server: claims ranges, has their rows run on its lanes, until nothing is left.
+
+Input: a run, its plan, and the experiment of this machine. Output: outcomes in the run, and why the worker ended. It
+holds a range while it raises its number; what it gives back, anybody may claim.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scythe_cli.core.clock import Clock
+from scythe_cli.core.events import Draining, LeafFinished, Notice
+from scythe_cli.core.row_ranges import Range
+from scythe_cli.engines.generation import fence
+from scythe_cli.engines.generation.progress import GenerationProgress
+from scythe_cli.engines.shared.claim_names import Step
+from scythe_cli.errors import StoreError
+from scythe_cli.run.engine import Ended, EndReason, Work
+from scythe_cli.run.parts import PartWriter
+from scythe_cli.supervisor.run_progress import run_work
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scythe_cli.core.events import Listener
+    from scythe_cli.engines.generation.leaf_queue import Leaf
+    from scythe_cli.engines.generation.leaf_runner import LeafRunner
+    from scythe_cli.engines.generation.plan import GenerationPlan
+    from scythe_cli.engines.shared.claimer import Claim, Claimer
+    from scythe_cli.engines.shared.liveness import Pulse
+    from scythe_cli.supervisor.run_progress import RunWork
+
+LOOP_SECONDS = 0.05
+MARKS_SECONDS = 3.0
+"""A worker looks this often whether the run was cancelled or resumed; the more rarely the more workers there are."""
+WORKERS_A_SECOND = 20
+SHARE_SECONDS = 5.0
+"""A range with more work than this is cut in two when no other range is free."""
+LOOK_AHEAD_SECONDS = 10.0
+"""A worker with a long range looks this often whether other ranges are free."""
+OUTAGE_SECONDS = 600.0
+"""A storage may be away for so long before a worker ends."""
+RETRY_SECONDS = 1.0
+SERIES = 1000
+"""The parts of one claim are numbered below this."""
+
+
+@dataclass
+class _Held:
+    """A claim on its way through the lanes."""
+
+    claim: Claim
+    leaf: Leaf
+    todo: int
+    earlier: tuple[int, int]
+    began: float
+    lost: bool = False
+
+    @property
+    def is_complete(self) -> bool:
+        return self.leaf.work.done >= self.todo and not self.lost
+
+
+@dataclass(frozen=True)
+class WorkerLimits:
+    """When a worker ends by itself.
+
+    Attributes:
+        until: on the monotonic clock; None for when nothing is left.
+        idle: seconds without rows; None for as long as the run takes.
+    """
+
+    until: float | None = None
+    idle: float | None = None
+
+
+class RunWorker:
+    """Works on one generation of a run.
+
+    Args:
+        plan: the generation.
+        claimer: claims its ranges.
+        runner: the lanes.
+        pulse: this worker's number.
+        folder: for temporary files.
+        name: of this worker, for people.
+        listener: gets the events.
+        limits: when it ends by itself.
+    """
+
+    def __init__(
+        self,
+        plan: GenerationPlan,
+        claimer: Claimer,
+        *,
+        runner: LeafRunner,
+        pulse: Pulse,
+        folder: Path,
+        name: str,
+        listener: Listener,
+        limits: WorkerLimits,
+    ) -> None:
+        self._plan = plan
+        self._claimer = claimer
+        self._runner = runner
+        self._pulse = pulse
+        self._listener = listener
+        self._limits = limits
+        self._progress = GenerationProgress(plan)
+        self._base = self._shared_work(folder, name)
+        self._held: list[_Held] = []
+        self._over: Ended | None = None
+        self._stops = 0
+        self._withdrawn = 0
+        self._woken = threading.Event()
+        self._marks_due = 0.0
+        self._ahead_due = 0.0
+        self._idle_since = Clock.monotonic()
+        self._away_since: float | None = None
+
+    def _shared_work(self, folder: Path, name: str) -> RunWork:
+        plan, runner = self._plan, self._runner
+        work = Work(plan.run, runner.experiment, plan.file, plan.ranges, plan.generation, plan.done, plan.failed)
+        writer = PartWriter(plan.run.store, generation=plan.generation, flush=0.0, threads=runner.threads)
+        return run_work(work, writer, folder, worker=name)
+
+    def stop(self) -> None:
+        """Begin no more rows; the second time, end those that run. Safe in a signal handler."""
+        self._stops += 1
+        self._woken.set()
+
+    @property
+    def running(self) -> int:
+        """About how many specs run."""
+        return self._runner.running
+
+    def run(self) -> Ended | None:
+        """Work until nothing is left; otherwise say why it ended before.
+
+        Raises:
+            StoreError: the storage was away for too long.
+        """
+        while True:
+            try:
+                if (ended := self._step()) is not None:
+                    return ended
+                if self._claimer.board.is_finished and not self._held:
+                    return None
+                self._away_since = None
+            except StoreError as exc:
+                self._on_outage(exc)
+            self._woken.wait(LOOP_SECONDS)
+            self._woken.clear()
+
+    def _step(self) -> Ended | None:
+        self._check_runner()
+        self._finish_claims()
+        self._look_at_marks()
+        if self._pulse.in_doubt.is_set():
+            self._drop_lost()
+        ended = self._end_reason()
+        if ended is not None:
+            self._withdraw(ended)
+            return ended if not self._held else None
+        if self._runner.needs_work:
+            while self._claim() and self._runner.needs_work and not self._stops:
+                self._finish_claims()
+        else:
+            self._share()
+        return None
+
+    def _check_runner(self) -> None:
+        if self._runner.failure is not None:
+            raise self._runner.failure
+
+    def _on_outage(self, exc: StoreError) -> None:
+        now = Clock.monotonic()
+        if self._away_since is None:
+            self._away_since = now
+            self._listener(Notice(f"{exc.message}; trying again"))
+        self._claimer.watch.restart()
+        if now - self._away_since > OUTAGE_SECONDS or self._stops:
+            raise exc
+        time.sleep(RETRY_SECONDS)
+
+    # claims
+
+    def _claim(self) -> bool:
+        """Claim a range and have its rows run; whether there was one."""
+        claim = self._claimer.claim()
+        self._pulse.busy = bool(self._held) or claim is not None
+        if self._pulse.busy:
+            self._idle_since = Clock.monotonic()
+        if claim is not None:
+            self._begin(claim)
+        return claim is not None
+
+    def _begin(self, claim: Claim) -> None:
+        plan = self._plan
+        rows = todo = plan.rows_in(claim.rows)
+        if claim.number > 1:
+            todo = self._progress.left_of(claim.rows)
+        n = sum(map(len, todo))
+        earlier = sum(map(len, rows)) - n
+        failed = self._progress.failed_in(claim.rows) if earlier else 0
+        if not n:
+            self._claimer.note(claim, Step.DONE, earlier, min(earlier, failed))
+            return
+        leaf = self._runner.begin(
+            self._base,
+            claim.rows,
+            todo,
+            generation=plan.generation,
+            settings=plan.file.run,
+            series=claim.number * SERIES,
+            claim=claim.number,
+        )
+        leaf.over.add_done_callback(lambda _: self._woken.set())
+        self._held.append(_Held(claim, leaf, n, (earlier, min(earlier, failed)), Clock.monotonic()))
+
+    def _finish_claims(self) -> None:
+        """Write what became of the claims whose rows are all in the storage, or were given back."""
+        for held in [held for held in self._held if held.leaf.over.done()]:
+            failure = held.leaf.over.exception()
+            if failure is not None:
+                self._listener(Notice(f"rows {held.claim.rows} were not stored and will run again: {failure}"))
+            if not held.lost:
+                if failure is None and held.is_complete:
+                    done, failed = held.earlier
+                    work = held.leaf.work
+                    self._claimer.note(held.claim, Step.DONE, done + work.done, failed + work.failed)
+                else:
+                    self._claimer.note(held.claim, Step.FREE)
+            self._held.remove(held)
+            rows, seconds = held.claim.rows, Clock.monotonic() - held.began
+            self._listener(LeafFinished(self._plan.run.id, rows.first, rows.last, held.leaf.work.failed, seconds))
+
+    def _drop_lost(self) -> None:
+        """This process was stopped, or the storage was away: end what others have claimed meanwhile."""
+        for held in self._held:
+            if not held.lost and not self._claimer.is_mine(held.claim):
+                held.lost = True
+                self._runner.withdraw(held.leaf, grace=0.0)
+                self._listener(Notice(f"rows {held.claim.rows} were taken over by another worker"))
+        self._pulse.in_doubt.clear()
+
+    def _share(self) -> None:
+        """Cut the longest range in two, where no other range is free."""
+        now = Clock.monotonic()
+        longest = max(self._held, key=self._seconds_left, default=None)
+        if longest is None or self._seconds_left(longest) < SHARE_SECONDS or longest.claim.died:
+            return
+        if not self._claimer.in_tail:
+            if now >= self._ahead_due:
+                self._ahead_due = now + max(LOOK_AHEAD_SECONDS, self._claimer.watch.workers / WORKERS_A_SECOND)
+                self._claimer.look_ahead()
+            return
+        rest = self._runner.cut(longest.leaf, longest.leaf.left // 2)
+        if not rest:
+            return
+        longest.todo -= sum(map(len, rest))
+        claim, at = longest.claim, rest[0].first - 1
+        try:
+            self._claimer.note(claim, Step.CUT, at, claim.rows.last)
+        except StoreError:
+            longest.todo += sum(map(len, rest))  # never complete: the whole range is given back
+            raise
+        rows = Range(claim.rows.first, at)
+        longest.claim = type(claim)(claim.segment, claim.offered, rows, claim.number, claim.died)
+
+    def _seconds_left(self, held: _Held) -> float:
+        """Work of a range that no lane has yet."""
+        cost = self._runner.queue.cost(held.leaf)
+        return 0.0 if cost is None or held.lost else cost * -(-held.leaf.left // self._runner.size)
+
+    # the end
+
+    def _look_at_marks(self) -> None:
+        now = Clock.monotonic()
+        if now < self._marks_due or self._over is not None:
+            return
+        self._marks_due = now + max(MARKS_SECONDS, self._claimer.watch.workers / WORKERS_A_SECOND)
+        self._over = fence.why_over(self._plan.run.store, self._plan.generation)
+
+    def _end_reason(self) -> Ended | None:
+        if self._over is not None:
+            return self._over
+        if self._stops:
+            return Ended(EndReason.INTERRUPTED, "the worker was asked to stop")
+        now = Clock.monotonic()
+        if self._limits.until is not None and now >= self._limits.until:
+            return Ended(EndReason.INTERRUPTED, "the worker's time is over")
+        idle = self._limits.idle
+        if idle is not None and not self._held and now - self._idle_since >= idle:
+            return Ended(EndReason.INTERRUPTED, f"no rows were free for {idle:g} s")
+        return self._failure_limit()
+
+    def _failure_limit(self) -> Ended | None:
+        """Why the run must stop for its failures: those of finished ranges, and of the ones here."""
+        plan = self._plan
+        done, failed = self._claimer.board.counts
+        done += plan.done + sum(held.leaf.work.done for held in self._held)
+        failed += plan.failed + sum(held.leaf.work.failed for held in self._held)
+        if not plan.file.run.max_failures.exceeded(failed, done, plan.run.total):
+            return None
+        self._over = Ended(EndReason.MAX_FAILURES, plan.file.run.max_failures.message(failed, done))
+        fence.end_generation(plan.run, plan.generation, self._over.reason, self._over.detail)
+        return self._over
+
+    def _withdraw(self, ended: Ended) -> None:
+        """Begin no more rows of any claim; those that run may end within the grace time."""
+        wanted = 2 if self._stops > 1 else 1
+        if self._withdrawn >= wanted:
+            return
+        self._withdrawn = wanted
+        grace = self._plan.file.run.grace if wanted == 1 else 0.0
+        if ended.reason is EndReason.CANCELLED:
+            grace = min(grace, 1.0)
+        if wanted == 1:
+            self._listener(Draining(self.running, grace))
+        for held in self._held:
+            self._runner.withdraw(held.leaf, grace=grace)
+
+    def give_back(self) -> bool:
+        """Give back what is held, as far as the storage answers. Whether no claim depends on this worker any more."""
+        with suppress(StoreError), ExitStack():
+            for held in self._held:
+                self._claimer.note(held.claim, Step.FREE)
+            return True
+        return False
