@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from scythe_cli.core import layout
 from scythe_cli.core.events import ignore
 from scythe_cli.errors import NotFinishedError
-from scythe_cli.run.run import OriginalRun
+from scythe_cli.run.run import OriginalRun, refuse_original
 
 if TYPE_CHECKING:
     import polars as pl
@@ -135,9 +135,22 @@ class RunOperations:
         found = self.table(table)
         return found.select(_inputs(self.run, found)), found.select(_outputs(self.run, found))
 
-    def errors(self: HasRun) -> pl.DataFrame:
-        """errors.pq: one row for each spec that failed."""
-        return self.table(layout.ERRORS)
+    def errors(self: HasRun, *, all_attempts: bool = False) -> pl.DataFrame:
+        """errors.pq: one row for each spec that failed.
+
+        Args:
+            all_attempts: one row for each attempt that failed, also of specs that succeeded later, and of a run that is
+                not finished. `attempts` is its number; `start`, `generation` and `final` (whether it is the result
+                of its spec) are added.
+        """
+        if not all_attempts:
+            return self.table(layout.ERRORS)
+        import polars as pl
+
+        from scythe_cli.failures.every_attempt import every_attempt
+
+        refuse_original(self.run)
+        return pl.DataFrame(every_attempt(self.run))
 
 
 def _inputs(run: Run, table: pl.DataFrame) -> list[str]:

@@ -153,6 +153,10 @@ Watch = Annotated[bool, typer.Option("--watch", help="Show the progress until th
 Errors = Annotated[
     bool, typer.Option("--errors", help="Show the failures, grouped by kind, type and place, with one example each.")
 ]
+AllAttempts = Annotated[
+    bool,
+    typer.Option("--all-attempts", help="Show also the failures of earlier attempts, before a retry or a resume."),
+]
 
 # scythe wait
 WaitTimeout = Annotated[

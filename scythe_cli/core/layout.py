@@ -201,6 +201,20 @@ def survived(row: int, generation: int, number: int) -> str:
     return f"{CONTROL}/survived-g{generation}-{row}-{number}.yml"
 
 
+_ATTEMPTS = re.compile(rf"{OUTPUT}/([0-9]{{1,12}})/_attempts/g([0-9]{{1,18}})(?:-[0-9]{{1,18}}){{3}}\.pq", re.ASCII)
+
+
+def attempts(block: int, generation: int, first: int, last: int, number: int) -> str:
+    """Failures of attempts after which specs of a block were tried again. No frame has a name like this."""
+    return f"{OUTPUT}/{block}/_attempts/g{generation}-{first}-{last}-{number}.pq"
+
+
+def attempts_generation(key: str) -> int | None:
+    """The generation whose earlier attempts are at a key; None where something else is."""
+    found = _ATTEMPTS.fullmatch(key)
+    return int(found[2]) if found else None
+
+
 _BLOCK = re.compile(r"[0-9]{1,12}")
 _PART = re.compile(r"g" + "-".join([r"([0-9]{1,18})"] * 6) + r"\.pq", re.ASCII)
 

@@ -48,10 +48,17 @@ _EXECUTION = {
     outcomes.REUSED_FROM: "reused_from",
 }
 
+_ATTEMPT = {outcomes.START: "start", outcomes.GENERATION: "generation", outcomes.IS_FINAL: "final"}
+
 
 def error_columns(index: Sequence[str]) -> dict[str, str]:
     """Columns of outcomes that errors.pq has, and their names there."""
     return _free_names(_ERRORS, index)
+
+
+def attempt_columns(index: Sequence[str]) -> dict[str, str]:
+    """Columns of one attempt that failed, and their names in a table of them all: first those of errors.pq."""
+    return _free_names({**_ERRORS, **_ATTEMPT}, index)
 
 
 def execution_columns(index: Sequence[str]) -> dict[str, str]:

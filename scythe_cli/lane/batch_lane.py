@@ -292,10 +292,8 @@ class BatchLane(Lane):
         assert failure is not None  # noqa: S101 - a row without an output has one
         row, pending = call.rows[place], self._sender.pending
         attempt = call.attempts.get(row, 1)
-        if attempt < self._job.max_attempts(failure.kind):
-            pending.retry.append(row)
-            return
-        pending.fail(
+        add = pending.try_again if attempt < self._job.max_attempts(failure.kind) else pending.fail
+        add(
             row,
             call.sort_indexes[place],
             failure=failure,

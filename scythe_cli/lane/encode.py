@@ -7,6 +7,7 @@ go with the others'. No code of the user's runs here, so any thread may call it.
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,14 +128,20 @@ class Encoder:
             uploads=[pair for pairs in pending.uploads.values() for pair in pairs],
             frames=list(united),
             seconds=sum(pending.durations),
-            retry=pending.retry,
         )
-        columns += [
+        buffers = [_stream(self._table(pending, columns)), *(_stream(table) for table in united.values())]
+        if (again := pending.again) is None:
+            return header, buffers
+        again.flush()
+        attempts = self._table(again, self._outputs.columns(again.outputs))
+        return replace(header, retry=again.rows), [*buffers, _stream(attempts)]
+
+    def _table(self, pending: Pending, columns: list[pa.Array[Any]]) -> pa.Table:
+        files = [
             pa.array([pending.files.get(row, {}).get(name) for row in pending.rows], type=pa.string())
             for name in self._files
         ]
-        outcomes = pa.Table.from_arrays(self._arrays(pending, columns), schema=self._schema)
-        return header, [_stream(outcomes), *(_stream(table) for table in united.values())]
+        return pa.Table.from_arrays(self._arrays(pending, [*columns, *files]), schema=self._schema)
 
     def _arrays(self, pending: Pending, columns: list[pa.Array[Any]]) -> list[pa.Array[Any]]:
         n = len(pending.rows)

@@ -232,7 +232,9 @@ class Lane:
             log_kept = cut(log, LOG_LIMIT_OF_SUCCESS) if log else None
             pending.add(row, sort_index, output=output, attempt=attempt, start=start, duration=duration, log=log_kept)
         elif attempt < job.max_attempts(failure.kind):
-            pending.retry.append(row)
+            pending.try_again(
+                row, sort_index, failure=failure, attempt=attempt, start=start, duration=duration, log=log
+            )
         else:
             pending.fail(row, sort_index, failure=failure, attempt=attempt, start=start, duration=duration, log=log)
         return ended

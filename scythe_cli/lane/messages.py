@@ -91,7 +91,7 @@ class BatchHeader:
         uploads: output files: local path and key in the run.
         frames: the names of the frames, in the order of the buffers.
         seconds: what the specs took in all.
-        retry: rows that failed and are to be tried again.
+        retry: rows that failed and are to be tried again; their failures are the last buffer.
         done: the lane is done with the rows it was given.
         left: rows that it got, has not run and returns; with `done`.
         calls: of a function of many, how many of those at a time go into the next calls, where a call was to be halved.

@@ -61,12 +61,13 @@ class Pending:
     files: dict[int, dict[str, str]] = field(default_factory=dict)
     uploads: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
     frames: dict[str, dict[int, pa.Table]] = field(default_factory=dict)
-    retry: list[int] = field(default_factory=list)
+    again: Pending | None = None
+    """Failures of specs that are to be tried again."""
     blocks: list[Block] = field(default_factory=list)
     weight: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.added or self.rows or self.retry or self.blocks)
+        return bool(self.added or self.rows or self.again or self.blocks)
 
     def add_block(self, block: Block) -> None:
         """Add the outcomes of one call of a function of tables."""
@@ -101,6 +102,22 @@ class Pending:
         """Add an outcome that is a failure."""
         self.added.append((row, sort_index, None, attempt, start, duration, log))
         self.failures[row] = failure
+        self.weight += len(log) + len(failure.traceback)
+
+    def try_again(
+        self,
+        row: int,
+        sort_index: int,
+        *,
+        failure: Failure,
+        attempt: int,
+        start: float,
+        duration: float,
+        log: str = "",
+    ) -> None:
+        """Add the failure of an attempt that is not the last."""
+        self.again = self.again or Pending()
+        self.again.fail(row, sort_index, failure=failure, attempt=attempt, start=start, duration=duration, log=log)
         self.weight += len(log) + len(failure.traceback)
 
     def refuse(self, at: int, failure: Failure) -> None:

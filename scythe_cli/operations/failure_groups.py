@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scythe_cli.run.state import RunState
     from scythe_cli.storage.base import Store
 
-_Alike: TypeAlias = tuple[str, str, str]
+Alike: TypeAlias = tuple[str, str, str]
 """Kind, type and place of a failure."""
 
 EXAMPLE_LOG = 2 << 10
@@ -70,7 +70,7 @@ class _Group:
 def failure_groups(run: Run, state: RunState) -> list[FailureGroup]:
     """The run's failures by kind, type and place, most frequent first; opens the parts that hold any."""
     failed = [(part, rows) for block in state.blocks.values() for part, rows in block.by_part.items() if part.failed]
-    groups: dict[_Alike, _Group] = {}
+    groups: dict[Alike, _Group] = {}
     with ThreadPoolExecutor(READERS) as pool:
         for found in pool.map(lambda one: _grouped(run.store, *one), failed):
             for alike, group in found.items():
@@ -79,7 +79,7 @@ def failure_groups(run: Run, state: RunState) -> list[FailureGroup]:
     return [_example(run, alike, group) for alike, group in order]
 
 
-def _grouped(store: Store, part: PartName, rows: list[int] | None) -> dict[_Alike, _Group]:
+def _grouped(store: Store, part: PartName, rows: list[int] | None) -> dict[Alike, _Group]:
     """The failures of one part; of `rows` alone unless that is None."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -101,7 +101,7 @@ def _grouped(store: Store, part: PartName, rows: list[int] | None) -> dict[_Alik
     }
 
 
-def _example(run: Run, alike: _Alike, group: _Group) -> FailureGroup:
+def _example(run: Run, alike: Alike, group: _Group) -> FailureGroup:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -114,16 +114,23 @@ def _example(run: Run, alike: _Alike, group: _Group) -> FailureGroup:
     fields = [name for name in run.manifest.index if name not in layout.INDEX_HEAD]
     specs = read_block(run.store, block, fields)
     inputs = specs.slice(group.row - block * layout.BLOCK, 1).to_pylist()
+    return describe_group(alike, group.count, row, inputs[0] if inputs else {})
+
+
+def describe_group(alike: Alike, count: int, row: dict[str, Any], inputs: dict[str, Any]) -> FailureGroup:
+    """Failures that are alike, with the outcome columns and the inputs of one of them."""
+    from scythe_cli.run.outcomes import ATTEMPTS, LOG, MESSAGE, TRACEBACK
+
     kind, error_type, place = alike
     return FailureGroup(
         kind=kind,
         error_type=error_type,
         place=place,
-        count=group.count,
+        count=count,
         sort_index=row[layout.SORT_INDEX],
         message=row[MESSAGE] or "",
         attempts=row[ATTEMPTS],
-        inputs=inputs[0] if inputs else {},
+        inputs=inputs,
         log=(row[LOG] or "")[-EXAMPLE_LOG:],
         traceback=_essential_part(row[TRACEBACK] or "", f"{error_type}: {row[MESSAGE]}"),
     )

@@ -24,8 +24,9 @@ from scythe_cli.errors import NotFinishedError
 from scythe_cli.final_tables.execution_table import ExecutionTable
 from scythe_cli.final_tables.final_table import FinalTable, error_columns, free_name
 from scythe_cli.final_tables.frame_table import FrameTable
+from scythe_cli.final_tables.index_columns import take_index
 from scythe_cli.final_tables.publish import FinishedTable, mark_gathered, publish
-from scythe_cli.operations.gather_blocks import BlockReader, take_index
+from scythe_cli.operations.gather_blocks import BlockReader
 from scythe_cli.operations.gather_frames import FrameTables
 from scythe_cli.operations.output_counter import OutputCounter
 from scythe_cli.operations.output_counts import OutputCounts, as_note, from_note

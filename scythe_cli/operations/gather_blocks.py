@@ -10,7 +10,7 @@ import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,14 +18,14 @@ import pyarrow.compute as pc
 from scythe_cli.core import layout
 from scythe_cli.errors import BrokenRun
 from scythe_cli.final_tables.frame_part import FramePart
+from scythe_cli.final_tables.index_columns import read_index
 from scythe_cli.run import outcomes
-from scythe_cli.run.parts import CorruptPart, frames_of, read_block, read_part, read_schema
+from scythe_cli.run.parts import CorruptPart, frames_of, read_part, read_schema
 from scythe_cli.run.state import set_aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from scythe_cli.columns.checks import Column
     from scythe_cli.core.layout import PartName
     from scythe_cli.run.input_files import IndexNames
     from scythe_cli.run.state import RunState
@@ -128,15 +128,8 @@ class BlockReader:
             frame.spill()
         return frame
 
-    def _read_index(self, number: int) -> pa.Table:
-        specs = read_block(self._store, number, self._index)
-        for field in self._names.fields:
-            if field in self._index:
-                specs = _with_names(specs, field, self._names)
-        return specs
-
     def _read(self, number: int) -> Block:
-        specs = self._readers.submit(self._read_index, number)
+        specs = self._readers.submit(read_index, self._store, number, self._index, self._names)
         by_part = self._state.blocks[number].by_part
         weights: list[int] = []
         read = deque(self._readers.submit(self._read_part, part, rows, weights) for part, rows in by_part.items())
@@ -148,14 +141,6 @@ class BlockReader:
         joined = pa.concat_tables(rows) if len(rows) == 1 else pa.concat_tables(rows).sort_by(outcomes.ROW)
         index = specs.result()
         return Block(index, joined, held, index.nbytes + joined.nbytes + sum(frame.nbytes for _, frame in held))
-
-
-def _with_names(specs: pa.Table, field: str, names: IndexNames) -> pa.Table:
-    """The index with the names of a field's files in place of their addresses."""
-    column: Column = specs.column(field).combine_chunks().dictionary_encode()
-    named = pa.array([names.name(field, address) for address in column.dictionary.to_pylist()], pa.string())
-    at = specs.column_names.index(field)
-    return specs.set_column(at, specs.schema.field(field), named.take(column.indices))
 
 
 def _only(table: pa.Table, rows: list[int] | None, column: str) -> pa.Table:
@@ -181,10 +166,3 @@ def _with_origin(table: pa.Table, schema: pa.Schema, generation: int) -> pa.Tabl
     origin = table.column(outcomes.REUSED_FROM) if reused else pa.nulls(n, pa.string())
     known = known.append_column(pa.field(outcomes.GENERATION, pa.int64()), pa.repeat(pa.scalar(generation), n))
     return known.append_column(pa.field(outcomes.REUSED_FROM, pa.string()), origin)
-
-
-def take_index(specs: pa.Table, rows: pa.ChunkedArray[Any], offset: int) -> pa.Table:
-    """The index columns of some rows; for all rows of the block, without a copy."""
-    if len(rows) == specs.num_rows and rows[0].as_py() == offset and rows[-1].as_py() == offset + len(rows) - 1:
-        return specs
-    return specs.take(pc.subtract(rows, offset))

@@ -51,6 +51,7 @@ class RunStatus:
         detail: who cancelled it, or why it stopped.
         final: addresses of the final tables that exist.
         failures: grouped by kind, type and place, most frequent first; empty without `--errors`.
+        earlier_failures: the same of attempts that a retry or a resume replaced; empty without `--all-attempts`.
         outputs: what the last gather found conspicuous about each output; empty before.
         active: what the engine queues and runs, or null.
     """
@@ -74,6 +75,7 @@ class RunStatus:
     failures: list[FailureGroup] = field(default_factory=list)
     active: Active | None = None
     outputs: dict[str, OutputCounts] = field(default_factory=dict)
+    earlier_failures: list[FailureGroup] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

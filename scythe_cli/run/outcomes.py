@@ -57,6 +57,8 @@ GENERATION = "_generation"
 """Not in parts, whose name has it: readers of several parts add it."""
 STATE = "_state"
 """Not in parts, where it follows from the kind: succeeded or failed."""
+IS_FINAL = "_is_final"
+"""Not in parts either: whether the attempt is the result of its spec."""
 
 OPTIONAL = b"scythe.optional"
 """In the metadata of a scalar's column: its model allows None."""

@@ -48,6 +48,7 @@ class _Held:
     since: float
     batches: list[tuple[list[str], list[bytes]]] = field(default_factory=list)
     tables: list[pa.Table] = field(default_factory=list)
+    attempts: list[pa.Table] = field(default_factory=list)
     uploads: list[Future[None]] = field(default_factory=list)
     callbacks: list[Callable[[], None]] = field(default_factory=list)
     weight: int = 0
@@ -90,7 +91,7 @@ class PartWriter:
         self._writing: set[Future[None]] = set()
         self.threads = threads or PartThreads()
         self._shared = threads is not None
-        self._taken: set[tuple[int, int, int]] = set()
+        self._taken: set[tuple[str, int, int, int]] = set()
 
     def add(self, block: int, names: Sequence[str], uploads: Sequence[tuple[str, str]], buffers: list[bytes]) -> None:
         """Add one batch of a lane.
@@ -110,10 +111,16 @@ class PartWriter:
 
     def add_table(self, block: int, outcomes: pa.Table) -> None:
         """Add outcomes of specs whose lane died."""
-        held = self._of(block)
-        held.tables.append(outcomes)
-        held.weight += outcomes.nbytes
-        if held.weight > PART_BYTES:
+        self._hold(block, self._of(block).tables, outcomes)
+
+    def add_attempts(self, block: int, failures: pa.Table) -> None:
+        """Add failures of attempts after which their specs are tried again. They are no outcomes, and are kept."""
+        self._hold(block, self._of(block).attempts, failures)
+
+    def _hold(self, block: int, tables: list[pa.Table], table: pa.Table) -> None:
+        tables.append(table)
+        self._held[block].weight += table.nbytes
+        if self._held[block].weight > PART_BYTES:
             self.write(block)
 
     def _of(self, block: int) -> _Held:
@@ -163,7 +170,9 @@ class PartWriter:
     def _write(self, block: int, held: _Held) -> None:
         for upload in held.uploads:
             upload.result()
-        decoded = [(names, [_decode(buffer) for buffer in buffers]) for names, buffers in held.batches]
+        if held.attempts:
+            self._write_attempts(block, pa.concat_tables(held.attempts))
+        decoded = [(names, [decode(buffer) for buffer in buffers]) for names, buffers in held.batches]
         for outcomes, frames_of in compatible(decoded, held.tables):
             self._write_part(block, outcomes, frames_of)
         for callback in held.callbacks:
@@ -180,11 +189,18 @@ class PartWriter:
             self._store.write(name.frame_key(frame), encode(in_order(table), group_bytes=GROUP_BYTES))
         self._store.write(name.key, encode(outcomes.replace_schema_metadata({FRAMES_KEY: ",".join(frames_of)})))
 
-    def _next(self, first: int, last: int) -> int:
+    def _write_attempts(self, block: int, failures: pa.Table) -> None:
+        rows: list[Any] = failures.column(ROW).to_pylist()
+        first, last = min(rows), max(rows)
+        number = self._next(first, last, of="attempts")
+        key = layout.attempts(block, self._generation, first, last, number)
+        self._store.write(key, encode(failures))
+
+    def _next(self, first: int, last: int, *, of: str = "outcomes") -> int:
         attempt = self._attempt
-        while (first, last, attempt) in self._taken:
+        while (of, first, last, attempt) in self._taken:
             attempt += 1
-        self._taken.add((first, last, attempt))
+        self._taken.add((of, first, last, attempt))
         return attempt
 
 
@@ -213,7 +229,8 @@ def compatible(
         rest, outcomes = apart, []
 
 
-def _decode(buffer: bytes) -> pa.Table:
+def decode(buffer: bytes) -> pa.Table:
+    """The table in a buffer of a lane's message."""
     return pa.ipc.open_stream(pa.py_buffer(buffer)).read_all()
 
 

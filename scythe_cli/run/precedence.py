@@ -22,6 +22,12 @@ def list_parts(store: Store, folder: str = layout.OUTPUT) -> list[PartName]:
     return sorted(part for part in found if part is not None)
 
 
+def list_attempts(store: Store) -> list[tuple[str, int]]:
+    """The objects with failures after which specs were tried again: key and generation."""
+    found = ((entry.key, layout.attempts_generation(entry.key)) for entry in store.list(layout.OUTPUT))
+    return sorted((key, generation) for key, generation in found if generation is not None)
+
+
 @dataclass(frozen=True)
 class Resolved:
     """Which part's outcome counts for each row of one block.

@@ -241,7 +241,7 @@ class LaneHandle:
             known = {*header.rows, *header.retry} <= open_rows
         except TypeError as exc:
             raise wire.ProtocolError("no lane sends this") from exc
-        if not self.chunks or not known or len(buffers) != 1 + len(header.frames):
+        if not self.chunks or not known or len(buffers) != 1 + len(header.frames) + bool(header.retry):
             raise wire.ProtocolError("no lane sends this")
         return header
 

@@ -17,6 +17,7 @@ from scythe_cli.errors import ScytheError
 from scythe_cli.lane.messages import Sample
 from scythe_cli.run.engine import Ended, EndReason
 from scythe_cli.run.outcomes import failed_table
+from scythe_cli.run.parts import decode
 from scythe_cli.supervisor.crash_attribution import CAUSE_UNKNOWN, ServerCrashCounter, failed_outcome
 from scythe_cli.supervisor.dispatch import Dispatcher
 from scythe_cli.supervisor.lane_handle import LaneEndReason, Message
@@ -206,8 +207,12 @@ class Supervisor:
     def _on_message(self, message: Message) -> None:
         chunk, header = message.chunk, message.header
         run = chunk.run
+        buffers = message.buffers
+        if header.retry:
+            *buffers, attempts = buffers
+            run.writer.add_attempts(chunk.block, decode(attempts))
         if header.rows:
-            run.writer.add(chunk.block, header.frames, header.uploads, message.buffers)
+            run.writer.add(chunk.block, header.frames, header.uploads, buffers)
             run.update_cost(header.seconds / len(header.rows))
             self._count_outcomes(run, chunk.block, len(header.rows), header.failed, header.samples)
         for row in header.retry:
@@ -260,6 +265,7 @@ class Supervisor:
         outcome = failed_outcome(lane_exit, run, row, attempt=attempt, folder=self._pool.folder)
         failure = outcome.failure
         if attempt < run.job.max_attempts(failure.kind) and lane_exit.row is not None:
+            run.writer.add_attempts(chunk.block, failed_table(run.info.schema, [outcome]))
             self._dispatcher.retry_later(run, row, attempt + 1)
             return
         run.writer.add_table(chunk.block, failed_table(run.info.schema, [outcome]))

@@ -27,6 +27,7 @@ PACKAGES = [
         "final_tables",
         "operations",
         "show",
+        "failures",
     ),
     *(
         "engines/generation",

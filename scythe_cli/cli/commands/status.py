@@ -19,6 +19,7 @@ from scythe_cli.cli.run_argument import command_for, find_run
 from scythe_cli.core.printable import printable
 from scythe_cli.errors import BrokenRun, Interrupted, StoreError
 from scythe_cli.operations.status import MADE_BY_ORIGINAL
+from scythe_cli.run.run import OriginalRun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,10 +47,12 @@ def status(
     *,
     watch: options.Watch = False,
     errors: options.Errors = False,
+    all_attempts: options.AllAttempts = False,
     storage: options.Storage = None,
     as_json: options.Json = False,
 ) -> None:
     """Show how far a run is and what failed. Without RUN, list the latest runs."""
+    errors = errors or all_attempts
     if run is None and not errors and not watch:
         _print_latest(storage, as_json=as_json)
         return
@@ -59,14 +62,23 @@ def status(
     if watch:
         _watch(found)
     now = _with_engine(found, read_status(found, errors=errors))
+    if all_attempts and not isinstance(found, OriginalRun):
+        from scythe_cli.failures.earlier import earlier_failures
+
+        now = dataclasses.replace(now, earlier_failures=earlier_failures(found))
     if as_json:
         print_json(now)
         return
     _print_status(now)
     if now.active is not None:
         _print_active(now.active)
-    command = inline_command(found, run, storage) if now.failures else None
+    command = inline_command(found, run, storage) if now.failures or now.earlier_failures else None
     for group in now.failures:
+        _print_group(group, command)
+    if all_attempts:
+        put(printable(""))
+        put(printable("earlier attempts:" if now.earlier_failures else "no earlier attempt failed"))
+    for group in now.earlier_failures:
         _print_group(group, command)
     _print_next(found, now, errors=errors)
 

@@ -15,7 +15,7 @@ import pytest
 
 from scythe_cli.columns import frame_types, frames
 from scythe_cli.lane.encode import _stream
-from scythe_cli.run.parts import _decode, encode
+from scythe_cli.run.parts import decode, encode
 
 ROWS: dict[str, Any] = {
     "null": pa.nulls(1),
@@ -58,7 +58,7 @@ def deep(levels: int) -> Any:
 @pytest.mark.parametrize("array", [*ROWS.values(), deep(frame_types.DEEPEST)], ids=[*ROWS, "deep"])
 def test_a_kept_type_is_read_alike_by_all(array: Any) -> None:
     table = frames.to_arrow("t", pa.table({"a": array}), {})
-    assert _decode(_stream(table)).equals(table)
+    assert decode(_stream(table)).equals(table)
     data = encode(table)
     read = pl.read_parquet(io.BytesIO(data)), pd.read_parquet(io.BytesIO(data))
     assert [len(one) for one in read] == [1, 1]

@@ -72,7 +72,7 @@ def test_job_and_block_are_sent_once(child: Child) -> None:
 
 
 def test_rows_that_arrived_are_not_open(child: Child) -> None:
-    child.say(BatchHeader(rows=range(10, 13), retry=[13]), [b"outcomes"])
+    child.say(BatchHeader(rows=range(10, 13), retry=[13]), [b"outcomes", b"attempts"])
     assert child.chunk.open_rows() == [*range(14, 20)]
 
 
