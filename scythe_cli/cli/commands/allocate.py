@@ -173,8 +173,6 @@ def _begin(call: Call, prepared: Prepared, *, engine: Engine, version: Bump | Se
     with call.notifier.at_end(run, call.terminal):
         with call.terminal.busy(f"taking over {prepared.reuse.rows.num_rows:,} specs"), resumable(call, run):
             work = first_work(run, prepared)
-        if work.todo:
-            follow(call, work, engine=engine)
-        else:
-            work, here = without_engine(work)
-            follow(call, work, engine=here)
+        if not work.todo:
+            work, engine = without_engine(work)
+        follow(call, work, engine=engine)
