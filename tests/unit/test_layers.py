@@ -40,7 +40,7 @@ PACKAGES = [
         "cli/views",
         "cli/commands",
     ),
-    *("compat", "run_future", "api"),
+    *("__main__", "compat", "run_future", "api"),
 ]
 """From the top down. A module of the public face is a package of its own."""
 
