@@ -45,6 +45,7 @@ COMMANDS = {
     "download": "Copy the result tables here.",
     "compare": "Show what differs between two runs.",
     "cancel": "Stop a run; finished specs are kept.",
+    "remove": "Delete runs, after showing their sizes.",
 }
 """Command -> what it does, as `scythe --help` shows it. `commands/<command>.py` has a function of the same name."""
 

@@ -235,6 +235,16 @@ FilterField = Annotated[
     str | None, typer.Option("--filter", metavar="FIELD", help="Copy only the result files of this output field.")
 ]
 
+# scythe remove
+RemoveAll = Annotated[bool, typer.Option("--all", help="Remove all runs that RUN fits.")]
+OlderThan = Annotated[
+    str | None,
+    typer.Option("--older-than", metavar="T", help="Remove the runs that are older than 90d, 12h or 30m."),
+]
+KeepLatest = Annotated[
+    bool, typer.Option("--keep-latest", help="Keep the run that RUN means to other commands: the latest.")
+]
+
 # scythe worker
 Targets = Annotated[
     list[str] | None,

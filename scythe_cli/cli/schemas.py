@@ -32,6 +32,7 @@ MODELS = {
     "download": "scythe_cli.operations.download:DownloadReport",
     "compare": "scythe_cli.operations.compare:Comparison",
     "cancel": "scythe_cli.operations.cancel:Cancelled",
+    "remove": "scythe_cli.cli.documents:RemoveDocument",
     "error": "scythe_cli.cli.documents:ErrorDocument",
 }
 """Document -> the model (or dataclass) it is read into or written from. A new document is a new line here.

@@ -18,7 +18,7 @@ from scythe_cli.experiment.source_files import is_library
 from scythe_cli.run.compatibility import refuse_other_models
 from scythe_cli.run.engine import Work
 from scythe_cli.run.parts import CorruptPart
-from scythe_cli.run.state import read_state
+from scythe_cli.run.state import read_state, refuse_removed
 from scythe_cli.storage.address import is_remote
 from scythe_cli.storage.base import MANIFEST_LIMIT
 
@@ -57,6 +57,7 @@ class Remaining:
 def remaining(run: Run, *, failed: bool = True, missing: bool = True) -> Remaining:
     """Read from the run's directory what is left to do."""
     state = read_state(run)
+    refuse_removed(run, state.marks)
     try:
         again = state.failed_rows() if failed and state.failed else []
     except CorruptPart:

@@ -14,7 +14,7 @@ from scythe_cli.storage.atomic_files import as_store_error, move, place, source_
 from scythe_cli.storage.base import PARTIAL, Entry, check_key, check_prefix, check_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import polars as pl
 
@@ -270,3 +270,22 @@ def _check_regular(path: Path, found: os.stat_result) -> None:
 
 def _etag(found: os.stat_result) -> str:
     return f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}"
+
+
+def remove_empty_folders(top: str | Path, names: Iterable[str] = ()) -> None:
+    """Remove a folder if nothing is in it, after the empty folders at any depth below those of its children.
+
+    Args:
+        top: the folder.
+        names: the children; what else is in the folder is not looked into.
+    """
+    root = Path(top)
+    for name in names:
+        for folder, _, _ in os.walk(root / name, topdown=False):
+            _remove_if_empty(Path(folder))
+    _remove_if_empty(root)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # something was put there meanwhile, or it may not be removed
+        _clear_folder(folder)

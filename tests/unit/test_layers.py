@@ -36,6 +36,7 @@ PACKAGES = [
         "engines/hatchet/client",
         "engines/shared",
         "engines",
+        "remove",
         "cli",
         "cli/views",
         "cli/commands",

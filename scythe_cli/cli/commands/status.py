@@ -204,6 +204,8 @@ def _print_next(run: Run, now: RunStatus, *, errors: bool, alone: str | None) ->
     if now.detail == MADE_BY_ORIGINAL:
         if now.final:
             print_next(command_for("download", run))
+    elif now.state == "removing":
+        print_next(command_for("remove", run))
     elif now.state == "running":
         print_next(command_for("status", run, "--watch"))
     elif now.failed and not errors:
