@@ -23,7 +23,7 @@ from scythe_cli.run.run import OriginalRun
 from scythe_cli.run.state import list_marks, write_mark
 from scythe_cli.storage.address import is_remote
 from scythe_cli.storage.base import MANIFEST_LIMIT
-from scythe_cli.storage.local import remove_empty_folders
+from scythe_cli.storage.empty_folders import remove_empty_folders
 from scythe_cli.storage.open_store import open_store
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, BinaryIO
 from scythe_cli.errors import BrokenRun, KeyExists, KeyMissing
 from scythe_cli.storage.atomic_files import as_store_error, move, place, source_file, write_aside
 from scythe_cli.storage.base import PARTIAL, Entry, check_key, check_prefix, check_size
+from scythe_cli.storage.empty_folders import clear_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     import polars as pl
 
@@ -58,7 +59,7 @@ class LocalStore:
     def write(self, key: str, data: bytes, *, new: bool = False) -> None:
         path = self._target(key)
         with as_store_error("write", path):
-            _clear_folder(path)
+            clear_folder(path)
             if new and path.exists():
                 raise KeyExists(f"{path} exists already")
             partial = write_aside(path, lambda file: file.write(data))
@@ -85,7 +86,7 @@ class LocalStore:
     def upload(self, key: str, path: Path, *, on_bytes: Ticker | None = None, consume: bool = False) -> None:
         target = self._target(key)
         with source_file(path) as source, as_store_error("write", target):
-            _clear_folder(target)
+            clear_folder(target)
             if consume and move(path, source, target):
                 if on_bytes:
                     on_bytes(os.fstat(source.fileno()).st_size)
@@ -155,16 +156,6 @@ class LocalStore:
     def _check_root(self) -> None:
         if self._root.exists() and not self._root.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self._root))
-
-
-def _clear_folder(path: Path) -> None:
-    """Remove a folder without objects that stands where one is written: other stores have no such folders."""
-    if path.is_dir() and not path.is_symlink():
-        left = list(path.iterdir())
-        if all(file.name.startswith(PARTIAL) for file in left):  # of a writer that was killed
-            for file in left:
-                file.unlink(missing_ok=True)
-            path.rmdir()
 
 
 def _clone(source: BinaryIO, target: BinaryIO) -> None:
@@ -270,22 +261,3 @@ def _check_regular(path: Path, found: os.stat_result) -> None:
 
 def _etag(found: os.stat_result) -> str:
     return f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}"
-
-
-def remove_empty_folders(top: str | Path, names: Iterable[str] = ()) -> None:
-    """Remove a folder if nothing is in it, after the empty folders at any depth below those of its children.
-
-    Args:
-        top: the folder.
-        names: the children; what else is in the folder is not looked into.
-    """
-    root = Path(top)
-    for name in names:
-        for folder, _, _ in os.walk(root / name, topdown=False):
-            _remove_if_empty(Path(folder))
-    _remove_if_empty(root)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # something was put there meanwhile, or it may not be removed
-        _clear_folder(folder)

@@ -39,6 +39,7 @@ PACKAGES = [
         "remove",
         "cli",
         "cli/views",
+        "cli/allocation",
         "cli/commands",
     ),
     *("__main__", "compat", "run_future", "api"),

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.cli import options
-from scythe_cli.cli.commands.allocate_estimate import print_plan, probe_first
-from scythe_cli.cli.commands.allocate_follow import follow, resumable
-from scythe_cli.cli.commands.allocate_inline import run_inline
-from scythe_cli.cli.commands.allocate_resume import Choice, resume_run
-from scythe_cli.cli.commands.allocate_summary import Call
+from scythe_cli.cli.allocation.estimate import print_plan, probe_first
+from scythe_cli.cli.allocation.follow import follow, resumable
+from scythe_cli.cli.allocation.inline import run_inline
+from scythe_cli.cli.allocation.resume import Choice, resume_run
+from scythe_cli.cli.allocation.summary import Call
 from scythe_cli.cli.notify import Notifier
 from scythe_cli.cli.output import running_user_code
 from scythe_cli.errors import ConfigError
