@@ -41,6 +41,7 @@ COMMANDS = {
     "wait": "Follow a run to its end, from any machine.",
     "status": "Show how far a run is and what failed.",
     "show": "Show a run, or its specs: inputs, outputs, times, logs, errors.",
+    "report": "Write one offline HTML page about a run.",
     "gather": "Build the result tables of a run.",
     "download": "Copy the result tables here.",
     "compare": "Show what differs between two runs.",

@@ -172,6 +172,17 @@ Inline = Annotated[
     typer.Option("--inline", help="Run one spec in this terminal and write nothing. If it fails, the debugger opens."),
 ]
 
+# scythe report
+ReportFile = Annotated[
+    Path | None,
+    typer.Option("-o", metavar="FILE", help="Where to write the page. Default: report.html.", show_default=False),
+]
+OpenReport = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
+ReportJson = Annotated[
+    bool,
+    typer.Option("--json", help="Print the same numbers as one JSON document. Write a page only with -o or --open."),
+]
+
 # scythe status
 RunOrLatest = Annotated[
     str | None,

@@ -28,6 +28,7 @@ PACKAGES = [
         "operations",
         "show",
         "failures",
+        "report",
     ),
     *(
         "engines/generation",
