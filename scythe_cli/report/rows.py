@@ -44,6 +44,7 @@ CACHE_BYTES = 1 << 30
 """Arrays that are kept for the second pass; past that, blocks are read twice."""
 _OUTCOMES = (
     *(outcomes.ROW, layout.SORT_INDEX, outcomes.KIND, outcomes.PLACE, outcomes.MESSAGE),
+    outcomes.ERROR_TYPE,
     *(outcomes.ATTEMPTS, outcomes.START, outcomes.DURATION, outcomes.WORKER),
 )
 

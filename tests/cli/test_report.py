@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "experiment.yml").write_text("experiment: nasty:nasty\nspecs: specs.csv\nrun: {max_failures: all}\n")
     done = scythe("allocate", "--set", "run.retries=0", cwd=folder)
     assert done.code == 1, done.err
-    assert "scythe report nasty" in done.err.splitlines()[-1]
+    assert "report: scythe report nasty" in done.err.splitlines()
     return folder
 
 

@@ -69,6 +69,7 @@ def print_outcome(done: Allocation, call: Call, *, first: Sequence[str] = ()) ->
         return
     if not call.as_json:
         _print_summary(done.run, done.final, call.terminal.seconds)
+    put(printable(f"report: {command_for('report', done.run, latest=True)}"), err=True)
     if done.final.failed:
         print_next(command_for("status", done.run, "--errors", latest=True))
         raise typer.Exit(ExitCode.FAILED_SPECS)
