@@ -137,7 +137,7 @@ def _outputs(reader: RowReader, summary: Summary, counts: Counts) -> list[Column
 
 
 def _column(field: FieldText, rows: int, moments: Moments, found: OutputCounts, histogram: Histogram | None) -> Column:
-    """One column. Of inputs NaN and null are not told apart: neither is a value."""
+    """One column. Of inputs NaN and null are counted together: neither is a value."""
     number = field.kind not in {"category", "other"} and moments.count > 0
     null = found.null if found.null or field.kind == "other" else moments.nan - found.nan
     return Column(
