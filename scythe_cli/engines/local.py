@@ -17,7 +17,7 @@ from scythe_cli.engines.engine_activity import cancel_tasks
 from scythe_cli.engines.generation import fence
 from scythe_cli.errors import EngineError, StoreError
 from scythe_cli.experiment.hatchet_workflow import WorkflowCall
-from scythe_cli.lane.fork_server import ForkServerConfig
+from scythe_cli.lane.job import ForkServerConfig
 from scythe_cli.run import lease
 from scythe_cli.run.engine import Ended, EndReason
 from scythe_cli.run.generation import begin_generation

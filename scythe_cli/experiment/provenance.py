@@ -51,13 +51,28 @@ def packages(experiment: Experiment) -> dict[str, str]:
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 imported.add(node.module.partition(".")[0])
-    foreign = imported - sys.stdlib_module_names - {"scythe_cli"}
+    own = {name.partition("/")[0].removesuffix(".py") for name in experiment.sources}
+    foreign = imported - own - sys.stdlib_module_names - {"scythe_cli"}
     found = {name: version for name in sorted({*_ALWAYS, *foreign}) if (version := _version(name)) is not None}
-    lost = [name for name in foreign if name not in found]
-    if lost:
-        homes = metadata.packages_distributions()
-        found |= {home: metadata.version(home) for name in lost for home in homes.get(name, [])}
+    found |= _distributions_of({name for name in foreign if name not in found})
     return dict(sorted(found.items()))
+
+
+def _distributions_of(modules: set[str]) -> dict[str, str]:
+    """The distributions that modules of other names come from, `scikit-learn` of `sklearn`, and their versions.
+
+    `metadata.packages_distributions` takes apart the list of files of every distribution. Where there are many, that
+    takes longer than all else at the start of a run.
+    """
+    if not modules:
+        return {}
+    found = {}
+    for distribution in metadata.distributions():
+        files = "\n" + (distribution.read_text("RECORD") or distribution.read_text("SOURCES.txt") or "")
+        named = (distribution.read_text("top_level.txt") or "").split()
+        if modules.intersection(named) or any(f"\n{name}/" in files or f"\n{name}." in files for name in modules):
+            found[distribution.metadata["Name"]] = distribution.version
+    return found
 
 
 def _version(name: str) -> str | None:

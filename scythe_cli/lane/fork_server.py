@@ -22,9 +22,7 @@ import socket
 import sys
 import tempfile
 import traceback
-from dataclasses import asdict, dataclass, field
-from enum import StrEnum
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from scythe_cli.core import processes
@@ -33,10 +31,12 @@ from scythe_cli.errors import EntryPointError
 from scythe_cli.experiment.experiment import load
 from scythe_cli.lane.batch_lane import BatchLane
 from scythe_cli.lane.fork_safety import reason_not_to_fork
+from scythe_cli.lane.job import RUN_TAG, ForkServerConfig, ServerEvent, ServerOrder, lane_folder
 from scythe_cli.lane.lane import Lane
 from scythe_cli.lane.os_state import WHERE_SIGNAL, trace_crashes
 from scythe_cli.lane.python_state import watch_changes
 from scythe_cli.lane.random_state import Unseeded
+from scythe_cli.libraries.late_pandas import defer_pandas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,52 +46,6 @@ if TYPE_CHECKING:
 CONTAINERS = 10_000
 """New objects after which a lane looks for cycles: outcomes that wait to be sent are many, and not part of any."""
 _USUAL_THRESHOLD = (700, 10, 10)
-RUN_TAG = "SCYTHE_LANE_OF"
-"""Environment variable of the fork server and all below it: the scratch folder of the supervisor that started them."""
-
-
-class ServerOrder(StrEnum):
-    """What a fork server is asked to do."""
-
-    LANE = "lane"  # start one, with the descriptors that come along
-    KILL = "kill"
-    WHERE = "where"  # have a lane write where in the user's code it is
-
-
-class ServerEvent(StrEnum):
-    """What a fork server reports."""
-
-    READY = "ready"
-    STARTED = "started"
-    EXIT = "exit"
-
-
-@dataclass(frozen=True)
-class ForkServerConfig:
-    """All that a fork server gets: names only.
-
-    Attributes:
-        target: the entry point, `module:function` or `file.py:function`.
-        folder: where the target is resolved from, and the lanes' working directory.
-        scratch: the supervisor's folder for temporary files.
-        fresh: have each lane import the module by itself.
-        environment: variables that lanes have besides those of the supervisor.
-    """
-
-    target: str
-    folder: str
-    scratch: str
-    fresh: bool = False
-    environment: dict[str, str] = field(default_factory=dict)
-
-
-def command(fd: int, config: ForkServerConfig) -> list[str]:
-    """The command line that starts a fork server which talks on `fd`."""
-    code = (
-        f"import sys; sys.path[:] = {sys.path!r}\n"
-        f"from scythe_cli.lane.fork_server import main; main({fd}, {json.dumps(asdict(config))!r})"
-    )
-    return [sys.executable, "-c", code]
 
 
 def _lane_command(config: ForkServerConfig, lane: int, fds: tuple[int, int, int]) -> list[str]:
@@ -100,11 +54,6 @@ def _lane_command(config: ForkServerConfig, lane: int, fds: tuple[int, int, int]
         f"from scythe_cli.lane.fork_server import lane_main; lane_main({json.dumps(asdict(config))!r}, {lane}, {fds!r})"
     )
     return [sys.executable, "-c", code]
-
-
-def lane_folder(scratch: str, lane: int) -> Path:
-    """Where a lane keeps its temporary files; the process that sees it end removes it."""
-    return Path(scratch, f"lane-{lane}")
 
 
 def lane_main(text: str, lane: int, fds: tuple[int, int, int]) -> NoReturn:
@@ -176,9 +125,9 @@ class _Imported:
 
 def _import(config: ForkServerConfig, unseeded: Unseeded) -> tuple[Experiment | None, str | None]:
     watch_changes()
+    defer_pandas()
     for module in ("pyarrow", "pyarrow.parquet", "pyarrow.compute"):
         importlib.import_module(module)
-    sys.modules["pyarrow"].array([0])  # the first array looks for pandas: here once, and in no lane
     try:
         with unseeded.watch():
             return load(config.target, config.folder), None

@@ -1,8 +1,12 @@
-"""What a lane knows of the run that its next rows belong to: names and numbers."""
+"""What a lane knows of the run that its next rows belong to, and the fork server of its lanes: names and numbers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import sys
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
 
 from scythe_cli.run.outcomes import DEFAULT_RETRIES, RETRIED
 
@@ -44,3 +48,56 @@ class Job:
         if kind not in RETRIED:
             return 1
         return 1 + (DEFAULT_RETRIES.get(kind, 0) if self.retries is None else self.retries)
+
+
+RUN_TAG = "SCYTHE_LANE_OF"
+"""Environment variable of the fork server and all below it: the scratch folder of the supervisor that started them."""
+
+
+class ServerOrder(StrEnum):
+    """What a fork server is asked to do."""
+
+    LANE = "lane"  # start one, with the descriptors that come along
+    KILL = "kill"
+    WHERE = "where"  # have a lane write where in the user's code it is
+
+
+class ServerEvent(StrEnum):
+    """What a fork server reports."""
+
+    READY = "ready"
+    STARTED = "started"
+    EXIT = "exit"
+
+
+@dataclass(frozen=True)
+class ForkServerConfig:
+    """All that a fork server gets: names only.
+
+    Attributes:
+        target: the entry point, `module:function` or `file.py:function`.
+        folder: where the target is resolved from, and the lanes' working directory.
+        scratch: the supervisor's folder for temporary files.
+        fresh: have each lane import the module by itself.
+        environment: variables that lanes have besides those of the supervisor.
+    """
+
+    target: str
+    folder: str
+    scratch: str
+    fresh: bool = False
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def command(fd: int, config: ForkServerConfig) -> list[str]:
+    """The command line that starts a fork server which talks on `fd`."""
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        f"from scythe_cli.lane.fork_server import main; main({fd}, {json.dumps(asdict(config))!r})"
+    )
+    return [sys.executable, "-c", code]
+
+
+def lane_folder(scratch: str, lane: int) -> Path:
+    """Where a lane keeps its temporary files; the process that sees it end removes it."""
+    return Path(scratch, f"lane-{lane}")

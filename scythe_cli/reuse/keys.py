@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
 import pyarrow as pa
 
 from scythe_cli.columns.rows import RAW_INPUT
@@ -25,6 +24,8 @@ from scythe_cli.storage import file_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    import polars as pl
 
     from scythe_cli.run.run import Run
     from scythe_cli.storage.base import Store
@@ -54,6 +55,8 @@ def identity(name: str, sha256: str) -> str:
 
 def keys_of(specs: pa.Table, files: Identities, *, by_sort_index: bool) -> SpecKeys:
     """The keys of some specs, in their order."""
+    import polars as pl
+
     names = [name for name in specs.column_names if name not in NOT_COMPARED]
     frame = pl.DataFrame(specs.select(names))
     unknown: set[str] = set()
@@ -79,6 +82,8 @@ def keys_of(specs: pa.Table, files: Identities, *, by_sort_index: bool) -> SpecK
 
 def _flat(frame: pl.DataFrame) -> list[pl.Series]:
     """Lists, dicts and models as text: polars compares no such columns."""
+    import polars as pl
+
     nested = [name for name, kind in frame.schema.items() if kind.is_nested() or kind == pl.Object]
     return [
         pl.Series(name, [json.dumps(value, default=str, sort_keys=True) for value in frame[name].to_list()])
@@ -149,6 +154,8 @@ def match(new: SpecKeys, old: SpecKeys, reusable: pl.Series) -> pl.DataFrame:
     Raises:
         InputError: the two have different fields.
     """
+    import polars as pl
+
     _refuse_other_fields(new.table, old.table)
     candidates = old.table.filter(pl.col("_known") & pl.col("_row").is_in(reusable.implode()))
     joined = new.table.filter(pl.col("_known")).join(candidates, on=["_hash", "_place"], how="inner", suffix="_old")

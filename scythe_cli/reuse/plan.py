@@ -10,7 +10,6 @@ import ast
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -144,6 +143,8 @@ def plan_reuse(wanted: Wanted, source: Run, *, changed_code: bool, by_sort_index
         source, file_fields(experiment.input_model), features=wanted.features, by_sort_index=by_sort_index
     )
     new = keys_of(wanted.specs, wanted.files, by_sort_index=by_sort_index)
+    import polars as pl
+
     rows = match(new, old, pl.Series(_succeeded(state, generations), dtype=pl.UInt32))
     notes = [f"{address} has no version (ETag): specs that name it run again" for address in new.unknown]
     notes += _changed_packages(source, experiment)

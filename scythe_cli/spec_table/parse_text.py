@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import polars as pl
 import pyarrow as pa
 
 from scythe_cli.columns.checks import pc
@@ -16,22 +15,30 @@ from scythe_cli.columns.checks import pc
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import polars as pl
+
     from scythe_cli.columns.checks import Column
     from scythe_cli.columns.model_fields import FieldSchema
 
 _TRUE = ("1", "on", "t", "true", "y", "yes")
 _FALSE = ("0", "off", "f", "false", "n", "no")
 _DAY = "[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}"
+FEW = 1_000
+"""Below so many rows each distinct text is read by pydantic: that takes less time than the import of polars."""
 _CLOCK = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
 
 
 def parse(columns: Mapping[str, Column], fields: Mapping[str, FieldSchema]) -> dict[str, Column]:
     """Typed columns of text columns, in parallel; a column of which nothing is certain is left out."""
-    wanted = {name: expression for name in columns if (expression := _expression(name, fields[name])) is not None}
-    frame = pl.DataFrame({name: pl.Series(values=columns[name]) for name in wanted})
-    typed = frame.select(**wanted).to_arrow()
-    found: dict[str, Column] = {name: typed[name].combine_chunks() for name in wanted}
-    for name in columns.keys() - wanted.keys():
+    found: dict[str, Column] = {}
+    if max(map(len, columns.values()), default=0) >= FEW:
+        import polars as pl
+
+        wanted = {name: expression for name in columns if (expression := _expression(name, fields[name])) is not None}
+        frame = pl.DataFrame({name: pl.Series(values=columns[name]) for name in wanted})
+        typed = frame.select(**wanted).to_arrow()
+        found = {name: typed[name].combine_chunks() for name in wanted}
+    for name in columns.keys() - found.keys():
         text = _choice(columns[name], fields[name])
         if text is not None:
             found[name] = text
@@ -39,6 +46,8 @@ def parse(columns: Mapping[str, Column], fields: Mapping[str, FieldSchema]) -> d
 
 
 def _expression(name: str, field: FieldSchema) -> pl.Expr | None:
+    import polars as pl
+
     column = pl.col(name)
     match field.core["type"]:
         case "int":
@@ -54,6 +63,8 @@ def _expression(name: str, field: FieldSchema) -> pl.Expr | None:
 
 
 def _moment(column: pl.Expr, between: str) -> pl.Expr:
+    import polars as pl
+
     text = pl.when(column.str.contains(f"^{_DAY}{between}{_CLOCK}$")).then(column)
     return text.str.to_datetime(f"%Y-%m-%d{between}%H:%M:%S", strict=False, time_unit="us")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
+import numpy as np
 import pyarrow as pa
 
 from scythe_cli.columns.checks import pc
@@ -226,7 +226,7 @@ class Reading:
 
 
 def _counted(n: int) -> Column:
-    return pl.int_range(n, dtype=pl.Int64, eager=True).to_arrow()
+    return pa.array(np.arange(n, dtype="i8"))
 
 
 def _as_column(cells: Column | list[Any]) -> Column:

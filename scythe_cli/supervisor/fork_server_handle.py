@@ -13,12 +13,12 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import processes
-from scythe_cli.lane.fork_server import RUN_TAG, ServerOrder, command
+from scythe_cli.lane.job import RUN_TAG, ServerOrder, command
 from scythe_cli.run.outcomes import LOG_LIMIT
 from scythe_cli.supervisor.scratch import unnamed_file
 
 if TYPE_CHECKING:
-    from scythe_cli.lane.fork_server import ForkServerConfig
+    from scythe_cli.lane.job import ForkServerConfig
 
 IMPORT_SECONDS = 5.0
 """What a fork server gets to end by itself; while it imports it does not listen."""

@@ -16,7 +16,7 @@ from scythe_cli.core import processes
 from scythe_cli.core.clock import Clock
 from scythe_cli.errors import EngineError
 from scythe_cli.lane import wire
-from scythe_cli.lane.fork_server import ServerEvent, ServerOrder, lane_folder
+from scythe_cli.lane.job import ServerEvent, ServerOrder, lane_folder
 from scythe_cli.supervisor.fork_server_handle import ForkServerHandle
 from scythe_cli.supervisor.lane_exit import ExitInfo, lane_exit_of
 from scythe_cli.supervisor.lane_handle import LaneEndReason, LaneHandle, LaneState
@@ -24,7 +24,7 @@ from scythe_cli.supervisor.lane_handle import LaneEndReason, LaneHandle, LaneSta
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scythe_cli.lane.fork_server import ForkServerConfig
+    from scythe_cli.lane.job import ForkServerConfig
     from scythe_cli.supervisor.captured_output import AtWork
     from scythe_cli.supervisor.chunk import Chunk
     from scythe_cli.supervisor.lane_exit import LaneExit

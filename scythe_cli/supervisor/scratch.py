@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.core import processes
-from scythe_cli.lane.fork_server import RUN_TAG
+from scythe_cli.lane.job import RUN_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

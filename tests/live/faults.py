@@ -29,7 +29,7 @@ from scythe_cli.core.events import ignore
 from scythe_cli.core.row_ranges import Range
 from scythe_cli.engines.local import LocalEngine, LocalTicket
 from scythe_cli.experiment import config, experiment
-from scythe_cli.lane.fork_server import RUN_TAG
+from scythe_cli.lane.job import RUN_TAG
 from scythe_cli.operations.gather import gather
 from scythe_cli.run.engine import Ended, Work
 from scythe_cli.run.run import Run, open_run

@@ -13,6 +13,7 @@ PACKAGES = [
     *(
         "errors",
         "core",
+        "libraries",
         "storage",
         "experiment",
         "columns",
@@ -28,7 +29,6 @@ PACKAGES = [
         "operations",
         "show",
         "failures",
-        "report",
     ),
     *(
         "engines/generation",
@@ -37,13 +37,11 @@ PACKAGES = [
         "engines/hatchet/client",
         "engines/shared",
         "engines",
-        "remove",
         "cli",
         "cli/views",
-        "cli/allocation",
         "cli/commands",
     ),
-    *("__main__", "compat", "run_future", "api"),
+    *("compat", "run_future", "api"),
 ]
 """From the top down. A module of the public face is a package of its own."""
 

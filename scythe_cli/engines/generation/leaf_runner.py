@@ -16,7 +16,7 @@ from scythe_cli.core.machine import thread_settings
 from scythe_cli.core.row_ranges import Range, within
 from scythe_cli.engines.generation.leaf_queue import Leaf, LeafQueue
 from scythe_cli.errors import EngineError
-from scythe_cli.lane.fork_server import ForkServerConfig
+from scythe_cli.lane.job import ForkServerConfig
 from scythe_cli.run.parts import PartThreads, PartWriter
 from scythe_cli.supervisor.chunk import CHUNK_SECONDS
 from scythe_cli.supervisor.pool import Pool

@@ -1,0 +1,78 @@
+"""Keeps pyarrow from importing pandas in processes that do not use it: that takes longer than all else they import.
+
+pyarrow looks for pandas when it makes its first array of Python values, and remembers what it found. Here it finds
+nothing. When somebody imports pandas after all, pyarrow looks again, so that it treats pandas' objects as always.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+
+def defer_pandas() -> None:
+    """From now on, pandas is imported only by who asks for it. Before any other thread is started."""
+    if "pandas" in sys.modules:
+        return
+    if "pyarrow" in sys.modules:
+        _hide_pandas(sys.modules["pyarrow"])
+    else:
+        sys.meta_path.insert(0, _AfterImport("pyarrow", _hide_pandas))
+
+
+def _hide_pandas(pyarrow: ModuleType) -> None:
+    """Have pyarrow look for pandas now, and not find it."""
+    refusing = _Refusing()
+    sys.meta_path.insert(0, refusing)
+    try:
+        vars(pyarrow)["array"]([0])
+    finally:
+        sys.meta_path.remove(refusing)
+    sys.meta_path.insert(0, _AfterImport("pandas", _show_pandas))
+
+
+def _show_pandas(_: ModuleType) -> None:
+    """Have pyarrow look again."""
+    shim = importlib.import_module("pyarrow.lib").__dict__["_pandas_api"]
+    shim.pd  # noqa: B018 - the property looks
+
+
+class _Refusing:
+    """Refuses to import pandas."""
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:  # noqa: ARG004 - Python's protocol
+        if name == "pandas":
+            raise ModuleNotFoundError("pandas is not imported before somebody uses it", name=name)
+        return None
+
+
+class _AfterImport:
+    """Does something once, after a module was imported."""
+
+    def __init__(self, name: str, then: Callable[[ModuleType], None]) -> None:
+        self._name = name
+        self._then = then
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:  # noqa: ARG002 - Python's protocol
+        if name != self._name:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            loader: Any = spec.loader
+            run = loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                run(module)
+                self._then(module)
+
+            loader.exec_module = exec_module
+        return spec

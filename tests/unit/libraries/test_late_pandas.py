@@ -1,0 +1,34 @@
+"""Processes that do not use pandas do not import it; those that do see pyarrow treat it as always."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+START = "import sys\nfrom scythe_cli.libraries.late_pandas import defer_pandas\n"
+
+
+def says(code: str) -> str:
+    """What a fresh process prints."""
+    done = subprocess.run([sys.executable, "-c", START + code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("before", ["defer_pandas()\nimport pyarrow as pa", "import pyarrow as pa\ndefer_pandas()"])
+def test_pandas_comes_when_it_is_asked_for(before: str) -> None:
+    code = f"""{before}
+assert pa.array([1, 2]).to_pylist() == [1, 2]
+assert "pandas" not in sys.modules
+import pandas as pd
+assert pa.array(pd.Series([1.0, float("nan")])).null_count == 1
+assert type(pa.array([1]).to_pandas()).__name__ == "Series"
+assert type(pd.__loader__).__name__ == "SourceFileLoader"
+print("fine")"""
+    assert says(code) == "fine"
+
+
+def test_pandas_that_was_there_stays() -> None:
+    assert says("import pandas\ndefer_pandas()\nimport pyarrow as pa\nprint(pa.lib._pandas_api.have_pandas)") == "True"
