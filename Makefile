@@ -6,7 +6,7 @@ PROCESSES ?= 2
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench docs docs-reference docs-pictures docs-site docs-serve wheel schemas soak live live-s3 clean
+.PHONY: help setup demo test test-slow lint bench docs docs-reference docs-pictures docs-site docs-serve wheel schemas soak live live-s3 clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,8 +23,11 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## simulate an office building in three climates, from experiment.yml to a table
 	@BIN="$(CURDIR)/$(BIN)" sh examples/demo.sh
 
-test: $(STAMP)  ## run every test
+test: $(STAMP)  ## run the tests, in some six minutes
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(TESTS)
+
+test-slow: $(STAMP)  ## run the tests that take longer: engines, kills, whole examples
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile -m slow $(TESTS)
 
 lint: $(STAMP)  ## format check, lint, types
 	$(BIN)/ruff format --check .

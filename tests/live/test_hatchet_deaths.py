@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+pytestmark = pytest.mark.slow
+
+
 def diary(path: Path) -> Counter[int]:
     return Counter(int(line) for line in path.read_text().split())
 

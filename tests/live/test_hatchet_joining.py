@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from scythe_cli.run.run import Run
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Followers of this process ask sooner than people need."""

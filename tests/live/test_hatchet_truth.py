@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from scythe_cli.run.engine import Work
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture
 def empty(tmp_path: Path) -> Iterator[Fleet]:
     """An engine that has no worker yet."""

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from scythe_cli.run.engine import Work
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture
 def gardener(workers: Fleet) -> Iterator[Fleet]:
     """A worker that was started with the module of the workflows; what else it runs is no concern of theirs."""
