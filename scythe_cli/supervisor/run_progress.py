@@ -126,6 +126,7 @@ class RunWork:
         done: outcomes counted here.
         failed: how many of them failed.
         cost: seconds that a spec is seen to take.
+        slowest: the most that specs of one batch have taken, on average.
     """
 
     info: RunInfo
@@ -139,6 +140,7 @@ class RunWork:
     done: int = 0
     failed: int = 0
     cost: float | None = None
+    slowest: float = 0.0
 
     def __post_init__(self) -> None:
         self._blocks = Blocks(self.info.store, self.writer.threads.readers)
@@ -189,6 +191,7 @@ class RunWork:
 
     def update_cost(self, seconds: float) -> None:
         """Count what a spec has taken; the last ones count most."""
+        self.slowest = max(self.slowest, seconds)
         self.cost = seconds if self.cost is None else 0.7 * self.cost + 0.3 * seconds
 
 

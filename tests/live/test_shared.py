@@ -46,3 +46,18 @@ def test_workers_share_a_run_and_the_last_one_builds_its_tables(project: Project
     assert [key for key in objects if "/workers/" in key] == []
     assert "finished" in project.scythe("status", "work")
     assert "nothing is left" in project.scythe("worker", "--run", "work")
+
+
+def test_a_spec_that_kills_its_worker_is_one_lost_row(tmp_path: Path) -> None:
+    project = Project(tmp_path, str(tmp_path / "runs"))
+    project.write([{"x": x, "do": "kill the worker" if x == 5 else ""} for x in range(20)])
+    project.scythe("allocate")
+    codes = []
+    while not codes or codes[-1]:
+        codes.append(project.worker("--workers", "2").wait(60))
+        assert len(codes) < 6, project.logs
+    assert codes == [-9, -9, -9, 0], project.logs
+    errors = project.table("errors")
+    assert errors.select("sort_index", "kind", "attempts").rows() == [(5, "lost", 3)]
+    assert project.table("scalars").height == 19
+    project.close()

@@ -6,6 +6,7 @@ segment whose ranges are all finished is not listed again.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,10 @@ class Offer:
     def deaths(self) -> list[int]:
         """The claims before the next one whose holders neither finished nor gave back."""
         return [number for number in range(1, self.claims + 1) if number not in self.freed]
+
+    def deaths_of_rows(self, *, before: int) -> dict[int, int]:
+        """By row, how many holders before a claim died while it was at work, as far as they noted it."""
+        return Counter(row for number in self.deaths if number < before for row in self.begun.get(number, ()))
 
     def add(self, name: ClaimName) -> None:
         """Count one object."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scythe_cli.core.clock import Clock
@@ -18,6 +18,7 @@ from scythe_cli.core.row_ranges import Range
 from scythe_cli.engines.generation import fence
 from scythe_cli.engines.generation.progress import GenerationProgress
 from scythe_cli.engines.shared.claim_names import Step
+from scythe_cli.engines.shared.held import CarefulRange, HeldRange, Lanes
 from scythe_cli.errors import StoreError
 from scythe_cli.run.engine import Ended, EndReason, Work
 from scythe_cli.run.parts import PartWriter
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scythe_cli.core.events import Listener
-    from scythe_cli.engines.generation.leaf_queue import Leaf
     from scythe_cli.engines.generation.leaf_runner import LeafRunner
     from scythe_cli.engines.generation.plan import GenerationPlan
     from scythe_cli.engines.shared.claimer import Claim, Claimer
+    from scythe_cli.engines.shared.held import Held
     from scythe_cli.engines.shared.liveness import Pulse
     from scythe_cli.supervisor.run_progress import RunWork
 
@@ -45,24 +46,6 @@ LOOK_AHEAD_SECONDS = 10.0
 OUTAGE_SECONDS = 600.0
 """A storage may be away for so long before a worker ends."""
 RETRY_SECONDS = 1.0
-SERIES = 1000
-"""The parts of one claim are numbered below this."""
-
-
-@dataclass
-class _Held:
-    """A claim on its way through the lanes."""
-
-    claim: Claim
-    leaf: Leaf
-    todo: int
-    earlier: tuple[int, int]
-    began: float
-    lost: bool = False
-
-    @property
-    def is_complete(self) -> bool:
-        return self.leaf.work.done >= self.todo and not self.lost
 
 
 @dataclass(frozen=True)
@@ -111,12 +94,12 @@ class RunWorker:
         self._listener = listener
         self._limits = limits
         self._progress = GenerationProgress(plan)
-        self._base = self._shared_work(folder, name)
-        self._held: list[_Held] = []
+        self._woken = threading.Event()
+        self._lanes = Lanes(plan, runner, self._shared_work(folder, name), self._woken.set)
+        self._held: list[Held] = []
         self._over: Ended | None = None
         self._stops = 0
         self._withdrawn = 0
-        self._woken = threading.Event()
         self._marks_due = 0.0
         self._ahead_due = 0.0
         self._idle_since = Clock.monotonic()
@@ -200,82 +183,74 @@ class RunWorker:
         return claim is not None
 
     def _begin(self, claim: Claim) -> None:
-        plan = self._plan
-        rows = todo = plan.rows_in(claim.rows)
+        """Have the rows of a claim run that have no outcome."""
+        todo = self._plan.rows_in(claim.rows)
         if claim.number > 1:
             todo = self._progress.left_of(claim.rows)
-        n = sum(map(len, todo))
-        earlier = sum(map(len, rows)) - n
-        failed = self._progress.failed_in(claim.rows) if earlier else 0
-        if not n:
-            self._claimer.note(claim, Step.DONE, earlier, min(earlier, failed))
-            return
-        leaf = self._runner.begin(
-            self._base,
-            claim.rows,
-            todo,
-            generation=plan.generation,
-            settings=plan.file.run,
-            series=claim.number * SERIES,
-            claim=claim.number,
-        )
-        leaf.over.add_done_callback(lambda _: self._woken.set())
-        self._held.append(_Held(claim, leaf, n, (earlier, min(earlier, failed)), Clock.monotonic()))
+        if not todo:
+            self._note_done(claim)
+        elif claim.died:
+            offer = self._claimer.board.offer(claim.segment, claim.offered)
+            deaths = offer.deaths_of_rows(before=claim.number)
+            self._held.append(CarefulRange(claim, self._lanes, todo, claimer=self._claimer, deaths=deaths))
+        else:
+            self._held.append(HeldRange.start(claim, self._lanes, todo))
+
+    def _note_done(self, claim: Claim, held: Held | None = None) -> None:
+        """Note that all rows of a claim have their outcomes, with how many failed, as far as is known."""
+        rows = sum(map(len, self._plan.rows_in(claim.rows)))
+        done, failed = (held.done, held.failed) if held is not None else (0, 0)
+        if done < rows:  # others have run some of them before
+            failed = self._progress.failed_in(claim.rows)
+        self._claimer.note(claim, Step.DONE, rows, min(rows, failed))
 
     def _finish_claims(self) -> None:
         """Write what became of the claims whose rows are all in the storage, or were given back."""
-        for held in [held for held in self._held if held.leaf.over.done()]:
-            failure = held.leaf.over.exception()
-            if failure is not None:
-                self._listener(Notice(f"rows {held.claim.rows} were not stored and will run again: {failure}"))
+        for held in self._held:
+            held.advance(alone=len(self._held) == 1)
+        for held in [held for held in self._held if held.is_over]:
+            claim, rows = held.claim, held.claim.rows
+            if held.failure is not None:
+                self._listener(Notice(f"specs {rows} were not stored and will run again: {held.failure}"))
             if not held.lost:
-                if failure is None and held.is_complete:
-                    done, failed = held.earlier
-                    work = held.leaf.work
-                    self._claimer.note(held.claim, Step.DONE, done + work.done, failed + work.failed)
+                if held.is_complete:
+                    self._note_done(claim, held)
                 else:
-                    self._claimer.note(held.claim, Step.FREE)
+                    self._claimer.note(claim, Step.FREE)
             self._held.remove(held)
-            rows, seconds = held.claim.rows, Clock.monotonic() - held.began
-            self._listener(LeafFinished(self._plan.run.id, rows.first, rows.last, held.leaf.work.failed, seconds))
+            seconds = Clock.monotonic() - held.began
+            self._listener(LeafFinished(self._plan.run.id, rows.first, rows.last, held.failed, seconds))
 
     def _drop_lost(self) -> None:
         """This process was stopped, or the storage was away: end what others have claimed meanwhile."""
         for held in self._held:
             if not held.lost and not self._claimer.is_mine(held.claim):
                 held.lost = True
-                self._runner.withdraw(held.leaf, grace=0.0)
-                self._listener(Notice(f"rows {held.claim.rows} were taken over by another worker"))
+                held.withdraw(0.0)
+                self._listener(Notice(f"specs {held.claim.rows} were taken over by another worker"))
         self._pulse.in_doubt.clear()
 
     def _share(self) -> None:
         """Cut the longest range in two, where no other range is free."""
         now = Clock.monotonic()
-        longest = max(self._held, key=self._seconds_left, default=None)
-        if longest is None or self._seconds_left(longest) < SHARE_SECONDS or longest.claim.died:
+        longest = max(self._held, key=lambda held: held.seconds_left(), default=None)
+        if longest is None or longest.lost or longest.seconds_left() < SHARE_SECONDS:
             return
         if not self._claimer.in_tail:
             if now >= self._ahead_due:
                 self._ahead_due = now + max(LOOK_AHEAD_SECONDS, self._claimer.watch.workers / WORKERS_A_SECOND)
                 self._claimer.look_ahead()
             return
-        rest = self._runner.cut(longest.leaf, longest.leaf.left // 2)
+        claim, rest = longest.claim, longest.cut()
         if not rest:
             return
-        longest.todo -= sum(map(len, rest))
-        claim, at = longest.claim, rest[0].first - 1
+        at = rest[0].first - 1
         try:
             self._claimer.note(claim, Step.CUT, at, claim.rows.last)
         except StoreError:
-            longest.todo += sum(map(len, rest))  # never complete: the whole range is given back
+            longest.withdraw(self._plan.file.run.grace)  # then all of its rows that are left are given back
             raise
-        rows = Range(claim.rows.first, at)
-        longest.claim = type(claim)(claim.segment, claim.offered, rows, claim.number, claim.died)
-
-    def _seconds_left(self, held: _Held) -> float:
-        """Work of a range that no lane has yet."""
-        cost = self._runner.queue.cost(held.leaf)
-        return 0.0 if cost is None or held.lost else cost * -(-held.leaf.left // self._runner.size)
+        longest.claim = replace(claim, rows=Range(claim.rows.first, at))
 
     # the end
 
@@ -303,8 +278,8 @@ class RunWorker:
         """Why the run must stop for its failures: those of finished ranges, and of the ones here."""
         plan = self._plan
         done, failed = self._claimer.board.counts
-        done += plan.done + sum(held.leaf.work.done for held in self._held)
-        failed += plan.failed + sum(held.leaf.work.failed for held in self._held)
+        done += plan.done + sum(held.done for held in self._held)
+        failed += plan.failed + sum(held.failed for held in self._held)
         if not plan.file.run.max_failures.exceeded(failed, done, plan.run.total):
             return None
         self._over = Ended(EndReason.MAX_FAILURES, plan.file.run.max_failures.message(failed, done))
@@ -323,7 +298,7 @@ class RunWorker:
         if wanted == 1:
             self._listener(Draining(self.running, grace))
         for held in self._held:
-            self._runner.withdraw(held.leaf, grace=grace)
+            held.withdraw(grace)
 
     def give_back(self) -> bool:
         """Give back what is held, as far as the storage answers. Whether no claim depends on this worker any more."""
