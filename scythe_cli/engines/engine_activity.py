@@ -97,7 +97,7 @@ def at_work(run: Run) -> AtWork | None:
     if not generation or fence.why_over(run.store, generation, marks) is not None:
         return None
     engine = engine_of(run) or "local"
-    note = lease.holder(run.store, marks)
+    note = lease.live_holder(run.store)
     if note is not None:
         return AtWork(generation, f"process {note['pid']} on {note['host']}", engine)
     if engine in CLAIMED:
@@ -138,7 +138,8 @@ def supersede(run: Run, generation: int, why: str) -> None:
     with suppress(EngineError):  # its tasks look at the directory before they do anything
         cancel_tasks(run)
     deadline = time.monotonic() + SUPERSEDE_SECONDS
-    while (note := lease.holder(run.store)) is not None:
+    watcher = lease.LeaseWatcher(run.store)
+    while (note := watcher.holder()) is not None:
         if time.monotonic() > deadline:
             who = f"process {note['pid']} on {note['host']}"
             raise NotFinishedError(f"{run.id} was ended, and {who} still holds it", hint="look again in a minute")

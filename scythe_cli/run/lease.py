@@ -1,8 +1,8 @@
 """Who holds a run: one process at a time works on it, and a dead one's hold ends by itself.
 
 A lease is a numbered object that names host, boot, process and its start. On the same host a dead holder's lease is
-void at once; elsewhere, also in another container of the same host, it lasts 30 seconds unless renewed by the next
-number.
+void at once. Elsewhere, also in another container of the same host, a holder is dead when no further number has come
+for 30 seconds of the observer's own clock: the clocks of other machines may be wrong.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout, processes
+from scythe_cli.core.clock import Clock
 from scythe_cli.core.layout import Mark
 from scythe_cli.errors import KeyExists, NotFinishedError, StoreError
 from scythe_cli.run import state
@@ -30,6 +31,9 @@ RENEW_EVERY = 10.0
 KEEP = 3
 """Superseded leases that stay; older ones are removed, or a month's run would leave a hundred thousand."""
 RETRY_EVERY = 1.0
+LOOK_EVERY = 0.5
+ANCIENT = 86400.0
+"""A lease that says that it is older is void without a look: no clock is wrong by a day."""
 RELEASE_SECONDS = 5.0
 """Nobody waits for a renewal that hangs because the store does not answer."""
 
@@ -92,11 +96,9 @@ def hold(store: Store, on_lost: Callable[[], None] = lambda: None) -> Iterator[L
     Raises:
         NotFinishedError: another process holds it; the message says who.
     """
-    numbers = _numbers(store)
-    newest = max(numbers, default=0)
-    holder = state.read_mark(store, Mark.LEASE, newest) if newest else None
-    if holder is not None and is_held(holder):
+    if (holder := live_holder(store)) is not None:
         raise _taken(holder)
+    newest = max(_numbers(store), default=0)  # what was watched may have been released meanwhile
     try:
         state.write_mark(store, Mark.LEASE, newest + 1, _note(LASTS))
     except KeyExists:
@@ -111,7 +113,9 @@ def hold(store: Store, on_lost: Callable[[], None] = lambda: None) -> Iterator[L
 
 
 def holder(store: Store, marks: Mapping[str, Sequence[int]] | None = None) -> dict[str, Any] | None:
-    """The newest lease of a run, if its holder may still be at work.
+    """The newest lease of a run, if its holder may still be at work, as one look shows it.
+
+    What depends on the answer asks `live_holder` or a `LeaseWatcher`: those do not believe another machine's clock.
 
     Args:
         store: rooted at the run.
@@ -122,11 +126,69 @@ def holder(store: Store, marks: Mapping[str, Sequence[int]] | None = None) -> di
     return note if note is not None and is_held(note) else None
 
 
+_DEAD: set[tuple[str, int]] = set()
+"""Leases that this process has watched for long enough."""
+
+
+class LeaseWatcher:
+    """Watches who holds a run, look by look.
+
+    Args:
+        store: rooted at the run.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._number = 0
+        self._note: dict[str, Any] | None = None
+        self._since: float | None = None
+        self._moved = False
+
+    def holder(self, marks: Mapping[str, Sequence[int]] | None = None) -> dict[str, Any] | None:
+        """The newest lease, unless its holder is known to be dead or has let the run go."""
+        number = max(_numbers(self._store) if marks is None else marks.get(Mark.LEASE, []), default=0)
+        if number != self._number or self._since is None:
+            self._moved = self._since is not None
+            self._number, self._since = number, Clock.monotonic()
+            self._note = state.read_mark(self._store, Mark.LEASE, number) if number else None
+        note = self._note
+        if note is None or not note["lasts"]:
+            return None
+        if _is_here(note):
+            return note if is_held(note) else None
+        key = (self._store.address, number)
+        if _age(note) > ANCIENT or Clock.monotonic() - self._since >= LASTS:
+            _DEAD.add(key)
+        return None if key in _DEAD else note
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the last answer is more than a guess: the holder is on this machine, or was seen to renew."""
+        return self._note is None or _is_here(self._note) or self._moved
+
+
+def live_holder(store: Store) -> dict[str, Any] | None:
+    """The newest lease of a run, if its holder is at work; watched for up to 30 seconds if it is on another machine."""
+    watcher = LeaseWatcher(store)
+    while (note := watcher.holder()) is not None and not watcher.is_sure:
+        Clock.sleep(LOOK_EVERY)
+    return note
+
+
+def _is_here(note: dict[str, Any]) -> bool:
+    """Whether the processes of a lease's machine and container are those that this process sees."""
+    own = (processes.host(), processes.boot_id(), processes.namespace())
+    return (note["host"], note["boot_id"], note.get("namespace", own[2])) == own
+
+
+def _age(note: dict[str, Any]) -> float:
+    """Seconds since a lease was written, if the clocks of all machines were right."""
+    return (datetime.now(UTC) - datetime.fromisoformat(str(note["written"]))).total_seconds()
+
+
 def is_held(note: dict[str, Any]) -> bool:
     """Whether the holder that a lease names may still be at work."""
-    own = (processes.host(), processes.boot_id(), processes.namespace())
-    here = (note["host"], note["boot_id"], note.get("namespace", own[2])) == own
-    if here and note["pid"] != os.getpid():
+    if _is_here(note) and note["pid"] != os.getpid():
         return bool(note["lasts"]) and processes.is_alive(note["pid"], note["started"])
     until = datetime.fromisoformat(str(note["written"])) + timedelta(seconds=note["lasts"])
     return until > datetime.now(UTC)

@@ -52,7 +52,7 @@ def test_a_spec_that_kills_its_worker_is_one_lost_row(tmp_path: Path) -> None:
     project = Project(tmp_path, str(tmp_path / "runs"))
     project.write([{"x": x, "do": "kill the worker" if x == 5 else ""} for x in range(20)])
     project.scythe("allocate")
-    codes = []
+    codes: list[int] = []
     while not codes or codes[-1]:
         codes.append(project.worker("--workers", "2").wait(60))
         assert len(codes) < 6, project.logs

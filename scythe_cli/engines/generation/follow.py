@@ -97,6 +97,7 @@ class RunFollower:
         self._timeout = timeout
         self._progress: GenerationProgress | None = None
         self._generation = -1
+        self._lease = lease.LeaseWatcher(run.store)
         self._reported: set[str] = set()
         self._stalled = False
         self._done = -1
@@ -166,7 +167,7 @@ class RunFollower:
         if at - self._checked < (1.0 if self._nobody_since is not None else CHECK_SECONDS):
             return
         self._checked = at
-        held = lease.holder(self._run.store, now.marks) is not None
+        held = self._lease.holder(now.marks) is not None
         if held and at - self._moved < CHECK_SECONDS:
             return
         verdict = self._watch.verdict(now, held=held)

@@ -94,8 +94,10 @@ class ClaimBoard:
         self._store = store
         self._generation = generation
         self._offers = [{one: Offer(one, at) for one in ranges} for at, ranges in enumerate(plan.segments)]
+        self._seen: list[set[str]] = [set() for _ in plan.segments]
         self._finished: set[int] = set()
         self._counts: tuple[int, int] | None = (0, 0)
+        self._free: list[Offer] | None = None
 
     @property
     def segments(self) -> int:
@@ -127,7 +129,11 @@ class ClaimBoard:
 
     def read(self, segment: int, files: Iterable[str]) -> None:
         """Count the names of a segment's listing."""
+        seen = self._seen[segment]
         for file in files:
+            if file in seen:
+                continue
+            seen.add(file)
             if (name := ClaimName.parse(file)) is not None:
                 self._count(segment, name)
         self._close(segment)
@@ -139,6 +145,7 @@ class ClaimBoard:
     def reopen(self) -> None:
         """Look at every segment again: rows are missing although every range seemed finished."""
         self._finished.clear()
+        self._free = None
 
     def add(self, segment: int, name: ClaimName) -> None:
         """Count one object, and the range that it cut off."""
@@ -147,7 +154,7 @@ class ClaimBoard:
             self._close(segment)
 
     def _count(self, segment: int, name: ClaimName) -> None:
-        self._counts = None
+        self._counts = self._free = None
         offers = self._offers[segment]
         offers.setdefault(name.rows, Offer(name.rows, segment)).add(name)
         if name.step is Step.CUT:
@@ -158,6 +165,12 @@ class ClaimBoard:
     def free(self, segment: int) -> list[Offer]:
         """The ranges of a segment that may be claimed, in order."""
         return [offer for offer in self._offers[segment].values() if offer.is_free]
+
+    def all_free(self) -> list[Offer]:
+        """All ranges that may be claimed, as far as is known."""
+        if self._free is None:
+            self._free = [offer for segment in self.open_segments for offer in self.free(segment)]
+        return self._free
 
     def held(self) -> Iterator[Offer]:
         """The ranges that are claimed and not finished."""

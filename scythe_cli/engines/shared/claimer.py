@@ -31,10 +31,10 @@ TRIES = 4
 """Creates that may lose before the claims are listed again."""
 OPERATIONS = 30.0
 """Operations a second that all workers without work may cost together, where they are many."""
-QUICKEST, SLOWEST = 1.0, 22.0
+QUICKEST, SLOWEST = 1.0, 25.0
 """Seconds between two looks of a worker without work."""
-READS = 100
-"""Claims that all workers without work together read at a look, to learn whose they are, where a worker seems dead."""
+READS = 20
+"""Claims that all workers without work read in the time of one look, to learn whose they are when one seems dead."""
 QUIET_SECONDS = 60.0
 """Without a change for so long, a look reads whose the claims are, although no worker seems dead."""
 
@@ -113,8 +113,7 @@ class Claimer:
             self.look_ahead()
             if not self.in_tail and (found := self._take_one_of(self._near(self.board.free(self._at)))) is not None:
                 return found
-        known = [offer for at in self.board.open_segments for offer in self.board.free(at)]
-        if (found := self._take_one_of(known)) is not None:
+        if (found := self._take_one_of(self.board.all_free())) is not None:
             return found
         return self._poll() if self._clock() >= self._due else None
 
@@ -165,26 +164,29 @@ class Claimer:
         self.watch.look()
         for segment in self.board.open_segments:
             self._look(segment)
-        operations = 3 + len(self.board.open_segments)  # with the look at the marks and the pulse
+        operations = 2 + len(self.board.open_segments)  # with the look at the marks
         pause = min(SLOWEST, max(QUICKEST, self.watch.workers * operations / OPERATIONS))
-        self._due = self._clock() + pause * self._random.uniform(0.85, 1.15)
+        self._due = self._clock() + pause * self._random.uniform(0.9, 1.1)
         seen = (self.board.counts, [offer.claims for offer in self.board.held()])
         if seen != self._seen:
             self._seen, self._changed = seen, self._clock()
-        free = [offer for at in self.board.open_segments for offer in self.board.free(at)]
+        free = list(self.board.all_free())
         self._random.shuffle(free)
         return self._take_one_of(free or self._abandoned())
 
     def _abandoned(self) -> list[Offer]:
         """The first range found whose holder is dead."""
-        if not self.watch.dead() and self._clock() - self._changed < QUIET_SECONDS:
+        if not self.watch.suspects and self._clock() - self._changed < QUIET_SECONDS:
             return []
-        reads = max(1, READS // self.watch.workers)
-        for offer in self.board.held():
+        workers = self.watch.workers
+        reads = READS // workers or int(self._random.random() < READS / workers)
+        held = list(self.board.held())
+        self._random.shuffle(held)
+        for offer in held:
             key = (offer.rows, offer.claims)
             if key not in self._holders:
                 if not reads:
-                    break
+                    continue
                 reads -= 1
                 self._holders[key] = self._holder(offer)
             holder = self._holders[key]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from scythe_cli.storage.base import Entry, Store
 
-PULSE_SECONDS, IDLE_PULSE_SECONDS = 10.0, 20.0
+PULSE_SECONDS, IDLE_PULSE_SECONDS = 10.0, 30.0
 """A worker that has rows raises its number so often; one that waits for rows, so often."""
 STILL_SECONDS = 40.0
 """A worker whose number was the same for so long is dead: its rows may be claimed again."""
@@ -59,8 +59,8 @@ def is_here(worker: str) -> bool:
 
 def has_ended(worker: str) -> bool:
     """Whether a worker was a process of this machine that has ended."""
-    found = _WORKER.fullmatch(f"{worker}.yml")
-    if found is None or found[1] != machine():
+    found = _WORKER.fullmatch(f"{worker}.yml") if is_here(worker) else None
+    if found is None:
         return False
     return not processes.is_alive(int(found[2]), int(found[3]) / 100)
 
@@ -135,6 +135,11 @@ class _Watched:
     seen: float
     number: int | None = None
 
+    @property
+    def still(self) -> float:
+        """Seconds for which it was seen without a change."""
+        return self.seen - self.since
+
 
 class PulseWatch:
     """Watches the numbers of all workers of a generation.
@@ -159,7 +164,7 @@ class PulseWatch:
         self.workers = 1
 
     def look(self) -> None:
-        """List the workers: one operation. What was the same for half of the time is read: a listing may be old."""
+        """List the workers: one operation."""
         self.read(self._store.list(layout.pulses(self._generation)))
 
     def restart(self) -> None:
@@ -185,36 +190,13 @@ class PulseWatch:
                 self._watched[worker] = _Watched(etag, now, now)
             else:
                 known.seen = now
-                self._confirm(worker, known)
         for worker in [one for one in self._watched if f"{one}.yml" not in found]:
             del self._watched[worker]
         self.workers = max(1, sum(not has_ended(worker) for worker in self._watched))
 
-    def _confirm(self, worker: str, known: _Watched) -> None:
-        """Read the number itself, at half of the time and at its end."""
-        still = known.seen - known.since
-        if still < STILL_SECONDS / 2 or (known.number is not None and still < STILL_SECONDS):
-            return
-        number = self._number(worker)
-        if known.number is not None and number != known.number:
-            self._watched[worker] = _Watched(known.etag, known.seen, known.seen)
-            self.moved.add(worker)
-        else:
-            known.number = number
-
     def _number(self, worker: str) -> int:
         number = read_pulse(self._store, self._generation, worker).get("number")
         return number if isinstance(number, int) else -1
-
-    def is_dead(self, worker: str) -> bool:
-        """Whether a worker has ended, or did not raise its number for long. One without an object may be new."""
-        if has_ended(worker):
-            return True
-        known = self._watched.get(worker)
-        if known is None:
-            return self._clock() - self._unknown.setdefault(worker, self._clock()) >= STILL_SECONDS
-        self._unknown.pop(worker, None)
-        return known.seen - known.since >= STILL_SECONDS
 
     @property
     def names(self) -> list[str]:
@@ -222,10 +204,33 @@ class PulseWatch:
         return sorted(self._watched)
 
     @property
-    def alive(self) -> set[str]:
-        """The workers that are not known to be dead."""
-        return set(self._watched) - self.dead()
+    def suspects(self) -> set[str]:
+        """The workers that have ended, or whose number was the same for half of the time."""
+        return {one for one, known in self._watched.items() if has_ended(one) or known.still >= STILL_SECONDS / 2}
 
-    def dead(self) -> set[str]:
-        """The workers that are dead and have an object."""
-        return {worker for worker in self._watched if self.is_dead(worker)}
+    @property
+    def alive(self) -> set[str]:
+        """The workers that are not known to be dead, as listings show them."""
+        return {one for one, known in self._watched.items() if not has_ended(one) and known.still < STILL_SECONDS}
+
+    def is_dead(self, worker: str) -> bool:
+        """Whether a worker has ended, or did not raise its number for long. One without an object may be new.
+
+        A listing may be old, so the number itself is read: once at half of the time or later, and once at its end.
+        """
+        if has_ended(worker):
+            return True
+        known = self._watched.get(worker)
+        if known is None:
+            return self._clock() - self._unknown.setdefault(worker, self._clock()) >= STILL_SECONDS
+        self._unknown.pop(worker, None)
+        if known.still < STILL_SECONDS / 2 or (known.number is not None and known.still < STILL_SECONDS):
+            return False
+        number, before = self._number(worker), known.number
+        if before is not None and number != before:
+            self._watched[worker] = _Watched(known.etag, known.seen, known.seen)
+            return False
+        if before is None:
+            known.number = number
+            known.since = max(known.since, known.seen - STILL_SECONDS / 2)
+        return known.still >= STILL_SECONDS

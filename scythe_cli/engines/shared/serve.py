@@ -33,6 +33,7 @@ from scythe_cli.operations.gather import gathered
 from scythe_cli.run import lease, state
 from scythe_cli.run.compatibility import refuse_other_models
 from scythe_cli.run.engine import Ended, EndReason
+from scythe_cli.run.lease import LeaseWatcher
 from scythe_cli.run.parts import PartThreads
 from scythe_cli.supervisor.scratch import scratch
 
@@ -172,7 +173,7 @@ def _work(plan: GenerationPlan, experiment: Experiment, settings: ServeSettings,
 def _until_gathered(plan: GenerationPlan, one: RunWorker, board: ClaimBoard, listener: Listener) -> Ended | None:
     """Work, then build the tables; where that finds rows missing, work on them once more."""
     ended = one.run()
-    if ended is not None or not build_tables(plan, listener):
+    if ended is not None or not build_tables(plan, listener, patient=one.is_last):
         return ended
     board.reopen()
     if (ended := one.run()) is None:
@@ -190,9 +191,18 @@ def _wait_for_ranges(plan: GenerationPlan) -> RangePlan:
     return found
 
 
-def build_tables(plan: GenerationPlan, listener: Listener) -> bool:
-    """Build the final tables unless another process does or did. Whether rows turned out to be missing."""
+def build_tables(plan: GenerationPlan, listener: Listener, *, patient: bool) -> bool:
+    """Build the final tables unless another process does or did. Whether rows turned out to be missing.
+
+    Args:
+        plan: the generation, all of whose ranges are finished.
+        listener: gets a sentence.
+        patient: watch a holder on another machine, who may be dead; others end at once.
+    """
     run = plan.run
+    if not patient and LeaseWatcher(run.store).holder() is not None:
+        listener(Notice(f"all specs of {run.id} are finished; another process builds the tables"))
+        return False
     try:
         with lease.hold(run.store):
             if gathered(run) is None:

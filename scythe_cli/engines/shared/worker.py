@@ -22,6 +22,7 @@ from scythe_cli.engines.shared.held import CarefulRange, HeldRange, Lanes
 from scythe_cli.errors import StoreError
 from scythe_cli.run.engine import Ended, EndReason, Work
 from scythe_cli.run.parts import PartWriter
+from scythe_cli.supervisor.failure_limits import CANARY
 from scythe_cli.supervisor.run_progress import run_work
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 LOOP_SECONDS = 0.05
 MARKS_SECONDS = 3.0
 """A worker looks this often whether the run was cancelled or resumed; the more rarely the more workers there are."""
-WORKERS_A_SECOND = 20
+WORKERS_A_SECOND = 10
 SHARE_SECONDS = 5.0
 """A range with more work than this is cut in two when no other range is free."""
 LOOK_AHEAD_SECONDS = 10.0
@@ -46,6 +47,9 @@ LOOK_AHEAD_SECONDS = 10.0
 OUTAGE_SECONDS = 600.0
 """A storage may be away for so long before a worker ends."""
 RETRY_SECONDS = 1.0
+LAST_SECONDS = 10.0
+CANARY_SECONDS = 2.0
+"""The parts of the first specs are looked at so often, until there are enough of them."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,9 @@ class RunWorker:
         self._withdrawn = 0
         self._marks_due = 0.0
         self._ahead_due = 0.0
+        self._canary = plan.generation == 1 and plan.todo > CANARY and not plan.file.run.max_failures.off
+        self._canary_due = 0.0
+        self._noted = float("-inf")
         self._idle_since = Clock.monotonic()
         self._away_since: float | None = None
 
@@ -120,6 +127,11 @@ class RunWorker:
     def running(self) -> int:
         """About how many specs run."""
         return self._runner.running
+
+    @property
+    def is_last(self) -> bool:
+        """Whether this worker has finished a range just now: it may be the one that builds the tables."""
+        return Clock.monotonic() - self._noted < LAST_SECONDS
 
     def run(self) -> Ended | None:
         """Work until nothing is left; otherwise say why it ended before.
@@ -203,6 +215,7 @@ class RunWorker:
         if done < rows:  # others have run some of them before
             failed = self._progress.failed_in(claim.rows)
         self._claimer.note(claim, Step.DONE, rows, min(rows, failed))
+        self._noted = Clock.monotonic()
 
     def _finish_claims(self) -> None:
         """Write what became of the claims whose rows are all in the storage, or were given back."""
@@ -258,7 +271,8 @@ class RunWorker:
         now = Clock.monotonic()
         if now < self._marks_due or self._over is not None:
             return
-        self._marks_due = now + max(MARKS_SECONDS, self._claimer.watch.workers / WORKERS_A_SECOND)
+        pause = max(MARKS_SECONDS, self._claimer.watch.workers / WORKERS_A_SECOND)
+        self._marks_due = now + (pause if self._held else 2 * pause)
         self._over = fence.why_over(self._plan.run.store, self._plan.generation)
 
     def _end_reason(self) -> Ended | None:
@@ -280,11 +294,29 @@ class RunWorker:
         done, failed = self._claimer.board.counts
         done += plan.done + sum(held.done for held in self._held)
         failed += plan.failed + sum(held.failed for held in self._held)
-        if not plan.file.run.max_failures.exceeded(failed, done, plan.run.total):
+        ended = None
+        if plan.file.run.max_failures.exceeded(failed, done, plan.run.total):
+            ended = Ended(EndReason.MAX_FAILURES, plan.file.run.max_failures.message(failed, done))
+        elif self._canary and done >= CANARY:
+            ended = self._ask_canary(done, failed)
+        if ended is None:
             return None
-        self._over = Ended(EndReason.MAX_FAILURES, plan.file.run.max_failures.message(failed, done))
+        self._over = ended
         fence.end_generation(plan.run, plan.generation, self._over.reason, self._over.detail)
         return self._over
+
+    def _ask_canary(self, done: int, failed: int) -> Ended | None:
+        """Why the run must stop, where its first specs all failed alike; looks at their parts, a few times at most."""
+        if failed < done:
+            self._canary = False
+            return None
+        if Clock.monotonic() < self._canary_due:
+            return None
+        self._canary_due = Clock.monotonic() + CANARY_SECONDS
+        look = self._progress.read()
+        self._canary = look.done < CANARY
+        why = self._progress.canary(look)
+        return None if why is None else Ended(EndReason.CANARY, why)
 
     def _withdraw(self, ended: Ended) -> None:
         """Begin no more rows of any claim; those that run may end within the grace time."""
