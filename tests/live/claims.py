@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scythe_cli.run.run import Run
 
 SCYTHE = str(Path(sys.executable).with_name("scythe"))
-PATIENCE = 60.0
+PATIENCE = 120.0
 MODULE = '''
 import os
 import signal
