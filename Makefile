@@ -6,7 +6,7 @@ PROCESSES ?= 2
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint bench docs docs-reference docs-pictures docs-site docs-serve wheel schemas soak live live-s3 clean
+.PHONY: help setup demo demo-surrogate test test-slow lint bench docs docs-reference docs-pictures docs-site docs-serve wheel schemas soak live live-s3 clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)  ## simulate an office building in three climates, from experiment.yml to a table
 	@BIN="$(CURDIR)/$(BIN)" sh examples/demo.sh
+
+demo-surrogate: $(STAMP)  ## fit a surrogate of EnergyPlus and grow its design until it is good (ten minutes)
+	@BIN="$(CURDIR)/$(BIN)" sh examples/demo-surrogate.sh
 
 test: $(STAMP)  ## run the tests, in some six minutes
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(TESTS)

@@ -1,6 +1,6 @@
 """Runs the measurements: all of them, or those named.
 
-python -m bench [trivial validate gather frames frame_shapes uneven wide startup energy crash s3]
+python -m bench [trivial validate gather frames frame_shapes uneven wide startup energy crash s3 second_run]
 """
 
 from __future__ import annotations
@@ -8,7 +8,10 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-ALL = ("startup", "validate", "gather", "frames", "frame_shapes", "uneven", "wide", "trivial", "crash", "s3", "energy")
+ALL = (
+    *("startup", "validate", "gather", "frames", "frame_shapes", "uneven", "wide", "trivial", "second_run", "crash"),
+    *("s3", "energy"),
+)
 
 
 def main(names: list[str]) -> None:

@@ -3,9 +3,10 @@
 import math
 from typing import Literal
 
+import polars as pl
 from pydantic import Field
 
-from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry
+from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry, sample
 
 
 class Room(ExperimentInputSpec):
@@ -25,3 +26,15 @@ def heat_room(input_spec: Room) -> Heat:
     gains = 2.2 * input_spec.lpd
     demand = math.log1p(math.exp((losses - gains) / 8)) * 8
     return Heat(heating=demand / (0.9 if input_spec.system == "gas" else 3.2))
+
+
+experiment = heat_room
+STRATUM = "system"
+GOOD_ENOUGH = 0.04
+"""Mean absolute error of the worst stratum, as a share of the stratum's mean."""
+FIRST, MOST = 16, 1024
+
+
+def specs(n: int) -> pl.DataFrame:
+    """The first n points of the design. A larger one begins with the same points."""
+    return sample(Room, "sobol", n, seed=1)

@@ -157,7 +157,9 @@ class Terminal:
                 self._progress(event)
             case events.GatherStarted():
                 self._open(event.n_specs, "gathering")
-            case events.Gathered():
+            case events.TakeOverStarted():
+                self._open(event.n_specs, "taking over from the earlier run")
+            case events.Gathered() | events.TakenOver():
                 self.line.done = event.n_specs
                 self._update_bar(f"{event.n_specs:,} of {counted(self.line.total, 'spec')}")
             case events.DownloadStarted():

@@ -74,6 +74,20 @@ class Draining:
 
 
 @dataclass(frozen=True)
+class TakeOverStarted:
+    """Rows of an earlier run are about to be taken over."""
+
+    n_specs: int
+
+
+@dataclass(frozen=True)
+class TakenOver:
+    """Rows that were taken over so far."""
+
+    n_specs: int
+
+
+@dataclass(frozen=True)
 class GatherStarted:
     """The final tables are being built from `n_specs` rows."""
 
@@ -140,6 +154,8 @@ Event = (
     | RunReady
     | Progress
     | Draining
+    | TakeOverStarted
+    | TakenOver
     | GatherStarted
     | Gathered
     | DownloadStarted

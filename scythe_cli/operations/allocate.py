@@ -244,10 +244,10 @@ def final_tables(work: Work, listener: Listener = ignore) -> FinalReport:
     return built or gather(work.run, listener=listener)
 
 
-def first_work(run: Run, prepared: Prepared) -> Work:
+def first_work(run: Run, prepared: Prepared, listener: Listener = ignore) -> Work:
     """What a new run has to do: all of it, less the rows that it takes over from an earlier run, which is done here."""
     if prepared.reuse is None:
         return Work(run, prepared.experiment, prepared.file, [Range(0, run.total - 1)], generation=1)
-    take_over(run)
+    take_over(run, listener)
     state = read_state(run)
     return Work(run, prepared.experiment, prepared.file, state.missing(), generation=1, done=state.done)

@@ -8,15 +8,17 @@ was killed loses at most one window of blocks.
 from __future__ import annotations
 
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from scythe_cli.columns import frames
 from scythe_cli.core import layout
+from scythe_cli.core.events import TakenOver, TakeOverStarted, ignore
 from scythe_cli.core.layout import PartName
 from scythe_cli.errors import StoreError
 from scythe_cli.reuse.plan import read_plan
@@ -27,10 +29,11 @@ from scythe_cli.run.state import read_state
 from scythe_cli.storage.open_store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
+    from scythe_cli.core.events import Listener
     from scythe_cli.reuse.plan import ReusePlan
     from scythe_cli.run.run import Run
     from scythe_cli.run.state import RunState
@@ -38,8 +41,12 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.int64]
 
+_T = TypeVar("_T")
+
 GENERATION = 0
 """Of the parts: any later success of the same rows wins."""
+THREADS = 8
+"""Parts that are read or written, or whose files are copied, at a time."""
 WINDOW_BYTES = 128 << 20
 """Outcomes and frames that are held at a time, estimated from the first part."""
 
@@ -52,7 +59,7 @@ class _Part:
     frames: dict[str, pa.Table]
 
 
-def take_over(run: Run) -> int:
+def take_over(run: Run, listener: Listener = ignore) -> int:
     """Finish taking over what the run's plan names. Returns how many rows the plan has.
 
     Raises:
@@ -65,7 +72,8 @@ def take_over(run: Run) -> int:
     left = _left(run, plan)
     if len(left):
         with lease.hold(run.store, lambda: None):
-            _TakeOver(run, plan).take(left)
+            listener(TakeOverStarted(plan.rows.num_rows))
+            _TakeOver(run, plan, listener, done=plan.rows.num_rows - len(left)).take(left)
     return plan.rows.num_rows
 
 
@@ -87,9 +95,11 @@ def _left(run: Run, plan: ReusePlan) -> Rows:
 class _TakeOver:
     """One run's taking over."""
 
-    def __init__(self, run: Run, plan: ReusePlan) -> None:
+    def __init__(self, run: Run, plan: ReusePlan, listener: Listener, *, done: int) -> None:
         self._run = run
         self._plan = plan
+        self._listener = listener
+        self._done = done
         store = open_store(plan.source)
         self._source = _open_at(store, plan.source_id)
         self._state: RunState = read_state(self._source)
@@ -113,17 +123,18 @@ class _TakeOver:
         """Take the rows of some blocks; what they weighed."""
         taken: dict[int, list[_Part]] = {}
         weight = 0
-        for piece in self._read(places):
+        for piece in _at_once(self._read_part, self._parts(places)):
             weight += piece.outcomes.nbytes + sum(frame.nbytes for frame in piece.frames.values())
             blocks: Rows = piece.outcomes.column(outcomes.ROW).to_numpy() // layout.BLOCK
             for block in np.unique(blocks).tolist():
                 taken.setdefault(block, []).append(_of_block(piece, block))
-        for block, pieces in sorted(taken.items()):
-            self._write(block, pieces)
+        for rows in _at_once(self._write, sorted(taken.items())):
+            self._done += rows
+            self._listener(TakenOver(self._done))
         return weight
 
-    def _read(self, places: Rows) -> Iterator[_Part]:
-        """What the earlier run has of these rows, part by part."""
+    def _parts(self, places: Rows) -> Iterator[tuple[PartName, Rows, Rows]]:
+        """The parts of the earlier run that have these rows: which of ours they are, and which of theirs."""
         order = places[np.argsort(self._source_rows[places], kind="stable")]
         wanted = self._source_rows[order]
         for block in np.unique(wanted // layout.BLOCK).tolist():
@@ -135,18 +146,20 @@ class _TakeOver:
                     kept = np.isin(theirs, np.array(rows, np.int64))
                     mine, theirs = mine[kept], theirs[kept]
                 if len(theirs):
-                    yield self._read_part(part, mine, theirs)
+                    yield part, mine, theirs
 
     def _read_part(self, part: PartName, mine: Rows, theirs: Rows) -> _Part:
         table = parts.read_part(self._source.store, part.key)
         names = (table.schema.metadata or {}).get(outcomes.FRAMES_KEY, b"").decode()
         read = {name: parts.read_part(self._source.store, part.frame_key(name)) for name in names.split(",") if name}
-        to = dict(zip(theirs.tolist(), mine.tolist(), strict=True))
-        moved = _renumbered(table, outcomes.ROW, to)
-        return _Part(moved, {name: _renumbered(frame, frames.ROW, to) for name, frame in read.items()})
+        moved = _renumbered(table, outcomes.ROW, theirs, mine)
+        return _Part(moved, {name: _renumbered(frame, frames.ROW, theirs, mine) for name, frame in read.items()})
 
-    def _write(self, block: int, pieces: list[_Part]) -> None:
-        """Write the rows of a block, after the files that they name; as few parts as the types of frames allow."""
+    def _write(self, block: int, pieces: list[_Part]) -> int:
+        """Write the rows of a block, after the files that they name; as few parts as the types of frames allow.
+
+        Returns how many rows that is.
+        """
         specs = parts.read_block(self._run.store, block, [layout.SORT_INDEX])
         owned = [self._owned(piece.outcomes, specs, block) for piece in pieces]
         decoded = [
@@ -160,18 +173,20 @@ class _TakeOver:
                 self._run.store.write(name.frame_key(frame), parts.encode(_sorted(content, frames.ROW)))
             names: Any = {outcomes.FRAMES_KEY: ",".join(frames_of)}
             self._run.store.write(name.key, parts.encode(ordered.replace_schema_metadata(names)))
+        return sum(piece.outcomes.num_rows for piece in pieces)
 
     def _owned(self, table: pa.Table, specs: pa.Table, block: int) -> pa.Table:
         """Outcomes as the new run's own: its sort_index, its files, and where they come from."""
         rows: Rows = table.column(outcomes.ROW).to_numpy()
         sort_index = specs.column(layout.SORT_INDEX).take(rows - block * layout.BLOCK)
-        indexes: list[Any] = sort_index.to_pylist()
-        ids = [spec_id(self._run.id, index) for index in indexes]
         table = table.set_column(
             table.column_names.index(layout.SORT_INDEX), table.schema.field(layout.SORT_INDEX), sort_index
         )
-        for field in self._files:
-            if field in table.column_names:
+        files = [field for field in self._run.manifest.files if field in table.column_names]
+        if files:
+            indexes: list[Any] = sort_index.to_pylist()
+            ids = [spec_id(self._run.id, index) for index in indexes]
+            for field in files:
                 at = table.column_names.index(field)
                 pairs = zip(table.column(field).to_pylist(), ids, strict=True)
                 moved = [self._file(field, old, new) for old, new in pairs]
@@ -180,10 +195,6 @@ class _TakeOver:
             table = table.drop_columns([outcomes.REUSED_FROM])
         origin = pa.repeat(pa.scalar(self._plan.source_id, pa.string()), table.num_rows)
         return table.append_column(outcomes.REUSED_FROM, origin)
-
-    @property
-    def _files(self) -> list[str]:
-        return self._run.manifest.files
 
     def _file(self, field: str, address: str | None, workflow_run_id: str) -> str | None:
         """The address of the new run's own copy of one output file."""
@@ -222,12 +233,21 @@ def _copy(source: Store, source_key: str, target: Store, key: str) -> None:
         target.upload(key, path, consume=True)
 
 
-def _renumbered(table: pa.Table, column: str, to: dict[int, int]) -> pa.Table:
-    """The rows of a table that `to` names, with their new numbers."""
+def _at_once(function: Callable[..., _T], calls: Iterable[tuple[Any, ...]]) -> Iterator[_T]:
+    """What the calls return, in their order; a few of them wait for the store at a time."""
+    pool = ThreadPoolExecutor(THREADS, "scythe-reuse")
+    try:
+        yield from pool.map(lambda arguments: function(*arguments), calls)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _renumbered(table: pa.Table, column: str, theirs: Rows, mine: Rows) -> pa.Table:
+    """The rows of a table that have a number of `theirs`, which is sorted, with the number of `mine` in its place."""
     numbers: Rows = table.column(column).to_numpy()
-    known = np.array(sorted(to), np.int64)
-    kept = np.flatnonzero(np.isin(numbers, known))
-    fresh = np.array([to[number] for number in known.tolist()], np.int64)[np.searchsorted(known, numbers[kept])]
+    places = np.minimum(np.searchsorted(theirs, numbers), len(theirs) - 1)
+    kept = np.flatnonzero(theirs[places] == numbers)
+    fresh = mine[places[kept]]
     chosen = table if len(kept) == table.num_rows else table.take(kept)
     at = chosen.column_names.index(column)
     return chosen.set_column(at, chosen.schema.field(at), pa.array(fresh, chosen.schema.field(at).type))

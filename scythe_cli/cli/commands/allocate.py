@@ -171,8 +171,8 @@ def _begin(call: Call, prepared: Prepared, *, engine: Engine, version: Bump | Se
         follow(call, first_work(run, prepared), engine=engine)
         return
     with call.notifier.at_end(run, call.terminal):
-        with call.terminal.busy(f"taking over {prepared.reuse.rows.num_rows:,} specs"), resumable(call, run):
-            work = first_work(run, prepared)
+        with resumable(call, run):
+            work = first_work(run, prepared, call.terminal)
         if not work.todo:
             work, engine = without_engine(work)
         follow(call, work, engine=engine)

@@ -153,8 +153,7 @@ def _work_left(call: Call, run: Run, choice: Choice, *, sets: list[str]) -> Work
     )
     from scythe_cli.reuse.take_over import take_over
 
-    with call.terminal.busy("looking at what is left"):
-        take_over(run)
+    take_over(run, call.terminal)
     rest = remaining(run, failed=choice.failed or not choice.missing, missing=choice.missing or not choice.failed)
     if not rest.todo:
         return None
