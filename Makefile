@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scythe needs Python 3.11 or newer; set PYTHON=python3.x")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[design,energy,pandas]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[design,energy,pandas,report]"
 	@touch $@
 
 demo: $(STAMP)  ## simulate an office building in three climates, from experiment.yml to a table

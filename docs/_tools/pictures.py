@@ -1,6 +1,7 @@
-"""The terminal pictures of the site, made from real runs.
+"""The pictures of the site, made from real runs.
 
-Input: the installed command. Output: SVG files in docs/images, one for each scene, drawn by rich:
+Input: the installed command, and Chromium where there is one. Output: SVG files in docs/images, one for each scene,
+drawn by rich, and the report as a PNG:
 
     python docs/_tools/pictures.py
 """
@@ -12,6 +13,7 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import struct
 import subprocess
 import sys
@@ -70,6 +72,25 @@ SCENES = [
         ["printf 'r0,infectious_period,vaccinated\\n2,5,0.1\\n-1,5,0.1\\n2,5,1.5\\n' > wrong.csv"],
     ),
 ]
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+_DESIGN = "specs: {design: sobol, n: 1024, space: {r0: [1, 15], infectious_period: [2, 20], vaccinated: [0, 0.9]}}"
+
+
+def draw_report(program: str) -> None:
+    """The top of a report in a browser: 1,024 specs of a design, some of which fail."""
+    with TemporaryDirectory() as home:
+        folder = Path(home) / "epidemic"
+        at_terminal(f"scythe init {shlex.quote(str(folder))}", Path(home))
+        at_terminal(f"sed -i {shlex.quote(_FAIL)} epidemic.py", folder)
+        at_terminal(f"sed -i {shlex.quote(f's/^specs:.*/{_DESIGN}/')} experiment.yml", folder)
+        at_terminal("scythe allocate; scythe report", folder)
+        flags = ["--headless=new", "--no-sandbox", "--hide-scrollbars", "--enable-unsafe-swiftshader"]
+        flags += [f"--user-data-dir={home}/profile", "--window-size=1040,2000", "--virtual-time-budget=20000"]
+        picture = IMAGES / "report.png"
+        page = (folder / "report.html").as_uri()
+        subprocess.run([program, *flags, f"--screenshot={picture}", page], check=True, stderr=subprocess.DEVNULL)
 
 
 def at_terminal(command: str, folder: Path) -> list[str]:
@@ -132,3 +153,9 @@ if __name__ == "__main__":
     for one in SCENES:
         (IMAGES / f"{one.name}.svg").write_text(draw(one), encoding="utf-8")
         print(IMAGES / f"{one.name}.svg")
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        print("no Chromium here: report.png stays as it is")
+    else:
+        draw_report(browser)
+        print(IMAGES / "report.png")

@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import errno
 import os
+import re
 import signal
 import sys
 import threading
@@ -19,6 +20,8 @@ import typer
 from typer.core import TyperGroup
 
 import scythe_cli
+from scythe_cli.cli import completion
+from scythe_cli.cli.known_words import our_command
 from scythe_cli.cli.output import HAS_DOCUMENT, print_error, put
 from scythe_cli.core import signals
 from scythe_cli.core.machine import require_memory
@@ -39,13 +42,17 @@ COMMANDS = {
     "wait": "Follow a run to its end, from any machine.",
     "status": "Show how far a run is and what failed.",
     "show": "Show a run, or its specs: inputs, outputs, times, logs, errors.",
+    "report": "Write one offline HTML page about a run.",
     "gather": "Build the result tables of a run.",
     "download": "Copy the result tables here.",
     "compare": "Show what differs between two runs.",
     "cancel": "Stop a run; finished specs are kept.",
+    "remove": "Delete runs, after showing their sizes.",
 }
 """Command -> what it does, as `scythe --help` shows it. `commands/<command>.py` has a function of the same name."""
 
+_SHORT_FLAG = re.compile(r"('--[\w-]+') / '-\w'")
+"""`'--limit' / '-n'` in a message of typer's: people look for the long name."""
 _BROKEN_PIPE = 141
 """What a shell reports for a program that SIGPIPE ended, such as `cat` in `cat | head`."""
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -54,12 +61,19 @@ _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 class _Commands(TyperGroup):
     """Commands whose files are imported when they are needed, so that `scythe --help` loads none of them."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """The shell after `--install-completion` is optional, which no option of typer's is."""
+        if args and args[0] in (completion.INSTALL, completion.SHOW):
+            completion.install(ctx, args)
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the signature is typer's
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the signature is typer's
         if cmd_name not in COMMANDS:
-            near = did_you_mean(cmd_name, COMMANDS)
+            ours = our_command(cmd_name)
+            near = f" Did you mean {ours!r}?" if ours else did_you_mean(cmd_name, COMMANDS)
             raise InputError(f"{cmd_name!r} is not a command.{near}", hint="scythe --help")
         single = _typer(help=COMMANDS[cmd_name])
         single.command(name=cmd_name)(getattr(import_module(f"scythe_cli.cli.commands.{cmd_name}"), cmd_name))
@@ -83,7 +97,14 @@ app = _typer(cls=_Commands, help="Run a typed Python function over every row of 
 def _scythe(
     ctx: typer.Context,
     *,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+    version: Annotated[bool, typer.Option("--version", "-V", help="Show the version and exit.")] = False,
+    install_completion: Annotated[  # noqa: ARG001 - for the help; `parse_args` takes it
+        bool,
+        typer.Option(completion.INSTALL, help="Let the shell complete commands, options and runs; SHELL may follow."),
+    ] = False,
+    show_completion: Annotated[  # noqa: ARG001 - for the help; `parse_args` takes it
+        bool, typer.Option(completion.SHOW, help="Print what --install-completion would install.")
+    ] = False,
 ) -> None:
     if version:
         put(printable(f"scythe {scythe_cli.__version__}"))
@@ -140,6 +161,8 @@ def run(arguments: Sequence[str]) -> int:
     HAS_DOCUMENT.set(False)
     try:
         command = typer.main.get_command(app)
+        if completion.is_asked():
+            return completion.answer(command)
         with command.make_context("scythe", list(arguments)) as ctx:
             code = command.invoke(ctx)
         sys.stdout.flush()
@@ -176,7 +199,7 @@ def describe_exception(exc: BaseException, arguments: Sequence[str]) -> tuple[st
             return exc.message, exc.hint, exc.exit_code
         case typer.TyperException():
             where = getattr(exc, "ctx", None)  # which command's usage it is about, when it is about one's
-            message = exc.format_message().replace("Value error, ", "")
+            message = _SHORT_FLAG.sub(r"\1", exc.format_message().replace("Value error, ", ""))
             return message, f"{where.command_path if where else 'scythe'} --help", ExitCode.BAD_INPUT
         case OSError() if exc.errno in _DISK_FULL:
             return f"nothing more can be written: {exc.strerror}", None, ExitCode.UNREACHABLE

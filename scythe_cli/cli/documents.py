@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scythe_cli.operations.status import RunStatus  # at run time: pydantic writes RunsDocument by its annotations
+from scythe_cli.remove.removed import Removed  # the same
 
 if TYPE_CHECKING:
     from scythe_cli.operations.allocate import Allocation
@@ -73,6 +74,19 @@ class RunsDocument:
 
     storage: str
     runs: list[RunStatus]
+
+
+@dataclass(frozen=True)
+class RemoveDocument:
+    """What `scythe remove --json` prints.
+
+    Attributes:
+        removed: the runs that were deleted.
+        n_bytes: their bytes in all.
+    """
+
+    removed: list[Removed]
+    n_bytes: int
 
 
 @dataclass(frozen=True)

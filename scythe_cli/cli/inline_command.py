@@ -17,7 +17,7 @@ from scythe_cli.storage.address import is_remote
 
 if TYPE_CHECKING:
     from scythe_cli.experiment.config import Loaded
-    from scythe_cli.experiment.settings import Specs
+    from scythe_cli.experiment.settings import ExperimentFile, Specs
     from scythe_cli.run.run import Run
 
 _YAML = (".yml", ".yaml")
@@ -39,7 +39,7 @@ def inline_command(run: Run, text: str | None, storage: str | None) -> str | Non
         return None
     loaded = _settings_for(file, run)
     if loaded is None:
-        return "in the experiment's folder: scythe allocate FILE"
+        return _without_file(frozen) or "in the experiment's folder: scythe allocate FILE"
     same_storage = bool(storage) or loaded.file.storage == frozen.storage
     specs = _specs_address(loaded, frozen.specs)
     name = loaded.file.name or run.manifest.experiment_name.removeprefix(TASK_PREFIX)
@@ -52,6 +52,20 @@ def inline_command(run: Run, text: str | None, storage: str | None) -> str | Non
     if specs is not None and known and (is_remote(specs) or Path(specs).exists()):
         return f"{_allocate(file)} --set {shlex.quote(f'specs={display_path(specs)}')}"
     return None
+
+
+def _without_file(frozen: ExperimentFile) -> str | None:
+    """The command for a run that was allocated without an experiment file, from the folder of its function."""
+    from scythe_cli.experiment import importer
+
+    specs = frozen.specs
+    if not isinstance(specs, str) or not (is_remote(specs) or (Path(specs).is_absolute() and Path(specs).exists())):
+        return None
+    try:
+        importer.locate(frozen.experiment, Path.cwd())
+    except ScytheError:
+        return None
+    return shlex.join(["scythe", "allocate", frozen.experiment, display_path(specs)])
 
 
 def _allocate(file: Path) -> str:

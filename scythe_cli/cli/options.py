@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from scythe_cli.cli.completion import complete_run
+
 VersionBump = Literal["major", "minor", "patch", "keep"]
 TemplateName = Literal["minimal", "energy"]
 
@@ -24,10 +26,15 @@ RunArgument = Annotated[
         metavar="RUN",
         help=f"{_RUN_FORMS} Default: the latest run of ./experiment.yml.",
         show_default=False,
+        autocompletion=complete_run,
     ),
 ]
-FirstRun = Annotated[str, typer.Argument(metavar="RUN", help=_RUN_FORMS, show_default=False)]
-SecondRun = Annotated[str, typer.Argument(metavar="RUN", help="The other run.", show_default=False)]
+FirstRun = Annotated[
+    str, typer.Argument(metavar="RUN", help=_RUN_FORMS, show_default=False, autocompletion=complete_run)
+]
+SecondRun = Annotated[
+    str, typer.Argument(metavar="RUN", help="The other run.", show_default=False, autocompletion=complete_run)
+]
 Storage = Annotated[
     str | None,
     typer.Option(
@@ -80,6 +87,22 @@ TableFile = Annotated[
 
 # scythe allocate
 ExperimentFile = Annotated[Path, typer.Argument(metavar="FILE", readable=False, help="The experiment file.")]
+FileOrFunction = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        readable=False,
+        help="The experiment file; or the function itself, MODULE:FUNCTION, where there is no file.",
+    ),
+]
+SpecsTable = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="SPECS",
+        help="The table of specs, in place of `specs` in FILE. MODULE:FUNCTION needs it.",
+        show_default=False,
+    ),
+]
 Bump = Annotated[
     VersionBump | None, typer.Option(help="The part of the latest run's version to increase. Default: keep.")
 ]
@@ -91,7 +114,9 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="K=V", help="Replace a setting of FILE, for example run.timeout=20m. Repeatable."),
 ]
-Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Run only the first N specs of the table.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", "-n", min=1, metavar="N", help="Run only the first N specs of the table.")
+]
 Shuffle = Annotated[
     bool, typer.Option("--shuffle", help="With --limit: take N specs of the table at random, not the first N.")
 ]
@@ -116,13 +141,21 @@ Notify = Annotated[
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer yes to all questions.")]
-Resume = Annotated[str | None, typer.Option(metavar="RUN", help="Continue this run: run its missing and failed specs.")]
+Resume = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUN",
+        help="Continue this run: run its missing and failed specs.",
+        autocompletion=complete_run,
+    ),
+]
 ReuseRun = Annotated[
     str | None,
     typer.Option(
         "--reuse",
         metavar="RUN",
         help="Use the results of an earlier run for specs that have not changed, and run the rest: a RUN, or latest.",
+        autocompletion=complete_run,
     ),
 ]
 ReuseBy = Annotated[
@@ -139,6 +172,17 @@ Inline = Annotated[
     typer.Option("--inline", help="Run one spec in this terminal and write nothing. If it fails, the debugger opens."),
 ]
 
+# scythe report
+ReportFile = Annotated[
+    Path | None,
+    typer.Option("-o", metavar="FILE", help="Where to write the page. Default: report.html.", show_default=False),
+]
+OpenReport = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
+ReportJson = Annotated[
+    bool,
+    typer.Option("--json", help="Print the same numbers as one JSON document. Write a page only with -o or --open."),
+]
+
 # scythe status
 RunOrLatest = Annotated[
     str | None,
@@ -147,6 +191,7 @@ RunOrLatest = Annotated[
         help=f"{_RUN_FORMS} Default: list the latest runs; with --watch or --errors, the latest run of "
         "./experiment.yml.",
         show_default=False,
+        autocompletion=complete_run,
     ),
 ]
 Watch = Annotated[bool, typer.Option("--watch", help="Show the progress until the run ends.")]
@@ -199,6 +244,16 @@ Destination = Annotated[
 WithFiles = Annotated[bool, typer.Option("--files", help="Copy the result files too.")]
 FilterField = Annotated[
     str | None, typer.Option("--filter", metavar="FIELD", help="Copy only the result files of this output field.")
+]
+
+# scythe remove
+RemoveAll = Annotated[bool, typer.Option("--all", help="Remove all runs that RUN fits.")]
+OlderThan = Annotated[
+    str | None,
+    typer.Option("--older-than", metavar="T", help="Remove the runs that are older than 90d, 12h or 30m."),
+]
+KeepLatest = Annotated[
+    bool, typer.Option("--keep-latest", help="Keep the run that RUN means to other commands: the latest.")
 ]
 
 # scythe worker

@@ -36,6 +36,7 @@ STATES = {
     "cancelled": "cancelled",
     "stopped": "stopped",
     "incomplete": "stopped before the end",
+    "removing": "partly removed",
 }
 """A run's state, as `--json` has it -> as people read it."""
 HAS_DOCUMENT: ContextVar[bool] = ContextVar("HAS_DOCUMENT", default=False)

@@ -50,6 +50,14 @@ def command_for(command: str | Sequence[str], run: Run, *flags: str, latest: boo
     return shlex.join(["scythe", *words, run.name if short else name, *flags, *storage])
 
 
+def python_name(run: Run) -> str:
+    """What `open_run` takes for a run in a program that starts in this folder."""
+    name, *storage = _arguments(run)
+    if storage:
+        return run.store.address
+    return run.name if not run.is_copy and _is_latest(run) else name
+
+
 @contextmanager
 def hints_from_here(run: Run) -> Iterator[None]:
     """Hints of the operations name a run by its id or its address; from this folder an id may need `--storage`."""

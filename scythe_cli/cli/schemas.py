@@ -31,7 +31,9 @@ MODELS = {
     "gather": "scythe_cli.operations.gather:FinalReport",
     "download": "scythe_cli.operations.download:DownloadReport",
     "compare": "scythe_cli.operations.compare:Comparison",
+    "report": "scythe_cli.report.document:Report",
     "cancel": "scythe_cli.operations.cancel:Cancelled",
+    "remove": "scythe_cli.cli.documents:RemoveDocument",
     "error": "scythe_cli.cli.documents:ErrorDocument",
 }
 """Document -> the model (or dataclass) it is read into or written from. A new document is a new line here.

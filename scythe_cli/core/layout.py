@@ -33,6 +33,8 @@ REUSE = "control/reuse.pq"
 OUTCOME_SCHEMA = "control/outcomes.pq"
 """An outcome part without rows: the columns and types of the run's outcomes."""
 RESULTS = "results"
+FAILED = "failed"
+"""What the temporary folders of failed specs held, with `run.keep_failed`."""
 FINAL = "final"
 DOWNLOAD_RECORD = ".scythe-download.jsonl"
 """Beside what was downloaded: one line for each file, in the order they arrived."""
@@ -77,6 +79,7 @@ class Mark(StrEnum):
     REFUSED = "refused"
     REPAIR = "repair"
     PLAN = "plan"
+    REMOVED = "removed"
 
 
 def run_time(moment: datetime) -> str:
@@ -143,6 +146,11 @@ def result(field: str, workflow_run_id: str, suffixes: str, *, claim: int = 1) -
     """
     again = f".{claim}" if claim > 1 else ""
     return f"{RESULTS}/{field}/{workflow_run_id}{again}{suffixes}"
+
+
+def failed(sort_index: int) -> str:
+    """The folder of what one failed spec left."""
+    return f"{FAILED}/{sort_index}"
 
 
 def final(table: str) -> str:

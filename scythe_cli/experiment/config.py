@@ -107,7 +107,7 @@ def load(
     """Read an experiment file and what overrules it: flag > file > environment > `Register`'s options > default.
 
     Args:
-        path: the file.
+        path: the file; or module:function in the current folder, for settings without a file.
         sets: each `--set`, "run.timeout=20m". Relative paths in it start from the current folder.
         flags: flags of their own by their key, {"storage": "./runs"}; None means not given.
         environ: the environment, `os.environ` unless given.
@@ -117,9 +117,18 @@ def load(
         ConfigError: something is wrong; the message has a line for each problem.
     """
     path = Path(path)
+    if is_target(path):
+        target = {("experiment",): Given(str(path), str(path))}
+        return _with_surroundings(target | setting_sources.from_flags(sets, flags), options, environ, Path.cwd(), None)
     written = setting_sources.from_document(yaml_document.read(setting_sources.read_text(path), str(path)), str(path))
     flagged = setting_sources.from_flags(sets, flags)
     return _with_surroundings(written | flagged, options, environ, path.parent, path)
+
+
+def is_target(path: str | Path) -> bool:
+    """Whether what stands for an experiment file is a function, module:function or path/to/file.py:function."""
+    where, colon, name = str(path).rpartition(":")
+    return bool(colon and where and name.isidentifier()) and not Path(path).exists()
 
 
 def from_values(

@@ -34,7 +34,7 @@ from scythe_cli.run import outcomes
 from scythe_cli.run.generation import max_file
 from scythe_cli.run.input_files import IndexNames
 from scythe_cli.run.parts import CorruptPart, read_block
-from scythe_cli.run.state import list_marks, read_mark, read_state, remove_mark, set_aside
+from scythe_cli.run.state import list_marks, read_mark, read_state, refuse_removed, remove_mark, set_aside
 
 if TYPE_CHECKING:
     from scythe_cli.core.events import Listener
@@ -81,6 +81,7 @@ def gather(run: Run, *, partial: bool = False, listener: Listener = ignore) -> F
         StoreError: the store does not answer or refuses.
     """
     state = read_state(run)
+    refuse_removed(run, state.marks)
     for part in state.corrupt:
         set_aside(run.store, part, "it could not be read")
     missing = state.total - state.done

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _BOUND = re.compile(r"must be (>|<|>=|<=) ")
 """In the message of a wrong output: the rule that it broke is a bound."""
+_RAISED = re.compile(r"^(\w+)\n  .* \[type=(?:greater|less)_than", re.MULTILINE)
+"""In pydantic's message, where the user's function made the wrong output with `Out(...)`: the field and the rule."""
 
 
 class OutputCounter:
@@ -63,11 +65,16 @@ class OutputCounter:
         self._range[name] = (low, high) if low == high and known in ((), (low, high)) else None
 
     def _count_failed(self, failed: pa.Table) -> None:
-        wrong = failed.filter(pc.equal(failed.column(outcomes.KIND), pa.scalar(outcomes.INVALID_OUTPUT)))
+        known = set(self._names)
+        kinds = failed.column(outcomes.KIND)
+        wrong = failed.filter(pc.equal(kinds, pa.scalar(outcomes.INVALID_OUTPUT)))
         for row in wrong.select([outcomes.PLACE, outcomes.MESSAGE]).to_pylist():
             name = (row[outcomes.PLACE] or "").rpartition(".")[2]
-            if name in self._names and _BOUND.search(row[outcomes.MESSAGE] or ""):
+            if name in known and _BOUND.search(row[outcomes.MESSAGE] or ""):
                 self._outside[name] += 1
+        raised = failed.filter(pc.equal(failed.column(outcomes.ERROR_TYPE), pa.scalar("ValidationError")))
+        for message in raised.column(outcomes.MESSAGE).to_pylist():
+            self._outside.update(known.intersection(_RAISED.findall(message or "")))
 
     def counts(self) -> dict[str, OutputCounts]:
         """By output."""

@@ -18,7 +18,7 @@ from scythe_cli.experiment.source_files import is_library
 from scythe_cli.run.compatibility import refuse_other_models
 from scythe_cli.run.engine import Work
 from scythe_cli.run.parts import CorruptPart
-from scythe_cli.run.state import read_state
+from scythe_cli.run.state import read_state, refuse_removed
 from scythe_cli.storage.address import is_remote
 from scythe_cli.storage.base import MANIFEST_LIMIT
 
@@ -57,6 +57,7 @@ class Remaining:
 def remaining(run: Run, *, failed: bool = True, missing: bool = True) -> Remaining:
     """Read from the run's directory what is left to do."""
     state = read_state(run)
+    refuse_removed(run, state.marks)
     try:
         again = state.failed_rows() if failed and state.failed else []
     except CorruptPart:
@@ -99,19 +100,22 @@ def own_target(run: Run, file: Path) -> tuple[str, Path]:
 
     Args:
         run: its frozen file is only compared.
-        file: the experiment file; where it does not exist, the run's function must be a file of its folder.
+        file: the experiment file, or module:function in the current folder; where the file does not exist, the run's
+            function must be a file of its folder.
 
     Raises:
         InputError: the experiment file names another function, or there is none and the function is not in the folder.
         EntryPointError: the code or the experiment file lies in a storage, a run or a download.
     """
-    frozen, folder = run.experiment_file().experiment, file.absolute().parent
+    without_file = config.is_target(file)
+    frozen, folder = run.experiment_file().experiment, Path.cwd() if without_file else file.absolute().parent
     storage = None if is_remote(run.store.address) else Path(run.store.address.removesuffix(f"/{run.id}"))
-    if not file.exists():
+    if not file.exists() and not without_file:
         return frozen, _refuse_outside(frozen, folder, storage)
     loaded = config.load(file)
     target, place = loaded.file.experiment, loaded.place("experiment")
-    stored_code.refuse(file, storage=storage)
+    if not without_file:
+        stored_code.refuse(file, storage=storage)
     code, _ = importer.locate(target, folder, place=place)
     stored_code.refuse(code, storage=storage)
     if target != frozen and not _is_same(frozen, target, code, folder):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from scythe_cli.run.run import Run
 
 MADE_BY_ORIGINAL = "made by scythe-engine"
-State = Literal["running", "complete", "gathered", "cancelled", "stopped", "incomplete", "pending"]
+State = Literal["running", "complete", "gathered", "cancelled", "stopped", "incomplete", "pending", "removing"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class RunStatus:
         engine: local, hatchet or shared.
         created: when it was claimed, UTC.
         state: pending: not started; running; cancelled or stopped: ended before all specs were finished; incomplete:
-            no process works on it; complete: all specs finished, tables not built; gathered: finished, tables built.
+            no process works on it; complete: all specs finished, tables not built; gathered: finished, tables built;
+            removing: a `remove` has begun and has not ended.
         total: specs.
         done: finished specs, succeeded or failed.
         succeeded: how many of those succeeded.
@@ -138,7 +139,7 @@ def quick_status(run: Run) -> RunStatus:
 
 def _status(run: Run, seen: _Seen, failures: list[FailureGroup], now: datetime) -> RunStatus:
     ended = seen.read(run, Mark.ENDED)
-    state, detail = _state(run, seen, ended)
+    state, detail = _removing(run, seen) or _state(run, seen, ended)
     rate = _rate(seen, seen.read(run, Mark.GENERATION), ended, now if state == "running" else None)
     left = run.total - seen.done
     return RunStatus(
@@ -186,6 +187,12 @@ def _status_of_original(run: OriginalRun) -> RunStatus:
         detail=MADE_BY_ORIGINAL,
         final={name: run.store.locate(layout.final(name)) for name in finals},
     )
+
+
+def _removing(run: Run, seen: _Seen) -> tuple[State, str] | None:
+    if not seen.marks.get(Mark.REMOVED):
+        return None
+    return "removing", f"by {(read_mark(run.store, Mark.REMOVED, 1) or {}).get('by', 'somebody')}"
 
 
 def _state(run: Run, seen: _Seen, ended: dict[str, Any]) -> tuple[State, str]:

@@ -101,6 +101,37 @@ def find(storage: Store, pattern: str) -> Run:
     raise _nothing(storage, head if _is_partial(last) and head else pattern, pattern)
 
 
+def matching(storage: Store, pattern: str, *, on_broken: Callable[[StoreError], object] = lambda _: None) -> list[Run]:
+    """All runs that a name fits, with or without a version, latest version and time first; `find` gives the first.
+
+    Args:
+        storage: where they live.
+        pattern: as `find` takes it.
+        on_broken: called with each that is left out because its manifest is not what was written.
+
+    Raises:
+        NotFoundError: nothing matches.
+    """
+    first = find(storage, pattern)
+    if pattern.strip("/").endswith(f"/{first.id.rpartition('/')[2]}"):
+        return [first]
+    _, _, last = pattern.strip("/").rpartition("/")
+    wanted = "" if first.name == pattern.strip("/") else last
+    found: list[Run] = []
+    for one in versions(storage, first.name):
+        if not _matches(one, wanted):
+            continue
+        folder = f"{first.name}/{one}"
+        for moment in sorted(filter(layout.is_run_time, storage.children(folder)), reverse=True):
+            try:
+                found.append(open_run(storage, f"{folder}/{moment}"))
+            except NotFoundError:
+                continue
+            except StoreError as exc:
+                on_broken(exc)
+    return found
+
+
 def _is_partial(wanted: str) -> bool:
     """Whether a text is a version, the start of one, or nothing."""
     return _PARTIAL.fullmatch(wanted) is not None

@@ -83,6 +83,7 @@ _TYPES: dict[Mark, type[_Content]] = {
     Mark.GENERATION: _Generation,
     Mark.ENDED: _Ended,
     Mark.CANCEL: _Cancel,
+    Mark.REMOVED: _Cancel,
     Mark.GATHERED: _Gathered,
     Mark.PLAN: _Plan,
 }

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from scythe_cli.core import layout, yaml_document
 from scythe_cli.core.layout import Mark
 from scythe_cli.core.row_ranges import Range, missing, ranges_of
-from scythe_cli.errors import BrokenRun, ConfigError, KeyExists, KeyMissing
+from scythe_cli.errors import BrokenRun, ConfigError, KeyExists, KeyMissing, NotFoundError
 from scythe_cli.run import mark_types
 from scythe_cli.run.precedence import by_block, list_parts, resolve
 from scythe_cli.run.run import refuse_original
 from scythe_cli.storage.base import MANIFEST_LIMIT, PLAN_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from scythe_cli.core.layout import PartName
     from scythe_cli.run.precedence import Resolved
@@ -138,6 +138,12 @@ def read_blocks(run: Run, numbers: Iterable[int]) -> dict[int, Resolved]:
         listed = pool.map(lambda number: list_parts(run.store, layout.output_block(number)), wanted)
         parts = [[part for part in found if (str(part.block), part.file) not in aside] for found in listed]
         return dict(zip(wanted, pool.map(lambda some: resolve(run.store, some), parts), strict=True))
+
+
+def refuse_removed(run: Run, marks: Mapping[str, Sequence[int]]) -> None:
+    """Raise `NotFoundError` for a run whose removal has begun: nothing can be made of what is left."""
+    if marks.get(Mark.REMOVED):
+        raise NotFoundError(f"{run.id} is partly removed", hint=f"to remove the rest: scythe remove {run.id}")
 
 
 def list_marks(store: Store) -> dict[str, list[int]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from scythe_cli.errors import BrokenRun, KeyExists, KeyMissing
 from scythe_cli.storage.atomic_files import as_store_error, move, place, source_file, write_aside
 from scythe_cli.storage.base import PARTIAL, Entry, check_key, check_prefix, check_size
+from scythe_cli.storage.empty_folders import clear_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,7 +59,7 @@ class LocalStore:
     def write(self, key: str, data: bytes, *, new: bool = False) -> None:
         path = self._target(key)
         with as_store_error("write", path):
-            _clear_folder(path)
+            clear_folder(path)
             if new and path.exists():
                 raise KeyExists(f"{path} exists already")
             partial = write_aside(path, lambda file: file.write(data))
@@ -85,7 +86,7 @@ class LocalStore:
     def upload(self, key: str, path: Path, *, on_bytes: Ticker | None = None, consume: bool = False) -> None:
         target = self._target(key)
         with source_file(path) as source, as_store_error("write", target):
-            _clear_folder(target)
+            clear_folder(target)
             if consume and move(path, source, target):
                 if on_bytes:
                     on_bytes(os.fstat(source.fileno()).st_size)
@@ -155,16 +156,6 @@ class LocalStore:
     def _check_root(self) -> None:
         if self._root.exists() and not self._root.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self._root))
-
-
-def _clear_folder(path: Path) -> None:
-    """Remove a folder without objects that stands where one is written: other stores have no such folders."""
-    if path.is_dir() and not path.is_symlink():
-        left = list(path.iterdir())
-        if all(file.name.startswith(PARTIAL) for file in left):  # of a writer that was killed
-            for file in left:
-                file.unlink(missing_ok=True)
-            path.rmdir()
 
 
 def _clone(source: BinaryIO, target: BinaryIO) -> None:

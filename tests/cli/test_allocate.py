@@ -39,6 +39,7 @@ def test_what_is_said_and_where(some_fail: tuple[Path, Done]) -> None:
     assert rest == [
         f"  scalars  3 rows  scythe-runs/{run_id}/final/scalars.pq",
         "  errors   2 rows  .../final/errors.pq",
+        "  in Python  scythe_cli.open_run('doubles').scalars(tidy=True)",
         f"2x ValueError: cannot double 2.0 in {PLACE}, spec 1",
     ]
     assert done.err.splitlines() == [

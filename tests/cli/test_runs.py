@@ -173,7 +173,10 @@ def test_the_errors_of_one(home: Path, ids: list[str]) -> None:
         "  log      doubling 2.0",
         "  alone    scythe allocate --only 1 --inline",
     ]
-    assert done.err == f"next: scythe allocate --resume {ids[0]}   or: scythe download {ids[0]}\n"
+    resume = f"scythe allocate --resume {ids[0]} --allow-changed-code"
+    assert done.err == (
+        f"next: scythe allocate --only 1 --inline   then, after a fix:   {resume}   or: scythe download {ids[0]}\n"
+    )
     (group,) = scythe("status", "--errors", "--json", cwd=home).json("status")["failures"]
     assert (group["count"], group["sort_index"], group["inputs"]) == (1, 1, {"x": 2.0, "how": "badly"})
     assert group["traceback"].endswith('neither now nor later")')

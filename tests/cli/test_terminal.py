@@ -113,6 +113,7 @@ def test_the_bar_stays_with_its_last_state(seen: tuple[Path, Screen]) -> None:
     assert told[4:] == [
         f"  scalars  8 rows  scythe-runs/doubles/v1.0.0/{run.name}/final/scalars.pq",
         "  errors   1 row   .../final/errors.pq",
+        "  in Python  scythe_cli.open_run('doubles').scalars(tidy=True)",
         "1x ValueError: cannot double 3.0 in double (doubles.py:23), spec 3",
         "next: scythe status doubles --errors",
     ]

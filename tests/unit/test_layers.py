@@ -29,6 +29,7 @@ PACKAGES = [
         "operations",
         "show",
         "failures",
+        "report",
     ),
     *(
         "engines/generation",
@@ -37,11 +38,13 @@ PACKAGES = [
         "engines/hatchet/client",
         "engines/shared",
         "engines",
+        "remove",
         "cli",
         "cli/views",
+        "cli/allocation",
         "cli/commands",
     ),
-    *("compat", "run_future", "api"),
+    *("__main__", "compat", "run_future", "api"),
 ]
 """From the top down. A module of the public face is a package of its own."""
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.cli import options
-from scythe_cli.cli.commands.allocate_estimate import print_plan, probe_first
-from scythe_cli.cli.commands.allocate_follow import follow, resumable
-from scythe_cli.cli.commands.allocate_inline import run_inline
-from scythe_cli.cli.commands.allocate_resume import Choice, resume_run
-from scythe_cli.cli.commands.allocate_summary import Call
+from scythe_cli.cli.allocation.estimate import print_plan, probe_first
+from scythe_cli.cli.allocation.follow import follow, resumable
+from scythe_cli.cli.allocation.inline import run_inline
+from scythe_cli.cli.allocation.resume import Choice, resume_run
+from scythe_cli.cli.allocation.summary import Call
 from scythe_cli.cli.notify import Notifier
 from scythe_cli.cli.output import running_user_code
 from scythe_cli.errors import ConfigError
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 
 def allocate(
-    file: options.ExperimentFile = Path("experiment.yml"),
+    file: options.FileOrFunction = Path("experiment.yml"),
+    specs: options.SpecsTable = None,
     *,
     bump: options.Bump = None,
     version: options.Version = None,
@@ -54,7 +55,7 @@ def allocate(
 ) -> None:
     """Check the table, run every spec, collect the results."""
     given = {"--bump": bump, "--version": version, "--limit": limit, "--probe": probe, "--only": only}
-    fresh = [flag for flag, value in given.items() if value is not None] + ["--dry-run"] * dry_run
+    fresh = [flag for flag, value in {"SPECS": specs, **given}.items() if value is not None] + ["--dry-run"] * dry_run
     shuffled = _shuffle_seed(limit, seed, shuffle=shuffle)
     choice = Choice(failed=failed, missing=missing, changed_code=allow_changed_code)
     if (only is not None) != inline:
@@ -72,7 +73,8 @@ def allocate(
             sets = [*(sets or []), *([f"engine={engine}"] if engine else [])]
             resume_run(call, resume, choice, storage=storage, sets=sets)
             return
-        loaded, found = _load(call, sets or [], {"engine": engine, "storage": storage, "reuse": reuse})
+        flags = {"engine": engine, "storage": storage, "reuse": reuse, "specs": specs}
+        loaded, found = _load(call, sets or [], flags)
         selection = Selection(limit, shuffled, changed_code=allow_changed_code, by_sort_index=reuse_by is not None)
         selection.check(loaded)
         call.notifier.check_waits(loaded.file.engine, wait=wait)
@@ -140,6 +142,9 @@ def _load(call: Call, sets: list[str], flags: dict[str, str | None]) -> tuple[Lo
     from scythe_cli.experiment import config, experiment
 
     loaded = config.load(call.file, sets=sets, flags=flags)
+    if loaded.path is None and loaded.file.specs is None:
+        message = f"{call.file}  specs is missing: without an experiment file, the table follows the function"
+        raise ConfigError(message, hint=f"scythe allocate {call.file} specs.csv")
     with call.terminal.busy("importing the experiment"), running_user_code():
         found = experiment.load(loaded.file.experiment, loaded.folder, place=loaded.place("experiment"))
         found = found.including(loaded.file.code.include)

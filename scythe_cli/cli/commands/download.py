@@ -23,8 +23,12 @@ def download(
     from scythe_cli.cli.formatting import counted, display_path, size
     from scythe_cli.cli.progress import Terminal
     from scythe_cli.operations.download import download as fetch
+    from scythe_cli.run.run import OriginalRun
+    from scythe_cli.run.state import list_marks, refuse_removed
 
     found = find_run(run, storage)
+    if not isinstance(found, OriginalRun):
+        refuse_removed(found, list_marks(found.store))
     with Terminal() as terminal, hints_from_here(found):
         report = fetch(
             found.store,

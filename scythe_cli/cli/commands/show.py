@@ -56,6 +56,7 @@ def show(
         print_log(shown.specs)
     elif sort_index is not None:
         print_spec(shown)
+        _print_next_of_spec(found, shown)
     elif picked:
         print_specs(shown)
         _print_next(found, shown)
@@ -84,3 +85,13 @@ def _print_next(run: Run, shown: Shown) -> None:
     if shown.specs:
         name, *rest = command_for("show", run, latest=True).split(" --storage", 1)
         print_next(" --storage".join([f"{name} {shown.specs[0].sort_index}", *rest]))
+
+
+def _print_next_of_spec(run: Run, shown: Shown) -> None:
+    """Of a failed spec, the command that runs it alone; of one without a result, what gives it one."""
+    (spec,) = shown.specs
+    if spec.kind is not None and spec.command and spec.command.startswith("scythe "):
+        print_next(spec.command)
+    elif spec.state == "missing":
+        waiting = shown.state in ("running", "pending")
+        print_next(command_for("wait", run) if waiting else command_for("allocate --resume", run))

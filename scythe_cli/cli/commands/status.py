@@ -12,19 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.cli import options
-from scythe_cli.cli.formatting import counted, display_path, duration, rate, shortened
+from scythe_cli.cli.formatting import counted, display_path, duration, rate
 from scythe_cli.cli.inline_command import inline_command
-from scythe_cli.cli.output import STATES, failure_line, print_json, print_next, print_tables, put, state_text
+from scythe_cli.cli.output import STATES, print_json, print_next, print_tables, put, state_text
 from scythe_cli.cli.run_argument import command_for, find_run
+from scythe_cli.cli.views.failures import commands_after_failures, print_group
 from scythe_cli.core.printable import printable
 from scythe_cli.errors import BrokenRun, Interrupted, StoreError
 from scythe_cli.operations.status import MADE_BY_ORIGINAL
 from scythe_cli.run.run import OriginalRun
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from scythe_cli.operations.failure_groups import FailureGroup
     from scythe_cli.operations.status import RunStatus
     from scythe_cli.run.engine import Active
     from scythe_cli.run.run import Run
@@ -37,9 +35,6 @@ HAND_OVER_SECONDS = 60.0
 """A run that is younger may be on its way to its engine."""
 WATCH_WINDOW = 150.0
 """Seconds over which the rate is taken: outcomes reach the store in batches, every `run.flush` seconds."""
-LOG_LINES = 8
-TRACE_LINES = 6
-LINE_WIDTH = 160
 
 
 def status(
@@ -74,13 +69,13 @@ def status(
         _print_active(now.active)
     command = inline_command(found, run, storage) if now.failures or now.earlier_failures else None
     for group in now.failures:
-        _print_group(group, command)
+        print_group(group, command)
     if all_attempts:
         put(printable(""))
         put(printable("earlier attempts:" if now.earlier_failures else "no earlier attempt failed"))
     for group in now.earlier_failures:
-        _print_group(group, command)
-    _print_next(found, now, errors=errors)
+        print_group(group, command)
+    _print_next(found, now, errors=errors, alone=command)
 
 
 def _with_engine(run: Run, now: RunStatus) -> RunStatus:
@@ -204,48 +199,18 @@ def _print_status(now: RunStatus) -> None:
     print_tables(now.final)
 
 
-def _print_group(group: FailureGroup, command: str | None) -> None:
-    from scythe_cli.core.validation_errors import format_value
-
-    inputs = ", ".join(f"{name}={format_value(value)}" for name, value in group.inputs.items())
-    lines: dict[str, Sequence[str]] = {
-        "kind": [f"{group.kind}, {counted(group.attempts, 'attempt')}"],
-        "inputs": [printable(inputs)] if inputs else [],
-        "message": printable(group.message, lines=True).strip().splitlines()[1 : 1 + LOG_LINES],
-        "trace": _last_calls(group),
-        "log": printable(group.log.replace("\r", "\n"), lines=True).rstrip().splitlines()[-LOG_LINES:],
-        "alone": [f"{command} --only {group.sort_index} --inline"] if command else [],
-    }
-    put(printable(""))
-    put(printable(failure_line(group)))
-    for name, part in lines.items():
-        for at, line in enumerate(part):
-            put(printable(f"  {'' if at else name:<7}  {line if name == 'alone' else shortened(line, LINE_WIDTH)}"))
-
-
-def _last_calls(group: FailureGroup) -> list[str]:
-    """The last calls of a traceback, without the marks under their code."""
-    from scythe_cli.run.outcomes import CALLS_BEGIN_LAST
-
-    lines = [
-        line[2:]
-        for line in printable(group.traceback, lines=True).splitlines()
-        if line.startswith("  ") and line.strip(" ^~")
-    ]
-    return lines[:TRACE_LINES] if CALLS_BEGIN_LAST in group.traceback else lines[-TRACE_LINES:]
-
-
-def _print_next(run: Run, now: RunStatus, *, errors: bool) -> None:
-    resume = command_for("allocate --resume", run)
+def _print_next(run: Run, now: RunStatus, *, errors: bool, alone: str | None) -> None:
     after = {"complete": command_for("gather", run), "gathered": command_for("download", run)}.get(now.state)
     if now.detail == MADE_BY_ORIGINAL:
         if now.final:
             print_next(command_for("download", run))
+    elif now.state == "removing":
+        print_next(command_for("remove", run))
     elif now.state == "running":
         print_next(command_for("status", run, "--watch"))
     elif now.failed and not errors:
         print_next(command_for("status", run, "--errors"))
-    elif after is None:
-        print_next(resume)
+    elif now.failed:
+        print_next(*commands_after_failures(run, now.failures, alone), *([after] if after else []))
     else:
-        print_next(*[resume] * bool(now.failed), after)
+        print_next(after or command_for("allocate --resume", run))

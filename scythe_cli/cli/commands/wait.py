@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from scythe_cli.cli import options
-from scythe_cli.cli.commands.allocate_follow import follow_run
-from scythe_cli.cli.commands.allocate_summary import Call
+from scythe_cli.cli.allocation.follow import follow_run
+from scythe_cli.cli.allocation.summary import Call
 from scythe_cli.cli.notify import Notifier
 from scythe_cli.cli.run_argument import find_run
 from scythe_cli.errors import ConfigError

@@ -6,7 +6,7 @@ import signal
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from scythe_cli.cli.commands.allocate_summary import print_outcome, resume_command
+from scythe_cli.cli.allocation.summary import print_outcome, resume_command
 from scythe_cli.cli.run_argument import command_for, hints_from_here, is_default_file
 from scythe_cli.core import signals
 from scythe_cli.core.printable import printable
@@ -16,7 +16,7 @@ from scythe_cli.run.engine import Ended, EndReason
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scythe_cli.cli.commands.allocate_summary import Call
+    from scythe_cli.cli.allocation.summary import Call
     from scythe_cli.engines.generation.follow import RunFollower
     from scythe_cli.operations.gather import FinalReport
     from scythe_cli.run.engine import Engine, Ticket, Work

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scythe_cli.cli.commands.allocate_follow import follow, follow_run
-from scythe_cli.cli.commands.allocate_summary import print_nothing_to_run
+from scythe_cli.cli.allocation.follow import follow, follow_run
+from scythe_cli.cli.allocation.summary import print_nothing_to_run
 from scythe_cli.cli.formatting import counted
 from scythe_cli.cli.output import running_user_code
 from scythe_cli.cli.run_argument import command_for, find_run, is_default_file
@@ -16,7 +16,7 @@ from scythe_cli.core.printable import printable
 from scythe_cli.errors import ConfigError, EngineError, NotFinishedError
 
 if TYPE_CHECKING:
-    from scythe_cli.cli.commands.allocate_summary import Call
+    from scythe_cli.cli.allocation.summary import Call
     from scythe_cli.experiment.experiment import Experiment
     from scythe_cli.experiment.settings import ExperimentFile
     from scythe_cli.operations.resume import Remaining

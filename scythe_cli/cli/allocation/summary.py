@@ -10,7 +10,7 @@ import typer
 from scythe_cli.cli.formatting import are, counted, duration
 from scythe_cli.cli.notify import Notifier
 from scythe_cli.cli.output import MOST_FAILURES, failure_line, print_json, print_next, print_outputs, print_tables, put
-from scythe_cli.cli.run_argument import command_for, is_default_file
+from scythe_cli.cli.run_argument import command_for, is_default_file, python_name
 from scythe_cli.core.printable import printable
 from scythe_cli.errors import ExitCode, Interrupted, NotFinishedError
 from scythe_cli.run.engine import EndReason
@@ -69,6 +69,7 @@ def print_outcome(done: Allocation, call: Call, *, first: Sequence[str] = ()) ->
         return
     if not call.as_json:
         _print_summary(done.run, done.final, call.terminal.seconds)
+    put(printable(f"report: {command_for('report', done.run, latest=True)}"), err=True)
     if done.final.failed:
         print_next(command_for("status", done.run, "--errors", latest=True))
         raise typer.Exit(ExitCode.FAILED_SPECS)
@@ -86,6 +87,8 @@ def print_document(done: Allocation) -> None:
 def _print_summary(run: Run, final: FinalReport, seconds: float) -> None:
     put(printable(f"{final.succeeded:,} succeeded, {final.failed:,} failed in {duration(seconds)}"))
     print_tables(final.tables, final.rows)
+    if final.succeeded:
+        put(printable(f"  in Python  scythe_cli.open_run({python_name(run)!r}).scalars(tidy=True)"))
     print_outputs(final.outputs, final.succeeded)
     if final.failed:
         from scythe_cli.operations.status import status
@@ -113,7 +116,7 @@ def _early_end(done: Allocation, call: Call) -> Exception:
     if done.ended.reason == EndReason.INTERRUPTED:
         return Interrupted(f"interrupted; {kept}", hint=resume)
     errors = command_for("status", done.run, "--errors")
-    hint = f"{errors}   then, after you fixed it:   {resume}" if broken else resume
+    hint = f"{errors}   then, after you fixed it:   {resume} --allow-changed-code" if broken else resume
     return NotFinishedError(f"{done.ended.detail}; {kept}", hint=hint)
 
 

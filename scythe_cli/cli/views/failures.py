@@ -1,0 +1,91 @@
+"""Failures for people: groups of them with an example each, and what to do about them.
+
+Input: groups of failures. Output: lines on stdout; the commands to continue with.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from scythe_cli.cli.formatting import counted, shortened
+from scythe_cli.cli.output import failure_line, put
+from scythe_cli.cli.run_argument import command_for
+from scythe_cli.core.printable import printable
+from scythe_cli.errors import ScytheError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scythe_cli.operations.failure_groups import FailureGroup
+    from scythe_cli.run.run import Run
+
+LOG_LINES = 8
+TRACE_LINES = 6
+LINE_WIDTH = 160
+
+
+def print_group(group: FailureGroup, command: str | None) -> None:
+    from scythe_cli.core.validation_errors import format_value
+
+    inputs = ", ".join(f"{name}={format_value(value)}" for name, value in group.inputs.items())
+    lines: dict[str, Sequence[str]] = {
+        "kind": [f"{group.kind}, {counted(group.attempts, 'attempt')}"],
+        "inputs": [printable(inputs)] if inputs else [],
+        "message": printable(group.message, lines=True).strip().splitlines()[1 : 1 + LOG_LINES],
+        "trace": _last_calls(group),
+        "log": printable(group.log.replace("\r", "\n"), lines=True).rstrip().splitlines()[-LOG_LINES:],
+        "alone": [f"{command} --only {group.sort_index} --inline"] if command else [],
+    }
+    put(printable(""))
+    put(printable(failure_line(group)))
+    for name, part in lines.items():
+        for at, line in enumerate(part):
+            put(printable(f"  {'' if at else name:<7}  {line if name == 'alone' else shortened(line, LINE_WIDTH)}"))
+
+
+def _last_calls(group: FailureGroup) -> list[str]:
+    """The last calls of a traceback, without the marks under their code."""
+    from scythe_cli.run.outcomes import CALLS_BEGIN_LAST
+
+    lines = [
+        line[2:]
+        for line in printable(group.traceback, lines=True).splitlines()
+        if line.startswith("  ") and line.strip(" ^~")
+    ]
+    return lines[:TRACE_LINES] if CALLS_BEGIN_LAST in group.traceback else lines[-TRACE_LINES:]
+
+
+def commands_after_failures(run: Run, failures: Sequence[FailureGroup], alone: str | None) -> list[str]:
+    """What is next, by the most frequent kind of failure: run one spec alone, then resume with what was fixed.
+
+    Args:
+        run: the run.
+        failures: its groups, most frequent first.
+        alone: the command that runs one spec alone, without its number; None where there is none.
+    """
+    resume = ["allocate", "--resume"]
+    if not failures:
+        return [command_for(resume, run)]
+    first = failures[0]
+    if first.kind in ("timeout", "memory"):
+        return [command_for(resume, run, "--set", f"run.{first.kind}={_larger(run, first.kind)}")]
+    if first.kind in ("crash", "lost"):
+        return [command_for(resume, run)]
+    fixed = command_for(resume, run, "--allow-changed-code")  # the code will have changed: that is what was fixed
+    if alone is None or not alone.startswith("scythe "):
+        return [fixed]
+    return [f"{alone} --only {first.sort_index} --inline   then, after a fix:   {fixed}"]
+
+
+def _larger(run: Run, setting: str) -> str:
+    """Twice the limit that specs went past."""
+    from scythe_cli.core.units import format_duration, format_size
+
+    try:
+        limits = run.experiment_file().run
+    except ScytheError:  # of another version, or cut
+        return "MORE"
+    if setting == "timeout" and limits.timeout:
+        return shlex.quote(str(format_duration(2 * limits.timeout)))
+    return str(format_size(2 * limits.memory)) if setting == "memory" and limits.memory else "MORE"

@@ -1,0 +1,125 @@
+"""Deletes the folder of a run.
+
+Input: a run that nobody works on. Output: nothing is left of it but what others put there. A mark that the run is being
+removed is written first and the manifest goes last, so a removal that was interrupted is seen, and a repeat continues.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from scythe_cli.core import layout, processes, yaml_document
+from scythe_cli.core.layout import Mark
+from scythe_cli.engines.engine_activity import at_work
+from scythe_cli.errors import ConfigError, EngineError, KeyExists, KeyMissing, NotFinishedError
+from scythe_cli.remove.own_objects import contents
+from scythe_cli.remove.removed import Removed
+from scythe_cli.run import lease
+from scythe_cli.run.claim import user_name
+from scythe_cli.run.run import OriginalRun
+from scythe_cli.run.state import list_marks, write_mark
+from scythe_cli.storage.address import is_remote
+from scythe_cli.storage.base import MANIFEST_LIMIT
+from scythe_cli.storage.empty_folders import remove_empty_folders
+from scythe_cli.storage.open_store import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scythe_cli.run.run import Run
+    from scythe_cli.storage.base import Store
+
+DELETERS = 32
+_FOLDERS = (layout.ARTIFACTS, layout.RESULTS, layout.FAILED, layout.FINAL, "scatter-gather", layout.CONTROL)
+
+
+def refuse_at_work(run: Run) -> None:
+    """Refuse a run that a process or an engine works on, one that is only downloaded, or one of scythe-engine.
+
+    Raises:
+        ConfigError: scythe-engine made it, or it is a download.
+        NotFinishedError: somebody works on it.
+        EngineError: its engine does not answer.
+    """
+    if isinstance(run, OriginalRun):
+        raise ConfigError(
+            f"{run.id} was made by scythe-engine, and scythe removes only what it wrote",
+            hint=f"its folder is {run.store.locate('')}",
+        )
+    marks = list_marks(run.store)
+    holder = lease.holder(run.store, marks)
+    who = f"process {holder['pid']} on {holder['host']}" if holder else None
+    if who is None and not marks.get(Mark.REMOVED):
+        try:
+            now = at_work(run)
+        except EngineError as exc:
+            exc.hint = f"scythe cancel {run.id}   then remove it"
+            raise
+        who = now.holder if now is not None else None if marks.get(Mark.GENERATION) else _claimant(run.store)
+    if who is not None:
+        raise NotFinishedError(f"{run.id} is at work ({who})", hint=f"scythe cancel {run.id}   or wait for its end")
+
+
+def _claimant(store: Store) -> str | None:
+    """The process that has claimed a run and is about to begin it; None where it has ended, or is on another host."""
+    try:
+        text = store.read(layout.CLAIM, limit=MANIFEST_LIMIT).decode(errors="replace")
+        claim = yaml_document.read(text, layout.CLAIM).data
+        pid, created = int(claim["pid"]), datetime.fromisoformat(str(claim["created"])).timestamp()
+    except (KeyMissing, ConfigError, KeyError, ValueError):
+        return None
+    started = processes.start_time(pid) if claim.get("host") == processes.host() else None
+    return f"process {pid} on {claim['host']}" if started is not None and started <= created + 1 else None
+
+
+def remove(run: Run) -> Removed:
+    """Delete what scythe wrote below a run's address.
+
+    Raises:
+        ConfigError: scythe-engine made it.
+        NotFinishedError: somebody works on it.
+        StoreError: the store refuses or does not answer; a repeat continues.
+    """
+    refuse_at_work(run)
+    store, found = run.store, contents(run)
+    with lease.hold(store):
+        note = {"by": f"{user_name()}@{processes.host()}", "at": datetime.now(UTC).isoformat(timespec="seconds")}
+        with suppress(KeyExists):  # an earlier removal was interrupted
+            write_mark(store, Mark.REMOVED, 1, note)
+        _delete(store, found.bulk)
+    now = contents(run)  # with the leases of this removal
+    *rest, mark, manifest = now.rest
+    _delete(store, [*now.bulk, *rest])
+    for key in (mark, manifest):
+        store.delete(key)
+    _clear_folders(run)
+    return Removed(run.id, store.locate(""), found.n_files, found.n_bytes, now.foreign)
+
+
+def _delete(store: Store, keys: Sequence[str]) -> None:
+    """Several at a time. The first failure stops the rest."""
+    with ThreadPoolExecutor(DELETERS) as pool:
+        try:
+            for _ in pool.map(store.delete, keys):
+                pass
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _clear_folders(run: Run) -> None:
+    """Remove the folders that hold nothing any more; a bucket has none. The storage itself stays."""
+    address = run.store.address
+    if is_remote(address):
+        return
+    remove_empty_folders(address, _FOLDERS)
+    if run.is_copy:
+        return
+    storage = open_store(address.removesuffix(f"/{run.id}"))
+    folder = run.id
+    while "/" in folder:
+        folder = folder.rpartition("/")[0]
+        remove_empty_folders(storage.locate(folder))

@@ -1,0 +1,254 @@
+"""What `remove` promises, over every store: all that scythe wrote goes, in an order that a repeat can continue."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from command import project, scythe, tree
+
+from scythe_cli.core import layout
+from scythe_cli.errors import ConfigError, NotFinishedError, NotFoundError, StoreError
+from scythe_cli.operations.gather import gather
+from scythe_cli.operations.resume import remaining
+from scythe_cli.operations.status import status
+from scythe_cli.remove.own_objects import REMOVED, contents
+from scythe_cli.remove.remove import refuse_at_work, remove
+from scythe_cli.remove.selection import Selection, select
+from scythe_cli.run import lease
+from scythe_cli.run.run import OriginalRun, Run, open_run, spec_id_prefix
+from scythe_cli.storage.open_store import open_store
+
+if TYPE_CHECKING:
+    from scythe_cli.errors import StoreError as Broken
+    from scythe_cli.storage.base import Store
+
+MODULE = """
+from pathlib import Path
+import pandas as pd
+from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry, FileReference
+
+class In(ExperimentInputSpec):
+    x: float
+    weather: FileReference
+
+class Out(ExperimentOutputSpec):
+    y: float
+    report: FileReference
+
+@ExperimentRegistry.Register()
+def double(input_spec: In, tempdir: Path) -> Out:
+    path = tempdir / "report.tar.gz"
+    path.write_text("report")
+    frame = pd.DataFrame({"hour": [1, 2]})
+    return Out(y=2 * input_spec.x, report=path, dataframes={"hourly": frame})
+"""
+STRANGERS = ("notes.txt", "final/mine.pq", "results/report/mine.csv", "artifacts/weather/mine.epw", "control/notes.txt")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run with every kind of object."""
+    folder = project(tmp_path_factory.mktemp("project"), "x,weather\n1,w.epw\n2,w.epw\n", module=MODULE)
+    (folder / "w.epw").write_text("sunny")
+    done = scythe("allocate", cwd=folder)
+    assert done.code == 0, done
+    (run,) = folder.glob("scythe-runs/doubles/*/*")
+    return run
+
+
+def clone(finished: Path, storage: Store, moment: str) -> str:
+    """The same run at another time; its id."""
+    run_id, ours = f"doubles/v1.0.0/{moment}", spec_id_prefix(f"doubles/v1.0.0/{finished.name}")
+    for path in finished.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            if path.name in {layout.MANIFEST, layout.INPUT_ARTIFACTS}:
+                data = data.replace(finished.name.encode(), moment.encode())
+            key = path.relative_to(finished).as_posix()
+            storage.write(f"{run_id}/{key.replace(ours, spec_id_prefix(run_id))}", data)
+    return run_id
+
+
+class Promises:
+    """The contract. A subclass gives the storage."""
+
+    @pytest.fixture
+    def storage(self, address: str, finished: Path) -> Store:
+        """Two runs of one version."""
+        storage = open_store(address)
+        for moment in (finished.name, "2026-01-31_12-00-00"):
+            clone(finished, storage, moment)
+        return storage
+
+    @pytest.fixture
+    def run(self, storage: Store, finished: Path) -> Run:
+        return open_run(storage, f"doubles/v1.0.0/{finished.name}")
+
+    def test_nothing_is_left(self, storage: Store, run: Run) -> None:
+        before = contents(run)
+        assert before.foreign == []
+        kinds = {key.partition("/")[0] for key in before.bulk}
+        assert kinds == {"artifacts", "final", "results", "scatter-gather"}
+        done = remove(run)
+        assert (done.run, done.n_files, done.n_bytes, done.left) == (run.id, before.n_files, before.n_bytes, [])
+        assert list(run.store.list()) == []
+        assert storage.children("doubles/v1.0.0") == ["2026-01-31_12-00-00"]
+
+    def test_what_others_wrote_stays(self, run: Run) -> None:
+        for key in STRANGERS:
+            run.store.write(key, b"mine")
+        assert remove(run).left == sorted(STRANGERS)
+        assert sorted(entry.key for entry in run.store.list()) == sorted(STRANGERS)
+
+    @pytest.mark.parametrize("n", [0, 3, 15])
+    def test_a_removal_that_was_cut_is_seen_and_continues(
+        self, storage: Store, run: Run, n: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        deleted: list[str] = []
+        store_type = type(run.store)
+        original = store_type.delete
+
+        def fails(store: Store, key: str) -> None:
+            if len(deleted) == n:
+                raise StoreError("the network is gone")
+            deleted.append(key)
+            original(store, key)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(store_type, "delete", fails)
+            patched.setattr("scythe_cli.remove.remove.DELETERS", 1)
+            with pytest.raises(StoreError, match="network"):
+                remove(run)
+        left = {entry.key for entry in run.store.list()}
+        assert {REMOVED, layout.MANIFEST} <= left
+        again = open_run(storage, run.id)
+        assert status(again).state == "removing"
+        for operation in (remaining, gather):
+            with pytest.raises(NotFoundError, match="partly removed"):
+                operation(again)
+        assert remove(again).n_files == len(left)
+        assert list(run.store.list()) == []
+
+    def test_the_mark_comes_first_and_the_manifest_goes_last(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        deleted: list[str] = []
+        store_type = type(run.store)
+        original = store_type.delete
+
+        def noted(store: Store, key: str) -> None:
+            if not deleted:
+                assert store.stat(REMOVED)
+            deleted.append(key)
+            original(store, key)
+
+        monkeypatch.setattr(store_type, "delete", noted)
+        remove(run)
+        assert deleted[-2:] == [REMOVED, layout.MANIFEST]
+
+    def test_a_run_at_work_is_refused_and_unchanged(self, run: Run) -> None:
+        before = {entry.key for entry in run.store.list()}
+        with lease.hold(run.store):
+            note = lease.holder(run.store)
+            assert note is not None
+            with pytest.raises(NotFinishedError, match=rf"is at work \(process {os.getpid()} on"):
+                remove(run)
+        assert {entry.key for entry in run.store.list()} >= before
+
+    def test_a_run_of_scythe_engine_is_refused(self, run: Run) -> None:
+        with pytest.raises(ConfigError, match="made by scythe-engine"):
+            refuse_at_work(OriginalRun(run.store, run.manifest))
+
+    def test_which_runs_a_name_means(self, storage: Store, run: Run) -> None:
+        older = "doubles/v1.0.0/2026-01-31_12-00-00"
+
+        def ids(pattern: str, **how: object) -> list[str]:
+            skipped: list[str] = []
+            broken: list[Broken] = []
+            found = select(
+                storage, pattern, Selection(**how), on_skipped=skipped.append, on_broken=broken.append  # type: ignore[arg-type]
+            )  # fmt: skip
+            assert (skipped, broken) == ([], [])
+            return [one.id for one in found]
+
+        assert ids(run.id) == [run.id]
+        with pytest.raises(ConfigError, match="'doubles/v1' fits 2 runs"):
+            ids("doubles/v1")
+        assert sorted(ids("doubles", every=True)) == sorted([run.id, older])
+        assert len(ids("doubles/v1.0.0", keep_latest=True)) == 1
+        assert ids("doubles", older_than=10 * 365 * 86400.0) == []
+        assert ids(older, older_than=0.0) == [older]
+        with pytest.raises(NotFoundError):
+            ids("doubles/v2", every=True)
+
+
+class TestFolder(Promises):
+    """A folder of the disk."""
+
+    @pytest.fixture
+    def address(self, tmp_path: Path) -> str:
+        return str(tmp_path / "store")
+
+    def test_its_folders_go_too_and_others_stay(self, storage: Store, run: Run, tmp_path: Path) -> None:
+        (tmp_path / "store" / run.id / "plots").mkdir()
+        remove(run)
+        assert [path.name for path in (tmp_path / "store" / run.id).iterdir()] == ["plots"]
+        remove(open_run(storage, "doubles/v1.0.0/2026-01-31_12-00-00"))
+        (tmp_path / "store" / run.id / "plots").rmdir()
+        assert [path.name for path in (tmp_path / "store/doubles/v1.0.0").iterdir()] == [run.id.rpartition("/")[2]]
+
+    def test_a_copy_and_a_link_out_of_it(self, run: Run, tmp_path: Path) -> None:
+        copy = tmp_path / "copy"
+        (tmp_path / "store" / run.id).rename(copy)
+        (tmp_path / "mine.pq").write_bytes(b"mine")
+        (copy / "final" / "scalars.pq").unlink()
+        (copy / "final" / "scalars.pq").symlink_to(tmp_path / "mine.pq")
+        (copy / "results" / "elsewhere").symlink_to(tmp_path)
+        remove(open_run(open_store(str(copy)), ""))
+        assert (tmp_path / "mine.pq").read_bytes() == b"mine"
+        assert [path.name for path in copy.rglob("*") if path.is_symlink()] == ["scalars.pq", "elsewhere"]
+
+    def test_the_last_run_leaves_the_storage(self, storage: Store, run: Run, tmp_path: Path) -> None:
+        remove(run)
+        remove(open_run(storage, "doubles/v1.0.0/2026-01-31_12-00-00"))
+        assert list((tmp_path / "store").iterdir()) == []
+
+
+class TestS3(Promises):
+    """Moto's server, over HTTP."""
+
+    @pytest.fixture
+    def address(self, s3_storage: str) -> str:
+        return s3_storage
+
+
+def test_the_command(finished: Path, tmp_path: Path) -> None:
+    for moment in ("2026-01-31_12-00-00", "2026-02-28_12-00-00"):
+        run_id = clone(finished, open_store(str(tmp_path / "runs")), moment)
+        (tmp_path / "runs" / run_id / "notes.txt").touch()
+    before = tree(tmp_path / "runs")
+    several = scythe("remove", "doubles", "--storage", "runs", cwd=tmp_path)
+    assert several.end == (
+        2,
+        "",
+        f"error: 'doubles' fits 2 runs: {run_id}, doubles/v1.0.0/2026-01-31_12-00-00\n"
+        "hint: name one of them, or add --all, --older-than 90d or --keep-latest\n",
+    )
+    asked = scythe("remove", run_id, "--storage", "runs", cwd=tmp_path)
+    assert (asked.code, asked.out) == (2, "")
+    assert re.match(rf"{run_id}   \d+ files, [\d.]+ kB, .* old\nerror: remove asks .*\nhint: add --yes\n", asked.err)
+    assert scythe("remove", "doubles", "--storage", "runs", "--older-than", "90x", cwd=tmp_path).code == 2
+    nothing = scythe("remove", "doubles", "--storage", "runs", "--all", "--older-than", "9999d", cwd=tmp_path)
+    assert (nothing.code, nothing.err) == (0, "nothing to remove: no run of doubles is left after these options\n")
+    assert tree(tmp_path / "runs") == before
+    done = scythe("remove", "doubles", "--storage", "runs", "--keep-latest", "-y", "--json", cwd=tmp_path)
+    (gone,) = done.json("remove")["removed"]
+    assert (gone["run"], gone["left"]) == ("doubles/v1.0.0/2026-01-31_12-00-00", ["notes.txt"])
+    assert scythe("status", "doubles", "--storage", "runs", "--json", cwd=tmp_path).json("status")["run"] == run_id
+    last = scythe("remove", f"runs/{run_id}", "--yes", cwd=tmp_path)
+    assert re.fullmatch(rf"removed {run_id}   \d+ files, [\d.]+ kB\n.*\n", last.out)
+    stays = f"  1 file that scythe did not write stays in runs/{run_id}: notes.txt"
+    assert last.out.splitlines()[1] == stays
+    assert scythe("remove", run_id, "--storage", "runs", "--yes", cwd=tmp_path).code == 3
