@@ -73,8 +73,7 @@ def allocate(
             sets = [*(sets or []), *([f"engine={engine}"] if engine else [])]
             resume_run(call, resume, choice, storage=storage, sets=sets)
             return
-        flags = {"engine": engine, "storage": storage, "reuse": reuse, "specs": specs}
-        loaded, found = _load(call, sets or [], flags)
+        loaded, found = _load(call, sets or [], engine=engine, storage=storage, reuse=reuse, specs=specs)
         selection = Selection(limit, shuffled, changed_code=allow_changed_code, by_sort_index=reuse_by is not None)
         selection.check(loaded)
         call.notifier.check_waits(loaded.file.engine, wait=wait)
@@ -138,7 +137,7 @@ def _wanted(bump: options.VersionBump | None, version: str | None) -> Bump | Sem
     return SemVer.FromString(version) if version is not None else bump or "keep"
 
 
-def _load(call: Call, sets: list[str], flags: dict[str, str | None]) -> tuple[Loaded, Experiment]:
+def _load(call: Call, sets: list[str], **flags: str | None) -> tuple[Loaded, Experiment]:
     from scythe_cli.experiment import config, experiment
 
     loaded = config.load(call.file, sets=sets, flags=flags)
