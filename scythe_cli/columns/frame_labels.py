@@ -96,7 +96,8 @@ def merge_columns(held: Iterable[Columns], names: Sequence[str]) -> Columns:
         strangers = {name: f"({name!r}{nones})" for name in names if name not in labels}
     if strangers:
         levels[0] = {**levels[0], **TEXT}
-    return Columns(tuple(names), tuple((labels | strangers)[name] for name in names), tuple(levels))
+    labels |= strangers
+    return Columns(tuple(names), tuple(labels[name] for name in names), tuple(levels))
 
 
 def _common(levels: list[dict[str, Any]], others: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

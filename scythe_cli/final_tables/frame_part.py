@@ -100,9 +100,10 @@ class FramePart:
     def read(self, group: int) -> pa.Table:
         """A row group. The rows that do not count are among its rows."""
         try:
-            return self._file.read_row_group(group, use_threads=False)
+            table = self._file.read_row_group(group, use_threads=False)
         except GARBAGE as exc:
             raise self._corrupt(exc) from exc
+        return table.replace_schema_metadata(self.schema.metadata)  # without the checksum, which no other part has
 
     def counts(self, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Which of these rows count."""

@@ -92,6 +92,8 @@ def _fit_part(
     """Fit a part, row group by row group; where one does not fit, spec by spec."""
     misfits: set[int] = set()
     for group in range(part.groups):
+        if table.knows(part.schema):
+            return  # with the last row group
         frame = _only(part, part.read(group), misfits)
 
         def waiting(until: int = group) -> Iterator[pa.Table]:
