@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from scythe_cli.engines.generation.follow import RunFollower
+    from scythe_cli.export.settings import TableFormat
     from scythe_cli.operations.download import DownloadReport
     from scythe_cli.operations.gather import FinalReport
     from scythe_cli.operations.status import RunStatus
@@ -96,13 +97,27 @@ class RunOperations:
         return gather(self.run, partial=partial)
 
     def download(
-        self: HasRun, dest: str | Path | None = None, *, files: bool = False, only_field: str | None = None
+        self: HasRun,
+        dest: str | Path | None = None,
+        *,
+        files: bool = False,
+        only_field: str | None = None,
+        table_format: TableFormat = "parquet",
     ) -> DownloadReport:
-        """Fetch the final tables, and with `files` the result files, to a folder on this disk."""
+        """Fetch the final tables, manifest, specs and code, and with `files` the result files, to a folder here."""
+        from scythe_cli.export.settings import Export
         from scythe_cli.operations.download import download
+        from scythe_cli.show.field_notes import units_of
 
         target = Path(dest) if dest is not None else Path(f"{self.run.name}-{self.run.version}".replace("/", "-"))
-        return download(self.run.store, target, files=files, only_field=only_field, fields=self.run.manifest.files)
+        return download(
+            self.run.store,
+            target,
+            files=files,
+            only_field=only_field,
+            fields=self.run.manifest.files,
+            export=Export(self.run.id, table_format, units_of(self.run)),
+        )
 
     def results(self: HasRun) -> dict[str, str]:
         """The address of each final table by name."""

@@ -43,6 +43,13 @@ class Notifier:
     command: str | None = None
     done: Allocation | None = None
 
+    @classmethod
+    def of(cls, command: str | None, *, no_run: bool) -> Notifier:
+        """The notifier of an allocate. Raises `ConfigError` where it makes no run that could end."""
+        if command is not None and no_run:
+            raise ConfigError("--notify belongs to a run: leave it out with --dry-run and --inline")
+        return cls(command)
+
     def check_waits(self, engine: str, *, wait: bool | None) -> None:
         """Refuse the option where this command does not follow the run to its end. Raises `ConfigError`."""
         if self.command is not None and engine != "local" and not wait:

@@ -12,6 +12,7 @@ import typer
 
 from scythe_cli.cli.completion import complete_run
 
+TableFormat = Literal["parquet", "csv", "xlsx"]
 VersionBump = Literal["major", "minor", "patch", "keep"]
 TemplateName = Literal["minimal", "energy"]
 
@@ -241,7 +242,16 @@ Destination = Annotated[
     Path | None,
     typer.Argument(metavar="DEST", help="The folder to copy to. Default: ./NAME-VERSION.", show_default=False),
 ]
-WithFiles = Annotated[bool, typer.Option("--files", help="Copy the result files too.")]
+WithFiles = Annotated[
+    bool, typer.Option("--files", help="Copy the result files too, and what failed specs left (run.keep_failed).")
+]
+Format = Annotated[
+    TableFormat,
+    typer.Option(
+        "--format",
+        help="csv: write each table as a CSV file too. xlsx: write one Excel workbook with a sheet for each table.",
+    ),
+]
 FilterField = Annotated[
     str | None, typer.Option("--filter", metavar="FIELD", help="Copy only the result files of this output field.")
 ]

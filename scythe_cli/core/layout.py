@@ -189,6 +189,16 @@ def code(source_hash: str) -> str:
     return f"{CODE}/{source_hash}.zip"
 
 
+_ABOUT = re.compile(
+    rf"{CONTROL}/(?:(?:generation|gathered|ended)-\d{{1,9}}\.yml|code/[0-9a-f]{{8,64}}\.zip|inputs\.yml)"
+)
+
+
+def is_about_run(key: str) -> bool:
+    """Whether an object of the control folder says what the run is: its code, its inputs, and each generation."""
+    return _ABOUT.fullmatch(key) is not None
+
+
 def aside(part: PartName) -> str:
     """The note that a part cannot be read and counts for nothing."""
     return f"{CONTROL}/aside-{part.block}-{part.file}.yml"

@@ -12,7 +12,7 @@ from scythe_cli.errors import EntryPointError
 
 _OF_A_RUN = (layout.CONTROL, layout.IO_SPEC, layout.SPECS, "scatter-gather")
 """Beside the manifest, one of these makes a folder a run."""
-_DOWNLOADED = {layout.RESULTS, layout.FINAL, layout.ARTIFACTS}
+_DOWNLOADED = {layout.RESULTS, layout.FINAL, layout.ARTIFACTS, layout.FAILED, layout.CONTROL}
 _HINT = "copy it to a folder of your own, read it, and run it from there"
 
 
@@ -30,10 +30,10 @@ def refuse(file: Path, *, storage: Path | None = None) -> None:
         if storage is not None and path.is_relative_to(storage.resolve()):
             raise _refused(file, f"lies in the storage {storage}")
         for folder in path.parents:
-            if _is_run(folder):
-                raise _refused(file, f"lies in the run's folder {folder}")
             if _is_download(folder) and path.relative_to(folder).parts[0] in _DOWNLOADED:
                 raise _refused(file, f"was downloaded into {folder}")
+            if _is_run(folder):
+                raise _refused(file, f"lies in the run's folder {folder}")
 
 
 def _refused(file: Path, why: str) -> EntryPointError:

@@ -1,30 +1,35 @@
 """Brings a run's tables and files to disk. Input: the run's store and a folder. Output: the tree of the run in it.
 
 A file is only fetched when it is missing or differs: a record next to the files says which version of which object each
-of them is. What arrives is compared with the size the store announced.
+of them is. What arrives is compared with the size the store announced. With an `Export`, manifest, specs and code come
+along, and the tables are also written in another format.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.core import layout
-from scythe_cli.core.events import DownloadAdvanced, DownloadStarted, ignore
-from scythe_cli.errors import KeyMissing, NotFinishedError, NotFoundError, StoreError, did_you_mean
+from scythe_cli.core.events import DownloadAdvanced, DownloadStarted, Notice, ignore
+from scythe_cli.errors import ConfigError, KeyMissing, NotFinishedError, NotFoundError, StoreError, did_you_mean
+from scythe_cli.export.csv_tables import write_csv
+from scythe_cli.export.record import DownloadRecord
+from scythe_cli.export.relative_references import make_relative
+from scythe_cli.export.tables import etag_of, sources
+from scythe_cli.export.workbook import refuse_too_large, require_library, write_workbook
+from scythe_cli.storage.base import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import TextIO
 
     from scythe_cli.core.events import Listener
-    from scythe_cli.storage.base import Entry, Store
+    from scythe_cli.export.settings import Export
+    from scythe_cli.export.tables import Source
+    from scythe_cli.storage.base import Store
 
 WORKERS = 16
 
@@ -35,8 +40,8 @@ class DownloadReport:
 
     Attributes:
         folder: the folder, absolute.
-        tables: the path of each final table by name.
-        n_files: number of files in the folder now.
+        tables: the path of each final table by name; with `--format xlsx` all of them are sheets of one file.
+        n_files: number of tables and result files in the folder now; manifest, specs and code are not counted.
         n_bytes: their bytes.
         fetched_files: how many of them were copied now; the others were there already.
         fetched_bytes: their bytes.
@@ -50,16 +55,6 @@ class DownloadReport:
     fetched_bytes: int
 
 
-@dataclass(frozen=True)
-class _Arrived:
-    """A file as it was when it had arrived."""
-
-    key: str
-    size: int
-    etag: str
-    mtime_ns: int
-
-
 def download(
     run: Store,
     dest: Path,
@@ -67,6 +62,7 @@ def download(
     files: bool = False,
     only_field: str | None = None,
     fields: Iterable[str] = (),
+    export: Export | None = None,
     listener: Listener = ignore,
 ) -> DownloadReport:
     """Fetch the final tables, and with `files` the result files, that are missing in `dest` or differ.
@@ -74,36 +70,140 @@ def download(
     Args:
         run: the store, rooted at the run.
         dest: made when needed; gets `final/` and `results/`.
-        files: fetch `results/` too.
+        files: fetch `results/` too, and what failed specs left.
         only_field: fetch the files of this output field only; means `files`.
         fields: the file fields of the run's output, as its manifest has them; one may be without any file.
+        export: also fetch manifest, specs and code, and write the tables in this format; None: only copy tables.
         listener: gets the progress in bytes.
 
     Raises:
         NotFinishedError: the run has no final tables yet.
         NotFoundError: no output field of files has this name.
+        ConfigError: the format cannot hold a table, or its library is not installed.
         StoreError: the store does not answer, or `dest` cannot be written.
     """
     tables = [entry for entry in run.list(layout.FINAL) if _is_table(entry.key)]
     if not tables:
         raise NotFinishedError(f"{run.address} has no final tables yet", hint=_how_to_build(run))
+    if export is not None and export.format == "xlsx":
+        _check_workbook(run, tables)
+    dest = Path(os.path.normpath(dest.expanduser().absolute()))
+    record = DownloadRecord(dest)
     entries = tables + (list(_results(run, only_field, fields)) if files or only_field else [])
-    dest = dest.expanduser().absolute()
-    record = _Record(dest)
-    missing = [entry for entry in entries if not record.holds(entry)]
+    about = _about_run(run, dest, listener) if export is not None else []
+    entries = [*entries, *about]
+    rewrite = _rewriter(export)
+    missing = [entry for entry in entries if not record.holds(entry, rewritten=entry.key in rewrite)]
+    _refuse_to_overwrite(record, [entry for entry in missing if entry in about])
     listener(DownloadStarted(len(missing), sum(entry.size for entry in missing)))
     record.remove_others({entry.key for entry in tables})
     if missing:
-        _fetch_all(run, missing, record, listener)
-    names = {layout.final_name(entry.key): None for entry in sorted(tables, key=_scalars_first)}
+        _fetch_all(run, missing, record, listener, rewrite)
+    found = sources(tables, dest)
+    paths = {source.name: dest / layout.final(source.name) for source in found}
+    if export is not None:
+        paths |= _write_export(found, tables, record, export, listener)
+    names = {entry.key for entry in about}
+    return _report(
+        dest,
+        paths,
+        [entry for entry in entries if entry.key not in names],
+        [entry for entry in missing if entry.key not in names],
+    )
+
+
+def _report(folder: Path, tables: dict[str, Path], entries: list[Entry], fetched: list[Entry]) -> DownloadReport:
     return DownloadReport(
-        folder=dest,
-        tables={name: dest / layout.final(name) for name in names if name},
+        folder=folder,
+        tables=tables,
         n_files=len(entries),
         n_bytes=sum(entry.size for entry in entries),
-        fetched_files=len(missing),
-        fetched_bytes=sum(entry.size for entry in missing),
+        fetched_files=len(fetched),
+        fetched_bytes=sum(entry.size for entry in fetched),
     )
+
+
+def _check_workbook(run: Store, tables: list[Entry]) -> None:
+    """Refuse tables that are larger than a sheet before anything is fetched. Reads footers."""
+    import polars as pl
+
+    require_library()
+    keys: dict[str, list[str]] = {}
+    for entry in sorted(tables, key=lambda entry: entry.key):
+        if name := layout.final_name(entry.key):
+            keys.setdefault(name, []).append(entry.key)
+    for name, of_table in keys.items():
+        frame = run.scan(of_table)
+        rows = int(frame.select(pl.len()).collect().item())
+        refuse_too_large(name, rows=rows, columns=len(frame.collect_schema()))
+
+
+def _about_run(run: Store, dest: Path, listener: Listener) -> list[Entry]:
+    """What else to fetch, unless the folder must stay one of the user's own."""
+    if (why := _why_alone(dest)) is None:
+        return list(_about(run))
+    listener(Notice(f"manifest, specs and code are left out: {why}; choose a folder of its own for all of the run"))
+    return []
+
+
+def _about(run: Store) -> Iterator[Entry]:
+    """The objects that say what the run is: manifest, specs, models, code, and what each generation was made of."""
+    for key in (layout.MANIFEST, layout.IO_SPEC, layout.INPUT_ARTIFACTS, layout.SPECS):
+        try:
+            yield run.stat(key)
+        except KeyMissing:  # of scythe-engine, or of an older version
+            continue
+    yield from (entry for entry in run.list(layout.CONTROL) if layout.is_about_run(entry.key))
+
+
+def _why_alone(dest: Path) -> str | None:
+    """Why a folder cannot get a manifest: it would count as a run, and code in or below it would not be imported."""
+    if Path.cwd().is_relative_to(dest):
+        return f"{dest} is the current folder, or has it in it"
+    if next(dest.glob("*.py"), None) is not None:
+        return f"{dest} has code of yours"
+    return None
+
+
+def _refuse_to_overwrite(record: DownloadRecord, entries: list[Entry]) -> None:
+    """Raise `ConfigError` where a file of the user's own has the name of one that says what the run is."""
+    for entry in entries:
+        path = record.path(entry.key)
+        if not record.knows(entry.key) and path.exists() and path.stat().st_size != entry.size:
+            raise ConfigError(f"{path} is there already and is not from a download", hint="choose another folder")
+
+
+def _rewriter(export: Export | None) -> dict[str, str]:
+    """The tables that are not kept as they are, and the run whose addresses in them become relative."""
+    return {} if export is None else {layout.final(layout.FILE_REFS): export.run_id}
+
+
+def _write_export(
+    found: list[Source], tables: list[Entry], record: DownloadRecord, export: Export, listener: Listener
+) -> dict[str, Path]:
+    """Write the tables in the format of the export; what is there and up to date stays. Returns the paths by table."""
+    by_table = {f"{layout.FINAL}/{source.name}.csv": source.etag for source in found}
+    book = etag_of(sorted(tables, key=lambda entry: entry.key))
+    record.remove_outdated({**by_table, export.workbook: book})
+    paths: dict[str, Path] = {}
+    with record:
+        try:
+            for source in found if export.format == "csv" else []:
+                entry = Entry(f"{layout.FINAL}/{source.name}.csv", 0, source.etag)
+                paths[source.name] = record.path(entry.key)
+                if not record.holds(entry, rewritten=True):
+                    write_csv(source, paths[source.name])
+                    record.add(entry, rewritten=True)
+            if export.format == "xlsx":
+                entry = Entry(export.workbook, 0, book)
+                paths = {source.name: record.path(entry.key) for source in found}
+                if not record.holds(entry, rewritten=True):
+                    for sentence in write_workbook(found, record.path(entry.key), export.units):
+                        listener(Notice(sentence))
+                    record.add(entry, rewritten=True)
+        except OSError as exc:
+            raise StoreError(f"cannot write {exc.filename or record.folder}: {exc.strerror or exc}") from exc
+    return paths
 
 
 def _how_to_build(run: Store) -> str | None:
@@ -117,14 +217,16 @@ def _how_to_build(run: Store) -> str | None:
 
 def _results(run: Store, only_field: str | None, fields: Iterable[str]) -> Iterator[Entry]:
     if only_field is None:
-        return run.list(layout.RESULTS)
+        yield from run.list(layout.RESULTS)
+        yield from run.list(layout.FAILED)
+        return
     known = sorted({*fields, *run.children(layout.RESULTS)})
     if only_field not in known:
         raise NotFoundError(
             f"no output field {only_field!r} has files in {run.address}.{did_you_mean(only_field, known)}"
             f" Fields of files: {', '.join(known) or 'none'}."
         )
-    return run.list(f"{layout.RESULTS}/{only_field}")
+    yield from run.list(f"{layout.RESULTS}/{only_field}")
 
 
 def _is_table(key: str) -> bool:
@@ -132,11 +234,9 @@ def _is_table(key: str) -> bool:
     return layout.final_name(key) is not None or key.endswith(layout.TABLE_SUFFIX)
 
 
-def _scalars_first(entry: Entry) -> tuple[bool, str]:
-    return entry.key != layout.final(layout.SCALARS), entry.key
-
-
-def _fetch_all(run: Store, entries: list[Entry], record: _Record, listener: Listener) -> None:
+def _fetch_all(
+    run: Store, entries: list[Entry], record: DownloadRecord, listener: Listener, rewrite: dict[str, str]
+) -> None:
     """Several files at a time. The first failure stops the rest; what has arrived stays."""
 
     def fetch(entry: Entry) -> None:
@@ -149,7 +249,9 @@ def _fetch_all(run: Store, entries: list[Entry], record: _Record, listener: List
                 f"{run.locate(entry.key)} has {size} bytes instead of {entry.size}: it is being changed; "
                 "repeat the download"
             )
-        record.add(entry)
+        if entry.key in rewrite:
+            make_relative(path, rewrite[entry.key])
+        record.add(entry, rewritten=entry.key in rewrite)
 
     with record, ThreadPoolExecutor(WORKERS) as pool:
         try:
@@ -158,82 +260,3 @@ def _fetch_all(run: Store, entries: list[Entry], record: _Record, listener: List
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-
-
-class _Record:
-    """Which version of which object each downloaded file is."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._guard = threading.Lock()
-        self._file: TextIO | None = None
-        self._arrived = {arrived.key: arrived for arrived in _lines(folder / layout.DOWNLOAD_RECORD)}
-
-    def path(self, key: str) -> Path:
-        """Where an object goes. Listings may hold anything: no key leads out of the folder."""
-        path = Path(os.path.normpath(self._folder / key))
-        if not path.is_relative_to(self._folder) or path == self._folder:
-            raise StoreError(f"the object {key!r} would be written outside of {self._folder}")
-        return path
-
-    def remove_others(self, keys: set[str]) -> None:
-        """Remove files of final tables that the run does not have any more: tables, parts, a table's other form."""
-        names = {layout.final_name(key) for key in keys}
-        try:
-            for path in sorted((self._folder / layout.FINAL).rglob("*")):
-                key = path.relative_to(self._folder).as_posix()
-                name = layout.final_name(key)
-                if name and key not in keys and path.is_file() and (name in names or key in self._arrived):
-                    path.unlink()
-                    with contextlib.suppress(OSError):  # it has other files
-                        path.parent.rmdir()
-        except OSError as exc:
-            raise StoreError(f"cannot remove {exc.filename}: {exc.strerror or exc}") from exc
-
-    def holds(self, entry: Entry) -> bool:
-        """Whether the file is there, as it arrived, and the object is still the same."""
-        path = self.path(entry.key)
-        arrived = self._arrived.get(entry.key)
-        if arrived is None or (arrived.size, arrived.etag) != (entry.size, entry.etag):
-            return False
-        try:
-            found = path.stat()
-        except OSError:
-            return False
-        return (found.st_size, found.st_mtime_ns) == (arrived.size, arrived.mtime_ns)
-
-    def add(self, entry: Entry) -> None:
-        """Note that a file has arrived."""
-        arrived = _Arrived(entry.key, entry.size, entry.etag, self.path(entry.key).stat().st_mtime_ns)
-        with self._guard:
-            self._arrived[entry.key] = arrived
-            if self._file:
-                self._file.write(json.dumps(asdict(arrived)) + "\n")
-                self._file.flush()
-
-    def __enter__(self) -> None:
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            aside = self._folder / f"{layout.DOWNLOAD_RECORD}.{os.getpid()}"
-            aside.write_text("".join(json.dumps(asdict(arrived)) + "\n" for arrived in self._arrived.values()))
-            aside.replace(self._folder / layout.DOWNLOAD_RECORD)
-            self._file = (self._folder / layout.DOWNLOAD_RECORD).open("a")
-        except OSError as exc:
-            raise StoreError(f"cannot write {self._folder}: {exc.strerror or exc} (choose another folder)") from exc
-
-    def __exit__(self, *_: object) -> None:
-        if self._file:
-            self._file.close()
-
-
-def _lines(path: Path) -> Iterator[_Arrived]:
-    """The record so far; a line cut short counts for nothing, its file is fetched again."""
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        try:
-            yield _Arrived(**json.loads(line))
-        except (ValueError, TypeError):
-            continue

@@ -16,7 +16,7 @@ from scythe_cli.operations.output_counts import OutputCounts, from_note
 from scythe_cli.operations.scan import final_tables
 from scythe_cli.run import lease
 from scythe_cli.run.engine import Active, EndReason
-from scythe_cli.run.run import OriginalRun
+from scythe_cli.run.run import DownloadedRun, OriginalRun
 from scythe_cli.run.state import list_marks, read_mark, read_state
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from scythe_cli.run.run import Run
 
 MADE_BY_ORIGINAL = "made by scythe-engine"
+IS_DOWNLOAD = "a download"
 State = Literal["running", "complete", "gathered", "cancelled", "stopped", "incomplete", "pending", "removing"]
 
 
@@ -114,8 +115,8 @@ def status(run: Run, *, errors: bool = False, now: datetime | None = None) -> Ru
         errors: group its failures too, by kind, type and place.
         now: the time, for rate and ETA.
     """
-    if isinstance(run, OriginalRun):
-        return _status_of_original(run)
+    if isinstance(run, OriginalRun | DownloadedRun):
+        return _status_of_tables(run)
     state = read_state(run)
     fresh = sum(part.rows for part in state.parts if part.generation == state.generation)
     seen = _Seen(state.marks, state.done, state.failed, fresh, state.finals)
@@ -125,8 +126,8 @@ def status(run: Run, *, errors: bool = False, now: datetime | None = None) -> Ru
 
 def quick_status(run: Run) -> RunStatus:
     """As `status`, but of a gathered run only the short listing of its marks is read, however large it is."""
-    if isinstance(run, OriginalRun):
-        return _status_of_original(run)
+    if isinstance(run, OriginalRun | DownloadedRun):
+        return _status_of_tables(run)
     marks = list_marks(run.store)
     generation = max(marks.get(Mark.GENERATION, [0]))
     mark = read_mark(run.store, Mark.GATHERED, generation) if generation in marks.get(Mark.GATHERED, []) else None
@@ -164,27 +165,34 @@ def _status(run: Run, seen: _Seen, failures: list[FailureGroup], now: datetime) 
     )
 
 
-def _status_of_original(run: OriginalRun) -> RunStatus:
-    """The tables of a run of scythe-engine are all that is known: specs that failed are missing from them."""
+def _status_of_tables(run: Run) -> RunStatus:
+    """The tables of a download, or of a run of scythe-engine, are all that is known.
+
+    Specs that failed are missing from those of scythe-engine.
+    """
     finals = final_tables(run.store)
-    total, succeeded = run.total, run.count(layout.final(layout.SCALARS))
-    done = succeeded or (total if finals else 0)
+    total, succeeded, failed = run.total, run.count(layout.final(layout.SCALARS)), 0
+    if isinstance(run, DownloadedRun):
+        failed = run.count(layout.final(layout.ERRORS))
+        done = succeeded + failed
+    else:
+        done = succeeded or (total if finals else 0)
     return RunStatus(
         run=run.id,
         address=run.store.locate(""),
         version=str(run.version),
-        engine="hatchet",
+        engine=run.manifest.engine,
         created=run.manifest.created,
         state="gathered" if finals else "incomplete",
         total=total,
         done=done,
-        succeeded=done,
-        failed=0,
+        succeeded=done - failed,
+        failed=failed,
         missing=total - done,
         generation=0,
         rate=None,
         eta=None,
-        detail=MADE_BY_ORIGINAL,
+        detail=MADE_BY_ORIGINAL if isinstance(run, OriginalRun) else IS_DOWNLOAD,
         final={name: run.store.locate(layout.final(name)) for name in finals},
     )
 

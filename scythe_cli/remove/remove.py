@@ -19,7 +19,7 @@ from scythe_cli.remove.own_objects import contents
 from scythe_cli.remove.removed import Removed
 from scythe_cli.run import lease
 from scythe_cli.run.claim import user_name
-from scythe_cli.run.run import OriginalRun
+from scythe_cli.run.run import DownloadedRun, OriginalRun
 from scythe_cli.run.state import list_marks, write_mark
 from scythe_cli.storage.address import is_remote
 from scythe_cli.storage.base import MANIFEST_LIMIT
@@ -44,6 +44,10 @@ def refuse_at_work(run: Run) -> None:
         NotFinishedError: somebody works on it.
         EngineError: its engine does not answer.
     """
+    if isinstance(run, DownloadedRun):
+        raise ConfigError(
+            f"{run.store.locate('')} is a download of {run.id}, and not the run", hint="delete the folder as any other"
+        )
     if isinstance(run, OriginalRun):
         raise ConfigError(
             f"{run.id} was made by scythe-engine, and scythe removes only what it wrote",

@@ -9,6 +9,7 @@ import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -19,6 +20,7 @@ from scythe_cli.errors import BrokenRun, ConfigError, KeyMissing, NotFoundError
 from scythe_cli.experiment import config
 from scythe_cli.experiment.settings import EngineName
 from scythe_cli.run.version import SemVer
+from scythe_cli.storage.address import is_remote
 from scythe_cli.storage.base import MANIFEST_LIMIT
 
 if TYPE_CHECKING:
@@ -115,10 +117,24 @@ class Run:
         """Whether its folder is called otherwise than by its id: it was copied, or moved."""
         return not self.store.address.endswith(f"/{self.id}")
 
+    def count(self, key: str) -> int:
+        """The rows of a table; 0 where there is none."""
+        import polars as pl
+
+        with suppress(KeyMissing):
+            self.store.stat(key)
+            return int(self.store.scan([key]).select(pl.len()).collect().item())
+        return 0
+
     def experiment_file(self) -> config.ExperimentFile:
         """The frozen experiment file, which rules every resume."""
         text = self.store.read(layout.EXPERIMENT_FILE, limit=MANIFEST_LIMIT).decode(errors="replace")
         return config.parse(text, place=layout.EXPERIMENT_FILE)
+
+
+@dataclass(frozen=True)
+class DownloadedRun(Run):
+    """What a download brought of a run: its tables and what says what it is. It is read and never continued."""
 
 
 @dataclass(frozen=True)
@@ -130,18 +146,14 @@ class OriginalRun(Run):
         """The number of specs, from specs.pq."""
         return self.count(layout.SPECS)
 
-    def count(self, key: str) -> int:
-        """The rows of a table; 0 where there is none."""
-        import polars as pl
-
-        with suppress(KeyMissing):
-            self.store.stat(key)
-            return int(self.store.scan([key]).select(pl.len()).collect().item())
-        return 0
-
 
 def refuse_original(run: Run) -> None:
-    """Raise `ConfigError` for a run that scythe-engine made: what is asked would write into it."""
+    """Raise `ConfigError` for a run that scythe-engine made, and for a download: what is asked needs all of a run."""
+    if isinstance(run, DownloadedRun):
+        raise ConfigError(
+            f"{run.store.locate('')} is a download of {run.id}: it has the tables, and not all of the run; "
+            "name the run in its storage"
+        )
     if isinstance(run, OriginalRun):
         raise ConfigError(
             f"{run.id} was made by scythe-engine: scythe reads its tables and does not change it",
@@ -182,12 +194,17 @@ def open_run(storage: Store, run_id: str) -> Run:
         found = yaml_document.read(data.decode(), layout.MANIFEST).data
         if (original := _of_scythe_engine(store, found)) is not None:
             return original
-        return Run(store, Manifest.model_validate(found))
+        kind = DownloadedRun if _is_download(store) else Run
+        return kind(store, Manifest.model_validate(found))
     except (ConfigError, ValueError) as exc:
         raise BrokenRun(
             f"{store.locate(layout.MANIFEST)} is empty, cut or changed, or was written by another version of scythe",
             hint="restore it from a copy; other runs are not affected",
         ) from exc
+
+
+def _is_download(store: Store) -> bool:
+    return not is_remote(store.address) and (Path(store.address) / layout.DOWNLOAD_RECORD).is_file()
 
 
 _KEYS_OF_SCYTHE_ENGINE = {

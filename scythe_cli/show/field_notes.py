@@ -68,6 +68,12 @@ def units(notes: dict[str, FieldNote], names: Iterable[str]) -> dict[str, str]:
     return {name: notes[name].unit for name in names if name in notes and notes[name].unit}
 
 
+def units_of(run: Run) -> dict[str, str]:
+    """The units of all fields of a run that have one."""
+    notes = read_field_notes(run)
+    return units(notes, notes)
+
+
 def _properties(document: Any, side: str) -> dict[Any, Any]:
     """The fields of one model, wherever the reference to it leads."""
     try:

@@ -26,6 +26,7 @@ PACKAGES = [
         "lane",
         "supervisor",
         "final_tables",
+        "export",
         "operations",
         "show",
         "failures",

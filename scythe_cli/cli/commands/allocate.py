@@ -54,21 +54,19 @@ def allocate(
     inline: options.Inline = False,
 ) -> None:
     """Check the table, run every spec, collect the results."""
+    from scythe_cli.cli.progress import Terminal
+
     given = {"--bump": bump, "--version": version, "--limit": limit, "--probe": probe, "--only": only}
     fresh = [flag for flag, value in {"SPECS": specs, **given}.items() if value is not None] + ["--dry-run"] * dry_run
     shuffled = _shuffle_seed(limit, seed, shuffle=shuffle)
     choice = Choice(failed=failed, missing=missing, changed_code=allow_changed_code)
-    if (only is not None) != inline:
-        raise ConfigError("use --only and --inline together", hint="scythe allocate --only SORT_INDEX --inline")
-    if notify is not None and (dry_run or inline):
-        raise ConfigError("--notify belongs to a run: leave it out with --dry-run and --inline")
+    _refuse_half(only, inline=inline)
+    call = Call(Terminal(), file, wait=wait, as_json=as_json, notifier=Notifier.of(notify, no_run=dry_run or inline))
     _refuse_pairs(fresh)
     choice.check(resume, fresh)
-    from scythe_cli.cli.progress import Terminal
     from scythe_cli.engines.open_engine import engine_for
 
-    with Terminal() as terminal:
-        call = Call(terminal, file, wait=wait, as_json=as_json, notifier=Notifier(notify))
+    with call.terminal as terminal:
         if resume is not None:
             sets = [*(sets or []), *([f"engine={engine}"] if engine else [])]
             resume_run(call, resume, choice, storage=storage, sets=sets)
@@ -112,6 +110,11 @@ class Selection:
             raise ConfigError("--allow-changed-code needs --resume or --reuse", hint="add --resume RUN or --reuse RUN")
         if self.by_sort_index and loaded.file.reuse is None:
             raise ConfigError("--reuse-by needs --reuse", hint="add --reuse RUN")
+
+
+def _refuse_half(only: int | None, *, inline: bool) -> None:
+    if (only is not None) != inline:
+        raise ConfigError("use --only and --inline together", hint="scythe allocate --only SORT_INDEX --inline")
 
 
 def _refuse_pairs(given: list[str]) -> None:

@@ -16,15 +16,18 @@ def download(
     *,
     files: options.WithFiles = False,
     only_field: options.FilterField = None,
+    table_format: options.Format = "parquet",
     storage: options.Storage = None,
     as_json: options.Json = False,
 ) -> None:
     """Copy the result tables here. Repeat the command to continue."""
     from scythe_cli.cli.formatting import counted, display_path, size
     from scythe_cli.cli.progress import Terminal
+    from scythe_cli.export.settings import Export
     from scythe_cli.operations.download import download as fetch
     from scythe_cli.run.run import OriginalRun
     from scythe_cli.run.state import list_marks, refuse_removed
+    from scythe_cli.show.field_notes import units_of
 
     found = find_run(run, storage)
     if not isinstance(found, OriginalRun):
@@ -36,6 +39,7 @@ def download(
             files=files,
             only_field=only_field,
             fields=found.manifest.files,
+            export=Export(found.id, table_format, units_of(found)),
             listener=terminal,
         )
     if as_json:
@@ -43,4 +47,7 @@ def download(
         return
     fetched = f"{counted(report.fetched_files, 'file')} fetched ({size(report.fetched_bytes)})"
     put(printable(f"{found.id}   {fetched}, {counted(report.n_files, 'file')} in {display_path(report.folder)}"))
-    print_tables(report.tables)
+    if table_format == "xlsx":
+        put(printable(f"  {display_path(next(iter(report.tables.values())))}   {counted(len(report.tables), 'sheet')}"))
+    else:
+        print_tables(report.tables)

@@ -19,7 +19,7 @@ from scythe_cli.cli.run_argument import command_for, find_run
 from scythe_cli.cli.views.failures import commands_after_failures, print_group
 from scythe_cli.core.printable import printable
 from scythe_cli.errors import BrokenRun, Interrupted, StoreError
-from scythe_cli.operations.status import MADE_BY_ORIGINAL
+from scythe_cli.operations.status import IS_DOWNLOAD, MADE_BY_ORIGINAL
 from scythe_cli.run.run import OriginalRun
 
 if TYPE_CHECKING:
@@ -201,6 +201,8 @@ def _print_status(now: RunStatus) -> None:
 
 def _print_next(run: Run, now: RunStatus, *, errors: bool, alone: str | None) -> None:
     after = {"complete": command_for("gather", run), "gathered": command_for("download", run)}.get(now.state)
+    if now.detail == IS_DOWNLOAD:
+        return
     if now.detail == MADE_BY_ORIGINAL:
         if now.final:
             print_next(command_for("download", run))

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from scythe_cli.cli import schemas
 from scythe_cli.errors import ConfigError
 from scythe_cli.experiment import config
-from scythe_cli.experiment.settings import SECTIONS
+from scythe_cli.experiment.settings import ENGINES, SECTIONS
 
 FOLDER = Path(__file__).parents[3] / "schemas"
 HEAD = "experiment: a:b\nspecs: specs.csv\n"
@@ -54,7 +54,7 @@ def test_every_key_has_what_an_editor_shows() -> None:
     assert all(node["description"] for _, node in keys)
     sections = [schema, *(node for _, node in keys if "properties" in node)]
     assert all(node["additionalProperties"] is False for node in sections)
-    assert schema["properties"]["engine"]["enum"] == ["local", "hatchet"]
+    assert schema["properties"]["engine"]["enum"] == [*ENGINES]
     plain = {
         "engine",
         "fresh_workers",
