@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 import pytest
 from command import Done, scythe
+from servers import WebServer
 
 MODULE = """
 import os
@@ -197,6 +198,20 @@ def test_a_file_of_another_name_is_another_spec(folder: Path) -> None:
     text = (folder / "specs.csv").read_text()
     (folder / "specs.csv").write_text(text.replace("miami", "florida"))
     assert "3 of 7 specs reused" in allocate(folder, "--reuse", "latest", "--bump", "minor").err
+
+
+@pytest.mark.parametrize("etags", [True, False])
+def test_a_remote_file_without_a_version_is_never_reused(folder: Path, web_server: WebServer, etags: bool) -> None:
+    web_server.etags = etags
+    web_server.pages |= {"/there.epw": b"1"}
+    (folder / "specs.csv").write_text(f"a,weather\n1,{web_server.url}/there.epw\n2,weather/miami.epw\n")
+    allocate(folder, code=0)
+    ran(folder)
+    plan = allocate(folder, "--reuse", "latest", "--dry-run", code=0)
+    said = f"{web_server.url}/there.epw has no version (ETag): specs that name it run again"
+    shown = plan.out + plan.err
+    assert ("2 of 2 specs reused" if etags else "1 of 2 specs reused") in shown
+    assert (said in shown) is not etags
 
 
 def test_lists_are_compared(folder: Path) -> None:
