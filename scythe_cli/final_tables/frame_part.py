@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from scythe_cli.storage.base import Store
 
 
+EXPANDED_BYTES = 256 << 20
+EXPANDED_TIMES = 1000
+"""A row group that would take more memory than this, and this many times its packed size, was not written by scythe:
+it writes frames in groups of a few megabytes."""
+
+
 class FramePart:
     """One frame of the specs of a part.
 
@@ -49,6 +55,7 @@ class FramePart:
             data = store.read(key)
             self._checked = checksum.verify(data)
             self._open(pa.BufferReader(data))
+            _refuse_bomb(self._file, len(data))
         except KeyMissing as exc:
             raise CorruptPart(f"{self.address} does not exist any more") from exc
         except BrokenRun as exc:
@@ -119,3 +126,22 @@ class FramePart:
 
     def _corrupt(self, exc: BaseException) -> CorruptPart:
         return CorruptPart(f"{self.address} cannot be read: {exc}")
+
+
+def _refuse_bomb(file: pq.ParquetFile, packed: int) -> None:
+    """Raise `ValueError` where a few bytes would become many in memory. Looks at the metadata alone."""
+    width = sum(_least_bytes(field.type) for field in file.schema_arrow)
+    limit = max(EXPANDED_BYTES, EXPANDED_TIMES * packed)
+    for group in range(file.num_row_groups):
+        about = file.metadata.row_group(group)
+        pages = sum(about.column(at).total_uncompressed_size for at in range(about.num_columns))
+        if max(about.num_rows * width, pages) > limit:
+            raise ValueError(f"{packed:,} bytes that hold {about.num_rows:,} rows")
+
+
+def _least_bytes(kind: pa.DataType) -> float:
+    """What a value takes in memory at least."""
+    try:
+        return kind.bit_width / 8
+    except ValueError:  # text, lists and the like: an offset each
+        return 4

@@ -31,6 +31,7 @@ from scythe_cli.operations.gather_frames import FrameTables
 from scythe_cli.operations.output_counter import OutputCounter
 from scythe_cli.operations.output_counts import OutputCounts, as_note, from_note
 from scythe_cli.run import outcomes
+from scythe_cli.run.compatibility import refuse_wrong_total
 from scythe_cli.run.generation import max_file
 from scythe_cli.run.input_files import IndexNames
 from scythe_cli.run.parts import CorruptPart, read_block
@@ -82,6 +83,7 @@ def gather(run: Run, *, partial: bool = False, listener: Listener = ignore) -> F
     """
     state = read_state(run)
     refuse_removed(run, state.marks)
+    refuse_wrong_total(run)
     for part in state.corrupt:
         set_aside(run.store, part, "it could not be read")
     missing = state.total - state.done

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from scythe_cli.core import layout
 from scythe_cli.core.layout import Mark
 from scythe_cli.core.row_ranges import Range, ranges_of
-from scythe_cli.errors import BrokenRun, EntryPointError, InputError, KeyMissing
+from scythe_cli.errors import EntryPointError, InputError
 from scythe_cli.experiment import config, importer, stored_code
 from scythe_cli.experiment.source_files import is_library
 from scythe_cli.run.compatibility import refuse_other_models
@@ -70,16 +70,6 @@ def remaining(run: Run, *, failed: bool = True, missing: bool = True) -> Remaini
         generation=state.generation,
         cancelled=bool(state.generation) and state.generation in state.marks.get(Mark.CANCEL, []),
     )
-
-
-def refuse_impossible_total(run: Run) -> None:
-    """Raise `BrokenRun` where the manifest says more specs than the run holds: nobody could ever finish them."""
-    try:
-        if run.total:
-            run.store.stat(layout.input_block(layout.block_of(run.total - 1)))
-    except KeyMissing as exc:
-        message = f"{run.store.locate(layout.MANIFEST)} says {run.total:,} specs, and the run has not so many"
-        raise BrokenRun(message, hint="put a copy of the right manifest back") from exc
 
 
 def refuse_other_code(run: Run, source_hash: str, *, allowed: bool) -> None:

@@ -15,6 +15,7 @@ from scythe_cli.operations.failure_groups import FailureGroup, failure_groups
 from scythe_cli.operations.output_counts import OutputCounts, from_note
 from scythe_cli.operations.scan import final_tables
 from scythe_cli.run import lease
+from scythe_cli.run.compatibility import refuse_wrong_total
 from scythe_cli.run.engine import Active, EndReason
 from scythe_cli.run.run import DownloadedRun, OriginalRun
 from scythe_cli.run.state import list_marks, read_mark, read_state
@@ -118,6 +119,8 @@ def status(run: Run, *, errors: bool = False, now: datetime | None = None) -> Ru
     if isinstance(run, OriginalRun | DownloadedRun):
         return _status_of_tables(run)
     state = read_state(run)
+    if state.done > run.total:
+        refuse_wrong_total(run)
     fresh = sum(part.rows for part in state.parts if part.generation == state.generation)
     seen = _Seen(state.marks, state.done, state.failed, fresh, state.finals)
     failures = failure_groups(run, state) if errors and state.failed else []

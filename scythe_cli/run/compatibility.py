@@ -5,10 +5,12 @@ Input: a run, and an experiment with other code. Output: an error that names the
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from scythe_cli.columns.schema import arrow_schema
-from scythe_cli.errors import InputError
+from scythe_cli.core import layout
+from scythe_cli.errors import BrokenRun, InputError, KeyMissing
 from scythe_cli.run.outcomes import outcome_schema
 from scythe_cli.run.parts import read_block, read_schema
 
@@ -19,6 +21,24 @@ if TYPE_CHECKING:
 
     from scythe_cli.experiment.experiment import Experiment
     from scythe_cli.run.run import Run
+
+
+def refuse_wrong_total(run: Run) -> None:
+    """Hold that a run has the specs that its manifest counts. Costs the last block of them.
+
+    Raises:
+        BrokenRun: it has fewer, and nobody could ever finish them; or more.
+    """
+    total, found = run.total, 0
+    block = layout.block_of(max(total - 1, 0))
+    with suppress(KeyMissing):
+        run.store.stat(layout.input_block(block))
+        found = block * layout.BLOCK + read_block(run.store, block, [layout.SORT_INDEX]).num_rows
+        run.store.stat(layout.input_block(block + 1))
+        found = max(found, total) + 1
+    if found != total:
+        message = f"{run.store.locate(layout.MANIFEST)} says {total:,} specs, and the run has another number of them"
+        raise BrokenRun(message, hint="put a copy of the right manifest back")
 
 
 def refuse_other_models(run: Run, experiment: Experiment) -> None:

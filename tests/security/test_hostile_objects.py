@@ -15,6 +15,7 @@ from hostile import HALF, RUN, Storage
 
 from scythe_cli.core.layout import PartName
 from scythe_cli.errors import BrokenRun, ExitCode, InsecureEndpoint
+from scythe_cli.final_tables import frame_part
 from scythe_cli.run import outcomes, parts
 from scythe_cli.storage.local import LocalStore
 from scythe_cli.storage.open_store import open_store
@@ -103,12 +104,38 @@ def test_a_block_of_specs_has_the_rows_of_a_block(tmp_path: Path) -> None:
             read(store, 0)
 
 
-@pytest.mark.parametrize("n_specs", ["900000000", "1000000000000000000", "4097"])
-def test_more_specs_than_the_run_has(storage: Storage, n_specs: str) -> None:
+@pytest.mark.parametrize("n_specs", ["900000000", "1000000000000000000", "4097", "29", "27", "1", "0"])
+@pytest.mark.parametrize("command", ["allocate --resume", "gather", "gather --partial"])
+def test_another_number_of_specs_than_the_run_has(storage: Storage, n_specs: str, command: str) -> None:
     storage.change("manifest.yml", "n_specs: 28", f"n_specs: {n_specs}")
-    done = storage.scythe("allocate", "--resume", RUN, "--storage", "storage")
+    before = tree_of_final(storage)
+    done = storage.scythe(*command.split(), RUN, "--storage", "storage")
     assert done.code == ExitCode.UNREACHABLE
     assert "manifest.yml" in done.err
+    assert tree_of_final(storage) == before
+
+
+def test_status_does_not_count_more_than_there_is(storage: Storage) -> None:
+    storage.change("manifest.yml", "n_specs: 28", "n_specs: 5")
+    done = storage.scythe("status", RUN, "--errors", "--storage", "storage")
+    assert (done.code, done.out) == (ExitCode.UNREACHABLE, "")
+
+
+def tree_of_final(storage: Storage) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (storage.run / "final").iterdir()}
+
+
+def test_a_frame_that_holds_many_rows_in_few_bytes_is_refused_unread(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frame_part, "EXPANDED_BYTES", 4 << 20)
+    part = next((storage.run / "scatter-gather" / "output" / "0" / "levels").glob("*.pq"))
+    schema = pq.read_schema(part)
+    few = pa.table([pa.nulls(1 << 20, field.type) for field in schema], schema=schema)
+    pq.write_table(few, part, compression="zstd", row_group_size=1 << 20)
+    done = storage.scythe("gather", RUN, "--storage", "storage")
+    assert done.code == ExitCode.NOT_FINISHED
+    assert "bytes that hold 1,048,576 rows; it was set aside" in done.err
 
 
 @pytest.mark.parametrize(

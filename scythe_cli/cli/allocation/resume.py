@@ -146,18 +146,18 @@ def _work_left(call: Call, run: Run, choice: Choice, *, sets: list[str]) -> Work
     from scythe_cli.experiment import experiment
     from scythe_cli.operations.resume import (
         own_target,
-        refuse_impossible_total,
         refuse_other_code,
         remaining,
         resumed_work,
     )
     from scythe_cli.reuse.take_over import take_over
+    from scythe_cli.run.compatibility import refuse_wrong_total
 
     take_over(run, call.terminal)
     rest = remaining(run, failed=choice.failed or not choice.missing, missing=choice.missing or not choice.failed)
     if not rest.todo:
         return None
-    refuse_impossible_total(run)
+    refuse_wrong_total(run)
     target, folder = own_target(run, call.file)
     include = _included(call.file)
     _, now = experiment.located_hash(target, folder, include=include)
