@@ -92,19 +92,20 @@ class ProcessState:
         self._python_state.restore_quickly()
         if _thread._count() > self._threads:
             return "a thread that the spec started is still running"
-        due = Marks.changed or self._checks_left or now - self._looked >= LOOK_EVERY
+        changed = Marks.changed  # before our own calls, which mark the process too
+        due = changed or self._checks_left or now - self._looked >= LOOK_EVERY
         if seconds < QUICK and not due:
             return None
         try:
-            return self._restore_slowly(seconds, now) if due else self._restore_more()
+            return self._restore_slowly(seconds, now, changed=changed) if due else self._restore_more()
         finally:
             Marks.changed = False  # what was put back was called too
 
-    def _restore_slowly(self, seconds: float, now: float) -> str | None:
+    def _restore_slowly(self, seconds: float, now: float, *, changed: bool) -> str | None:
         """What takes long to look at; and what a spec has called."""
         if (why := self._restore_more()) is not None:
             return why
-        if Marks.changed:
+        if changed:
             self._python_state.restore()
         self._python_state.restore_slowly()
         self._looked = now
