@@ -143,6 +143,12 @@ class RunSettings(Settings):
         description="`fail`: a spec with an output that is NaN fails. `keep`: NaN is a value.",
         examples=["fail"],
     )
+    keep_failed: bool = Field(
+        default=False,
+        description="Keep the temporary folder of each spec that fails in `failed/<sort_index>` of the run: at most 64 "
+        "MiB of a spec, the smallest files first, and 2 GiB of a run.",
+        examples=[True],
+    )
     seed: int = Field(
         default=0, ge=0, description="Seed of `input_spec.rng()`, together with the spec's inputs.", examples=[7]
     )

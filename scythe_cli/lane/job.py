@@ -26,6 +26,7 @@ class Job:
         allow_private: follow redirects of public web servers to private addresses.
         seed: of the specs' random numbers.
         nan_fails: an output that is NaN is a wrong output.
+        keep_failed: keep the temporary folder of a spec that fails.
         claim: how often the rows were claimed; a worker that takes them over writes other files.
         since: when its supervisor began with it; what servers said of files before that does not count.
     """
@@ -42,6 +43,7 @@ class Job:
     nan_fails: bool = False
     seed: int = 0
     claim: int = 1
+    keep_failed: bool = False
 
     def max_attempts(self, kind: str) -> int:
         """Attempts that a spec has which fails like this."""

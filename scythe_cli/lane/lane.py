@@ -237,7 +237,15 @@ class Lane:
             )
         else:
             pending.fail(row, sort_index, failure=failure, attempt=attempt, start=start, duration=duration, log=log)
+            if job.keep_failed:
+                self._keep_folder(row, sort_index)
         return ended
+
+    def _keep_folder(self, row: int, sort_index: int) -> None:
+        """Give the temporary folder of a failed spec to the supervisor, which uploads it."""
+        place = Path(self._job.outbox, f"{row}-{layout.FAILED}-{Clock.monotonic_ns()}")
+        if self._tempdir.move_to(place):
+            self._sender.pending.uploads.setdefault(row, []).append((str(place), layout.failed(sort_index)))
 
     def _accept(self, row: int, spec: Any, output: Any) -> Any:
         """The settled output, or a `Failure`. An output may be any object, with code of its own."""

@@ -78,6 +78,9 @@ class PartWriter:
         flush: a finished spec is in the store at most so many seconds later.
         series: part of the names, so that two writers over the same range write different parts.
         threads: shared by several writers and closed by their owner; its own unless given.
+
+    Attributes:
+        keep_folder: uploads the folder of a failed spec, where these are kept: its path and its key.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class PartWriter:
         self._writing: set[Future[None]] = set()
         self.threads = threads or PartThreads()
         self._shared = threads is not None
+        self.keep_folder: Callable[[Path, str], None] | None = None
         self._taken: set[tuple[str, int, int, int]] = set()
 
     def add(self, block: int, names: Sequence[str], uploads: Sequence[tuple[str, str]], buffers: list[bytes]) -> None:
@@ -122,6 +126,10 @@ class PartWriter:
         self._held[block].weight += table.nbytes
         if self._held[block].weight > PART_BYTES:
             self.write(block)
+
+    def add_folder(self, block: int, folder: Path, key: str) -> None:
+        """Add what a spec left whose lane died."""
+        self._of(block).uploads.append(self.threads.uploaders.submit(self._upload, str(folder), key))
 
     def _of(self, block: int) -> _Held:
         return self._held.setdefault(block, _Held(time.monotonic()))
@@ -164,8 +172,13 @@ class PartWriter:
             future.result()
 
     def _upload(self, local: str, key: str) -> None:
-        self._store.upload(key, Path(local), consume=True)
-        Path(local).unlink(missing_ok=True)
+        path = Path(local)
+        if path.is_dir():
+            if self.keep_folder is not None:
+                self.keep_folder(path, key)
+            return
+        self._store.upload(key, path, consume=True)
+        path.unlink(missing_ok=True)
 
     def _write(self, block: int, held: _Held) -> None:
         for upload in held.uploads:

@@ -15,6 +15,7 @@ from scythe_cli.supervisor.lane_handle import LaneEndReason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from scythe_cli.supervisor.chunk import Chunk
     from scythe_cli.supervisor.lane_handle import LaneHandle
@@ -45,6 +46,7 @@ class LaneExit:
         seconds: for how long it was at work.
         info: the end of its process.
         log: what the row at work had printed, and what the process said when it ended.
+        left: the temporary folder of the row at work, where those of failed specs are kept.
     """
 
     lane: LaneHandle
@@ -54,6 +56,7 @@ class LaneExit:
     info: ExitInfo
     log: str
     together: Sequence[int] = ()
+    left: Path | None = None
 
     @property
     def reason(self) -> LaneEndReason | None:

@@ -10,6 +10,8 @@ import os
 import selectors
 import shutil
 import signal
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.core import processes
@@ -17,6 +19,7 @@ from scythe_cli.core.clock import Clock
 from scythe_cli.errors import EngineError
 from scythe_cli.lane import wire
 from scythe_cli.lane.job import ServerEvent, ServerOrder, lane_folder
+from scythe_cli.supervisor.failed_folders import take_aside
 from scythe_cli.supervisor.fork_server_handle import ForkServerHandle
 from scythe_cli.supervisor.lane_exit import ExitInfo, lane_exit_of
 from scythe_cli.supervisor.lane_handle import LaneEndReason, LaneHandle, LaneState
@@ -36,6 +39,8 @@ SHORT_KILL_SECONDS = 1.0
 """The same, when the run is to end at once."""
 GONE_SECONDS = 1.0
 """What a lane gets to end whose connection has ended."""
+_NO_FAULT = (LaneEndReason.STOPPED, LaneEndReason.NO_SERVER)
+"""Why a lane ends that its spec cannot be blamed for."""
 MAX_STARTUP_FAILURES = 5
 """Lanes in a row that may end before their first message."""
 
@@ -242,11 +247,18 @@ class Pool:
             )
 
     def _reap(self, lane: LaneHandle, info: ExitInfo) -> LaneExit:
-        lane_exit = lane_exit_of(lane, info)
+        lane_exit = self._with_folder(lane_exit_of(lane, info))
         del self.lanes[lane.number]
         self._release_handle(lane)
         shutil.rmtree(lane_folder(self.scratch, lane.number), ignore_errors=True)
         return lane_exit
+
+    def _with_folder(self, lane_exit: LaneExit) -> LaneExit:
+        """Take the temporary folder of a spec that ended its lane aside, where the folders of failed specs are kept."""
+        if lane_exit.row is None or lane_exit.reason in _NO_FAULT or not lane_exit.chunks[0].job.keep_failed:
+            return lane_exit
+        outbox = Path(lane_exit.chunks[0].job.outbox)
+        return replace(lane_exit, left=take_aside(lane_folder(self.scratch, lane_exit.lane.number), outbox))
 
     def _release_handle(self, lane: LaneHandle) -> None:
         self._stop_listening(lane)

@@ -19,6 +19,7 @@ from scythe_cli.core.processes import host
 from scythe_cli.core.units import MaxFailures
 from scythe_cli.lane.job import Job
 from scythe_cli.run.parts import block_bytes, read_schema
+from scythe_cli.supervisor.failed_folders import FailedFolders
 from scythe_cli.supervisor.failure_limits import FailureLimits
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ class RunWork:
         )
         leaf = RunWork(info, writer, FailureLimits(MaxFailures(), self.limits.canary), {block: rows}, name)
         leaf._blocks = self._blocks
+        writer.keep_folder = self.writer.keep_folder
         return leaf
 
     @property
@@ -200,6 +202,8 @@ def run_work(work: Work, writer: PartWriter, folder: Path, *, worker: str | None
     settings = work.file.run
     outbox = folder / "outbox"
     outbox.mkdir(exist_ok=True)
+    if settings.keep_failed:
+        writer.keep_folder = FailedFolders(work.run.store).keep
     job = Job(
         key=f"{work.run.id}#{work.generation}",
         experiment_id=work.run.id,
@@ -207,6 +211,7 @@ def run_work(work: Work, writer: PartWriter, folder: Path, *, worker: str | None
         outbox=str(outbox),
         retries=settings.retries,
         nan_fails=settings.nan == "fail",
+        keep_failed=settings.keep_failed,
         worker=worker or host(),
         memory=settings.memory,
         since=Clock.time(),

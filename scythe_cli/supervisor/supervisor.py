@@ -7,10 +7,12 @@ than a second of work, is run again without counting.
 
 from __future__ import annotations
 
+import shutil
 from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from scythe_cli.core import layout
 from scythe_cli.core.clock import Clock
 from scythe_cli.core.events import Draining, Notice, Progress
 from scythe_cli.errors import ScytheError
@@ -267,7 +269,11 @@ class Supervisor:
         if attempt < run.job.max_attempts(failure.kind) and lane_exit.row is not None:
             run.writer.add_attempts(chunk.block, failed_table(run.info.schema, [outcome]))
             self._dispatcher.retry_later(run, row, attempt + 1)
+            if lane_exit.left is not None:
+                shutil.rmtree(lane_exit.left, ignore_errors=True)
             return
+        if lane_exit.left is not None:
+            run.writer.add_folder(chunk.block, lane_exit.left, layout.failed(outcome.sort_index))
         run.writer.add_table(chunk.block, failed_table(run.info.schema, [outcome]))
         sample = Sample(row, failure.kind, failure.error_type, failure.place)
         self._count_outcomes(run, chunk.block, 1, 1, [sample])

@@ -31,7 +31,7 @@ def test_the_tables_are_those_of_the_local_engine(workers: Fleet) -> None:
     specs = plots(300)
     for at in (7, 8, 250):
         specs[at]["does"] = "fails"
-    over = begin(workers, specs, run__leaf_size=40, tree__factor=2, tree__max_depth=2)
+    over = begin(workers, specs, run__leaf_size=40, tree__factor=2, tree__max_depth=2, run__keep_failed=True)
     assert HatchetEngine().submit(over).wait(lambda _: None) is None, workers.logs()
     here = begin(workers, specs, engine="local")
     with closing(LocalEngine(1).submit(here)) as ticket:
@@ -40,6 +40,8 @@ def test_the_tables_are_those_of_the_local_engine(workers: Fleet) -> None:
     for name, changing in (("scalars", OWN), ("errors", [*OWN, "duration", "worker"])):
         assert table(over.run, name).drop(changing).equals(table(here.run, name).drop(changing)), name
     assert table(over.run, "errors").height == 3
+    left = {entry.key: over.run.store.read(entry.key) for entry in over.run.store.list("failed")}
+    assert left == {f"failed/{at}/growth.err": f"hail on {at}".encode() for at in (7, 8, 250)}
     built = gathered(over.run)
     assert built == gather(over.run), "whoever waited need not build again what the root has built"
 

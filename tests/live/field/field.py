@@ -26,13 +26,14 @@ class Harvest(ExperimentOutputSpec):
 
 
 @ExperimentRegistry.Register()
-def grow(input_spec: Plot) -> Harvest:
+def grow(input_spec: Plot, tempdir: Path) -> Harvest:
     """Grow one plot."""
     if input_spec.diary:
         with Path(input_spec.diary).open("a") as diary:
             diary.write(f"{input_spec.seed}\n")
     time.sleep(input_spec.seconds)
     if input_spec.does == "fails":
+        (tempdir / "growth.err").write_text(f"hail on {input_spec.seed}")
         raise ValueError("hail")
     if input_spec.does == "kills the worker":
         os.kill(int(Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)

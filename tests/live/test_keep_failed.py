@@ -1,0 +1,50 @@
+"""`run.keep_failed` keeps what a spec left in its temporary folder, whatever its end was, and nothing of the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scythe_cli.cli import app
+
+MODULE = """
+import os, time
+from pathlib import Path
+from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry
+
+class In(ExperimentInputSpec):
+    how: str
+
+class Out(ExperimentOutputSpec):
+    y: float
+
+@ExperimentRegistry.Register()
+def simulate(input_spec: In, tempdir: Path) -> Out:
+    (tempdir / "eplusout.err").write_text(input_spec.how)
+    if input_spec.how == "raises":
+        raise ValueError("severe")
+    if input_spec.how == "dies":
+        os._exit(3)
+    if input_spec.how == "hangs":
+        time.sleep(60)
+    if input_spec.how == "is wrong":
+        return "no output"
+    return Out(y=1.0)
+"""
+HOW = ["is fine", "raises", "dies", "hangs", "is wrong", "is fine"]
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_each_way_to_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: bool) -> None:
+    (tmp_path / "plant.py").write_text(MODULE)
+    (tmp_path / "specs.csv").write_text("\n".join(["how", *(HOW if keep else HOW[:3])]))
+    run = f"run: {{keep_failed: {str(keep).lower()}, timeout: 1s, max_failures: all, workers: 2}}"
+    (tmp_path / "experiment.yml").write_text(f"experiment: plant:simulate\nspecs: specs.csv\n{run}\n")
+    monkeypatch.chdir(tmp_path)
+    assert app.run(["allocate"]) == 1
+    found = {
+        path.relative_to(path.parents[1]).as_posix(): path.read_text()
+        for path in tmp_path.glob("scythe-runs/*/*/*/failed/*/*")
+    }
+    assert found == ({f"{at}/eplusout.err": HOW[at] for at in range(1, 5)} if keep else {})
