@@ -62,6 +62,10 @@ class ScytheError(Exception):
     def __str__(self) -> str:
         return self.message
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython and notebooks print of it: message and hint, without our own frames."""
+        return [f"{type(self).__name__}: {self.message}", *([f"hint: {self.hint}"] if self.hint else [])]
+
 
 class InputError(ScytheError):
     """What the user gave is wrong. Nothing was written."""

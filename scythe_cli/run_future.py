@@ -17,9 +17,11 @@ from scythe_cli.core.late_threads import allow_late_threads
 from scythe_cli.core.printable import printable
 from scythe_cli.errors import Interrupted, NotFinishedError, ScytheError
 from scythe_cli.run.engine import EndReason
+from scythe_cli.session.kernel import in_kernel
 
 if TYPE_CHECKING:
     from scythe_cli.core.events import Event, Listener
+    from scythe_cli.notebook.bar import NotebookBar
     from scythe_cli.operations.allocate import Allocation
     from scythe_cli.run.engine import Ended, Ticket, Work
 
@@ -43,7 +45,8 @@ class Ref:
     def __init__(self, work: Work, ticket: Ticket) -> None:
         self._work = work
         self._ticket = ticket
-        self._listener: Listener = print_notices
+        self._bar = self._open_bar()
+        self._listener: Listener = print_notices if self._bar is None else self._bar
         self._future: Future[Allocation] = Future()
         self._asked = False
         self._ours = work.file.engine == "local"
@@ -54,10 +57,36 @@ class Ref:
             # Executors shut down before ordinary threads are joined at exit, and the run still needs its own; what is
             # registered here, later than theirs, runs before it.
             threading._register_atexit(self._at_exit)  # type: ignore[attr-defined]  # the hook concurrent.futures uses
+            if self._bar is not None:
+                from scythe_cli.notebook.interrupt import stop_between_cells
+
+                stop_between_cells(self)
+
+    def _open_bar(self) -> NotebookBar | None:
+        """The bar in the cell that made the run; None outside of a notebook."""
+        if not in_kernel():
+            return None
+        from scythe_cli.notebook.bar import NotebookBar
+
+        found = NotebookBar(self._work.run.id, self._work.run.total)
+        found.open()
+        return found
 
     def __repr__(self) -> str:
         state = "over" if self._future.done() else "under way"
         return f"<{type(self).__name__} of {self._work.run.id}, {state}>"
+
+    def _repr_html_(self) -> str:
+        """The run as a notebook shows it: its state, what failed, what one may call next."""
+        from scythe_cli.notebook.html import run_status
+        from scythe_cli.operations.status import status
+
+        calls = ["ref.result()"] if self._future.done() else ["await ref.aio_result()", "ref.stop()"]
+        return run_status(status(self._work.run, errors=self._future.done()), calls)
+
+    def is_over(self) -> bool:
+        """Whether the run has ended, or nobody follows it here any more."""
+        return self._future.done()
 
     @property
     def workflow_run_id(self) -> str | None:
@@ -80,7 +109,7 @@ class Ref:
             ScytheError: anything else that stopped it.
         """
         self._start_following()
-        if sys.stderr.isatty():
+        if self._bar is None and sys.stderr.isatty():
             from scythe_cli.cli.progress import Terminal
 
             with Terminal() as terminal:
@@ -93,10 +122,16 @@ class Ref:
         return self._outcome()
 
     async def aio_result(self) -> dict[str, str]:
-        """The same, for asyncio; cancelling the wait does not stop the run."""
+        """The same, for asyncio. Cancelling the wait does not stop the run; interrupting a notebook's kernel does."""
         self._start_following()
         waiter = asyncio.wrap_future(self._future)
-        await asyncio.wait([waiter])
+        if self._bar is None or not self._ours:
+            await asyncio.wait([waiter])
+        else:
+            from scythe_cli.notebook.interrupt import stop_while_waiting
+
+            with stop_while_waiting(self):
+                await asyncio.wait([waiter])
         waiter.exception()  # it is raised below, and asyncio should not warn that nobody retrieved it
         return self._outcome()
 
@@ -110,9 +145,23 @@ class Ref:
         try:
             allocation = finish(self._work, self._ticket, self._on_event)
         except BaseException as exc:  # noqa: BLE001 - raised again by result()
+            self._close_bar(f"stopped: {exc}")
             self._future.set_exception(exc)
         else:
+            self._close_bar("finished" if allocation.ended is None else allocation.ended.detail)
             self._future.set_result(allocation)
+
+    def _close_bar(self, state: str) -> None:
+        """Show in the cell how the run ended, and what failed."""
+        if self._bar is None:
+            return
+        from scythe_cli.operations.status import status
+
+        try:
+            failures = status(self._work.run, errors=True).failures
+        except ScytheError:  # the storage does not answer: the error of the run says so
+            failures = []
+        self._bar.close(state, failures)
 
     def _on_event(self, event: Event) -> None:
         self._listener(event)
@@ -154,6 +203,8 @@ class Ref:
 
     def _next_step(self, ended: Ended) -> str:
         address = self._work.run.store.locate("")
+        if self._bar is not None:
+            return "what is done is kept; run.resume() runs the rest"
         if not self._ours and ended.reason == EndReason.INTERRUPTED:
             return f"scythe status {address} --watch"
         return f"in {self._work.experiment.folder}: scythe allocate --resume {address}"

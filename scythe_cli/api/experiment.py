@@ -18,6 +18,7 @@ from typing_extensions import TypeVar
 from scythe_cli.api import allocate_arguments as arguments
 from scythe_cli.api import places
 from scythe_cli.api.allocate_arguments import VersioningStrategy
+from scythe_cli.api.run_actions import RunActions
 from scythe_cli.api.run_keys import RunKeys
 from scythe_cli.api.run_operations import RunOperations
 from scythe_cli.core import layout
@@ -154,6 +155,7 @@ class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
         here = self._with(storage, storage_settings, engine, run_name)
         loaded, found = here._loaded(reuse=reuse, **arguments.settings_of(recursion_map, settings))
         arguments.refuse_without_guard(found.file)
+        places.refuse_edited(found, here.runnable)
         loaded, source = replace(loaded, folder=Path.cwd()), arguments.source(specs)
         prepared = prepare(loaded, found, specs=source, overwrite_sort_index=overwrite_sort_index)
         opened, store = open_engine(prepared.file), open_store(prepared.file.storage)
@@ -277,7 +279,7 @@ class VersionedExperiment(BaseModel):
         return self.latest_run.list_results_files()
 
 
-class ExperimentRun(RunOperations, RunKeys, BaseModel):
+class ExperimentRun(RunOperations, RunActions, RunKeys, BaseModel):
     """One run: its properties, and the operations on it as methods. It works in any process that reaches the storage.
 
     Attributes:
@@ -322,6 +324,11 @@ class ExperimentRun(RunOperations, RunKeys, BaseModel):
         if self._run is None:
             self._run = open_run(self.versioned_experiment.base_experiment._place()[0], self.experiment_id)
         return self._run
+
+    @property
+    def runnable(self) -> Any:
+        """The function of the run where this process has it; else its registered name."""
+        return self.versioned_experiment.base_experiment.runnable
 
     @property
     def dt_str(self) -> str:

@@ -6,13 +6,17 @@ Input: a function and what the caller said. Output: the settings, an open store,
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from scythe_cli.core.events import Notice
+from scythe_cli.errors import EntryPointError
 from scythe_cli.experiment import config, experiment
 from scythe_cli.experiment.registry import TASK_PREFIX, ExperimentRegistry
 from scythe_cli.experiment.source_files import is_library
+from scythe_cli.session import imported
+from scythe_cli.session.kernel import in_kernel
 from scythe_cli.storage.address import Address
 from scythe_cli.storage.open_store import open_store
 
@@ -58,6 +62,32 @@ def load(runnable: Any, **given: object) -> tuple[config.Loaded, Experiment]:
     values = {"experiment": found.target} | {key: value for key, value in given.items() if value is not None}
     loaded = config.from_values(values, folder=_folder_of_runs(found), options=found.options.settings())
     return loaded.with_name(found.name), found.including(loaded.file.code.include)
+
+
+def refuse_edited(found: Experiment, runnable: Any) -> None:
+    """Refuse to run code that differs from what this process has imported: its models have checked the specs.
+
+    Raises:
+        EntryPointError: a file has changed since its import, or the function is from before a reload of its module.
+    """
+    where = "kernel" if in_kernel() else "process"
+    files = [file for file in found.sources.values() if file.suffix == ".py"]
+    if changed := imported.changed_modules(files):
+        own = str(getattr(runnable, "__module__", ""))
+        reloads = [*(name for name in changed if name != own), *([own] if own in sys.modules else [])]
+        them, have = ("it", "has") if len(changed) == 1 else ("them", "have")
+        names = ", ".join(sorted(set(changed.values())))
+        raise EntryPointError(
+            f"{names} {have} changed since this {where} imported {them}: restart or reload",
+            hint=f"import importlib, {', '.join(reloads)}; {'; '.join(f'importlib.reload({one})' for one in reloads)}\n"
+            f"then run again what imports from {them}",
+        )
+    module = sys.modules.get(getattr(runnable, "__module__", ""))
+    name = getattr(runnable, "__qualname__", "")
+    if module is not None and imported.was_reloaded(module.__name__) and vars(module).get(name) is not runnable:
+        raise EntryPointError(
+            f"{name} is from before {module.__name__} was reloaded", hint=f"from {module.__name__} import {name}"
+        )
 
 
 def storage_and_name(runnable: Any, name: str | None, storage: str | None) -> tuple[Store, str]:

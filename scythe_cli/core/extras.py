@@ -7,6 +7,25 @@ from typing import Any
 
 from scythe_cli.errors import ConfigError
 
+LIBRARIES = {
+    "SALib": "design",
+    "openpyxl": "excel",
+    "pandas": "pandas",
+    "plotly": "report",
+    "pyenergyplus": "energy",
+    "scipy": "design",
+    "xlsxwriter": "excel",
+}
+"""The extra that brings each library."""
+
+
+def missing(library: str, purpose: str) -> str | None:
+    """The sentence about a library of an extra that is not installed; None for a library of no extra."""
+    extra = LIBRARIES.get(library)
+    if extra is None:
+        return None
+    return f"{purpose} needs {library}, which is not installed: pip install 'scythe-runner[{extra}]'"
+
 
 def load_extra(module: str, *, extra: str, purpose: str) -> Any:
     """Import a library of an extra.

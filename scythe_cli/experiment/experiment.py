@@ -23,6 +23,7 @@ from scythe_cli.experiment import hatchet_workflow, importer, source_files
 from scythe_cli.experiment.field_kinds import DATAFRAMES
 from scythe_cli.experiment.registry import ExperimentRegistry, Function, Options
 from scythe_cli.experiment.signature import Form, read_signature
+from scythe_cli.session.kernel import in_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -246,6 +247,11 @@ def _importable(function: Any) -> tuple[ModuleType, str, Path]:
     file = Path(getattr(module, "__file__", None) or "")  # a notebook's and a prompt's module have none
     if module is None or not file.is_file() or _was_typed_in(function, file):
         hint = f"put it into a file next to the notebook, such as experiment.py, and `from experiment import {name}`"
+        if in_kernel():
+            hint = (
+                "paste the first of these lines at the top of that cell, and the second into a cell below it:\n"
+                f"%%writefile experiment.py\nfrom experiment import {name}"
+            )
         raise EntryPointError(
             f"{name} is defined in a notebook or at a prompt: no other process can import it", hint=hint
         )

@@ -21,7 +21,7 @@ from pathlib import Path
 from traceback import StackSummary, TracebackException
 from typing import TYPE_CHECKING
 
-from scythe_cli.core import library_names, package, signals
+from scythe_cli.core import extras, library_names, package, signals
 from scythe_cli.errors import EntryPointError, ScytheError, did_you_mean
 from scythe_cli.experiment import source_files, stored_code
 from scythe_cli.experiment.source_files import is_library
@@ -300,6 +300,9 @@ def _as_entry_point_errors(place: str, where: str, folders: tuple[Path, ...]) ->
         text = f"{place}  {where} ends the process when it is imported:\n{_user_frames(exc, folders)}"
         raise EntryPointError(text, hint='put what a script does under `if __name__ == "__main__":`') from exc
     except Exception as exc:  # importing runs the user's code, which may raise anything
+        library = (exc.name or "").partition(".")[0] if isinstance(exc, ModuleNotFoundError) else ""
+        if sentence := extras.missing(library, where):
+            raise EntryPointError(f"{place}  {sentence}") from exc
         hint = exc.hint if isinstance(exc, ScytheError) else None
         raise EntryPointError(f"{place}  {where} cannot be imported:\n{_user_frames(exc, folders)}", hint=hint) from exc
 

@@ -13,10 +13,12 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 
 from scythe_cli.core import layout
 from scythe_cli.core.clock import Clock
+from scythe_cli.core.extras import load_extra
 from scythe_cli.core.spec_random import spec_generator
 from scythe_cli.errors import did_you_mean
 from scythe_cli.experiment.field_kinds import file_fields, index_columns, index_value, user_fields
 from scythe_cli.experiment.library_types import accept_scalars
+from scythe_cli.session import imported
 from scythe_cli.storage.current_run import CURRENT_GENERATION
 from scythe_cli.storage.storage_settings import ScytheStorageSettings
 
@@ -64,6 +66,11 @@ class ExperimentInputSpec(BaseModel):
                 raise _with_suggestions(exc, type(self)) from None
 
         __init__.__pydantic_base_init__ = True  # adds nothing that validation without it would lack
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        imported.remember(cls.__module__)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -121,8 +128,7 @@ class ExperimentInputSpec(BaseModel):
         Raises:
             ValueError: the additional data has another number of rows, or a level's name is taken.
         """
-        import pandas as pd
-
+        pd = load_extra("pandas", extra="pandas", purpose="make_multiindex()")
         if isinstance(additional_index_data, int):
             n_rows, additional_index_data = additional_index_data, {}
         own = {name: index_value(value) for name, value in self.index_data().items()}
@@ -193,14 +199,18 @@ class ExperimentOutputSpec(BaseModel):
     )
 
     @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        imported.remember(cls.__module__)
+
+    @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return accept_scalars(handler(source), handler.resolve_ref_schema)
 
 
 def make_onerow_multiindex_from_dict(d: Mapping[str, Any], n_rows: int = 1) -> pd.MultiIndex:
     """A MultiIndex whose names are the keys, with the values repeated in `n_rows` rows."""
-    import pandas as pd
-
+    pd = load_extra("pandas", extra="pandas", purpose="make_onerow_multiindex_from_dict()")
     return pd.MultiIndex.from_tuples([tuple(d.values())] * n_rows, names=list(d))
 
 

@@ -20,6 +20,7 @@ from scythe_cli.core.units import parse_duration
 from scythe_cli.errors import EntryPointError, did_you_mean
 from scythe_cli.experiment import hatchet_workflow
 from scythe_cli.experiment.field_kinds import file_fields
+from scythe_cli.session import imported
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -139,6 +140,7 @@ class ExperimentRegistry:
 
         def register(function: Registrable) -> Registrable:
             cls._registered[function] = options
+            imported.remember(str(function.__module__))
             if isinstance(function, FunctionType):
                 _add_task_attributes(function, options)
             return function

@@ -7,17 +7,21 @@ script but its own (a Content-Security-Policy with their hashes), so that a text
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import scythe_cli
 from scythe_cli.core.extras import load_extra
+from scythe_cli.errors import StoreError
 from scythe_cli.report import sections
 from scythe_cli.report.markup import Markup, element, in_script, text
 from scythe_cli.report.sections import Plots
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from scythe_cli.report.document import Report
 
 GENERATOR = "scythe report"
@@ -52,6 +56,18 @@ def render(report: Report) -> str:
         if len(found.encode()) - len(library.encode()) <= LIMIT:
             break
     return found
+
+
+def write(page: str, file: Path) -> None:
+    """Write a page aside and move it to its place. Raises `StoreError` when it cannot be written."""
+    aside = file.with_name(f".{file.name}.partial")
+    try:
+        aside.write_text(page, encoding="utf-8")
+        aside.replace(file)
+    except OSError as exc:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+        raise StoreError(f"cannot write {file}: {exc.strerror or exc}") from exc
 
 
 def _page(report: Report, plots: Plots, library: Markup) -> str:

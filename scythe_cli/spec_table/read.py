@@ -101,7 +101,11 @@ def _limited(chunks: Iterator[Chunk], limit: int | None) -> Iterator[tuple[Chunk
 def _refuse_other_models(source: Any, model: type[ExperimentInputSpec]) -> None:
     for row, spec in enumerate(source) if isinstance(source, list | tuple) else ():
         if isinstance(spec, BaseModel) and not isinstance(spec, model):
-            raise TableError(f"specs row {row}  is a {type(spec).__name__}, and the experiment takes {model.__name__}")
+            where = "" if type(spec).__name__ != model.__name__ else f" as {type(spec).__module__} has it now"
+            raise TableError(
+                f"specs row {row}  is a {type(spec).__name__}, and the experiment takes {model.__name__}{where}",
+                hint="make the specs again: their class is another one, or is from before a reload" if where else None,
+            )
 
 
 def _addressed(table: pa.Table, model: type[ExperimentInputSpec], folders: list[Path]) -> pa.Table:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 RUN = [
     *("README.md", "docs/tutorial.md", "docs/coming-from-scythe-engine.md"),
     *("docs/how-to/artifacts.md", "docs/how-to/frames.md", "docs/how-to/resume-and-failures.md", "docs/how-to/s3.md"),
-    *("docs/how-to/many-specs.md", "docs/how-to/report.md"),
+    *("docs/how-to/many-specs.md", "docs/how-to/report.md", "docs/how-to/notebooks.md"),
 ]
 """The pages whose blocks are run, each in a fresh folder."""
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

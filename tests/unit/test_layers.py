@@ -14,6 +14,7 @@ PACKAGES = [
         "errors",
         "core",
         "libraries",
+        "session",
         "storage",
         "experiment",
         "columns",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from scythe_cli.cli.formatting import display_path, size
 from scythe_cli.cli.output import print_json, print_next, put
 from scythe_cli.cli.run_argument import find_run
 from scythe_cli.core.printable import printable
-from scythe_cli.errors import ConfigError, StoreError
+from scythe_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from scythe_cli.report.document import Report
@@ -33,6 +32,7 @@ def report(
     The run may be at work or have stopped: then the page is about the specs that are finished.
     """
     from scythe_cli.cli.progress import Terminal
+    from scythe_cli.report.page import render, write
     from scythe_cli.report.report import report as describe
 
     file = output or DEFAULT
@@ -42,9 +42,9 @@ def report(
     found_run = find_run(run, storage)
     with Terminal() as terminal, terminal.busy("reading the results"):
         found = describe(found_run)
-        page = _render(found) if wanted else None
+        page = render(found) if wanted else None
     if page is not None:
-        _write(file, page)
+        write(page, file)
         found = replace(found, page=str(file.absolute()))
     if as_json:
         print_json(found)
@@ -72,24 +72,6 @@ def _is_ours(file: Path) -> bool:
 
     with file.open("rb") as opened:
         return f'name="generator" content="{GENERATOR}'.encode() in opened.read(4096)
-
-
-def _render(found: Report) -> str:
-    from scythe_cli.report.page import render
-
-    return render(found)
-
-
-def _write(file: Path, page: str) -> None:
-    """Write the page aside and move it to its place."""
-    aside = file.with_name(f".{file.name}.partial")
-    try:
-        aside.write_text(page, encoding="utf-8")
-        aside.replace(file)
-    except OSError as exc:
-        with contextlib.suppress(OSError):
-            aside.unlink()
-        raise StoreError(f"cannot write {file}: {exc.strerror or exc}") from exc
 
 
 def _print(found: Report, file: Path, n_bytes: int) -> None:
