@@ -128,7 +128,7 @@ class ExperimentInputSpec(BaseModel):
         Raises:
             ValueError: the additional data has another number of rows, or a level's name is taken.
         """
-        pd = load_extra("pandas", extra="pandas", purpose="make_multiindex()")
+        pandas = load_extra("pandas", extra="pandas", purpose="make_multiindex()")
         if isinstance(additional_index_data, int):
             n_rows, additional_index_data = additional_index_data, {}
         own = {name: index_value(value) for name, value in self.index_data().items()}
@@ -139,10 +139,11 @@ class ExperimentInputSpec(BaseModel):
         if taken := sorted({name for row in rows for name in row if name in own}):
             raise ValueError(f"additional_index_data has {taken[0]!r}, which is an index level already")
         own = {name: value for name, value in own.items() if name not in additional_excludes}
-        frame = pd.DataFrame([own | row for row in rows], columns=None if n_rows else list(own))
+        frame = pandas.DataFrame([own | row for row in rows], columns=None if n_rows else list(own))
         if include_sort_subindex:
             frame[layout.SORT_SUBINDEX] = range(n_rows)
-        return pd.MultiIndex.from_frame(frame)
+        made: pd.MultiIndex = pandas.MultiIndex.from_frame(frame)
+        return made
 
     def rng(self) -> np.random.Generator:
         """A generator of random numbers of this spec's own.
@@ -210,8 +211,9 @@ class ExperimentOutputSpec(BaseModel):
 
 def make_onerow_multiindex_from_dict(d: Mapping[str, Any], n_rows: int = 1) -> pd.MultiIndex:
     """A MultiIndex whose names are the keys, with the values repeated in `n_rows` rows."""
-    pd = load_extra("pandas", extra="pandas", purpose="make_onerow_multiindex_from_dict()")
-    return pd.MultiIndex.from_tuples([tuple(d.values())] * n_rows, names=list(d))
+    pandas = load_extra("pandas", extra="pandas", purpose="make_onerow_multiindex_from_dict()")
+    made: pd.MultiIndex = pandas.MultiIndex.from_tuples([tuple(d.values())] * n_rows, names=list(d))
+    return made
 
 
 def _storage_of(spec: ExperimentInputSpec) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.cli.formatting import clock, counted, duration, rate
@@ -97,10 +98,9 @@ class NotebookBar:
 
     def _show(self, markup: str, plain: str) -> None:
         """Show it, or change what is shown: the first time in the current cell."""
-        from IPython.display import display, update_display
-
+        shown_by: Any = import_module("IPython.display")  # only a kernel has it
         data = {"text/html": markup, "text/plain": plain}
         if self._handle is None:
-            self._handle = display(data, raw=True, display_id=True)
+            self._handle = shown_by.display(data, raw=True, display_id=True)
         else:
-            update_display(data, raw=True, display_id=self._handle.display_id)
+            shown_by.update_display(data, raw=True, display_id=self._handle.display_id)

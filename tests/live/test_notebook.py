@@ -48,7 +48,7 @@ class Kernel:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.example = nbformat.read(NOTEBOOK, as_version=4)
+        self.example: Any = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]  # it has no types
         self._client: Any = NotebookClient(
             self.example, timeout=DEADLINE, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
         )
@@ -101,7 +101,7 @@ class Kernel:
 
 def _awaited(found: Any) -> Any:
     """What an object of nbclient's gives, which may be of asyncio."""
-    return run_sync(ensure_async)(found)  # type: ignore[arg-type]  # it takes any coroutine function
+    return run_sync(ensure_async)(found)
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ PACKAGES = [
         "cli/allocation",
         "cli/commands",
     ),
-    *("__main__", "compat", "run_future", "api"),
+    *("__main__", "compat", "notebook", "run_future", "api"),
 ]
 """From the top down. A module of the public face is a package of its own."""
 
