@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from scythe_cli.errors import EngineError, NotFinishedError
+from scythe_cli.errors import ConfigError, EngineError, NotFinishedError
 from scythe_cli.run.run import OriginalRun, refuse_original
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class RunActions:
             failed: run the failed specs again.
             missing: run the specs without a result.
             allow_changed_code: also with code that has changed since the run began.
-            **settings: keys under `run`, as for `allocate`: timeout="20m", workers=4.
+            **settings: keys under `run`, as for `allocate`: timeout="20m", workers=4; and engine="local".
 
         Returns:
             What waits for the run.
@@ -71,7 +71,7 @@ class RunActions:
 
         refuse_original(self.run)
         _refuse_at_work(self.run)
-        sets = [f"{key if '.' in key else f'run.{key}'}={value}" for key, value in settings.items()]
+        sets = [f"{key if '.' in key or key == 'engine' else f'run.{key}'}={value}" for key, value in settings.items()]
         work = _work_left(self, sets, failed=failed, missing=missing, allow_changed_code=allow_changed_code)
         opened = open_engine(work.file)
         if not work.todo:
@@ -172,23 +172,31 @@ def _refuse_at_work(run: Run) -> None:
 def _work_left(found: HasFunction, sets: list[str], *, failed: bool, missing: bool, allow_changed_code: bool) -> Work:
     """What is left of a run. Settings are those of the run's own file, except `sets`."""
     from scythe_cli.experiment import config
-    from scythe_cli.operations.resume import refuse_impossible_total, remaining, resumed_work
+    from scythe_cli.operations.resume import remaining, resumed_work
     from scythe_cli.reuse.take_over import take_over
+    from scythe_cli.run.compatibility import refuse_wrong_total
 
     config.check_sets(sets)
     take_over(found.run)
     rest = remaining(found.run, failed=failed, missing=missing)
     if rest.todo:
-        refuse_impossible_total(found.run)
-    experiment = _experiment(found)
-    return resumed_work(found.run, experiment, rest, sets=sets, allow_changed_code=allow_changed_code)
+        refuse_wrong_total(found.run)
+    experiment = _experiment(found, allow_changed_code=allow_changed_code)
+    work = resumed_work(found.run, experiment, rest, sets=sets, allow_changed_code=allow_changed_code)
+    if found.run.is_copy and work.file.engine != "local":
+        message = f"workers cannot find a run in {found.run.store.address}: its path does not end in the run's id"
+        raise ConfigError(message, hint=f'move it to <storage>/{found.run.id}, or give engine="local"')
+    return work
 
 
-def _experiment(found: HasFunction) -> Experiment:
-    """The code of a resume: the function of this process, else that of the current folder; never the storage's."""
+def _experiment(found: HasFunction, *, allow_changed_code: bool) -> Experiment:
+    """The code of a resume: the function of this process, else that of the current folder; never the storage's.
+
+    Nothing is imported before its hash was compared.
+    """
     from scythe_cli.api import places
     from scythe_cli.experiment import config, experiment
-    from scythe_cli.operations.resume import own_target
+    from scythe_cli.operations.resume import own_target, refuse_other_code
 
     if callable(found.runnable):
         _, loaded = places.load(found.runnable)
@@ -196,6 +204,8 @@ def _experiment(found: HasFunction) -> Experiment:
         file = Path(config.DEFAULT_FILE)
         target, folder = own_target(found.run, file)
         include = config.load(file).file.code.include if file.exists() else []
+        _, now = experiment.located_hash(target, folder, include=include)
+        refuse_other_code(found.run, now, allowed=allow_changed_code)
         loaded = experiment.load(target, folder).including(include)
     places.refuse_edited(loaded, loaded.function)
     return loaded
