@@ -51,10 +51,14 @@ def rate(value: float) -> str:
 
 
 def size(n_bytes: int) -> str:
-    """`6.1 MB`."""
-    from rich.filesize import decimal
-
-    return decimal(n_bytes)
+    """`1 byte`, `512 bytes`, `6.1 MB`. As `rich.filesize.decimal`, without the import of rich."""
+    if n_bytes < 1000:
+        return "1 byte" if n_bytes == 1 else f"{n_bytes:,} bytes"
+    value, units = n_bytes / 1000, iter(("kB", "MB", "GB", "TB", "PB"))
+    unit = next(units)
+    while value >= 999.95 and unit != "PB":
+        value, unit = value / 1000, next(units)
+    return f"{value:,.1f} {unit}"
 
 
 def display_path(address: str | Path) -> str:

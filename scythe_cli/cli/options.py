@@ -199,6 +199,9 @@ Watch = Annotated[bool, typer.Option("--watch", help="Show the progress until th
 Errors = Annotated[
     bool, typer.Option("--errors", help="Show the failures, grouped by kind, type and place, with one example each.")
 ]
+ListSpecs = Annotated[
+    bool, typer.Option("--list", help="As --errors, and the numbers of all failed specs of each group.")
+]
 AllAttempts = Annotated[
     bool,
     typer.Option("--all-attempts", help="Show also the failures of earlier attempts, before a retry or a resume."),

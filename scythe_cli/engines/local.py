@@ -27,6 +27,7 @@ from scythe_cli.supervisor.pool import Pool
 from scythe_cli.supervisor.run_progress import run_work
 from scythe_cli.supervisor.scratch import scratch
 from scythe_cli.supervisor.supervisor import Supervisor
+from scythe_cli.timing.live import publish_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -170,7 +171,8 @@ class LocalTicket:
             pool.size = min(self._lanes, max(1, work.todo))
             run = run_work(work, writer, Path(pool.scratch))
             source = GuidedSource(run, work.ranges, leaf_size=work.file.run.leaf_size)
-            self._supervisor = Supervisor(pool, source, listener=listener, grace=work.file.run.grace)
+            counting = stack.enter_context(publish_counts(work.run, listener))
+            self._supervisor = Supervisor(pool, source, listener=counting, grace=work.file.run.grace)
             stack.callback(self._forget)
             for reason, detail in self._stops:
                 self._supervisor.stop(reason, detail)

@@ -58,16 +58,16 @@ def publish(store: Store, tables: Mapping[str, FinishedTable], generation: int) 
 
 
 def mark_gathered(
-    store: Store, tables: Mapping[str, FinishedTable], generation: int, *, outputs: Mapping[str, Any]
+    store: Store, tables: Mapping[str, FinishedTable], generation: int, *, about: Mapping[str, Any]
 ) -> None:
-    """Write the mark that the tables are whole; `outputs` is what is conspicuous about them."""
+    """Write the mark that the tables are whole; `about` is what else is known of them."""
     rows = {name: table.rows for name, table in tables.items()}
     note = {
         "tables": list(tables),
         "rows": rows,
         "succeeded": rows[layout.SCALARS],
         "failed": rows[layout.ERRORS],
-        "outputs": dict(outputs),
+        **about,
     }
     try:
         write_mark(store, Mark.GATHERED, generation, note)

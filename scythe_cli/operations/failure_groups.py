@@ -6,7 +6,7 @@ Input: a run and its state. Output: a list of `FailureGroup`, most frequent firs
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from scythe_cli.core import layout
@@ -26,6 +26,25 @@ EXAMPLE_LOG = 2 << 10
 
 
 @dataclass(frozen=True)
+class Common:
+    """What the specs of a group have in common in one input: a value, or a range.
+
+    Attributes:
+        field: the input.
+        value: the value that they have, or null where it is a range.
+        share: how many of them have it, from 0 to 1.
+        low: the lowest number of the range.
+        high: the highest.
+    """
+
+    field: str
+    value: Any = None
+    share: float = 1.0
+    low: float | int | None = None
+    high: float | int | None = None
+
+
+@dataclass(frozen=True)
 class FailureGroup:
     """Failures of one kind, type and place.
 
@@ -40,6 +59,10 @@ class FailureGroup:
         inputs: the inputs of that spec.
         log: the end of what it printed.
         traceback: the end of its traceback, without the message; of a process that died, the start of its stack.
+        specs: the numbers of all specs in the group; `--json` has them with `--list`.
+        common: inputs that they have in common and most other specs have not, the least likely by chance first.
+        such: how many specs of the run have all that is in `common`; 0 where it is empty.
+        failed_such: how many of those are in the group.
     """
 
     kind: str
@@ -52,6 +75,10 @@ class FailureGroup:
     inputs: dict[str, Any]
     log: str
     traceback: str
+    specs: list[int] = field(default_factory=list)
+    common: list[Common] = field(default_factory=list)
+    such: int = 0
+    failed_such: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,14 +88,21 @@ class _Group:
     count: int
     row: int
     part: PartName
+    specs: list[int]
 
     def __add__(self, other: _Group) -> _Group:
         first = min(self, other, key=lambda one: one.row)
-        return _Group(self.count + other.count, first.row, first.part)
+        return _Group(self.count + other.count, first.row, first.part, self.specs + other.specs)
 
 
-def failure_groups(run: Run, state: RunState) -> list[FailureGroup]:
-    """The run's failures by kind, type and place, most frequent first; opens the parts that hold any."""
+def failure_groups(run: Run, state: RunState, *, name_specs: bool = False) -> list[FailureGroup]:
+    """The run's failures by kind, type and place, most frequent first; opens the parts that hold any.
+
+    Args:
+        run: the run.
+        state: which outcomes count.
+        name_specs: give each group the numbers of all of its specs.
+    """
     failed = [(part, rows) for block in state.blocks.values() for part, rows in block.by_part.items() if part.failed]
     groups: dict[Alike, _Group] = {}
     with ThreadPoolExecutor(READERS) as pool:
@@ -76,7 +110,10 @@ def failure_groups(run: Run, state: RunState) -> list[FailureGroup]:
             for alike, group in found.items():
                 groups[alike] = groups[alike] + group if alike in groups else group
     order = sorted(groups.items(), key=lambda item: (-item[1].count, item[0]))
-    return [_example(run, alike, group) for alike, group in order]
+    described = [_example(run, alike, group) for alike, group in order]
+    if not name_specs:
+        return described
+    return [replace(one, specs=sorted(group.specs)) for one, (_, group) in zip(described, order, strict=True)]
 
 
 def _grouped(store: Store, part: PartName, rows: list[int] | None) -> dict[Alike, _Group]:
@@ -88,15 +125,19 @@ def _grouped(store: Store, part: PartName, rows: list[int] | None) -> dict[Alike
     from scythe_cli.run.parts import CorruptPart, read_part
 
     try:
-        table = read_part(store, part.key, [ROW, KIND, ERROR_TYPE, PLACE])
+        table = read_part(store, part.key, [ROW, layout.SORT_INDEX, KIND, ERROR_TYPE, PLACE])
     except CorruptPart:
         return {}  # its specs count as missing as soon as somebody gathers or resumes
     table = table.filter(pc.is_valid(table.column(KIND)))
     if rows is not None:
         table = table.filter(pc.is_in(table.column(ROW), value_set=pa.array(rows, pa.int64())))
-    counted = table.group_by([KIND, ERROR_TYPE, PLACE], use_threads=False).aggregate([(ROW, "count"), (ROW, "min")])
+    counted = table.group_by([KIND, ERROR_TYPE, PLACE], use_threads=False).aggregate(
+        [(ROW, "count"), (ROW, "min"), (layout.SORT_INDEX, "list")]
+    )
     return {
-        (one[KIND], one[ERROR_TYPE], one[PLACE] or ""): _Group(one[f"{ROW}_count"], one[f"{ROW}_min"], part)
+        (one[KIND], one[ERROR_TYPE], one[PLACE] or ""): _Group(
+            one[f"{ROW}_count"], one[f"{ROW}_min"], part, one[f"{layout.SORT_INDEX}_list"]
+        )
         for one in counted.to_pylist()
     }
 

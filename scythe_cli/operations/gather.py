@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,6 +36,7 @@ from scythe_cli.run.generation import max_file
 from scythe_cli.run.input_files import IndexNames
 from scythe_cli.run.parts import CorruptPart, read_block
 from scythe_cli.run.state import list_marks, read_mark, read_state, refuse_removed, remove_mark, set_aside
+from scythe_cli.timing.durations import DurationCounter
 
 if TYPE_CHECKING:
     from scythe_cli.core.events import Listener
@@ -160,6 +161,7 @@ class _Gather:
         self._schema = self._blocks.schema
         self._max_file = max_file(run.store, state.generation)
         self._counter = OutputCounter(run.manifest.scalars)
+        self._durations = DurationCounter()
         self._frames = FrameTables(run.store, self._open_frame)
 
     def build(self) -> FinalReport:
@@ -179,7 +181,7 @@ class _Gather:
             tables = self._finish()
         publish(self._run.store, tables, self._state.generation)
         if not missing:
-            mark_gathered(self._run.store, tables, self._state.generation, outputs=as_note(self._counter.counts()))
+            mark_gathered(self._run.store, tables, self._state.generation, about=self._about_outcomes())
         return FinalReport(
             tables={name: self._run.store.locate(layout.final(name)) for name in tables},
             rows={name: table.rows for name, table in tables.items()},
@@ -188,6 +190,12 @@ class _Gather:
             missing=missing,
             outputs=self._counter.counts(),
         )
+
+    def _about_outcomes(self) -> dict[str, Any]:
+        """What `status` says of a finished run without reading its tables."""
+        durations = self._durations.result()
+        known = {"durations": durations.as_note()} if durations is not None else {}
+        return {"outputs": as_note(self._counter.counts()), **known}
 
     def _finish(self) -> dict[str, FinishedTable]:
         tables = {name: table.finish() for name, table in self._tables.items()}
@@ -233,6 +241,7 @@ class _Gather:
         bad = pc.is_valid(table.column(outcomes.KIND))
         good, failed = (table, None) if not pc.any(bad).as_py() else (table.filter(pc.invert(bad)), table.filter(bad))
         self._counter.add(good, failed)
+        self._durations.add(table)
         self._execution.add(table, take_index(block.specs, table.column(outcomes.ROW), offset))
         index = take_index(block.specs, good.column(outcomes.ROW), offset)
         self._tables[layout.SCALARS].add([*good.select(self._run.manifest.scalars).columns, *index.columns])

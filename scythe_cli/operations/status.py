@@ -5,7 +5,7 @@ Input: a run. Output: a `RunStatus`. Costs a few listings; only with `errors` do
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,15 +15,19 @@ from scythe_cli.operations.failure_groups import FailureGroup, failure_groups
 from scythe_cli.operations.output_counts import OutputCounts, from_note
 from scythe_cli.operations.scan import final_tables
 from scythe_cli.run import lease
-from scythe_cli.run.compatibility import refuse_wrong_total
 from scythe_cli.run.engine import Active, EndReason
 from scythe_cli.run.run import DownloadedRun, OriginalRun
 from scythe_cli.run.state import list_marks, read_mark, read_state
+from scythe_cli.timing import spec_times
+from scythe_cli.timing.live import Live, read_counts
+from scythe_cli.timing.period import read_period
+from scythe_cli.timing.spec_times import Durations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from scythe_cli.run.run import Run
+    from scythe_cli.run.state import RunState
 
 MADE_BY_ORIGINAL = "made by scythe-engine"
 IS_DOWNLOAD = "a download"
@@ -57,6 +61,15 @@ class RunStatus:
         earlier_failures: the same of attempts that a retry or a resume replaced; empty without `--all-attempts`.
         outputs: what the last gather found conspicuous about each output; empty before.
         active: what the engine queues and runs, or null.
+        began: when its first generation began, UTC, or null.
+        ended: when its latest generation ended, or null.
+        elapsed: seconds at work, without the time between generations; or null.
+        user: who began its latest generation, or null.
+        as_of: when the newest result that these numbers count was written, UTC, or null.
+        durations: how long specs took; null where they were not read, and before the first result.
+        live: counts of the process at work, where it is on this machine; null where they are not known.
+        size: bytes in its folder; null where they were not added up.
+        size_is_part: whether the folder has more objects than were added up.
     """
 
     run: str
@@ -78,6 +91,15 @@ class RunStatus:
     failures: list[FailureGroup] = field(default_factory=list)
     active: Active | None = None
     outputs: dict[str, OutputCounts] = field(default_factory=dict)
+    began: datetime | None = None
+    ended: datetime | None = None
+    elapsed: float | None = None
+    user: str | None = None
+    as_of: datetime | None = None
+    durations: Durations | None = None
+    live: Live | None = None
+    size: int | None = None
+    size_is_part: bool = False
     earlier_failures: list[FailureGroup] = field(default_factory=list)
 
 
@@ -89,6 +111,7 @@ class _Seen:
         marks: the numbered objects in control/, by kind.
         fresh: specs with an outcome of the latest generation.
         finals: the names of the final tables.
+        written: when the newest part was written, in seconds since 1970; 0 where that is not known.
     """
 
     marks: Mapping[str, list[int]]
@@ -96,6 +119,7 @@ class _Seen:
     failed: int
     fresh: int
     finals: Iterable[str]
+    written: float = 0.0
 
     @property
     def generation(self) -> int:
@@ -108,23 +132,39 @@ class _Seen:
         return read_mark(run.store, kind, self.generation) or {}
 
 
-def status(run: Run, *, errors: bool = False, now: datetime | None = None) -> RunStatus:
+def status(
+    run: Run, *, errors: bool = False, name_specs: bool = False, durations: bool = False, now: datetime | None = None
+) -> RunStatus:
     """Read a run's state.
 
     Args:
         run: the run.
         errors: group its failures too, by kind, type and place.
+        name_specs: with `errors`, give each group the numbers of all of its specs.
+        durations: read how long specs took also where no gather has counted it.
         now: the time, for rate and ETA.
     """
     if isinstance(run, OriginalRun | DownloadedRun):
         return _status_of_tables(run)
     state = read_state(run)
     if state.done > run.total:
+        from scythe_cli.run.compatibility import refuse_wrong_total  # reads tables, which a status does not
+
         refuse_wrong_total(run)
     fresh = sum(part.rows for part in state.parts if part.generation == state.generation)
-    seen = _Seen(state.marks, state.done, state.failed, fresh, state.finals)
-    failures = failure_groups(run, state) if errors and state.failed else []
-    return _status(run, seen, failures, now or datetime.now(UTC))
+    written = max(state.written.values(), default=0.0)
+    seen = _Seen(state.marks, state.done, state.failed, fresh, state.finals, written)
+    failures = failure_groups(run, state, name_specs=name_specs) if errors and state.failed else []
+    found = _status(run, seen, failures, now or datetime.now(UTC))
+    if durations and state.done and found.durations is None:
+        return replace(found, durations=_durations(run, state))
+    return found
+
+
+def _durations(run: Run, state: RunState) -> Durations | None:
+    from scythe_cli.timing.durations import read_durations  # reads tables, which a status without it does not
+
+    return read_durations(run, state)
 
 
 def quick_status(run: Run) -> RunStatus:
@@ -146,6 +186,9 @@ def _status(run: Run, seen: _Seen, failures: list[FailureGroup], now: datetime) 
     state, detail = _removing(run, seen) or _state(run, seen, ended)
     rate = _rate(seen, seen.read(run, Mark.GENERATION), ended, now if state == "running" else None)
     left = run.total - seen.done
+    gathered = seen.read(run, Mark.GATHERED)
+    as_of = datetime.fromtimestamp(seen.written, UTC) if seen.written and state != "gathered" else None
+    period = read_period(run, seen.marks, now if state == "running" else as_of)
     return RunStatus(
         run=run.id,
         address=run.store.locate(""),
@@ -164,7 +207,14 @@ def _status(run: Run, seen: _Seen, failures: list[FailureGroup], now: datetime) 
         detail=detail,
         final={name: run.store.locate(layout.final(name)) for name in seen.finals},
         failures=failures,
-        outputs=from_note(seen.read(run, Mark.GATHERED), run.manifest.scalars),
+        outputs=from_note(gathered, run.manifest.scalars),
+        began=period.began,
+        ended=period.ended,
+        elapsed=period.elapsed,
+        user=period.user,
+        as_of=as_of or period.ended,
+        durations=spec_times.from_note(gathered),
+        live=read_counts(run) if state == "running" else None,
     )
 
 

@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 
 def list_parts(store: Store, folder: str = layout.OUTPUT) -> list[PartName]:
     """The outcome parts of a run, or of one block's folder, from names alone, in order of block, generation, range."""
-    found = (PartName.parse(entry.key) for entry in store.list(folder))
-    return sorted(part for part in found if part is not None)
+    return [part for part, _ in list_parts_and_times(store, folder)]
+
+
+def list_parts_and_times(store: Store, folder: str = layout.OUTPUT) -> list[tuple[PartName, float]]:
+    """The same, each with the time at which it was written, in seconds since 1970."""
+    found = ((PartName.parse(entry.key), entry.modified) for entry in store.list(folder))
+    return sorted((part, modified) for part, modified in found if part is not None)
 
 
 def list_attempts(store: Store) -> list[tuple[str, int]]:

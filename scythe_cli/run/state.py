@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from scythe_cli.core.layout import Mark
 from scythe_cli.core.row_ranges import Range, missing, ranges_of
 from scythe_cli.errors import BrokenRun, ConfigError, KeyExists, KeyMissing, NotFoundError
 from scythe_cli.run import mark_types
-from scythe_cli.run.precedence import by_block, list_parts, resolve
+from scythe_cli.run.precedence import by_block, list_parts, list_parts_and_times, resolve
 from scythe_cli.run.run import refuse_original
 from scythe_cli.storage.base import MANIFEST_LIMIT, PLAN_LIMIT
 
@@ -42,6 +42,7 @@ class RunState:
         blocks: for each block with parts, which part's outcome counts for each row.
         marks: the numbered objects in control/, by kind: lease, cancel, generation, ended, gathered.
         finals: the names of the final tables that exist.
+        written: when each part was written, in seconds since 1970 by the store's clock.
     """
 
     store: Store
@@ -50,6 +51,7 @@ class RunState:
     blocks: dict[int, Resolved]
     marks: dict[str, list[int]]
     finals: list[str]
+    written: dict[PartName, float] = field(default_factory=dict)
 
     @cached_property
     def done(self) -> int:
@@ -118,15 +120,16 @@ def read_state(run: Run) -> RunState:
     """Read a run's state. Costs the pages of two or three listings, and the parts of blocks that need opening."""
     refuse_original(run)
     with ThreadPoolExecutor(READERS) as pool:
-        control, listed = pool.submit(_control, run.store), pool.submit(list_parts, run.store)
+        control, listed = pool.submit(_control, run.store), pool.submit(list_parts_and_times, run.store)
         final = pool.submit(lambda: list(run.store.list(layout.FINAL)))
         marks, aside = control.result()
-        parts = [part for part in listed.result() if (str(part.block), part.file) not in aside]
+        written = {part: at for part, at in listed.result() if (str(part.block), part.file) not in aside}
+        parts = list(written)
         grouped = by_block(parts)
         settled = pool.map(lambda some: resolve(run.store, some), grouped.values())
         blocks = dict(zip(grouped, settled, strict=True))
     finals = sorted({name for entry in final.result() if (name := layout.final_name(entry.key))})
-    return RunState(run.store, run.total, parts, blocks, marks, finals)
+    return RunState(run.store, run.total, parts, blocks, marks, finals, written)
 
 
 def read_blocks(run: Run, numbers: Iterable[int]) -> dict[int, Resolved]:

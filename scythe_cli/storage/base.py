@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from scythe_cli.errors import BrokenRun
@@ -23,11 +23,13 @@ class Entry:
         key: relative to the store's root.
         size: bytes.
         etag: changes when the content does; of no other meaning.
+        modified: when it was written, in seconds since 1970 by the store's clock; 0 where that is not known.
     """
 
     key: str
     size: int
     etag: str
+    modified: float = field(default=0.0, compare=False)
 
 
 Ticker: TypeAlias = "Callable[[int], None]"

@@ -54,7 +54,7 @@ class LocalStore:
             if stat.S_ISDIR(found.st_mode):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
             _check_regular(path, found)
-            return Entry(key, found.st_size, _etag(found))
+            return Entry(key, found.st_size, _etag(found), found.st_mtime)
 
     def write(self, key: str, data: bytes, *, new: bool = False) -> None:
         path = self._target(key)
@@ -201,7 +201,7 @@ def _walk(folder: str, head: str, root: str) -> Iterator[Entry]:
             with contextlib.suppress(OSError):
                 found = entry.stat()
                 if stat.S_ISREG(found.st_mode):
-                    yield Entry(f"{head}{entry.name}", found.st_size, _etag(found))
+                    yield Entry(f"{head}{entry.name}", found.st_size, _etag(found), found.st_mtime)
 
 
 def _first_visit(folder: str, seen: set[tuple[int, int]]) -> bool:

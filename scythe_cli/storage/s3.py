@@ -328,7 +328,8 @@ class S3Store:
         return self._prefix + check_key(key)
 
     def _entry(self, meta: ObjectMeta) -> Entry:
-        return Entry(meta["path"][len(self._prefix) :], meta["size"], (meta["e_tag"] or "").strip('"'))
+        etag, modified = (meta["e_tag"] or "").strip('"'), meta["last_modified"].timestamp()
+        return Entry(meta["path"][len(self._prefix) :], meta["size"], etag, modified)
 
 
 def _get(handle: Handle, key: str, offset: int, etag: str | None) -> GetResult:

@@ -229,10 +229,10 @@ def test_the_latest_runs(home: Path, ids: list[str]) -> None:
     done = scythe("status", cwd=home)
     width = len(ids[0])
     assert (done.code, done.err) == (0, f"next: scythe status {ids[1]}\n")
-    assert done.out.splitlines() == [
-        f"{'run':<{width}}  state     done  failed",
-        *(f"{run}  finished   3/3       1" for run in (ids[1], ids[2], ids[0])),
-    ]
+    heading, *lines = done.out.splitlines()
+    assert heading.startswith(f"{'run':<{width}}  state     done  failed  ")
+    for line, run in zip(lines, (ids[1], ids[2], ids[0]), strict=True):
+        assert line.startswith(f"{run}  finished   3/3       1  ")
     document = scythe("status", "--json", cwd=home).json("runs")
     assert document["storage"] == str(home / "scythe-runs")
     assert [run["run"] for run in document["runs"]] == [ids[1], ids[2], ids[0]]
@@ -245,7 +245,8 @@ def test_the_table_does_not_read_the_parts_of_a_gathered_run(home: Path, ids: li
     shutil.copytree(home / "scythe-runs", tmp_path / "scythe-runs")
     for part in tmp_path.glob("scythe-runs/*/*/*/scatter-gather/output"):
         shutil.rmtree(part)
-    assert scythe("status", cwd=tmp_path).out == scythe("status", cwd=home).out
+    with_parts, without = (scythe("status", cwd=folder).out.splitlines() for folder in (home, tmp_path))
+    assert [line.split()[:4] for line in without] == [line.split()[:4] for line in with_parts]
     assert "0 of 3 specs done" in scythe("status", ids[0], cwd=tmp_path).out
 
 

@@ -28,6 +28,7 @@ PACKAGES = [
         "supervisor",
         "final_tables",
         "export",
+        "timing",
         "operations",
         "show",
         "failures",

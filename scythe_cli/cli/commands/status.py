@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
-import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.cli import options
-from scythe_cli.cli.formatting import counted, display_path, duration, rate
+from scythe_cli.cli.formatting import counted
 from scythe_cli.cli.inline_command import inline_command
-from scythe_cli.cli.output import STATES, print_json, print_next, print_tables, put, state_text
+from scythe_cli.cli.output import print_json, print_next, put
 from scythe_cli.cli.run_argument import command_for, find_run
 from scythe_cli.cli.views.failures import commands_after_failures, print_group
+from scythe_cli.cli.views.run_list import print_latest, with_size
+from scythe_cli.cli.views.run_status import print_status
 from scythe_cli.core.printable import printable
-from scythe_cli.errors import BrokenRun, Interrupted, StoreError
+from scythe_cli.errors import Interrupted
 from scythe_cli.operations.status import IS_DOWNLOAD, MADE_BY_ORIGINAL
 from scythe_cli.run.run import OriginalRun
 
 if TYPE_CHECKING:
+    from scythe_cli.operations.failure_groups import FailureGroup
     from scythe_cli.operations.status import RunStatus
     from scythe_cli.run.engine import Active
     from scythe_cli.run.run import Run
 
-LATEST = 10
 WATCH_SECONDS = 2.0
 ASK_SECONDS = 5.0
 """While a run is watched, its engine is asked this often."""
@@ -42,29 +40,32 @@ def status(
     *,
     watch: options.Watch = False,
     errors: options.Errors = False,
+    listed: options.ListSpecs = False,
     all_attempts: options.AllAttempts = False,
     storage: options.Storage = None,
     as_json: options.Json = False,
 ) -> None:
     """Show how far a run is and what failed. Without RUN, list the latest runs."""
-    errors = errors or all_attempts
+    errors = errors or all_attempts or listed
     if run is None and not errors and not watch:
-        _print_latest(storage, as_json=as_json)
+        print_latest(storage, as_json=as_json)
         return
     from scythe_cli.operations.status import status as read_status
 
     found = find_run(run, storage)
     if watch:
         _watch(found)
-    now = _with_engine(found, read_status(found, errors=errors))
+    now = _with_engine(found, with_size(found, read_status(found, errors=errors, name_specs=errors, durations=True)))
     if all_attempts and not isinstance(found, OriginalRun):
         from scythe_cli.failures.earlier import earlier_failures
 
         now = dataclasses.replace(now, earlier_failures=earlier_failures(found))
+    if now.failures:
+        now = dataclasses.replace(now, failures=_described(found, now.failures, listed=listed))
     if as_json:
         print_json(now)
         return
-    _print_status(now)
+    print_status(now)
     if now.active is not None:
         _print_active(now.active)
     command = inline_command(found, run, storage) if now.failures or now.earlier_failures else None
@@ -76,6 +77,14 @@ def status(
     for group in now.earlier_failures:
         print_group(group, command)
     _print_next(found, now, errors=errors, alone=command)
+
+
+def _described(run: Run, failures: list[FailureGroup], *, listed: bool) -> list[FailureGroup]:
+    """The groups with what their inputs have in common; without `--list` they do not name their specs."""
+    from scythe_cli.failures.common_inputs import with_common_inputs
+
+    found = with_common_inputs(run, failures)
+    return found if listed else [dataclasses.replace(one, specs=[]) for one in found]
 
 
 def _with_engine(run: Run, now: RunStatus) -> RunStatus:
@@ -133,70 +142,6 @@ def _watch(run: Run) -> None:
 def _is_active(now: RunStatus) -> bool:
     just_made = (datetime.now(UTC) - now.created).total_seconds() < HAND_OVER_SECONDS
     return now.state == "running" or (now.state == "pending" and now.engine != "local" and just_made)
-
-
-def _print_latest(storage: str | None, *, as_json: bool) -> None:
-    from scythe_cli.experiment.config import DEFAULT_FILE, find_storage
-    from scythe_cli.operations.status import quick_status
-    from scythe_cli.run.find import latest
-    from scythe_cli.storage.open_store import open_store
-
-    broken: list[StoreError] = []
-
-    def read(run: Run) -> RunStatus | None:
-        try:
-            return quick_status(run)
-        except StoreError as exc:
-            broken.append(exc)
-            return None
-
-    store = open_store(find_storage(storage))
-    found = latest(store, LATEST, on_broken=broken.append)
-    with ThreadPoolExecutor(LATEST) as pool:
-        readable = [(run, now) for run, now in zip(found, pool.map(read, found), strict=True) if now is not None]
-    runs = [now for _, now in readable]
-    if broken and not runs and not any(isinstance(exc, BrokenRun) for exc in broken):
-        raise broken[0]  # it is the store that does not answer
-    for exc in broken:
-        put(printable(f"left out: {exc.message}{f'; {exc.hint}' if exc.hint else ''}"), err=True)
-    if as_json:
-        from scythe_cli.cli.documents import RunsDocument
-
-        print_json(RunsDocument(store.locate(""), runs))
-        return
-    if not runs and broken:
-        put(printable(f"no runs that can be read in {display_path(store.locate(''))}"))
-        return
-    if not runs:
-        put(printable(f"no runs in {display_path(store.locate(''))}"))
-        print_next("scythe allocate" if Path(DEFAULT_FILE).exists() else "scythe init DIR")
-        return
-    _print_runs(runs)
-    print_next(command_for("status", readable[0][0], latest=True))
-
-
-def _print_runs(runs: list[RunStatus]) -> None:
-    """A line for each run; two where they would not fit the terminal."""
-    rows = [("run", "state", "done", "failed")]
-    rows += [(one.run, _state_in_table(one), f"{one.done:,}/{one.total:,}", f"{one.failed:,}") for one in runs]
-    name, state, done, failed = (max(map(len, column)) for column in zip(*rows, strict=True))
-    narrow = sys.stdout.isatty() and name + state + done + failed + 6 > shutil.get_terminal_size().columns
-    for one in rows:
-        counts = f"{one[1]:<{state}}  {one[2]:>{done}}  {one[3]:>{failed}}"
-        put(printable(f"{one[0]}\n  {counts}" if narrow else f"{one[0]:<{name}}  {counts}", lines=True))
-
-
-def _state_in_table(one: RunStatus) -> str:
-    """The state; of a run that scythe-engine made, which has no other, that it did."""
-    return MADE_BY_ORIGINAL if one.detail == MADE_BY_ORIGINAL else STATES[one.state]
-
-
-def _print_status(now: RunStatus) -> None:
-    put(printable(f"{now.run}   {state_text(now)}"))
-    pace = f"   {rate(now.rate)}" if now.rate else ""
-    eta = f"   ETA {duration(now.eta)}" if now.eta else ""
-    put(printable(f"  {now.done:,} of {counted(now.total, 'spec')} done, {now.failed:,} failed{pace}{eta}"))
-    print_tables(now.final)
 
 
 def _print_next(run: Run, now: RunStatus, *, errors: bool, alone: str | None) -> None:

@@ -5,7 +5,9 @@ Input: groups of failures. Output: lines on stdout; the commands to continue wit
 
 from __future__ import annotations
 
+import math
 import shlex
+import textwrap
 from typing import TYPE_CHECKING
 
 from scythe_cli.cli.formatting import counted, shortened
@@ -17,12 +19,13 @@ from scythe_cli.errors import ScytheError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scythe_cli.operations.failure_groups import FailureGroup
+    from scythe_cli.operations.failure_groups import Common, FailureGroup
     from scythe_cli.run.run import Run
 
 LOG_LINES = 8
 TRACE_LINES = 6
 LINE_WIDTH = 160
+LIST_WIDTH = 100
 
 
 def print_group(group: FailureGroup, command: str | None) -> None:
@@ -32,9 +35,11 @@ def print_group(group: FailureGroup, command: str | None) -> None:
     lines: dict[str, Sequence[str]] = {
         "kind": [f"{group.kind}, {counted(group.attempts, 'attempt')}"],
         "inputs": [printable(inputs)] if inputs else [],
+        "common": [in_common(group)] if group.common else [],
         "message": printable(group.message, lines=True).strip().splitlines()[1 : 1 + LOG_LINES],
         "trace": _last_calls(group),
         "log": printable(group.log.replace("\r", "\n"), lines=True).rstrip().splitlines()[-LOG_LINES:],
+        "specs": textwrap.wrap(spec_ranges(group.specs), LIST_WIDTH),
         "alone": [f"{command} --only {group.sort_index} --inline"] if command else [],
     }
     put(printable(""))
@@ -42,6 +47,34 @@ def print_group(group: FailureGroup, command: str | None) -> None:
     for name, part in lines.items():
         for at, line in enumerate(part):
             put(printable(f"  {'' if at else name:<7}  {line if name == 'alone' else shortened(line, LINE_WIDTH)}"))
+
+
+def in_common(group: FailureGroup) -> str:
+    """`system=heatpump 100%, u_value 2.51 to 2.99; 166 of 1,000 such specs`."""
+    return f"{', '.join(map(_common, group.common))}; {group.failed_such:,} of {counted(group.such, 'such spec')}"
+
+
+def _common(one: Common) -> str:
+    if one.low is not None:
+        return printable(f"{one.field} {_number(one.low)} to {_number(one.high)}")
+    value = one.value.rpartition("/")[2] if isinstance(one.value, str) else one.value
+    return printable(f"{one.field}={_number(value)} {math.floor(100 * one.share)}%")
+
+
+def _number(value: object) -> str:
+    """A number in four digits; other values as they are."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def spec_ranges(numbers: Sequence[int]) -> str:
+    """Rising numbers as text: `0-3, 7, 12-13`."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1][1:] = [number]
+        else:
+            ranges.append([number])
+    return ", ".join("-".join(map(str, one)) for one in ranges)
 
 
 def _last_calls(group: FailureGroup) -> list[str]:
