@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel
 
 from scythe_cli.api import places
+from scythe_cli.core import library_names
 from scythe_cli.errors import ConfigError, EntryPointError, did_you_mean
 from scythe_cli.experiment import importer, source_files
 from scythe_cli.run.version import Bump, SemVer
@@ -33,6 +34,8 @@ def check_call(s3_client: object, overwrite_experiment_id: bool) -> None:
             "a module that is imported to run its experiment starts a run itself",
             hint='put what a script does under `if __name__ == "__main__":`',
         )
+    if sys.path and (file := library_names.hidden_library(sys.path[0])) is not None:
+        raise EntryPointError(f"{file} hides the library of this name from scythe", hint=f"rename {file.name}")
     if s3_client is not None:
         places.say_once("allocate(s3_client=...) has no effect: scythe uses the machine's AWS configuration")
     if not overwrite_experiment_id:

@@ -125,10 +125,13 @@ def _fit(index: int, value: Any, field: pa.Field[Any]) -> Any:
     return plain
 
 
+NANOSECONDS = "has nanoseconds, and a column keeps microseconds: round it, such as .floor('us')"
+
+
 def _misfit(plain: Any, value: Any, kind: pa.DataType) -> str:
     """Why a value is not of its column's type."""
     if getattr(plain, "nanosecond", 0) or getattr(plain, "nanoseconds", 0):
-        return "has nanoseconds, and a column keeps microseconds: round it, such as .floor('us')"
+        return NANOSECONDS
     if hasattr(plain, "tolist") or hasattr(plain, "__arrow_c_stream__"):
         return str(unsupported(plain))
     return f"is a {type(value).__name__} that does not fit {kind}"

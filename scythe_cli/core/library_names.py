@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,6 +39,16 @@ LIBRARIES = frozenset(
 def is_taken(name: str) -> bool:
     """Whether a module's name belongs to Python or to a library of ours."""
     return name in sys.stdlib_module_names or name in LIBRARIES
+
+
+def hidden_library(folder: str) -> Path | None:
+    """A file or package of a folder that hides a library of ours from this process, or would once it is imported."""
+    for name in sorted(LIBRARIES):
+        for path in (Path(folder, f"{name}.py"), Path(folder, name, "__init__.py")):
+            loaded = getattr(sys.modules.get(name), "__file__", None)
+            if path.is_file() and (name not in sys.modules or (loaded and Path(loaded) == path)):
+                return path
+    return None
 
 
 @contextmanager

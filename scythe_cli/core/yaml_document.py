@@ -21,6 +21,8 @@ from scythe_cli.errors import ConfigError
 
 LARGE = 2_000
 """Values of a document that is written as JSON: the schema of a model with thousands of fields."""
+LONG = 20_000
+"""Characters of a text that is read as JSON if it is JSON: nobody typed it, so nobody needs the lines of its keys."""
 Path = tuple[str, ...]
 """The keys from the top down to a value."""
 
@@ -50,6 +52,8 @@ def read(text: str, place: str) -> Document:
     Raises:
         ConfigError: the text is not one plain YAML mapping; the message has the line.
     """
+    if len(text) > LONG and text.startswith("{") and (found := _as_json(text)) is not None:
+        return Document(found)
     yaml = YAML(typ="safe", pure=True)
     try:
         node = yaml.compose(text)
@@ -72,6 +76,22 @@ def read(text: str, place: str) -> Document:
     document = Document({})
     document.data = _Reader(yaml, place, document.lines).mapping(node, ())
     return document
+
+
+def _as_json(text: str) -> dict[str, Any] | None:
+    """A mapping that is JSON, in a hundredth of the time; None for anything else, and where a key is there twice."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError
+        return found
+
+    try:
+        found: dict[str, Any] = json.loads(text, object_pairs_hook=unique)
+    except (ValueError, RecursionError):
+        return None
+    return found
 
 
 def scalar(text: str) -> object:

@@ -57,7 +57,7 @@ class Prepared:
     def notes(self) -> list[str]:
         """What the user should know of the specs before they run."""
         design = self.design.notes if self.design is not None else []
-        return [*design, *(self.reuse.notes if self.reuse is not None else [])]
+        return [*self.table.notes, *design, *(self.reuse.notes if self.reuse is not None else [])]
 
     @property
     def name(self) -> str:

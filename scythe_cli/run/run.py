@@ -9,6 +9,7 @@ import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -191,7 +192,7 @@ def open_run(storage: Store, run_id: str) -> Run:
     except KeyMissing:
         raise NotFoundError(f"{store.locate('')} is not a run: it has no {layout.MANIFEST}") from None
     try:
-        found = yaml_document.read(data.decode(), layout.MANIFEST).data
+        found = _read_manifest(data)
         if (original := _of_scythe_engine(store, found)) is not None:
             return original
         kind = DownloadedRun if _is_download(store) else Run
@@ -201,6 +202,12 @@ def open_run(storage: Store, run_id: str) -> Run:
             f"{store.locate(layout.MANIFEST)} is empty, cut or changed, or was written by another version of scythe",
             hint="restore it from a copy; other runs are not affected",
         ) from exc
+
+
+@lru_cache(maxsize=16)
+def _read_manifest(data: bytes) -> dict[str, Any]:
+    """The content of a manifest. Whoever looks for the latest of some runs reads the same ones again."""
+    return yaml_document.read(data.decode(), layout.MANIFEST).data
 
 
 def _is_download(store: Store) -> bool:

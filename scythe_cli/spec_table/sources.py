@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from scythe_cli.columns.checks import pc
+from scythe_cli.columns.column_values import NANOSECONDS
 from scythe_cli.errors import TableError
 
 if TYPE_CHECKING:
@@ -68,16 +69,33 @@ def from_batches(
     places = {name: place for place, name in reversed(list(enumerate(schema.names))) if not _is_pandas_index(name)}
 
     def chunks() -> Iterator[Chunk]:
+        rows = 0
         try:
             for batch in batches():
                 for at in range(0, batch.num_rows, CHUNK):
                     part = batch.slice(at, CHUNK)
+                    for name, place in places.items():
+                        _refuse_nanoseconds(part.column(place), name, f"{prefix}{{}}", rows)
                     yield {name: _usual(part.column(place)) for name, place in places.items()}
+                    rows += part.num_rows
         except (pa.ArrowException, OSError) as exc:
             raise TableError(f"{label} is cut off or damaged ({first_line(exc)})") from exc
 
     names = [name for name in schema.names if not _is_pandas_index(name)]
     return SpecSource(label, ROWS, names, chunks, lambda row: f"{prefix}{row}")
+
+
+def _refuse_nanoseconds(column: Column, name: str, place: str, first: int) -> None:
+    """Raise `TableError` where microseconds do not hold a moment or a duration."""
+    kind = column.type
+    if not (pa.types.is_timestamp(kind) or pa.types.is_duration(kind)) or kind.unit != "ns":
+        return
+    kept = pc.cast(_usual(column), kind)
+    rows = pc.indices_nonzero(pc.fill_null(pc.not_equal(kept, column), False))
+    if len(rows):
+        row = rows[0].as_py()
+        shown = f"{column[row].value} ns" if pa.types.is_duration(kind) else column[row].cast(pa.string()).as_py()
+        raise TableError(f"{place.format(first + row)}  {name} = {shown}: {NANOSECONDS}")
 
 
 def _is_pandas_index(name: str) -> bool:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from scythe_cli.columns.checks import pc
 from scythe_cli.core.validation_errors import Problem
 from scythe_cli.experiment.field_kinds import file_fields, index_columns, path_fields
-from scythe_cli.experiment.field_types import PATH
+from scythe_cli.experiment.field_types import PATH, SHIP
 from scythe_cli.experiment.models import ExperimentInputSpec
 from scythe_cli.spec_table.file_check import ReferencedFiles
 from scythe_cli.spec_table.report import Report
@@ -126,6 +126,12 @@ class SpecTable:
         report = Report(self._source)
         named.check(report, found)
         report.finish()
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of the specs: files that do not go with the run."""
+        there = [name for name in path_fields(self.model) if self.table[name].null_count < self.rows]
+        return [f"{name}: the files of these paths do not go with the run; {SHIP}" for name in there]
 
     def _check_paths(self) -> None:
         """The function runs in another folder: a relative `Path` means nothing there."""

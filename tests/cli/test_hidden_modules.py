@@ -46,6 +46,25 @@ def test_a_file_that_nobody_imports_hides_no_library(folder: Path, name: str) ->
     assert "1 succeeded, 0 failed" in done.stdout
 
 
+def test_python_m_scythe_cli_has_the_libraries_too(folder: Path) -> None:
+    for name in ("queue", "numpy", "polars", "typer", "pydantic"):
+        (folder / f"{name}.py").write_text("MINE = 1\n")
+    done = run(sys.executable, "-m", "scythe_cli", "allocate", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "1 succeeded, 0 failed" in done.stdout
+
+
+@pytest.mark.parametrize("how", [["-c"], ["-m", "script"]], ids=lambda how: how[0])
+def test_a_program_of_the_user_is_stopped_with_the_file_that_hides_a_library(folder: Path, how: list[str]) -> None:
+    (folder / "polars.py").write_text("MINE = 1\n")
+    text = "from exp import In, double\n" + SCRIPT.format(body="BaseExperiment(experiment=double).allocate([In(x=1)])")
+    (folder / "script.py").write_text(text)
+    done = run(sys.executable, *how, *([text] if how == ["-c"] else []), cwd=folder)
+    assert done.returncode == 1
+    assert "polars.py hides the library of this name from scythe" in done.stderr
+    assert not (folder / "scythe-runs").exists()
+
+
 @pytest.mark.parametrize("name", ["queue", "numpy"])
 def test_a_file_that_hides_what_the_module_imports_is_named(folder: Path, name: str) -> None:
     (folder / f"{name}.py").write_text("MINE = 1\n")

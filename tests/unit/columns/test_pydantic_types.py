@@ -185,8 +185,10 @@ def test_a_path_that_would_not_go_with_the_run_is_refused(
 
 def test_a_folder_of_the_machine_may_be_a_path(tmp_path: Path) -> None:
     [path] = as_a_lane_sees([{"value": str(tmp_path)}], input_model(Path))
-    read_specs([{"value": str(tmp_path)}], input_model(Path), check_files=True)
+    table = read_specs([{"value": str(tmp_path)}], input_model(Path), check_files=True)
     assert path == tmp_path
+    [note] = table.notes
+    assert note.startswith("value: the files of these paths do not go with the run; write FileReference")
 
 
 @pytest.mark.parametrize("annotation", [Path, Path | None, Path | str | None])
