@@ -137,8 +137,7 @@ class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
             run_name: the name of the runs' folder.
             storage_settings: a bucket, as users of scythe-engine give it.
             reuse: take over the specs that an earlier run has computed: a RUN, or "latest", which may be the first run.
-            **settings: keys under `run`: timeout="10m", retries=2, workers=4. Others are given with their section:
-                `**{"frames.max_file": "500MB"}`.
+            **settings: keys under `run`, such as retries=2; others with their section: `**{"frames.max_file": "1GB"}`.
 
         Returns:
             The run, and what waits for it.
