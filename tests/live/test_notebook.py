@@ -17,6 +17,7 @@ from nbclient.util import ensure_async, run_sync
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "notebook" / "cooling.ipynb"
 DEADLINE = 60.0
 SLOW = """
