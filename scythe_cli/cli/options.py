@@ -109,7 +109,8 @@ Bump = Annotated[
 ]
 Version = Annotated[str | None, typer.Option(metavar="X.Y.Z", help="Set the version of the run.")]
 Engine = Annotated[
-    str | None, typer.Option(metavar="E", help="Where specs run: local, hatchet or shared. Default: `engine` of FILE.")
+    str | None,
+    typer.Option(metavar="E", help="Where specs run: local, hatchet, shared or slurm. Default: `engine` of FILE."),
 ]
 Sets = Annotated[
     list[str] | None,
@@ -313,7 +314,7 @@ WorkOnRun = Annotated[
 ]
 Until = Annotated[
     str | None,
-    typer.Option(metavar="T", help="With --run: begin no more specs after 30m or 3h50m, and end."),
+    typer.Option(metavar="T", help="With --run: end within 30m or 3h50m. No spec begins that would not end before."),
 ]
 IdleTimeout = Annotated[
     str | None,

@@ -32,6 +32,8 @@ REUSE = "control/reuse.pq"
 """The rows that the run takes over from an earlier run, and which rows of that they are."""
 OUTCOME_SCHEMA = "control/outcomes.pq"
 """An outcome part without rows: the columns and types of the run's outcomes."""
+SLURM_LOGS = "logs"
+"""What the tasks of a Slurm job print."""
 RESULTS = "results"
 FAILED = "failed"
 """What the temporary folders of failed specs held, with `run.keep_failed`."""
@@ -79,6 +81,7 @@ class Mark(StrEnum):
     REFUSED = "refused"
     REPAIR = "repair"
     PLAN = "plan"
+    SLURM = "slurm"
     REMOVED = "removed"
 
 
@@ -182,6 +185,11 @@ def claims(generation: int, segment: int | str) -> str:
 def pulses(generation: int) -> str:
     """The folder with an object of each worker, which the worker replaces while it lives."""
     return claims(generation, "workers")
+
+
+def slurm_script(generation: int, *, after: bool = False) -> str:
+    """The batch script that has the specs of a generation run; or the one that follows it."""
+    return f"{CONTROL}/slurm-{generation}{'-next' if after else ''}.sh"
 
 
 def code(source_hash: str) -> str:

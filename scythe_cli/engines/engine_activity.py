@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SUPERSEDE_SECONDS = 60.0
 """So long a generation that was ended may take to let its run go."""
 LOOK_SECONDS = 0.5
-CLAIMED = frozenset({"shared"})
+CLAIMED = frozenset({"shared", "slurm"})
 """Engines whose workers claim rows in the run's directory."""
 ELSEWHERE = CLAIMED | {"hatchet"}
 """Engines outside of the process that allocates."""
@@ -44,9 +44,19 @@ def is_elsewhere(run: Run) -> bool:
     return engine_of(run) in ELSEWHERE
 
 
+def is_claimed(run: Run) -> bool:
+    """Whether workers claim the rows of the latest generation in the directory."""
+    return engine_of(run) in CLAIMED
+
+
 def activity(run: Run) -> Active:
     """What the engine has at work for a run that was handed to one; without figures where it does not answer."""
-    if engine_of(run) in CLAIMED:
+    engine = engine_of(run)
+    if engine == "slurm":
+        from scythe_cli.engines.slurm.activity import tasks_and_claims_of
+
+        return tasks_and_claims_of(run, _generation(run))
+    if engine == "shared":
         from scythe_cli.engines.shared.activity import claims_of
 
         return claims_of(run, _generation(run))
@@ -64,7 +74,12 @@ def cancel_tasks(run: Run) -> None:
     Raises:
         EngineError: it does not answer or refuses; the mark in the directory then stops the rest within seconds.
     """
-    if engine_of(run) in CLAIMED:  # its workers look at the directory, and nothing is queued elsewhere
+    engine = engine_of(run)
+    if engine == "slurm":
+        from scythe_cli.engines.slurm import jobs
+
+        jobs.cancel(run, _generation(run))
+    if engine in CLAIMED:  # workers look at the directory, and nothing else is queued anywhere
         return
     from scythe_cli.engines.hatchet.client.engine import HatchetEngine
 
@@ -101,20 +116,36 @@ def at_work(run: Run) -> AtWork | None:
     if note is not None:
         return AtWork(generation, f"process {note['pid']} on {note['host']}", engine)
     if engine in CLAIMED:
-        from scythe_cli.engines.shared.activity import workers_at_work
+        holder = (_slurm_tasks(run, generation) if engine == "slurm" else None) or _workers(run, generation)
+        return AtWork(generation, holder, engine) if holder else None
+    return _at_work_on_hatchet(run, generation) if engine == "hatchet" else None
 
-        workers = workers_at_work(run, generation)
-        more = f" and {len(workers) - 1:,} more" if len(workers) > 1 else ""
-        return AtWork(generation, f"worker {workers[0]}{more}", engine) if workers else None
-    if engine != "hatchet":
-        return None
+
+def _at_work_on_hatchet(run: Run, generation: int) -> AtWork | None:
     found = activity(run)
     if found.queued is None or found.running is None:
         raise EngineError(found.why or "Hatchet does not answer")
     if found.abandoned:
         return None
     tasks = found.queued + found.running
-    return AtWork(generation, f"Hatchet, with {tasks:,} task{'s' * (tasks != 1)} queued or running", engine)
+    return AtWork(generation, f"Hatchet, with {tasks:,} task{'s' * (tasks != 1)} queued or running", "hatchet")
+
+
+def _workers(run: Run, generation: int) -> str | None:
+    """The workers that claim rows of a generation, in words; None where none lives."""
+    from scythe_cli.engines.shared.activity import workers_at_work
+
+    workers = workers_at_work(run, generation)
+    more = f" and {len(workers) - 1:,} more" if len(workers) > 1 else ""
+    return f"worker {workers[0]}{more}" if workers else None
+
+
+def _slurm_tasks(run: Run, generation: int) -> str | None:
+    """What Slurm has of a generation, in words; None where it has nothing or cannot be asked."""
+    from scythe_cli.engines.slurm import jobs
+
+    tasks = jobs.tasks_of(run, generation)
+    return tasks.sentence() if tasks is not None and tasks.any else None
 
 
 def lost_generation(run: Run) -> int | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from scythe_cli.engines.engine_activity import CLAIMED, engine_of, is_elsewhere
 from scythe_cli.engines.generation.follow import LeaseWatch, RunFollower, Verdict
 from scythe_cli.engines.shared.activity import ClaimsWatch
+from scythe_cli.engines.slurm.engine import SlurmWatch
 from scythe_cli.errors import EngineError
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ def open_follower(run: Run, *, timeout: float | None = None) -> RunFollower:
 def _watch(run: Run) -> Watch:
     if not is_elsewhere(run):
         return LeaseWatch()
-    if engine_of(run) in CLAIMED:
-        return ClaimsWatch(run)
+    engine = engine_of(run)
+    if engine in CLAIMED:
+        return SlurmWatch(run) if engine == "slurm" else ClaimsWatch(run)
     from scythe_cli.engines.hatchet.client.engine import HatchetEngine
 
     try:

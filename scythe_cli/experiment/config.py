@@ -291,6 +291,8 @@ def _wrong(path: yaml_document.Path, error: ErrorDetails, given: Mapping[yaml_do
     key = ".".join(path)
     if path[0] == "specs" and len(path) > 1:
         return _wrong_in_specs(path, error)
+    while path not in given and path[-1].isdecimal():  # one of a list
+        path = path[:-1]
     if path not in given:
         return f"{key} is missing. {ExperimentFile.model_fields[key].description}"
     value = given[path].value

@@ -134,7 +134,7 @@ def ignored_variables(environ: Mapping[str, str]) -> list[str]:
     ]
 
 
-_LISTS = {("code", "include")}
+_LISTS = {("code", "include"), ("slurm", "options")}
 _WORDS = {"true": True, "yes": True, "false": False, "no": False}
 
 

@@ -36,12 +36,13 @@ from scythe_cli.core.units import (
 DEFAULT_FILE = "experiment.yml"
 DEFAULT_STORAGE = "./scythe-runs"
 AUTO = "auto"
-EngineName = Literal["local", "hatchet", "shared"]
+EngineName = Literal["local", "hatchet", "shared", "slurm"]
 ENGINES = get_args(EngineName)
 LEAST_MEMORY = 16 << 20
 """Less than this no Python process can start in."""
 
 _TARGET = r"^.+:[^\W\d]\w*$"
+_LINE = r"^[^\x00-\x1f\x7f]+$"
 _STORAGE = r"^(s3://[^/\s]+(/.*)?|(?![A-Za-z0-9+.-]+:/).+)$"
 
 
@@ -211,6 +212,40 @@ class TreeSettings(Settings):
     )
 
 
+class SlurmSettings(Settings):
+    """Slurm: the array job whose tasks run the specs."""
+
+    tasks: int = Field(
+        default=10,
+        ge=1,
+        description="Slurm: tasks of the array. Each takes specs until none is left; more specs than tasks is usual.",
+    )
+    cpus_per_task: int = Field(
+        default=1, ge=1, description="Slurm: cores of a task; so many specs run in it at a time."
+    )
+    time: OptionalSeconds = Field(
+        default=None,
+        description="Slurm: walltime of a task. It begins no spec that cannot end before. Default: the partition's.",
+        examples=["4h"],
+    )
+    partition: Annotated[str, Field(pattern=_LINE)] | None = Field(
+        default=None, description="Slurm: the partition. Default: the cluster's.", examples=["compute"]
+    )
+    options: list[Annotated[str, Field(pattern=f"^-{_LINE[1:]}")]] = Field(
+        default_factory=list, description="Slurm: further options of sbatch.", examples=[["--account=lab", "--mem=16G"]]
+    )
+    setup: str | None = Field(
+        default=None,
+        description="Slurm: lines of shell that a task runs first.",
+        examples=["module load EnergyPlus/24.1"],
+    )
+    resubmit: int = Field(
+        default=10,
+        ge=0,
+        description="Slurm: how often the array is submitted again when its tasks have ended and specs are left.",
+    )
+
+
 Method = Literal["sobol", "halton", "lhs", "random", "grid", "one_at_a_time", "morris", "saltelli"]
 DESIGNS = get_args(Method)
 
@@ -320,8 +355,8 @@ class ExperimentFile(Settings):
     )
     engine: EngineName = Field(
         default="local",
-        description="Where specs run: `local` (this machine), `hatchet` (workers of a Hatchet server) or `shared` "
-        "(workers that share the storage, without a server).",
+        description="Where specs run: `local` (this machine), `hatchet` (workers of a Hatchet server) `shared` "
+        "(workers that share the storage, without a server) or `slurm` (the same, as an array job).",
     )
     code: CodeSettings = Field(
         default_factory=CodeSettings,
@@ -335,6 +370,9 @@ class ExperimentFile(Settings):
     )
     tree: TreeSettings = Field(
         default_factory=TreeSettings, description="Hatchet: how the work is divided among tasks."
+    )
+    slurm: SlurmSettings = Field(
+        default_factory=SlurmSettings, description="Slurm: the array job whose tasks run the specs."
     )
 
 

@@ -256,6 +256,13 @@ def _removing(run: Run, seen: _Seen) -> tuple[State, str] | None:
     return "removing", f"by {(read_mark(run.store, Mark.REMOVED, 1) or {}).get('by', 'somebody')}"
 
 
+_WITHOUT_LEASE: dict[str, tuple[State, str]] = {
+    "local": ("incomplete", ""),
+    "hatchet": ("running", "no worker follows it now"),
+}
+"""What a generation is that nobody holds, by its engine."""
+
+
 def _state(run: Run, seen: _Seen, ended: dict[str, Any]) -> tuple[State, str]:
     if seen.done == run.total:
         return ("gathered" if seen.generation in seen.marks.get(Mark.GATHERED, []) else "complete"), ""
@@ -269,8 +276,8 @@ def _state(run: Run, seen: _Seen, ended: dict[str, Any]) -> tuple[State, str]:
     note = read_mark(run.store, Mark.LEASE, newest) if newest else None
     if note is not None and lease.is_held(note):
         return "running", f"by process {note['pid']} on {note['host']}"
-    elsewhere = (seen.read(run, Mark.GENERATION) or {}).get("engine", "local") != "local" and not ended
-    return ("running", "no worker follows it now") if elsewhere else ("incomplete", "")
+    engine = "local" if ended else seen.read(run, Mark.GENERATION).get("engine", "local")
+    return _WITHOUT_LEASE.get(engine, ("running", ""))
 
 
 def _rate(seen: _Seen, began: dict[str, Any], ended: dict[str, Any], now: datetime | None) -> float | None:

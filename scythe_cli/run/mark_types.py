@@ -78,6 +78,12 @@ class _Plan(_Content):
     segment: Annotated[int, Field(gt=0, le=10_000)]
 
 
+class _Slurm(_Content):
+    job: Annotated[str, Field(pattern=r"^[0-9]{1,12}$")]
+    next: Annotated[str, Field(pattern=r"^[0-9]{0,12}$")]
+    tasks: _Count
+
+
 _TYPES: dict[Mark, type[_Content]] = {
     Mark.LEASE: _Lease,
     Mark.GENERATION: _Generation,
@@ -86,6 +92,7 @@ _TYPES: dict[Mark, type[_Content]] = {
     Mark.REMOVED: _Cancel,
     Mark.GATHERED: _Gathered,
     Mark.PLAN: _Plan,
+    Mark.SLURM: _Slurm,
 }
 
 

@@ -69,8 +69,8 @@ class Manifest(BaseModel):
     python: Line = Field(description="The version of Python that started the run.")
     host: Line = Field(description="The machine that started the run.")
     engine: EngineName = Field(
-        description="Where specs run: `local` (this machine), `hatchet` (workers of a Hatchet server) or `shared` "
-        "(workers that share the storage, without a server)."
+        description="Where specs run: `local` (this machine), `hatchet` (workers of a Hatchet server) `shared` "
+        "(workers that share the storage, without a server) or `slurm` (the same, as an array job)."
     )
     seed: int = Field(default=0, description="`run.seed`: of the random numbers that `input_spec.rng()` gives.")
     index: list[str] = Field(description="The index columns of the final tables, in order.")

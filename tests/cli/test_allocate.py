@@ -375,7 +375,10 @@ def test_a_run_that_is_stopped_says_why_and_exits_5(tmp_path: Path) -> None:
         ),
         (["--version", "1.2"], "'1.2' is not a version: write three numbers, as in v1.2.3"),
         (["--set", "run.timout=3"], "--set run.timout=3  run.timout is not a setting. Did you mean 'timeout'?"),
-        (["--engine", "locl"], "--engine locl  engine is 'locl': must be 'local' or 'hatchet'. Did you mean 'local'?"),
+        (
+            ["--engine", "locl"],
+            "--engine locl  engine is 'locl': must be 'local', 'hatchet', 'shared' or 'slurm'. Did you mean 'local'?",
+        ),
     ],
 )
 def test_flags_that_do_not_go_together(tmp_path: Path, flags: list[str], told: str) -> None:

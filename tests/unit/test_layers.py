@@ -40,6 +40,7 @@ PACKAGES = [
         "engines/hatchet/worker",
         "engines/hatchet/client",
         "engines/shared",
+        "engines/slurm",
         "engines",
         "remove",
         "cli",

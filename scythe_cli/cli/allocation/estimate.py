@@ -27,6 +27,18 @@ def print_plan(prepared: Prepared, version: Bump | SemVer, *, as_json: bool) -> 
         _show_plan(found, prepared.name)
         for note in prepared.notes:
             put(printable(f"note: {note}"))
+        if prepared.file.engine == "slurm":
+            _print_slurm_script(prepared)
+
+
+def _print_slurm_script(prepared: Prepared) -> None:
+    """`--dry-run` with `engine: slurm`: print the script that sbatch would get."""
+    from scythe_cli.engines.slurm.script import Job, array_script
+
+    file, folder, path = prepared.file, prepared.experiment.folder, prepared.loaded.path
+    run = f"{prepared.name}/<version>/<time>"
+    job = Job(f"{file.storage}/{run}", run, 1, file.slurm, file.slurm.tasks, folder, path and path.absolute())
+    put(printable(array_script(job), lines=True))
 
 
 def _show_plan(found: Plan, name: str) -> None:

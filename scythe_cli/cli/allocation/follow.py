@@ -39,7 +39,7 @@ def _follow(call: Call, work: Work, engine: Engine | None) -> None:
 
     local = work.file.engine == "local"
     with resumable(call, work.run):
-        ticket = start(work, engine or open_engine(work.file), call.terminal)
+        ticket = start(work, engine or open_engine(work.file, call.file), call.terminal)
         if local and call.wait is False:
             call.terminal.say(printable("--no-wait has no effect: a local run ends with this command"))
         if not local and not call.wait:

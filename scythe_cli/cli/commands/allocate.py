@@ -82,7 +82,7 @@ def allocate(
         elif dry_run:
             print_plan(check(), _wanted(bump, version), as_json=as_json)
         elif probe is None or probe_first(terminal, check(), k=probe, yes=yes, as_json=as_json):
-            with engine_for(found, loaded.file) as open_it:
+            with engine_for(found, loaded.file, loaded.path) as open_it:
                 _begin(call, check(), engine=open_it(), version=_wanted(bump, version))
 
 

@@ -50,6 +50,7 @@ def status(
     if run is None and not errors and not watch:
         print_latest(storage, as_json=as_json)
         return
+    from scythe_cli.engines.engine_activity import is_claimed
     from scythe_cli.operations.status import status as read_status
 
     found = find_run(run, storage)
@@ -67,7 +68,7 @@ def status(
         return
     print_status(now)
     if now.active is not None:
-        _print_active(now.active)
+        _print_active(now.active, claimed=is_claimed(found))
     command = inline_command(found, run, storage) if now.failures or now.earlier_failures else None
     for group in now.failures:
         print_group(group, command)
@@ -101,9 +102,10 @@ def _with_engine(run: Run, now: RunStatus) -> RunStatus:
     return dataclasses.replace(now, active=active, eta=eta)
 
 
-def _print_active(active: Active) -> None:
+def _print_active(active: Active, *, claimed: bool) -> None:
     if active.queued is not None and active.running is not None:
-        put(printable(f"  {counted(active.queued, 'task')} queued, {active.running:,} with workers"))
+        queued = f"{counted(active.queued, 'range')} of specs" if claimed else counted(active.queued, "task")
+        put(printable(f"  {queued} queued, {active.running:,} with workers"))
     for one in active.workers:
         labels = " ".join(f"{key}={value}" for key, value in one.labels.items() if not key.startswith("scythe_"))
         put(printable(f"  worker {one.name}   {counted(one.lanes, 'slot')}   {labels}".rstrip()))

@@ -23,10 +23,12 @@ from scythe_cli.engines.generation.gather_process import gather_apart
 from scythe_cli.engines.generation.lane_budget import LaneBudget
 from scythe_cli.engines.generation.leaf_runner import LeafRunner
 from scythe_cli.engines.generation.plan import plan_of
+from scythe_cli.engines.hatchet.worker.worker_settings import machine_name
 from scythe_cli.engines.shared.claim_board import ClaimBoard
 from scythe_cli.engines.shared.claimer import Claimer
 from scythe_cli.engines.shared.liveness import Pulse, PulseWatch, worker_id
 from scythe_cli.engines.shared.range_plan import read_range_plan
+from scythe_cli.engines.shared.walltime import walltime_left
 from scythe_cli.engines.shared.worker import RunWorker, WorkerLimits
 from scythe_cli.errors import ConfigError, InputError, NotFinishedError
 from scythe_cli.operations.gather import gathered
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from scythe_cli.experiment.experiment import Experiment
     from scythe_cli.run.run import Run
 
-ENGINES = ("shared",)
+ENGINES = ("shared", "slurm")
 """The engines whose workers read a run's directory."""
 PLAN_SECONDS = 60.0
 """A generation's plan follows its mark within this."""
@@ -60,7 +62,7 @@ class ServeSettings:
         lanes: specs at a time; this machine's cores unless given.
         name: of the worker, for people.
         any_code: work although the code differs from the run's.
-        until: seconds from now on until it begins no more specs.
+        until: seconds from now on within which it ends.
         idle: seconds without rows after which it ends.
     """
 
@@ -137,7 +139,7 @@ def _work(plan: GenerationPlan, experiment: Experiment, settings: ServeSettings,
     require_files(lanes)
     store, ranges = plan.run.store, _wait_for_ranges(plan)
     worker = worker_id()
-    name = settings.name or f"{processes.host()}-{worker.split('-')[1]}"
+    name = settings.name or machine_name()
     about = {"worker": worker, "name": name, "host": processes.host(), "at": datetime.now(UTC).isoformat()}
     with ExitStack() as stack:
         folder = stack.enter_context(scratch())
@@ -151,7 +153,8 @@ def _work(plan: GenerationPlan, experiment: Experiment, settings: ServeSettings,
         watch.look()
         board = ClaimBoard(store, plan.generation, ranges)
         claimer = Claimer(board, watch, store=store, generation=plan.generation, about=about)
-        until = None if settings.until is None else Clock.monotonic() + settings.until
+        seconds = [one for one in (settings.until, walltime_left()) if one is not None]
+        until = Clock.monotonic() + min(seconds) if seconds else None
         one = RunWorker(
             plan,
             claimer,

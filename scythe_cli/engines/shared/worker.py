@@ -24,6 +24,7 @@ from scythe_cli.run.engine import Ended, EndReason, Work
 from scythe_cli.run.parts import PartWriter
 from scythe_cli.supervisor.failure_limits import CANARY
 from scythe_cli.supervisor.run_progress import run_work
+from scythe_cli.supervisor.supervisor import CANCEL_GRACE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +58,7 @@ class WorkerLimits:
     """When a worker ends by itself.
 
     Attributes:
-        until: on the monotonic clock; None for when nothing is left.
+        until: it has ended by then, on the monotonic clock; None for when nothing is left.
         idle: seconds without rows; None for as long as the run takes.
     """
 
@@ -109,6 +110,8 @@ class RunWorker:
         self._canary = plan.generation == 1 and plan.todo > CANARY and not plan.file.run.max_failures.off
         self._canary_due = 0.0
         self._noted = float("-inf")
+        self._began = Clock.monotonic()
+        self._slowest = 0.0
         self._idle_since = Clock.monotonic()
         self._away_since: float | None = None
 
@@ -281,12 +284,19 @@ class RunWorker:
         if self._stops:
             return Ended(EndReason.INTERRUPTED, "the worker was asked to stop")
         now = Clock.monotonic()
-        if self._limits.until is not None and now >= self._limits.until:
-            return Ended(EndReason.INTERRUPTED, "the worker's time is over")
+        if self._limits.until is not None and now + self._spec_seconds() >= self._limits.until:
+            return Ended(EndReason.INTERRUPTED, "the worker's time is nearly over, and no spec would end before")
         idle = self._limits.idle
         if idle is not None and not self._held and now - self._idle_since >= idle:
             return Ended(EndReason.INTERRUPTED, f"no rows were free for {idle:g} s")
         return self._failure_limit()
+
+    def _spec_seconds(self) -> float:
+        """What a spec may take: its timeout, if that is less than the worker's time; else the slowest seen."""
+        self._slowest = max([self._slowest, *(held.slowest for held in self._held)])
+        timeout = self._plan.file.run.timeout
+        whole = (self._limits.until or 0.0) - self._began
+        return timeout if timeout is not None and timeout < whole else self._slowest
 
     def _failure_limit(self) -> Ended | None:
         """Why the run must stop for its failures: those of finished ranges, and of the ones here."""
@@ -326,7 +336,9 @@ class RunWorker:
         self._withdrawn = wanted
         grace = self._plan.file.run.grace if wanted == 1 else 0.0
         if ended.reason is EndReason.CANCELLED:
-            grace = min(grace, 1.0)
+            grace = min(grace, CANCEL_GRACE)
+        elif self._limits.until is not None and not self._stops:
+            grace = max(0.0, self._limits.until - Clock.monotonic())
         if wanted == 1:
             self._listener(Draining(self.running, grace))
         for held in self._held:

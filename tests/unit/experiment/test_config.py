@@ -144,7 +144,10 @@ def test_dump_writes_every_key_in_words(load: Load) -> None:
             "name: a//b",
             f"name is 'a//b': {layout.RUN_NAME_RULE}",
         ),
-        ("engine: hatched", "engine is 'hatched': must be 'local' or 'hatchet'. Did you mean 'hatchet'?"),
+        (
+            "engine: hatched",
+            "engine is 'hatched': must be 'local', 'hatchet', 'shared' or 'slurm'. Did you mean 'hatchet'?",
+        ),
         ("storage: ftp://host/x", "storage is 'ftp://host/x': must be a folder or s3://bucket/prefix"),
         ("storage: s3:/bucket", "storage is 's3:/bucket': must be a folder or s3://bucket/prefix"),
         ("storage: [a]", "storage is ['a']: must be text; put it in quotes"),
@@ -182,7 +185,7 @@ def test_all_mistakes_come_at_once_in_the_order_of_the_file(load: Load) -> None:
     assert told.splitlines() == [
         "experiment.yml:4  run.workers is 0: must be 1 or more",
         "experiment.yml:5  run.timout is not a setting. Did you mean 'timeout'?",
-        "experiment.yml:6  engine is 'x': must be 'local' or 'hatchet'",
+        "experiment.yml:6  engine is 'x': must be 'local', 'hatchet', 'shared' or 'slurm'",
         "--set run.retries=x  run.retries is 'x': must be a whole number",
     ]
 
@@ -306,7 +309,7 @@ def test_a_wrong_variable_is_told(load: Load) -> None:
     assert set(message(load, environ=environ).splitlines()) == {
         "SCYTHE_RUN_TIMOUT=5m  run.timout is not a setting. Did you mean 'timeout'?",
         "SCYTHE_RUN_RETRIES=x  run.retries is 'x': must be a whole number",
-        "SCYTHE_ENGINE=ray  engine is 'ray': must be 'local' or 'hatchet'",
+        "SCYTHE_ENGINE=ray  engine is 'ray': must be 'local', 'hatchet', 'shared' or 'slurm'",
     }
 
 
@@ -327,6 +330,7 @@ def test_set_reaches_every_key(load: Load) -> None:
         "run.flush": "1.5",
         "run.leaf_size": "auto",
         "run.nan": "fail",
+        "run.keep_failed": "true",
         "run.seed": "7",
         "run.workers": "2",
         "run.fresh_workers": "true",
@@ -338,6 +342,13 @@ def test_set_reaches_every_key(load: Load) -> None:
         "frames.max_file": "2GiB",
         "tree.factor": "4",
         "tree.max_depth": "0",
+        "slurm.tasks": "20",
+        "slurm.cpus_per_task": "8",
+        "slurm.time": "4h",
+        "slurm.partition": "long",
+        "slurm.options": "--mem=8G, --account=lab",
+        "slurm.setup": "module load python",
+        "slurm.resubmit": "0",
     }
     assert list(values) == config.settings()
     file = load(HEAD, sets=[f"{key}={value}" for key, value in values.items()]).file
@@ -363,7 +374,10 @@ def test_a_wrong_set_is_told(load: Load, flag: str, told: str) -> None:
 
 def test_flags_of_their_own_are_told_by_their_name(load: Load) -> None:
     assert load(HEAD, flags={"engine": "hatchet", "storage": None}).file.engine == "hatchet"
-    assert message(load, flags={"engine": "ray"}) == "--engine ray  engine is 'ray': must be 'local' or 'hatchet'"
+    assert (
+        message(load, flags={"engine": "ray"})
+        == "--engine ray  engine is 'ray': must be 'local', 'hatchet', 'shared' or 'slurm'"
+    )
 
 
 def test_paths_in_the_file_start_from_its_folder_and_typed_ones_from_here(
@@ -391,7 +405,9 @@ def test_settings_without_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     values = {"experiment": "a:b", "storage": Path("runs"), "engine": None, "run.timeout": timedelta(seconds=5)}
     loaded = config.from_values(values, folder=tmp_path / "code", environ={"SCYTHE_ENGINE": "hatchet"})
     assert (loaded.file.storage, loaded.file.engine, loaded.file.run.timeout) == (str(tmp_path / "runs"), "hatchet", 5)
-    with pytest.raises(ConfigError, match="engine='ray'  engine is 'ray': must be 'local' or 'hatchet'"):
+    with pytest.raises(
+        ConfigError, match="engine='ray'  engine is 'ray': must be 'local', 'hatchet', 'shared' or 'slurm'"
+    ):
         config.from_values({"experiment": "a:b", "engine": "ray"}, folder=tmp_path, environ={})
 
 

@@ -1,0 +1,78 @@
+"""The jobs of a run: submitted, recorded in the run, asked for and cancelled.
+
+Input: a generation's job. Output: `control/slurm-<n>.yml`, one for each submission, with the numbers that Slurm gave.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scythe_cli.core import layout
+from scythe_cli.core.layout import Mark
+from scythe_cli.engines.slurm import commands
+from scythe_cli.engines.slurm.script import array_script, next_script
+from scythe_cli.errors import EngineError
+from scythe_cli.run import state
+
+if TYPE_CHECKING:
+    from scythe_cli.engines.slurm.commands import Tasks
+    from scythe_cli.engines.slurm.script import Job
+    from scythe_cli.run.run import Run
+
+SUBMISSIONS = 1000
+"""The submissions of a generation are numbered from its number times this."""
+
+
+def submit(run: Run, job: Job) -> str:
+    """Write the scripts into the run and submit them. Returns the number of the array job.
+
+    Raises:
+        EngineError: sbatch is not here or refuses.
+    """
+    store, script = run.store, array_script(job)
+    after = next_script(job)
+    store.write(layout.slurm_script(job.generation), script.encode())
+    store.write(layout.slurm_script(job.generation, after=True), after.encode())
+    if job.logs is not None:
+        Path(job.logs).mkdir(parents=True, exist_ok=True)
+    number = commands.submit(script)
+    follower = ""
+    with suppress(EngineError):  # then `scythe gather` builds the tables, or the last worker
+        follower = commands.submit(after, f"--dependency=afterany:{number}", "--kill-on-invalid-dep=yes")
+    note = {"job": number, "next": follower, "tasks": job.tasks, "at": datetime.now(UTC).isoformat()}
+    at = job.generation * SUBMISSIONS + len(submissions(run, job.generation)) + 1
+    state.write_mark(store, Mark.SLURM, at, note)
+    return number
+
+
+def submissions(run: Run, generation: int) -> list[dict[str, str]]:
+    """What was submitted for a generation, in order."""
+    numbers = state.list_marks(run.store).get(Mark.SLURM, [])
+    mine = sorted(number for number in numbers if number // SUBMISSIONS == generation)
+    return [note for number in mine if (note := state.read_mark(run.store, Mark.SLURM, number)) is not None]
+
+
+def jobs_of(run: Run, generation: int) -> list[str]:
+    """The numbers of the jobs that run specs of a generation."""
+    return [note["job"] for note in submissions(run, generation)]
+
+
+def tasks_of(run: Run, generation: int) -> Tasks | None:
+    """What Slurm has of a generation; None where it cannot be asked from here."""
+    jobs = jobs_of(run, generation)
+    return commands.tasks_of(jobs[-1:]) if jobs else commands.Tasks({}, 0)
+
+
+def cancel(run: Run, generation: int) -> None:
+    """Cancel the jobs of a generation, those that follow first.
+
+    Raises:
+        EngineError: scancel is not here or refuses.
+    """
+    found = submissions(run, generation)
+    jobs = [note[key] for key in ("next", "job") for note in found[-1:] if note[key]]
+    if jobs:
+        commands.cancel(jobs)

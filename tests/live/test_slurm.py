@@ -1,0 +1,107 @@
+"""`engine: slurm`, with stand-ins for Slurm's commands; see `slurm_standin/slurm.py` for what they do not do."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from claims import Project
+
+from scythe_cli.core.layout import Mark
+from scythe_cli.engines.slurm import jobs
+from scythe_cli.engines.slurm.commands import Tasks
+from scythe_cli.engines.slurm.next_job import follow_up
+from scythe_cli.run.state import list_marks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STANDIN = Path(__file__).parents[1] / "slurm_standin" / "slurm.py"
+SETTINGS = (
+    "slurm: {tasks: 20, cpus_per_task: 2, time: 10m, setup: 'export FROM_SETUP=1', options: ['--comment=$(x) y']}\n"
+)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the stand-ins, which are on the path."""
+    home, programs = tmp_path / "slurm", tmp_path / "bin"
+    home.mkdir()
+    programs.mkdir()
+    for name in ("sbatch", "squeue", "scancel", "scontrol"):
+        program = programs / name
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{STANDIN}" {name} "$@"\n')
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("STANDIN_SLURM", str(home))
+    return home
+
+
+@pytest.fixture
+def project(tmp_path: Path, cluster: Path) -> Iterator[Project]:
+    """A project in a folder whose name a shell would run."""
+    folder = tmp_path / "of $(touch run) 'me'"
+    folder.mkdir()
+    found = Project(folder, str(folder / "runs"))
+    yield found
+    found.close()
+
+
+def test_from_allocate_to_the_tables(project: Project, cluster: Path) -> None:
+    project.write([{"x": x, "seconds": 0.02} for x in range(12)], SETTINGS)
+    printed = project.scythe("allocate", "--engine", "slurm", "--dry-run")
+    assert "#SBATCH --array=0-19" in printed
+    assert not (project.folder / "runs").exists()
+    said = project.scythe("allocate", "--engine", "slurm")
+    assert "see  Slurm job 1\n" in said
+    assert "the cluster" not in said
+    script = (cluster / "1.sh").read_text()
+    assert project.run.store.read("control/slurm-1.sh").decode() == script
+    assert "#SBATCH --array=0-4\n" in script, "MaxArraySize is 5"
+    assert "#SBATCH --signal=B:TERM@120\n" in script
+    assert "\nexport FROM_SETUP=1\n" in script
+    project.scythe("wait", "work")
+    assert project.table("scalars").height == 12
+    assert "slurm-1_" in project.table("execution")["worker"][0]
+    assert not (project.folder / "run").exists()
+    assert not list(project.folder.parent.glob("run"))
+    logs = project.folder / "runs" / project.run.id / "logs"
+    project.wait_for(lambda: "nothing is left" in "".join(path.read_text() for path in logs.glob("slurm-1_*.log")))
+
+
+def test_an_sbatch_that_refuses_begins_nothing(project: Project, cluster: Path) -> None:
+    project.write([{"x": 1}], SETTINGS)
+    (cluster / "refuse").write_text("Batch job submission failed: Invalid account")
+    said = project.scythe("allocate", "--engine", "slurm", code=4)
+    assert "Batch job submission failed: Invalid account" in said
+    assert "scythe allocate --resume" in said
+    marks = list_marks(project.run.store)
+    assert Mark.GENERATION not in marks
+    assert Mark.PLAN not in marks
+    assert "not started" in project.scythe("status", "work")
+
+
+def test_status_and_cancel_know_the_tasks(project: Project) -> None:
+    project.write([{"x": x, "do": "wait"} for x in range(6)], SETTINGS)
+    project.scythe("allocate", "--engine", "slurm")
+    project.wait_for(lambda: "worker vm" in (said := project.scythe("status", "work")) or "2 slots" in said)
+    said = project.scythe("status", "work")
+    assert "Slurm: 0 pending, 5 running, job 1" in said
+    refused = project.scythe("allocate", "--resume", "work", "--engine", "local", code=5)
+    assert "Slurm: 0 pending" in refused
+    project.scythe("cancel", "work")
+    project.wait_for(lambda: "running" not in project.scythe("status", "work"))
+    project.wait_for(lambda: jobs.tasks_of(project.run, 1) == Tasks({}, 0))
+
+
+def test_what_is_left_is_submitted_again_as_often_as_allowed(project: Project, cluster: Path) -> None:
+    project.write([{"x": x} for x in range(3)], SETTINGS.replace("}", ", resubmit: 1}"))
+    project.scythe("allocate", "--engine", "slurm", "--set", 'slurm.setup=test -z "$SLURM_ARRAY_TASK_ID"')
+    project.wait_for(lambda: (cluster / "4.json").exists() and '"COMPLETED"' in (cluster / "4.json").read_text())
+    assert [note["job"] for note in jobs.submissions(project.run, 1)] == ["1", "3"]
+    code, why = follow_up(project.run, 1)
+    assert code == 5
+    assert "3 specs are left" in why
