@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SEND_AFTER_SECONDS = 0.4
 """Finished rows wait no longer than this, whatever runs next."""
-BATCH_BYTES = 16 << 20
+BATCH_BYTES = 8 << 20
 
 
 class Sender:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from scythe_cli.core import layout
+from scythe_cli.core import layout, processes
 from scythe_cli.errors import BrokenRun
 from scythe_cli.final_tables.frame_part import FramePart
 from scythe_cli.final_tables.index_columns import read_index
+from scythe_cli.final_tables.read_budget import ReadBudget
 from scythe_cli.run import outcomes
-from scythe_cli.run.parts import CorruptPart, frames_of, read_part, read_schema
+from scythe_cli.run.parts import PART_BYTES, CorruptPart, frames_of, read_part, read_schema
 from scythe_cli.run.state import set_aside
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ threads than cores only disturb each other."""
 AHEAD_BYTES = 128 << 20
 """Size in memory of the blocks that are read ahead, estimated from the last one."""
 READERS = 16
+READING_BYTES = 64 << 20
+"""Size of the frames' parts that are read at a time, about."""
 SPILL_BYTES = 64 << 20
 """A block's frames that weigh more wait for their turn on the disk."""
 
@@ -69,6 +72,8 @@ class BlockReader:
         self._index = list(index)
         self._names = names
         self.schema = read_schema(store)
+        self._spilled = 0
+        self._budget = ReadBudget(READING_BYTES, expected=PART_BYTES)
         self._readers = ThreadPoolExecutor(READERS, "scythe-read")
 
     def close(self) -> None:
@@ -122,10 +127,16 @@ class BlockReader:
 
     def _open_frame(self, key: str, wanted: Sequence[int] | None, held: list[int]) -> FramePart:
         """A frame of a part; `held` has what those of its block weigh, which wait on the disk past a size."""
-        frame = FramePart(self._store, key, wanted)
-        held.append(frame.nbytes)
-        if sum(held) > SPILL_BYTES:
-            frame.spill()
+        with self._budget.room():
+            frame = FramePart(self._store, key, wanted)
+            self._budget.saw(frame.nbytes)
+            held.append(frame.nbytes)
+            if sum(held) > SPILL_BYTES:
+                frame.spill()
+                self._spilled += frame.nbytes
+                if self._spilled > SPILL_BYTES:  # each thread's allocator keeps what it has freed
+                    self._spilled = 0
+                    processes.give_memory_back()
         return frame
 
     def _read(self, number: int) -> Block:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -34,9 +35,13 @@ _T = TypeVar("_T")
 
 GROUP_BYTES = 4 << 20
 """Of a frame's part: a gather reads so much of it at a time."""
-PART_BYTES = 32 << 20
+PART_BYTES = 16 << 20
 """A block's outcomes are written when they weigh this much, however young they are."""
+BEHIND_BYTES = 128 << 20
+"""So much is being written at a time; no more specs begin until the store has taken some of it."""
 WRITERS = 4
+ENCODERS = 2
+"""Parts that are encoded at a time, which takes three times their size; the other writers wait for the store."""
 READERS = 2
 UPLOADERS = 8
 
@@ -58,6 +63,7 @@ class PartThreads:
     """The threads that write parts, move output files and read blocks ahead; several writers may share them."""
 
     def __init__(self) -> None:
+        self.encoding = BoundedSemaphore(ENCODERS)
         self.readers = ThreadPoolExecutor(READERS, "scythe-block")
         self.writers = ThreadPoolExecutor(WRITERS, "scythe-part")
         self.uploaders = ThreadPoolExecutor(UPLOADERS, "scythe-upload")
@@ -91,7 +97,7 @@ class PartWriter:
         self._flush = flush
         self._attempt = series
         self._held: dict[int, _Held] = {}
-        self._writing: set[Future[None]] = set()
+        self._writing: dict[Future[None], int] = {}
         self.threads = threads or PartThreads()
         self._shared = threads is not None
         self.keep_folder: Callable[[Path, str], None] | None = None
@@ -139,7 +145,7 @@ class PartWriter:
         held = self._held.pop(block, None) or _Held(0.0)
         if then is not None:
             held.callbacks.append(then)
-        self._writing.add(self.threads.writers.submit(self._write, block, held))
+        self._writing[self.threads.writers.submit(self._write, block, held)] = held.weight
 
     def tick(self) -> None:
         """Write what is due. Raises what a write failed with: `StoreError` and its like."""
@@ -147,6 +153,11 @@ class PartWriter:
         for block in [block for block, held in self._held.items() if held.since < due]:
             self.write(block)
         self._raise_errors()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the store takes outcomes more slowly than specs end, so that they fill the memory."""
+        return sum(weight for future, weight in self._writing.items() if not future.done()) > BEHIND_BYTES
 
     def next_due(self) -> float | None:
         """When the oldest held outcome must be written, on the monotonic clock."""
@@ -166,8 +177,9 @@ class PartWriter:
             self.threads.close()
 
     def _raise_errors(self) -> None:
-        done = {future for future in self._writing if future.done()}
-        self._writing -= done
+        done = [future for future in self._writing if future.done()]
+        for future in done:
+            del self._writing[future]
         for future in done:
             future.result()
 
@@ -199,7 +211,9 @@ class PartWriter:
         failed = outcomes.num_rows - outcomes.column(KIND).null_count
         name = PartName(block, self._generation, first, last, outcomes.num_rows, failed, self._next(first, last))
         for frame, table in frames_of.items():
-            self._store.write(name.frame_key(frame), encode(in_order(table), group_bytes=GROUP_BYTES))
+            with self.threads.encoding:
+                data = encode(in_order(table), group_bytes=GROUP_BYTES)
+            self._store.write(name.frame_key(frame), data)
         self._store.write(name.key, encode(outcomes.replace_schema_metadata({FRAMES_KEY: ",".join(frames_of)})))
 
     def _write_attempts(self, block: int, failures: pa.Table) -> None:

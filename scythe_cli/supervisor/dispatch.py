@@ -52,6 +52,8 @@ class Dispatcher:
 
     def feed(self) -> tuple[RunWork, BaseException] | None:
         """Give rows to the lanes that want some. Returns a run whose specs could not be read, and why."""
+        if any(run.writer.is_behind for run in self.runs.values()):
+            return None
         lanes = self._pool.lanes.values()
         idle = [lane for lane in lanes if not lane.chunks and not lane.is_ending]
         if self._allowance is not None:

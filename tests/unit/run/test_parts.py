@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from typing import Any, cast
 
 import polars as pl
@@ -12,7 +13,7 @@ import pytest
 
 from scythe_cli.core.layout import PartName
 from scythe_cli.errors import StoreError
-from scythe_cli.run import checksum
+from scythe_cli.run import checksum, parts
 from scythe_cli.run.outcomes import FRAMES_KEY, KIND, ROW
 from scythe_cli.run.parts import CorruptPart, block_bytes, encode, read_block, read_part, read_schema
 from scythe_cli.storage.base import Store
@@ -127,3 +128,31 @@ def test_specs_that_were_cut_are_told_by_their_name(encoded: Any) -> None:
     for read in (lambda s: block_bytes(s, 0), lambda s: read_block(s, 0, [ROW]), read_schema):
         with pytest.raises(StoreError, match=r"^/run/\S+ cannot be read: "):
             read(store(data[:-50]))
+
+
+class SlowStore(One):
+    """A store that takes nothing before it may."""
+
+    def __init__(self) -> None:
+        super().__init__(b"")
+        self.may_write = threading.Event()
+
+    def write(self, key: str, data: bytes, *, new: bool = False) -> None:
+        assert self.may_write.wait(60)
+
+
+def test_a_writer_is_behind_while_the_store_takes_too_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "BEHIND_BYTES", 100)
+    slow = SlowStore()
+    writer = parts.PartWriter(cast("Store", slow), generation=1, flush=60.0)
+    try:
+        writer.add_table(0, TABLE)
+        assert not writer.is_behind, "what is held is not being written"
+        writer.write(0)
+        assert writer.is_behind
+        slow.may_write.set()
+        writer.finish()
+        assert not writer.is_behind
+    finally:
+        slow.may_write.set()
+        writer.close()
