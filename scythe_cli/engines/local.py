@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.core import layout
+from scythe_cli.core.events import Notice
 from scythe_cli.core.machine import cores, require_files, require_memory, thread_settings, threads_in
 from scythe_cli.core.row_ranges import cut_at_blocks, write_ranges
 from scythe_cli.engines.engine_activity import cancel_tasks
@@ -18,6 +19,7 @@ from scythe_cli.engines.generation import fence
 from scythe_cli.errors import EngineError, StoreError
 from scythe_cli.experiment.hatchet_workflow import WorkflowCall
 from scythe_cli.lane.job import ForkServerConfig
+from scythe_cli.order.longest_source import LongestSource
 from scythe_cli.run import lease
 from scythe_cli.run.engine import Ended, EndReason
 from scythe_cli.run.generation import begin_generation
@@ -84,6 +86,19 @@ class GuidedSource:
     def exhausted(self) -> bool:
         """Whether all rows were handed out."""
         return not self._left
+
+
+def _source(work: Work, run: RunWork, listener: Listener) -> GuidedSource | LongestSource:
+    """The rows of a run in the order that its settings ask for."""
+    settings = work.file.run
+    if settings.order == "longest":
+        from scythe_cli.order.measured import longest_first
+
+        rows = longest_first(work.run, work.experiment, work.ranges)
+        if rows is not None:
+            return LongestSource(run, rows, leaf_size=settings.leaf_size)
+        listener(Notice("run.order is longest, and no spec has been measured: they run in the order of the table"))
+    return GuidedSource(run, work.ranges, leaf_size=settings.leaf_size)
 
 
 class ReadyPool:
@@ -170,7 +185,7 @@ class LocalTicket:
             stack.callback(self._ready.close)
             pool.size = min(self._lanes, max(1, work.todo))
             run = run_work(work, writer, Path(pool.scratch))
-            source = GuidedSource(run, work.ranges, leaf_size=work.file.run.leaf_size)
+            source = _source(work, run, listener)
             counting = stack.enter_context(publish_counts(work.run, listener))
             self._supervisor = Supervisor(pool, source, listener=counting, grace=work.file.run.grace)
             stack.callback(self._forget)

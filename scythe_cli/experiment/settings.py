@@ -153,6 +153,13 @@ class RunSettings(Settings):
     seed: int = Field(
         default=0, ge=0, description="Seed of `input_spec.rng()`, together with the spec's inputs.", examples=[7]
     )
+    order: Literal["table", "longest"] = Field(
+        default="table",
+        description="Local engine: `longest`: begin with the specs that may take longest, estimated from those that "
+        "were measured by `allocate --probe`, by the run that is reused, or before a resume. Results do not depend on "
+        "it.",
+        examples=["longest"],
+    )
     workers: int | None = Field(
         default=None, ge=1, description="Local engine: number of worker processes. Default: one per core.", examples=[4]
     )

@@ -21,6 +21,7 @@ from scythe_cli.final_tables.frame_part import FramePart
 from scythe_cli.final_tables.frame_rows import WIDE
 from scythe_cli.operations.allocate import begin, first_work
 from scythe_cli.operations.failure_groups import FailureGroup, failure_groups
+from scythe_cli.order.measured import keep_probe
 from scythe_cli.run.claim import next_version
 from scythe_cli.run.engine import EndReason
 from scythe_cli.run.outcomes import DURATION, ROW
@@ -138,7 +139,8 @@ def probe(prepared: Prepared, k: int, engine: Engine, listener: Listener = ignor
     n = prepared.table.rows
     k = min(k, n)
     rows = pa.array(sorted({round(at * (n - 1) / max(1, k - 1)) for at in range(k)}))
-    table = replace(prepared.table, table=prepared.table.table.take(rows))
+    specs = prepared.table.table.take(rows)
+    table = replace(prepared.table, table=specs)
     features = None if prepared.features is None else prepared.features.take(rows)
     with tempfile.TemporaryDirectory(prefix="scythe-probe-") as folder:
         settings = prepared.file.model_copy(update={"engine": "local", "storage": folder})
@@ -147,7 +149,9 @@ def probe(prepared: Prepared, k: int, engine: Engine, listener: Listener = ignor
         ended = engine.submit(first_work(run, few)).wait(listener)
         if ended is not None and ended.reason != EndReason.CANARY:
             raise NotFinishedError(f"the probe ended early: {ended.detail}")
-        seconds = _durations(run)
+        durations = _durations(run)
+        keep_probe(prepared.experiment, specs, durations)
+        seconds = [*durations.values()]
         state = read_state(run)
         failures = failure_groups(run, state)
         wide = _wide_frames(run, state)
@@ -177,9 +181,9 @@ def _wide_frames(run: Run, state: RunState) -> dict[str, int]:
     return {name: width for name, width in sorted(widths.items()) if width > WIDE}
 
 
-def _durations(run: Run) -> list[float]:
+def _durations(run: Run) -> dict[int, float]:
     found: dict[int, float] = {}
     for part in read_state(run).parts:
         table = read_part(run.store, part.key, [ROW, DURATION])
         found |= {row[ROW]: row[DURATION] for row in table.to_pylist()}
-    return list(found.values())
+    return found

@@ -95,7 +95,7 @@ class Cache:
     """
 
     def __init__(self, root: Path, max_bytes: int, *, shared: bool = False) -> None:
-        self._root = root
+        self.root = root
         self._shared = shared
         self._max_bytes = max_bytes
         self._used: set[str] = set()
@@ -120,7 +120,7 @@ class Cache:
             download: writes it to a path; whatever it raises comes through, and nothing is kept.
         """
         tag = _digest(address)
-        index = self._root / "index" / f"{tag}.json"
+        index = self.root / "index" / f"{tag}.json"
         if path := self._valid_entry(index, forever=look is None):
             return path
         with self._lock(tag):
@@ -133,11 +133,11 @@ class Cache:
             known = _read(index)
             if remote.etag and known and Path(known.file).parent == folder and self._pin(known):
                 self._write(index, replace(known, asked=asked))
-                return self._root / known.file
+                return self.root / known.file
             file, size = self._fetch(folder, name, download)
             self._write(index, _Indexed(mask_secrets(address), file, size, asked))
             self._make_room(size)
-            return self._root / file
+            return self.root / file
 
     def release(self) -> None:
         """Release every file that this process was given: from now on they may be evicted."""
@@ -151,11 +151,11 @@ class Cache:
         now = Clock.time()
         if known is None or not (forever or max(_Revalidation.before, now - VALID) < known.asked <= now):
             return None
-        return self._root / known.file if self._pin(known) else None
+        return self.root / known.file if self._pin(known) else None
 
     def _pin(self, known: _Indexed) -> bool:
         """Record that this process uses a file, if it exists and is whole."""
-        path = self._root / known.file
+        path = self.root / known.file
         with self._guard, self._eviction_lock(fcntl.LOCK_SH):
             try:
                 found = path.stat()
@@ -204,22 +204,22 @@ class Cache:
             os.close(descriptor)
 
     def _folder(self, name: str) -> Path:
-        folder = self._root / name
+        folder = self.root / name
         if not folder.is_dir():
             self._make(folder)
         return folder
 
     def _make(self, folder: Path) -> None:
         """Make a folder and those above it; from the root down they are the user's alone."""
-        self._root.parent.mkdir(parents=True, exist_ok=True)
-        for below in (self._root, *reversed([one for one in folder.parents if self._root in one.parents]), folder):
+        self.root.parent.mkdir(parents=True, exist_ok=True)
+        for below in (self.root, *reversed([one for one in folder.parents if self.root in one.parents]), folder):
             below.mkdir(mode=self._mode(0o777), exist_ok=True)
 
     def _mode(self, mode: int) -> int:
         return mode if self._shared else mode & 0o700
 
     def _fetch(self, folder: Path, name: Callable[[Path], str], download: Callable[[Path], None]) -> tuple[str, int]:
-        partial = self._root / folder / f"{_PARTIAL}-{os.getpid()}"
+        partial = self.root / folder / f"{_PARTIAL}-{os.getpid()}"
         with self._eviction_lock(fcntl.LOCK_SH):
             for left in self._folder(str(folder)).glob(f"{_PARTIAL}-*"):  # of a killed process: we hold the lock
                 left.unlink(missing_ok=True)
@@ -230,7 +230,7 @@ class Cache:
             partial.chmod(self._mode(0o444))
             with self._guard, self._eviction_lock(fcntl.LOCK_SH):
                 self._record_use(file)
-                partial.replace(self._root / file)
+                partial.replace(self.root / file)
         finally:
             partial.unlink(missing_ok=True)
         return file, size
@@ -261,7 +261,7 @@ class Cache:
             for _, size, path in kept if total > self._max_bytes else ():
                 if total <= self._max_bytes * 0.9:
                     break
-                if str(path.relative_to(self._root)) not in used:
+                if str(path.relative_to(self.root)) not in used:
                     path.unlink(missing_ok=True)
                     with contextlib.suppress(OSError):
                         path.parent.rmdir()
@@ -269,7 +269,7 @@ class Cache:
 
     def _objects(self) -> Iterator[tuple[float, int, Path]]:
         """Last use, size and path of every object. Removes files that killed processes left half-written."""
-        for path in (self._root / "objects").glob("*/*"):
+        for path in (self.root / "objects").glob("*/*"):
             with contextlib.suppress(FileNotFoundError):
                 found = path.stat()
                 if not path.name.startswith(f"{_PARTIAL}-"):

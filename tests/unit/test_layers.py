@@ -26,6 +26,7 @@ PACKAGES = [
         "preparation",
         "lane",
         "supervisor",
+        "order",
         "final_tables",
         "export",
         "timing",
