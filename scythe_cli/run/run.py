@@ -229,9 +229,10 @@ def _of_scythe_engine(store: Store, found: Mapping[str, Any]) -> OriginalRun | N
     if set(found) != _KEYS_OF_SCYTHE_ENGINE or not layout.is_run_time(str(found["experiment_id"]).rpartition("/")[2]):
         return None
     engine_id = str(found["workflow_run_id"])
-    moment = datetime.strptime(str(found["experiment_id"]).rpartition("/")[2], layout.TIME_FORMAT)
+    run_id = _in_its_folder(str(found["experiment_id"]))
+    moment = datetime.strptime(run_id.rpartition("/")[2], layout.TIME_FORMAT)
     manifest = Manifest(
-        experiment_id=str(found["experiment_id"]),
+        experiment_id=run_id,
         experiment_name=str(found["experiment_name"]),
         input_artifacts=str(found["input_artifacts"] or store.locate(layout.INPUT_ARTIFACTS)),
         io_spec=str(found["io_spec"]),
@@ -254,3 +255,10 @@ def _of_scythe_engine(store: Store, found: Mapping[str, Any]) -> OriginalRun | N
         place="",
     )
     return OriginalRun(store, manifest)
+
+
+def _in_its_folder(run_id: str) -> str:
+    """The id of a run of scythe-engine; of one inside of another run's folder, the id that it has there."""
+    parts = run_id.split("/")
+    outer = max((at for at, part in enumerate(parts[:-1]) if layout.is_run_time(part)), default=-1)
+    return "/".join(parts[outer + 1 :])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from command import project, scythe, tree
+from servers import client, environment
 
 from scythe_cli import SemVer, open_run
 from scythe_cli.core import layout
@@ -111,6 +112,36 @@ def test_names_with_slashes_are_listed(home: Path) -> None:
     original_run(home / "scythe-runs", "city/dryrun/baseline/v1.0.0/2026-03-01_12-00-00")
     done = scythe("status", "city/dryrun/baseline", cwd=home)
     assert done.out.startswith("city/dryrun/baseline/v1.0.0/2026-03-01_12-00-00   finished (made by scythe-engine)")
+
+
+def test_runs_inside_of_a_run_are_listed_and_read(home: Path, storage: str) -> None:
+    inner = f"{UNFINISHED}/sample/v1.0.0/2026-02-01_12-30-00"
+    original_run(home / "scythe-runs", inner)
+    found = scythe("status", UNFINISHED, cwd=home)
+    assert "inside   sample/v1.0.0/2026-02-01_12-30-00" in found.out
+    assert f"scythe-runs/{inner}" in found.out
+    listed = scythe("status", "--storage", f"scythe-runs/{UNFINISHED}", cwd=home)
+    assert listed.out.splitlines()[1].startswith("sample/v1.0.0/2026-02-01_12-30-00")
+    assert open_run(f"{storage}/{inner}").scan().select("double").collect().rows() == [(2.0,), (4.0,)]
+    fetched = scythe("download", f"scythe-runs/{inner}", "here", cwd=home)
+    assert fetched.code == 0, fetched.err
+
+
+def test_a_bucket_of_scythe_engine_is_read_as_a_folder_is(home: Path, s3_endpoint: str, s3_storage: str) -> None:
+    bucket, _, prefix = s3_storage.removeprefix("s3://").partition("/")
+    for file in filter(Path.is_file, (home / "scythe-runs").rglob("*")):
+        key = f"{prefix}/{file.relative_to(home / 'scythe-runs').as_posix()}"
+        client(s3_endpoint).upload_file(str(file), bucket, key)
+    listed = scythe("status", "--storage", s3_storage, cwd=home, env=environment(s3_endpoint))
+    assert listed.out.count("made by scythe-engine") == 2
+    run = open_run("doubles/v2.0", storage=s3_storage)
+    assert isinstance(run.run, OriginalRun)
+    assert run.scan().select("x", "double").collect().rows() == [(1.0, 2.0), (2.0, 4.0)]
+    assert run.list_results_files() == {"scalars": f"{prefix}/{FINISHED}/final/scalars.pq"}
+    assert next_version(open_store(s3_storage), "doubles", "minor") == SemVer(2, 2, 0)
+    fetched = scythe("download", FINISHED, "here", "--storage", s3_storage, cwd=home, env=environment(s3_endpoint))
+    assert fetched.code == 0, fetched.err
+    assert pd.read_parquet(home / "here/final/scalars.pq")["double"].to_list() == [2.0, 4.0]
 
 
 def test_scan_reads_its_scalars_by_column_names(storage: str) -> None:

@@ -36,6 +36,7 @@ HELD = {
     "`SCYTHE_STORAGE_BUCKET`": (CALLS, "test_the_timeout_of_the_environment_is_the_frozen_one"),
     "New runs of the same name": (RUNS, "test_an_allocate_runs_beside_it"),
     "`scythe status` lists": (RUNS, "test_status_lists_it_as_made_by_scythe_engine"),
+    "Runs inside of a run's folder": (RUNS, "test_runs_inside_of_a_run_are_listed_and_read"),
     "`open_run(name).scan()`": (RUNS, "test_scan_reads_its_scalars_by_column_names"),
     "Without `run_name`": (PLACES, "test_runs_under_the_default_name_of_scythe_engine_are_pointed_to_once"),
     "always a Hatchet server": (PYTHON, "test_a_run_tells_all_about_itself"),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from scythe_cli.cli import options
-from scythe_cli.cli.formatting import counted
+from scythe_cli.cli.formatting import counted, display_path
 from scythe_cli.cli.inline_command import inline_command
 from scythe_cli.cli.output import print_json, print_next, put
 from scythe_cli.cli.run_argument import command_for, find_run
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from scythe_cli.run.engine import Active
     from scythe_cli.run.run import Run
 
+LATEST_INSIDE = 10
 WATCH_SECONDS = 2.0
 ASK_SECONDS = 5.0
 """While a run is watched, its engine is asked this often."""
@@ -67,6 +68,8 @@ def status(
         print_json(now)
         return
     print_status(now)
+    if isinstance(found, OriginalRun):
+        _print_runs_inside(found)
     if now.active is not None:
         _print_active(now.active, claimed=is_claimed(found))
     command = inline_command(found, run, storage) if now.failures or now.earlier_failures else None
@@ -78,6 +81,15 @@ def status(
     for group in now.earlier_failures:
         print_group(group, command)
     _print_next(found, now, errors=errors, alone=command)
+
+
+def _print_runs_inside(run: OriginalRun) -> None:
+    """scythe-engine's users keep runs inside of a run's folder: one after the other, until a model is good enough."""
+    from scythe_cli.run.find import latest
+
+    for inside in reversed(latest(run.store, LATEST_INSIDE)):
+        put(printable(f"  inside   {inside.id}"))
+        put(printable(f"           {display_path(inside.store.locate(''))}"))
 
 
 def _described(run: Run, failures: list[FailureGroup], *, listed: bool) -> list[FailureGroup]:
