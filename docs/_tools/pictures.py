@@ -66,6 +66,12 @@ SCENES = [
         [f"sed -i {shlex.quote(_FAIL)} epidemic.py"],
     ),
     Scene(
+        "show",
+        "one spec, and the slowest ones",
+        ["scythe show epidemic 2", "scythe show epidemic --slowest 4"],
+        [f"sed -i {shlex.quote(_FAIL)} epidemic.py", "scythe allocate"],
+    ),
+    Scene(
         "wrong",
         "a table with mistakes",
         ["cat wrong.csv", "scythe allocate --set specs=wrong.csv"],

@@ -235,7 +235,9 @@ Head = Annotated[
 OnlyLog = Annotated[bool, typer.Option("--log", help="Only what the spec printed.")]
 ShowLimit = Annotated[
     int | None,
-    typer.Option("--limit", "-n", min=1, metavar="N", help="At most N specs. Default: 20; with --json, 1000."),
+    typer.Option(
+        "--limit", "-n", min=1, metavar="N", help="At most N specs. Default: 20; with --head 10, with --json 1000."
+    ),
 ]
 
 # scythe gather

@@ -31,6 +31,8 @@ BY_CHANCE = 0.01
 BY_CHANCE_IF_ALL_HAVE_IT = 0.3
 """A value that all specs of a group have is a fact, and only left out where nearly all other specs have it, too."""
 FEWEST_OF_A_RANGE = 3
+WIDEST_RANGE = 0.8
+"""Of many failures even a range of nearly all specs is no chance; but it helps nobody."""
 
 
 def with_common_inputs(run: Run, groups: Sequence[FailureGroup]) -> list[FailureGroup]:
@@ -107,7 +109,7 @@ def _range(column: pl.Series, mask: pl.Series) -> tuple[float, Common, pl.Series
     such = column.is_between(low, high).fill_null(False)
     covered = float(such.sum()) / len(column)
     chance = count * covered ** (count - 1) - (count - 1) * covered**count
-    if chance > BY_CHANCE * 5:
+    if covered > WIDEST_RANGE or chance > BY_CHANCE * 5:
         return None
     return chance, Common(column.name, low=_plain(low), high=_plain(high), share=1.0), such
 

@@ -77,8 +77,6 @@ def choose(run: Run, choice: Choice) -> Chosen:
 
 def row_of(run: Run, sort_index: int) -> int:
     """The place of a spec in specs.pq: nearly always its number. Raises `NotFoundError` when no spec has it."""
-    import polars as pl
-
     from scythe_cli.run.parts import read_block
 
     if 0 <= sort_index < run.total:
@@ -86,6 +84,8 @@ def row_of(run: Run, sort_index: int) -> int:
         at = sort_index % layout.BLOCK
         if at < held.num_rows and held.column(0)[at].as_py() == sort_index:
             return sort_index
+    import polars as pl  # only here: most specs need no search
+
     numbers = run.store.scan([layout.SPECS]).with_row_index(_ROW).filter(pl.col(layout.SORT_INDEX) == sort_index)
     found = numbers.select(_ROW).collect()
     if found.height:

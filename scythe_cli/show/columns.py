@@ -7,6 +7,7 @@ of a finished run come from its final tables, those of any other run from the pa
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import polars as pl
+    import pyarrow as pa
 
     from scythe_cli.core.layout import PartName
     from scythe_cli.run.run import Run
@@ -29,6 +31,8 @@ OWN = (
 )
 """How a spec ran, as in execution.pq, and the two columns of errors.pq that a condition may be about."""
 _OF_ERRORS = frozenset({"error_type", "message"})
+_MADE = frozenset({"_state", "_generation"})
+"""Not in parts: they follow from the kind, and from the name of the part."""
 
 
 @dataclass(frozen=True)
@@ -167,10 +171,10 @@ def _of_part(
     import polars as pl
 
     from scythe_cli.run import outcomes
-    from scythe_cli.run.parts import CorruptPart, read_part
+    from scythe_cli.run.parts import CorruptPart
 
     try:
-        table = read_part(run.store, part.key)
+        table = _read_part(run, part, [name for name in own if name not in _MADE], fields)
     except CorruptPart:
         return None
     frame: Any = pl.from_arrow(table)
@@ -185,6 +189,18 @@ def _of_part(
     chosen = [expr.alias(here) for expr, here in zip(chosen, own.values(), strict=True)]
     found: pl.DataFrame = frame.select(layout.SORT_INDEX, *chosen, *(_column(name, there) for name in fields))
     return found
+
+
+def _read_part(run: Run, part: PartName, own: list[str], fields: list[str]) -> pa.Table:
+    """Some columns of a part; all of one that lacks a column, as another version of the models makes them."""
+    from scythe_cli.run import outcomes
+    from scythe_cli.run.parts import CorruptPart, read_part
+
+    wanted = dict.fromkeys([outcomes.ROW, layout.SORT_INDEX, outcomes.KIND, *own, *fields])
+    if outcomes.REUSED_FROM not in wanted:
+        with suppress(CorruptPart):
+            return read_part(run.store, part.key, list(wanted))
+    return read_part(run.store, part.key)
 
 
 def _column(name: str, there: set[str]) -> pl.Expr:

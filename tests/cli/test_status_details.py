@@ -14,7 +14,7 @@ from command import Done, project, runs, scythe
 
 from scythe_cli.cli import app
 from scythe_cli.cli.views.failures import spec_ranges
-from scythe_cli.cli.views.run_status import flowing
+from scythe_cli.cli.views.text_table import flowing
 from scythe_cli.core.events import Progress
 from scythe_cli.run.run import open_run
 from scythe_cli.storage.open_store import open_store

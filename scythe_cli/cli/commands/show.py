@@ -23,6 +23,7 @@ LISTED = 20
 """Specs of a list, unless `--limit` says otherwise."""
 IN_JSON = 1000
 """The same of a document."""
+HEAD = 10
 HEAD_ROWS = 5
 
 
@@ -43,7 +44,7 @@ def show(
     from scythe_cli.show.choice import Choice
     from scythe_cli.show.show import show as read
 
-    listed = limit or (IN_JSON if as_json else max(LISTED, slowest or 0))
+    listed = limit or (IN_JSON if as_json else HEAD if head else max(LISTED, slowest or 0))
     choice = Choice(sort_index, slowest=slowest, failed=failed, where=where, limit=listed)
     _check(choice, log=log)
     found = find_run(run, storage)

@@ -6,8 +6,6 @@ Input: a storage. Output: a table on stdout, or the document of `status --json` 
 from __future__ import annotations
 
 import dataclasses
-import shutil
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import islice
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING
 from scythe_cli.cli.formatting import display_path, size
 from scythe_cli.cli.output import STATES, print_json, print_next, put
 from scythe_cli.cli.run_argument import command_for
+from scythe_cli.cli.views.text_table import GAP, line_width
 from scythe_cli.core.printable import printable
 from scythe_cli.errors import BrokenRun, StoreError
 from scythe_cli.operations.status import MADE_BY_ORIGINAL
@@ -26,6 +25,10 @@ if TYPE_CHECKING:
     from scythe_cli.run.run import Run
 
 LATEST = 10
+LEFT = (0, 1, 6)
+"""Columns of text."""
+MUST = 4
+"""Columns that are shown however narrow the terminal is: name, state, done, failed."""
 MOST_OBJECTS = 20_000
 """Objects of a run whose sizes are added up: a run may have a million files, and nobody waits for their listing."""
 
@@ -77,7 +80,7 @@ def print_latest(storage: str | None, *, as_json: bool) -> None:
 
 
 def _print_runs(runs: list[RunStatus]) -> None:
-    """A line for each run; two where they would not fit the terminal."""
+    """A line for each run; two where they do not fit the terminal, with as many columns as do."""
     rows = [("run", "state", "done", "failed", "size", "age", "by")]
     rows += [
         (
@@ -87,11 +90,18 @@ def _print_runs(runs: list[RunStatus]) -> None:
         for one in runs
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    narrow = sys.stdout.isatty() and sum(widths) + 2 * (len(widths) - 1) > shutil.get_terminal_size().columns
-    for name, state, *numbers, who in rows:
-        padded = [f"{text:>{width}}" for text, width in zip(numbers, widths[2:-1], strict=True)]
-        facts = "  ".join([f"{state:<{widths[1]}}", *padded, who]).rstrip()
-        put(printable(f"{name}\n  {facts}" if narrow else f"{name:<{widths[0]}}  {facts}", lines=True))
+    width = line_width()
+    narrow = sum(widths) + len(GAP) * (len(widths) - 1) > width
+    shown = len(widths)
+    while narrow and shown > MUST and sum(widths[1:shown]) + len(GAP) * (shown - 1) > width:
+        shown -= 1
+    for row in rows:
+        padded = [
+            f"{text:<{width}}" if at in LEFT else f"{text:>{width}}"
+            for at, (text, width) in enumerate(zip(row[:shown], widths, strict=False))
+        ]
+        facts = GAP.join(padded[1:]).rstrip()
+        put(printable(f"{row[0]}\n{GAP}{facts}" if narrow else f"{padded[0]}{GAP}{facts}", lines=True))
 
 
 def _size(one: RunStatus) -> str:

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 
 from scythe_cli.cli.formatting import brief, counted, duration, rate, size
 from scythe_cli.cli.output import print_tables, put, state_text
-from scythe_cli.cli.views.spec_view import line_width
+from scythe_cli.cli.views.text_table import flowing, line_width
 from scythe_cli.core.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from scythe_cli.operations.status import RunStatus
-
-GAP = "   "
 
 
 def print_status(now: RunStatus) -> None:
@@ -27,17 +25,6 @@ def print_status(now: RunStatus) -> None:
     for line in flowing(list(_facts(now)), line_width() - 2):
         put(printable(f"  {line}"))
     print_tables(now.final)
-
-
-def flowing(facts: Sequence[str], width: int) -> list[str]:
-    """Facts side by side, on as many lines as they need."""
-    lines: list[str] = []
-    for fact in facts:
-        if lines and len(lines[-1]) + len(GAP) + len(fact) <= width:
-            lines[-1] += f"{GAP}{fact}"
-        else:
-            lines.append(fact)
-    return lines
 
 
 def _facts(now: RunStatus) -> Iterator[str]:

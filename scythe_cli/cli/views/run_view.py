@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from scythe_cli.cli.formatting import counted
 from scythe_cli.cli.output import STATES, print_tables, put
-from scythe_cli.cli.views.spec_view import line_width
+from scythe_cli.cli.views.text_table import line_width
 from scythe_cli.core.printable import printable
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from scythe_cli.cli.formatting import brief, counted, cut
 from scythe_cli.cli.output import put
-from scythe_cli.cli.views.spec_view import line_width
-from scythe_cli.cli.views.text_table import text_table
+from scythe_cli.cli.views.text_table import line_width, text_table
 from scythe_cli.core.printable import printable
 
 if TYPE_CHECKING:

@@ -5,13 +5,11 @@ Input: a run as `show` gives it, with one spec. Output: lines on stdout.
 
 from __future__ import annotations
 
-import shutil
-import sys
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.cli.formatting import brief, counted, display_path, shortened
 from scythe_cli.cli.output import put
-from scythe_cli.cli.views.text_table import text_table
+from scythe_cli.cli.views.text_table import flowing, line_width, text_table
 from scythe_cli.core.printable import printable
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ def print_spec(shown: Shown) -> None:
     """Print one spec: a block for each thing that is known of it."""
     spec = shown.specs[0]
     put(printable(f"{shown.run}   spec {spec.sort_index}   {_state(spec)}"))
-    for line in _how(spec):
+    for line in flowing(_how(spec), line_width() - 2):
         put(printable(f"  {line}"))
     _print_block("inputs", _values(spec.inputs, shown.fields))
     _print_block("outputs", _values(spec.outputs, shown.fields))
@@ -60,26 +58,22 @@ def print_log(specs: Sequence[Spec]) -> None:
 
 
 def _state(spec: Spec) -> str:
-    if spec.state == "missing":
-        return spec.message or "no result yet"
-    where = f" in {spec.place}" if spec.place else ""
-    return spec.state if spec.kind is None else f"failed: {spec.kind}{where}"
+    return (spec.message or "no result yet") if spec.state == "missing" else spec.state
 
 
 def _how(spec: Spec) -> list[str]:
     """How it ran, as far as that is known."""
     if spec.state == "missing":
         return []
-    parts = []
+    facts = [] if spec.kind is None else [f"{spec.kind} in {spec.place}" if spec.place else spec.kind]
     if spec.duration is not None:
-        parts.append(f"took {brief(spec.duration)}")
+        facts.append(f"took {brief(spec.duration)}")
     if spec.start is not None:
-        parts.append(f"began {spec.start:%Y-%m-%d %H:%M:%S} UTC")
-    parts.append(counted(spec.attempts, "attempt"))
+        facts.append(f"began {spec.start:%Y-%m-%d %H:%M:%S} UTC")
+    facts.append(counted(spec.attempts, "attempt"))
     if spec.worker:
-        parts.append(f"worker {spec.worker}")
-    found = ["   ".join(parts)]
-    return [*found, f"taken over from {spec.reused_from}"] if spec.reused_from else found
+        facts.append(f"worker {spec.worker}")
+    return [*facts, f"taken over from {spec.reused_from}"] if spec.reused_from else facts
 
 
 def _values(values: Mapping[str, Any], fields: Mapping[str, FieldNote]) -> list[str]:
@@ -122,11 +116,6 @@ def _aligned(rows: Sequence[tuple[str, str, str]]) -> list[str]:
         left = room - len(line) - 2
         lines.append(f"{line}  {shortened(about, left)}" if about and left >= 12 else line.rstrip())
     return lines
-
-
-def line_width() -> int:
-    """Columns of the terminal; without one, as many as any line needs."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
 
 
 def _lines(text: str, most: int | None) -> list[str]:

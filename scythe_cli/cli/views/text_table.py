@@ -1,7 +1,9 @@
-"""A table as lines of text that fit a width. Input: names of columns, and cells as text. Output: lines."""
+"""Tables and facts as lines that fit a width. Input: text. Output: lines, and how wide they may be."""
 
 from __future__ import annotations
 
+import shutil
+import sys
 from typing import TYPE_CHECKING
 
 from scythe_cli.cli.formatting import counted, cut
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 CELL = 24
 """Characters of the longest cell; a longer one is cut."""
 GAP = "  "
+FACT_GAP = "   "
 
 
 def text_table(
@@ -42,3 +45,19 @@ def text_table(
         lines.append(GAP.join(padded).rstrip())
     more = len(names) - shown
     return [*lines, f"({counted(more, 'more column')}; --json has all)"] if more else lines
+
+
+def flowing(facts: Sequence[str], width: int) -> list[str]:
+    """Facts side by side, on as many lines as they need."""
+    lines: list[str] = []
+    for fact in facts:
+        if lines and len(lines[-1]) + len(FACT_GAP) + len(fact) <= width:
+            lines[-1] += f"{FACT_GAP}{fact}"
+        else:
+            lines.append(fact)
+    return lines
+
+
+def line_width() -> int:
+    """Columns of the terminal; without one, as many as any line needs."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
