@@ -71,6 +71,7 @@ def contents(run: Run) -> Contents:
             control.append(key)
         elif (
             any(pattern.fullmatch(key) for pattern in (result, _PART, _BLOCK_OF_SPECS, _CLAIM, _FAILED))
+            or layout.attempts_generation(key) is not None
             or key in artifacts
             or layout.final_name(key) in tables
         ):

@@ -7,7 +7,7 @@ blocks, so it costs the same for a run of ten specs and for one of a million, at
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,7 @@ class Spec:
         state: succeeded, failed, or missing: it has no result yet.
         inputs: its input fields and computed features. Input files of the run are addresses that open.
         outputs: its scalar outputs; empty unless it succeeded.
-        files: the address of each output file by field.
+        files: the address of each output file by field; of a failed spec, what it left, by the name of the file.
         frames: its frames; null where they were not read, as in a list of specs.
         kind: exception, crash, timeout, memory, invalid_output or lost; null unless it failed.
         error_type: the exception's class, or the kind.
@@ -110,7 +110,23 @@ def read_specs(run: Run, rows: Sequence[int]) -> list[Found]:
     with ThreadPoolExecutor(READERS) as pool:
         read = pool.map(lambda block: _read_block(run, block, by_block[block], state[block]), by_block)
         found = {one.row: one for some in read for one in some}
+        found |= {one.row: one for one in _with_left_files(run, list(found.values()), pool)}
     return [found[row] for row in dict.fromkeys(rows) if row in found]
+
+
+def _with_left_files(run: Run, found: list[Found], pool: ThreadPoolExecutor) -> list[Found]:
+    """The failed specs of which files were kept, with these."""
+    failed = [one for one in found if one.spec.state == FAILED]
+    kept = {*run.store.children(layout.FAILED)} if failed else set()
+    with_files = [one for one in failed if str(one.spec.sort_index) in kept]
+    listed = pool.map(lambda one: _left_files(run, one.spec.sort_index), with_files)
+    return [replace(one, spec=replace(one.spec, files=files)) for one, files in zip(with_files, listed, strict=True)]
+
+
+def _left_files(run: Run, sort_index: int) -> dict[str, str]:
+    folder = layout.failed(sort_index)
+    keys = sorted(entry.key for entry in run.store.list(folder))
+    return {key.removeprefix(f"{folder}/"): run.store.locate(key) for key in keys}
 
 
 def _read_block(run: Run, block: int, rows: list[int], resolved: Resolved) -> list[Found]:

@@ -41,6 +41,9 @@ class Out(ExperimentOutputSpec):
 
 @ExperimentRegistry.Register()
 def double(input_spec: In, tempdir: Path) -> Out:
+    if input_spec.x == 3:
+        (tempdir / "eplusout.err").touch()
+        raise ValueError("too much")
     path = tempdir / "report.tar.gz"
     path.write_text("report")
     frame = pd.DataFrame({"hour": [1, 2]})
@@ -52,10 +55,10 @@ STRANGERS = ("notes.txt", "final/mine.pq", "results/report/mine.csv", "artifacts
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run with every kind of object."""
-    folder = project(tmp_path_factory.mktemp("project"), "x,weather\n1,w.epw\n2,w.epw\n", module=MODULE)
+    folder = project(tmp_path_factory.mktemp("project"), "x,weather\n1,w.epw\n2,w.epw\n3,w.epw\n", module=MODULE)
     (folder / "w.epw").write_text("sunny")
-    done = scythe("allocate", cwd=folder)
-    assert done.code == 0, done
+    done = scythe("allocate", "--set", "run.keep_failed=true", "--set", "run.retries=1", cwd=folder)
+    assert done.code == 1, done
     (run,) = folder.glob("scythe-runs/doubles/*/*")
     return run
 
@@ -92,7 +95,8 @@ class Promises:
         before = contents(run)
         assert before.foreign == []
         kinds = {key.partition("/")[0] for key in before.bulk}
-        assert kinds == {"artifacts", "final", "results", "scatter-gather"}
+        assert kinds == {"artifacts", "failed", "final", "results", "scatter-gather"}
+        assert any("/_attempts/" in key for key in before.bulk)
         done = remove(run)
         assert (done.run, done.n_files, done.n_bytes, done.left) == (run.id, before.n_files, before.n_bytes, [])
         assert list(run.store.list()) == []

@@ -12,7 +12,7 @@ from scythe_cli.cli.formatting import counted, display_path
 from scythe_cli.cli.inline_command import inline_command
 from scythe_cli.cli.output import print_json, print_next, put
 from scythe_cli.cli.run_argument import command_for, find_run
-from scythe_cli.cli.views.failures import commands_after_failures, print_group
+from scythe_cli.cli.views.failures import commands_after_failures, kept_folders, print_group
 from scythe_cli.cli.views.run_list import print_latest, with_size
 from scythe_cli.cli.views.run_status import print_status
 from scythe_cli.core.printable import printable
@@ -73,8 +73,9 @@ def status(
     if now.active is not None:
         _print_active(now.active, claimed=is_claimed(found))
     command = inline_command(found, run, storage) if now.failures or now.earlier_failures else None
+    left = kept_folders(found) if now.failures else {}
     for group in now.failures:
-        print_group(group, command)
+        print_group(group, command, left.get(group.sort_index))
     if all_attempts:
         put(printable(""))
         put(printable("earlier attempts:" if now.earlier_failures else "no earlier attempt failed"))

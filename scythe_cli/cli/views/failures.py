@@ -10,9 +10,10 @@ import shlex
 import textwrap
 from typing import TYPE_CHECKING
 
-from scythe_cli.cli.formatting import counted, shortened
+from scythe_cli.cli.formatting import counted, display_path, shortened
 from scythe_cli.cli.output import failure_line, put
 from scythe_cli.cli.run_argument import command_for
+from scythe_cli.core import layout
 from scythe_cli.core.printable import printable
 from scythe_cli.errors import ScytheError
 
@@ -28,7 +29,14 @@ LINE_WIDTH = 160
 LIST_WIDTH = 100
 
 
-def print_group(group: FailureGroup, command: str | None) -> None:
+def kept_folders(run: Run) -> dict[int, str]:
+    """By sort_index, the address of what a failed spec left, where `run.keep_failed` is set."""
+    names = run.store.children(layout.FAILED)
+    return {int(name): run.store.locate(f"{layout.FAILED}/{name}") for name in names if name.isdecimal()}
+
+
+def print_group(group: FailureGroup, command: str | None, left: str | None = None) -> None:
+    """Print a group of failures: its example, the command that runs that alone, and the folder that it left."""
     from scythe_cli.core.validation_errors import format_value
 
     inputs = ", ".join(f"{name}={format_value(value)}" for name, value in group.inputs.items())
@@ -40,13 +48,18 @@ def print_group(group: FailureGroup, command: str | None) -> None:
         "trace": _last_calls(group),
         "log": printable(group.log.replace("\r", "\n"), lines=True).rstrip().splitlines()[-LOG_LINES:],
         "specs": textwrap.wrap(spec_ranges(group.specs), LIST_WIDTH),
+        "left": [display_path(left)] if left else [],
         "alone": [f"{command} --only {group.sort_index} --inline"] if command else [],
     }
     put(printable(""))
     put(printable(failure_line(group)))
     for name, part in lines.items():
         for at, line in enumerate(part):
-            put(printable(f"  {'' if at else name:<7}  {line if name == 'alone' else shortened(line, LINE_WIDTH)}"))
+            put(
+                printable(
+                    f"  {'' if at else name:<7}  {line if name in ('alone', 'left') else shortened(line, LINE_WIDTH)}"
+                )
+            )
 
 
 def in_common(group: FailureGroup) -> str:
