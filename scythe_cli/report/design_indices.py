@@ -47,7 +47,8 @@ class DesignOutputs:
         self._outputs = list(outputs)
         self._columns = list(columns)
         self.method = str(self._design.get("method", ""))
-        self.fields: list[str] = [str(name) for name in self._design.get("space") or {}]
+        self._space = _mapping(self._design.get("space"))
+        self.fields: list[str] = [str(name) for name in self._space]
         self._values: dict[int, Floats] = {}
         self._points: Floats | None = None
         if self.method in SENSITIVITY and self.fields and self._is_whole(total):
@@ -56,6 +57,11 @@ class DesignOutputs:
             self._repeats = total // len(self._points)
             self._values = {at: np.full(total, np.nan) for at in self._outputs}
             self._misfit = False
+
+    @property
+    def _set_size(self) -> int:
+        """The points of a trajectory, or of a base sample."""
+        return len(self.fields) + 1 if self.method == "morris" else 2 * len(self.fields) + 2
 
     def _is_whole(self, total: int) -> bool:
         points = self._design.get("points")
@@ -70,7 +76,8 @@ class DesignOutputs:
     def _unit_points(self) -> Floats | None:
         """The design's points in the unit cube, made again."""
         n, seed, points = (self._design.get(key) for key in ("n", "seed", "points"))
-        if not isinstance(n, int) or not isinstance(seed, int):
+        if not isinstance(n, int) or not isinstance(seed, int) or seed < 0 or n * self._set_size != points:
+            self.notes.append(f"the manifest does not say how the {self.method} design was made: no indices")
             return None
         try:
             load_extra("SALib.analyze.sobol", extra="design", purpose=f"the {self.method} indices of a report")
@@ -99,7 +106,7 @@ class DesignOutputs:
             if name not in self._columns:
                 return False
             values = chunk.inputs[self._columns.index(name)]
-            levels = _mapping((self._design.get("space") or {}).get(name)).get("levels")
+            levels = _mapping(self._space.get(name)).get("levels")
             if levels is None and np.isfinite(values).all():
                 ordered = values[np.argsort(points[:, number], kind="stable")]
                 if (np.diff(ordered) < -1e-9 * np.abs(ordered).max(initial=0.0)).any():
@@ -119,7 +126,7 @@ class DesignOutputs:
         return {at: one for at, one in found.items() if one}
 
     def _of(self, values: Floats) -> dict[str, dict[str, float]]:
-        size = len(self.fields) + 1 if self.method == "morris" else 2 * len(self.fields) + 2
+        size = self._set_size
         # point by point, each repeated: (set, point of the set, repetition) -> (repetition and set, point of the set)
         sets = values.reshape(-1, size, self._repeats).transpose(2, 0, 1).reshape(-1, size)
         whole = np.isfinite(sets).all(axis=1)
@@ -130,7 +137,7 @@ class DesignOutputs:
             "names": self.fields,
             "bounds": [[0.0, 1.0]] * len(self.fields),
         }
-        seed = int(self._design.get("seed") or 0)
+        seed = int(self._design["seed"])
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             if self.method == "morris":
@@ -147,7 +154,7 @@ class DesignOutputs:
     def _morris(self, problem: dict[str, Any], sets: Floats, whole: Any, seed: int) -> Any:
         assert self._points is not None  # noqa: S101 - the caller has looked
         analyze = load_extra("SALib.analyze.morris", extra="design", purpose="morris indices").analyze
-        size = len(self.fields) + 1
+        size = self._set_size
         points = np.tile(self._points.reshape(-1, size, len(self.fields)), (self._repeats, 1, 1))[whole]
         flat = points.reshape(-1, len(self.fields))
         return analyze(problem, flat, sets.ravel(), num_levels=MORRIS_LEVELS, seed=seed)

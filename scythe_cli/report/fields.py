@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _UNIT = re.compile(r"^(?P<text>.*?)\s*\[(?P<unit>[^\[\]]{1,40})\](?P<rest>[^\[\]]*)$", re.DOTALL)
 MOST_TEXT = 400
 """Characters of a description."""
+MOST_UNIT = 40
 
 
 class ModelTexts:
@@ -89,12 +90,12 @@ def _mapping(node: Any) -> dict[str, Any]:
 
 
 def _text_and_unit(node: dict[str, Any]) -> tuple[str, str]:
-    text = str(node.get("description") or "")
+    text = str(node.get("description") or "")[: 10 * MOST_TEXT]
     given = node.get("unit") or node.get("units")
     found = _UNIT.match(text)
     if found is not None:
         text = f"{found['text']}{found['rest']}".strip()
-    unit = str(given) if given else (found["unit"] if found else "")
+    unit = str(given)[:MOST_UNIT] if given else (found["unit"] if found else "")
     text = " ".join(text.split())
     return (text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 3]}..."), ("" if unit in {"-", "1"} else unit)
 

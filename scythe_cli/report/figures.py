@@ -26,6 +26,8 @@ GOOD, BAD = "#3b82c4", "#d9622b"
 """A blue and an orange that also differ in brightness."""
 LEAST_INDEX = 0.01
 """An input that says less has no plot, unless it is the first."""
+DRAWABLE = 1e150
+"""Plotly draws no bar at a larger number: such bins are drawn as categories."""
 LARGEST = 1e30
 """Of a 32-bit float, with room."""
 WIDE = 300
@@ -135,7 +137,10 @@ def distribution(column: Column) -> Figure | None:
     low, high = column.low or 0.0, column.high or 0.0
     about += f" from {label(low, column.field.kind)} to {label(high, column.field.kind)}."
     layout = _layout(NARROW, xaxis=value_axis(column), yaxis=_axis("specs", rangemode="tozero"))
-    layout["shapes"], layout["annotations"] = _bounds(column)
+    if max(abs(low), abs(high)) > DRAWABLE:
+        layout["xaxis"] = _axis(titled(column), type="category")
+    else:
+        layout["shapes"], layout["annotations"] = _bounds(column)
     return Figure(about, [_bars(found)], layout)
 
 
@@ -143,6 +148,9 @@ def _bars(found: Histogram) -> dict[str, Any]:
     edges = found.edges
     if len(edges) == 2 and edges[0] == edges[1]:
         return {"type": "bar", "x": [edges[0]], "y": found.counts, "marker": {"color": GOOD}}
+    if max(map(abs, edges)) > DRAWABLE:
+        bars = {"type": "bar", "x": [f"{low:.3g} to {high:.3g}" for low, high in pairwise(edges)], "y": found.counts}
+        return bars | {"marker": {"color": GOOD}}
     middles = [low / 2 + high / 2 for low, high in pairwise(edges)]
     width = edges[1] / 2 - edges[0] / 2
     return {

@@ -7,8 +7,10 @@ run that is at work can be reported.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from scythe_cli.errors import ConfigError
 from scythe_cli.operations.failure_groups import failure_groups
 from scythe_cli.operations.output_counts import OutputCounts
 from scythe_cli.operations.status import status
@@ -16,6 +18,7 @@ from scythe_cli.report.classes import label
 from scythe_cli.report.counts import Counts
 from scythe_cli.report.design_indices import DesignOutputs
 from scythe_cli.report.document import (
+    NUMERIC,
     Column,
     Execution,
     Failures,
@@ -25,8 +28,9 @@ from scythe_cli.report.document import (
     Sensitivity,
 )
 from scythe_cli.report.rows import RowReader
-from scythe_cli.report.summary import Summary
-from scythe_cli.run.run import refuse_original
+from scythe_cli.report.summary import Summary, plain
+from scythe_cli.run.compatibility import refuse_wrong_total
+from scythe_cli.run.run import OriginalRun
 from scythe_cli.run.state import read_state
 
 if TYPE_CHECKING:
@@ -52,9 +56,12 @@ def report(run: Run, *, seed: int = 0) -> Report:
 
     Raises:
         ConfigError: scythe-engine made the run.
-        StoreError: the storage does not answer.
+        StoreError: the storage does not answer, or the manifest counts other specs than the run has.
     """
-    refuse_original(run)
+    if isinstance(run, OriginalRun):
+        message = f"{run.id} was made by scythe-engine: there is no report of it"
+        raise ConfigError(message, hint=f"scythe download {run.store.locate('')}")
+    refuse_wrong_total(run)
     state = read_state(run)
     reader = RowReader(run, state)
     summary = Summary(len(reader.inputs), len(reader.outputs), seed)
@@ -112,6 +119,7 @@ def _head(run: Run, state: RunState, now: RunStatus, reader: RowReader) -> Head:
 
 def _failures(run: Run, state: RunState, counts: Counts) -> Failures:
     groups = failure_groups(run, state) if state.failed else []
+    groups = [replace(group, inputs=plain(group.inputs)) for group in groups]
     return Failures(
         groups=groups[:MOST_GROUPS],
         more_groups=max(0, len(groups) - MOST_GROUPS),
@@ -223,6 +231,11 @@ def _notes(run: Run, reader: RowReader, summary: Summary, counts: Counts) -> lis
     if free:
         some = ", ".join(free[:5]) + (f" and {len(free) - 5:,} more" if len(free) > 5 else "")
         notes.append(f"not counted, because they are neither numbers nor categories: {some}")
+    left = sum(field.kind in NUMERIC for field in reader.outputs) - len(counts.numeric)
+    if left > 0:
+        notes.append(
+            f"the last {left:,} outputs have no sensitivity index: there are too many pairs of input and output"
+        )
     drawn = len(summary.good.draws) + len(summary.bad.draws)
     if len(counts.varying) and drawn < summary.rows:
         notes.append("the borders of the classes of inputs are from a sample; what is counted in them is every row")

@@ -99,10 +99,12 @@ def head(report: Report) -> Markup:
 def _design(design: dict[str, Any] | None) -> str:
     if not design:
         return ""
-    versions = ", ".join(f"{name} {version}" for name, version in (design.get("versions") or {}).items())
+    given, space = design.get("versions"), design.get("space")
+    versions = [f"{name} {version}" for name, version in given.items()] if isinstance(given, dict) else []
+    fields = [str(name) for name in space] if isinstance(space, dict) else []
     return (
-        f"{design.get('method')}, n = {design.get('n')}, seed = {design.get('seed')}, fields "
-        f"{', '.join(map(str, design.get('space') or {}))} ({versions})"
+        f"{design.get('method')}, n = {design.get('n')}, seed = {design.get('seed')}, fields {', '.join(fields)} "
+        f"({', '.join(versions)})"
     )
 
 
@@ -219,16 +221,16 @@ def _columns(title: str, marked: Iterable[tuple[Column, list[str]]]) -> Markup:
             text(column.field.name),
             text(column.field.unit),
             text(column.field.description),
+            element("span", text("; ".join(found)), _class="mark"),
             text(_bounds(column.field)),
             text(f"{column.count:,}"),
             *(text(_number(value, column)) for value in (column.low, column.mean, column.high)),
             text("" if column.std is None else f"{column.std:.4g}"),
-            element("span", text("; ".join(found)), _class="mark"),
         ]
         for column, found in marked
     ]
-    titles = ["name", "unit", "description", "bounds", "values", "min", "mean", "max", "std", "marks"]
-    made = table(title, titles, rows[:MOST_ROWS], numbers=frozenset({4, 5, 6, 7, 8}))
+    titles = ["name", "unit", "description", "marks", "bounds", "values", "min", "mean", "max", "std"]
+    made = table(title, titles, rows[:MOST_ROWS], numbers=frozenset({5, 6, 7, 8, 9}))
     if len(rows) <= MOST_ROWS:
         return made
     more = paragraph(f"And {len(rows) - MOST_ROWS:,} more: scythe report --json has all.", "soft")

@@ -166,5 +166,10 @@ def _slow_spec(chunk: Chunk, at: int) -> SlowSpec:
         attempts=row[outcomes.ATTEMPTS],
         worker=row[outcomes.WORKER] or "",
         start=row[outcomes.START],
-        inputs=chunk.specs.slice(at, 1).to_pylist()[0],
+        inputs=plain(chunk.specs.slice(at, 1).to_pylist()[0]),
     )
+
+
+def plain(values: dict[str, Any]) -> dict[str, Any]:
+    """The same values, bytes as hexadecimal text, which JSON has."""
+    return {name: value.hex() if isinstance(value, bytes) else value for name, value in values.items()}

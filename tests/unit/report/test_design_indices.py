@@ -93,3 +93,22 @@ def test_a_part_of_a_design_and_other_designs_have_none() -> None:
     assert part.notes == ["the run does not have all specs of its morris design: no morris indices"]
     assert DesignOutputs(design("sobol", 64, 64), 64, FIELDS, [0]).indices() == {}
     assert DesignOutputs(None, 64, FIELDS, [0]).notes == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"points": "many"},
+        {"points": 0},
+        {"n": 10**12},
+        {"seed": -1},
+        {"seed": "x"},
+        {"space": ["a"]},
+        {"space": None},
+        {"method": ["morris"]},
+    ],
+)
+def test_a_manifest_that_somebody_wrote_is_no_crash(wrong: dict[str, Any]) -> None:
+    made = DesignOutputs(design("morris", 20, 80) | wrong, 80, FIELDS, [0])
+    made.add(chunk(np.zeros((80, 3)), np.zeros(80), np.arange(80)))
+    assert made.indices() == {}
