@@ -1,6 +1,7 @@
-"""Runs the measurements: all of them, or those named.
+"""Runs the measurements: all of them, or those named; then prints one table of all results.
 
-python -m bench [trivial validate gather frames frame_shapes uneven wide startup energy crash s3 second_run]
+python -m bench [startup quick validate gather frames frame_shapes uneven wide trivial where many crash ...]
+python -m bench --table      prints the table of the last results, and writes it into docs/performance.md
 """
 
 from __future__ import annotations
@@ -8,18 +9,22 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
+from bench.results_table import print_table, write_page
+
 ALL = (
-    *("startup", "validate", "gather", "frames", "frame_shapes", "uneven", "wide", "trivial", "second_run", "crash"),
-    *("s3", "energy"),
+    *("startup", "quick", "validate", "gather", "frames", "frame_shapes", "uneven", "wide", "trivial", "where", "many"),
+    *("crash", "s3", "energy"),
 )
 
 
-def main(names: list[str]) -> None:
-    """Run them one after the other; nothing else should run on the machine."""
-    for name in names or ALL:
+def main(names: list[str]) -> int:
+    """Run them one after the other; nothing else should run on the machine. Returns 1 where a target was missed."""
+    for name in () if names == ["--table"] else names or ALL:
         print(f"\n{name}: {(import_module(f'bench.{name}').__doc__ or '').strip().splitlines()[0]}", flush=True)
         import_module(f"bench.{name}").main()
+    write_page()
+    return 1 if print_table() else 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -24,10 +25,17 @@ SAMPLE_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Usage:
-    """One run of a command: wall seconds, and the largest memory its process tree held at a time, in bytes."""
+    """One run of a command.
+
+    Attributes:
+        seconds: on the wall.
+        memory: the largest that its process tree held at a time, in bytes; 0 where nobody looked.
+        cpu: seconds of a core, of all its processes.
+    """
 
     seconds: float
     memory: int
+    cpu: float = 0.0
 
 
 @dataclass
@@ -54,13 +62,21 @@ class Row:
         return self.value <= self.target
 
 
-def run(command: Sequence[str], *, cwd: Path | None = None, environ: dict[str, str] | None = None) -> Usage:
-    """Run a command to its end and watch it. Raises when it fails."""
-    began = time.perf_counter()
+def run(
+    command: Sequence[str], *, cwd: Path | None = None, environ: dict[str, str] | None = None, watch: bool = True
+) -> Usage:
+    """Run a command to its end and watch its memory, unless that would take a good part of its time.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    began, used = time.perf_counter(), _cpu_of_children()
     env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | (environ or {})
     with subprocess.Popen(command, cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as child:
         peak = 0
         watched = psutil.Process(child.pid)
+        if not watch:
+            child.wait()
         while child.poll() is None:
             peak = max(peak, _tree_memory(watched))
             time.sleep(SAMPLE_SECONDS)
@@ -69,7 +85,13 @@ def run(command: Sequence[str], *, cwd: Path | None = None, environ: dict[str, s
         told = child.stderr.read().decode()
     if child.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {child.returncode}:\n{told[-2000:]}")
-    return Usage(seconds, peak)
+    return Usage(seconds, peak, _cpu_of_children() - used)
+
+
+def _cpu_of_children() -> float:
+    """What all processes that this one has waited for used, with theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _tree_memory(process: psutil.Process) -> int:
@@ -106,19 +128,23 @@ def median(usages: Sequence[Usage]) -> float:
     return statistics.median(usage.seconds for usage in usages)
 
 
+def median_cpu(usages: Sequence[Usage]) -> float:
+    """Median seconds of CPU."""
+    return statistics.median(usage.cpu for usage in usages)
+
+
+def ratio_cpu(ours: Sequence[Usage], theirs: Sequence[Usage]) -> float:
+    """Median of the ratios of CPU, run by run."""
+    return statistics.median(a.cpu / b.cpu for a, b in zip(ours, theirs, strict=True))
+
+
 def ratio(ours: Sequence[Usage], theirs: Sequence[Usage]) -> float:
     """Median of the ratios, run by run."""
     return statistics.median(a.seconds / b.seconds for a, b in zip(ours, theirs, strict=True))
 
 
 def report(name: str, rows: Sequence[Row]) -> None:
-    """Print the table of one measurement and keep it as JSON."""
-    for row in rows:
-        mark = "ok  " if row.met else "MISS"
-        print(
-            f"{mark}  {row.measure:<58} {row.value:>9.3g}{row.unit:<4} target {row.target:g}{row.unit}   {row.detail}",
-            flush=True,
-        )
+    """Keep the rows of one measurement as JSON: `bench.results_table` prints them."""
     RESULTS.mkdir(exist_ok=True)
     document = {"measurement": name, "machine": machine(), "rows": [asdict(row) | {"met": row.met} for row in rows]}
     (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n")
@@ -126,7 +152,7 @@ def report(name: str, rows: Sequence[Row]) -> None:
 
 def machine() -> dict[str, Any]:
     """Versions, cores and load: what a figure means nothing without."""
-    names = ("scythe-runner", "polars", "pyarrow", "pydantic", "joblib", "dask", "ray", "obstore")
+    names = ("scythe-runner", "polars", "pyarrow", "pydantic", "joblib", "dask", "ray", "hyperqueue", "obstore")
     versions = {}
     for name in names:
         try:
@@ -135,6 +161,7 @@ def machine() -> dict[str, Any]:
             versions[name] = "absent"
     return {
         "python": platform.python_version(),
+        "date": time.strftime("%Y-%m-%d"),
         "system": platform.platform(),
         "cores": os.cpu_count(),
         "load": os.getloadavg(),

@@ -5,9 +5,12 @@ python -m bench.peers joblib specs.csv out.parquet
 
 from __future__ import annotations
 
+import json
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -56,11 +59,36 @@ def with_ray(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return done
 
 
+def with_hyperqueue(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A local HyperQueue, one task a case; a task returns nothing, so each writes a file."""
+    from hyperqueue import Job, LocalCluster
+    from hyperqueue.cluster import WorkerConfig
+
+    with tempfile.TemporaryDirectory() as text, LocalCluster(worker_config=WorkerConfig(cores=WORKERS)) as cluster:
+        client, job = cluster.client(), Job(default_env={"PYTHONPATH": str(Path.cwd())})
+        paths = [Path(text, f"{at}.json") for at in range(len(rows))]
+        for row, path in zip(rows, paths, strict=True):
+            job.function(_one_to_file, args=(row, path))
+        client.wait_for_jobs([client.submit(job)])
+        return [json.loads(path.read_text()) for path in paths]
+
+
+def _one_to_file(row: dict[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(one(row)))
+
+
+def in_a_loop(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """No tool: one process, one loop."""
+    return [one(row) for row in rows]
+
+
 PEERS: dict[str, Callable[[list[dict[str, Any]]], Iterable[dict[str, Any]]]] = {
     "joblib": with_joblib,
     "pool": with_pool,
     "dask": with_dask,
     "ray": with_ray,
+    "hyperqueue": with_hyperqueue,
+    "loop": in_a_loop,
 }
 
 

@@ -42,7 +42,7 @@ class SharedEngine:
             StoreError: the storage refuses.
         """
         plan = write_plan(work, engine="shared")
-        write_range_plan(plan)
+        write_range_plan(plan, work.experiment.options.batch)
         return SharedTicket(plan)
 
 

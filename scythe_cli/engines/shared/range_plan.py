@@ -28,12 +28,13 @@ SMALLEST = 20_000
 """No range is smaller than the rows of the run divided by this."""
 
 
-def cut(ranges: Sequence[Range], *, most: int = layout.BLOCK) -> list[Range]:
+def cut(ranges: Sequence[Range], *, most: int = layout.BLOCK, least: int = 1) -> list[Range]:
     """Stretches of the rows, each in one block, whose sizes fall towards the end; gaps may lie inside.
 
     Args:
         ranges: the rows, sorted.
         most: the most rows of a stretch.
+        least: the least, where a block has so many left: those of one call of a function of many specs.
     """
     left = total = sum(map(len, ranges))
     lanes = max(LANES, total // ROWS_A_LANE)
@@ -42,7 +43,7 @@ def cut(ranges: Sequence[Range], *, most: int = layout.BLOCK) -> list[Range]:
     for block in _by_block(ranges):
         rest = block
         while rest:
-            size = min(most, max(smallest, left // (2 * lanes), 1))
+            size = min(most, max(smallest, left // (2 * lanes), least))
             taken, rest = _take(rest, size)
             left -= sum(map(len, taken))
             found.append(Range(taken[0].first, taken[-1].last))
@@ -89,10 +90,16 @@ class RangePlan:
         return sum(map(len, self.segments))
 
 
-def write_range_plan(plan: GenerationPlan) -> RangePlan:
-    """Cut a generation and write the plan. Where somebody has written one, that counts."""
+def write_range_plan(plan: GenerationPlan, batch: int | None = None) -> RangePlan:
+    """Cut a generation and write the plan. Where somebody has written one, that counts.
+
+    Args:
+        plan: of the generation.
+        batch: most specs in one call, of a function of many.
+    """
     size = plan.file.run.leaf_size
-    ranges = cut(plan.ranges, most=layout.BLOCK if isinstance(size, str) else size)
+    most = layout.BLOCK if isinstance(size, str) else size
+    ranges = cut(plan.ranges, most=most, least=batch or 1)
     note = {"ranges": write_ranges(ranges), "segment": SEGMENT}
     with suppress(KeyExists):
         state.write_mark(plan.run.store, Mark.PLAN, plan.generation, note)

@@ -68,6 +68,11 @@ def board(*segments: list[Range]) -> ClaimBoard:
     return ClaimBoard(LocalStore(Path("/nowhere")), 1, RangePlan(list(segments)))
 
 
+def test_a_range_has_the_specs_of_a_call() -> None:
+    sizes = [len(one) for one in cut([Range(0, 9_999)], least=1000)]
+    assert sizes == [1000] * 4 + [96] + [1000] * 4 + [96] + [1000, 808]
+
+
 def test_a_claim_holds_its_range_until_it_is_finished_or_given_back() -> None:
     found = board([ROWS, Range(30, 39)])
     found.read(0, [ClaimName(ROWS, 1).file])
