@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+import time
 import traceback
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING
 
-from scythe_cli.core.events import Notice
+from scythe_cli.core.events import Notice, Progress
 from scythe_cli.core.late_threads import allow_late_threads
 from scythe_cli.core.printable import printable
 from scythe_cli.errors import Interrupted, NotFinishedError, ScytheError
@@ -35,6 +36,22 @@ def print_notices(event: Event) -> None:
         print(f"scythe: {event.message}", file=sys.stderr)
 
 
+def _script_listener() -> Listener:
+    """Notices; without a terminal also lines of progress, in a run of more than a minute."""
+    if sys.stderr.isatty():
+        return print_notices
+    from scythe_cli.cli.progress_lines import LINE_SECONDS, ProgressLines
+
+    lines = ProgressLines(time.monotonic(), quiet=LINE_SECONDS)
+
+    def listen(event: Event) -> None:
+        print_notices(event)
+        if isinstance(event, Progress) and (text := lines.line(event, time.monotonic())):
+            print(text, file=sys.stderr, flush=True)
+
+    return listen
+
+
 class Ref:
     """Wait for a run with `result()` or `await aio_result()`.
 
@@ -46,7 +63,7 @@ class Ref:
         self._work = work
         self._ticket = ticket
         self._bar = self._open_bar()
-        self._listener: Listener = print_notices if self._bar is None else self._bar
+        self._listener: Listener = self._bar or _script_listener()
         self._future: Future[Allocation] = Future()
         self._asked = False
         self._ours = work.file.engine == "local"

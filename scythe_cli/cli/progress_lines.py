@@ -28,10 +28,12 @@ class ProgressLines:
 
     Args:
         began: when the run began, on the clock of `line`.
+        quiet: seconds after the first specs in which no line is for a tenth.
     """
 
-    def __init__(self, began: float) -> None:
+    def __init__(self, began: float, *, quiet: float = QUIET_SECONDS) -> None:
         self._began = began
+        self._quiet = quiet
         self._last_line = began
         self._tenth: int | None = None
         self._first = 0
@@ -50,7 +52,7 @@ class ProgressLines:
             self._tenth, self._first = tenth, event.done
             self._samples.append((self._began, event.done))
         if self._quiet_until is None and event.done > self._first:
-            self._quiet_until = now + QUIET_SECONDS
+            self._quiet_until = now + self._quiet
         if now - self._samples[-1][0] >= SAMPLE_SECONDS:
             recent = [sample for sample in self._samples if sample[0] > now - WINDOW]
             self._samples = [*(recent or self._samples[-1:]), (now, event.done)]

@@ -81,6 +81,17 @@ class DownloadRecord:
         except OSError as exc:
             raise StoreError(f"cannot remove {exc.filename}: {exc.strerror or exc}") from exc
 
+    def keys_below(self, folder: str) -> set[str]:
+        """The keys below a folder that downloads have written."""
+        return {key for key in self._arrived if key.startswith(f"{folder}/")}
+
+    def remove_stale(self, keys: set[str]) -> None:
+        """Remove files that came from another run, as they came: a folder may get one run after the other."""
+        for key in keys:
+            if self._is_unchanged(self._arrived[key]):
+                with contextlib.suppress(OSError):
+                    self.path(key).unlink()
+
     def remove_outdated(self, made: dict[str, str]) -> None:
         """Remove files that were made here from tables that have changed or do not exist any more.
 

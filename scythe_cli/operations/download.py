@@ -97,6 +97,7 @@ def download(
     _refuse_to_overwrite(record, [entry for entry in missing if entry in about])
     listener(DownloadStarted(len(missing), sum(entry.size for entry in missing)))
     record.remove_others({entry.key for entry in tables})
+    record.remove_stale(_of_other_runs(run, record, about))
     if missing:
         _fetch_all(run, missing, record, listener, rewrite)
     found = sources(tables, dest)
@@ -154,6 +155,14 @@ def _about(run: Store) -> Iterator[Entry]:
         except KeyMissing:  # of scythe-engine, or of an older version
             continue
     yield from (entry for entry in run.list(layout.CONTROL) if layout.is_about_run(entry.key))
+
+
+def _of_other_runs(run: Store, record: DownloadRecord, about: list[Entry]) -> set[str]:
+    """What an earlier download brought to the folder, of another run of the same version, under names of any run."""
+    stale = record.keys_below(layout.CONTROL) - {entry.key for entry in about} if about else set[str]()
+    if left := record.keys_below(layout.FAILED):
+        stale |= left - {entry.key for entry in run.list(layout.FAILED)}
+    return stale
 
 
 def _why_alone(dest: Path) -> str | None:

@@ -110,6 +110,22 @@ def test_a_download_is_read_and_never_continued(home: Path, tmp_path: Path) -> N
     assert sorted(path for path in out.rglob("*")) == before
 
 
+def test_a_folder_that_gets_another_run(home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    scythe("download", "doubles", out, cwd=home)
+    record = out / DOWNLOAD_RECORD
+    for key in ("failed/7/eplusout.err", "control/generation-9.yml"):
+        path = out / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("other")
+        arrived = {"key": key, "size": 5, "etag": "x", "mtime_ns": path.stat().st_mtime_ns}
+        record.write_text(record.read_text() + json.dumps(arrived) + "\n")
+    (out / "failed/7/mine.txt").touch()
+    scythe("download", "doubles", out, cwd=home)
+    assert [path.name for path in (out / "failed/7").iterdir()] == ["mine.txt"]
+    assert not (out / "control/generation-9.yml").exists()
+
+
 def test_the_users_own_folder_stays_one(home: Path, tmp_path: Path) -> None:
     """A manifest beside the user's code would make a run of the folder, whose code is never imported."""
     done = scythe("download", "doubles", ".", "--storage", home / "scythe-runs", cwd=tmp_path)

@@ -37,6 +37,12 @@ def test_a_run_that_is_over_at_once_has_none() -> None:
     assert said([(0.1, Progress(0, 0, 5)), (0.2, Progress(3, 0, 5)), (0.3, Progress(5, 0, 5))]) == []
 
 
+def test_a_script_has_lines_after_a_minute_only() -> None:
+    lines = ProgressLines(0.0, quiet=60.0)
+    found = [lines.line(Progress(at, 0, 100), float(at)) for at in range(101)]
+    assert [at for at, line in enumerate(found) if line is not None] == [60, 70, 80, 90, 100]
+
+
 def test_what_was_finished_before_is_neither_news_nor_speed() -> None:
     assert said([(0.0, Progress(50, 0, 100)), (10.0, Progress(55, 0, 100)), (20.0, Progress(60, 0, 100))]) == [
         "60/100 (60%)  0 failed  0.5/s  ETA 0:01:20"
