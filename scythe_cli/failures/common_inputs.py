@@ -36,7 +36,19 @@ WIDEST_RANGE = 0.8
 
 
 def with_common_inputs(run: Run, groups: Sequence[FailureGroup]) -> list[FailureGroup]:
-    """The groups with what their inputs have in common; a group of one spec has nothing."""
+    """The groups with what their inputs have in common; a group of one spec has nothing.
+
+    The groups as they are where specs.pq cannot be read: they are right without it.
+    """
+    import polars as pl
+
+    try:
+        return _with_common_inputs(run, groups)
+    except (pl.exceptions.PolarsError, OSError):
+        return list(groups)
+
+
+def _with_common_inputs(run: Run, groups: Sequence[FailureGroup]) -> list[FailureGroup]:
     import polars as pl
 
     chosen = [at for at, group in enumerate(groups[:MOST_GROUPS]) if len(group.specs) > 1]

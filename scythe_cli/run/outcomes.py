@@ -80,6 +80,10 @@ _TAIL = (
 )
 
 
+OWN_FIELDS = (*_HEAD, *_TAIL)
+"""The columns that every part has, whatever the models are."""
+
+
 def outcome_schema(output_model: type[BaseModel]) -> pa.Schema:
     """The columns of an outcome part: row, sort_index, the output's scalars, its file addresses, then scythe's own."""
     return pa.schema([*_HEAD, *scalar_schema(output_model), *file_schema(output_model), *_TAIL])

@@ -6,15 +6,16 @@ only the columns that the choice names.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout
-from scythe_cli.errors import ConfigError, InputError, NotFoundError, did_you_mean
+from scythe_cli.errors import ConfigError, InputError, NotFoundError, StoreError, did_you_mean
 from scythe_cli.show.columns import Columns, open_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import polars as pl
 
@@ -87,7 +88,8 @@ def row_of(run: Run, sort_index: int) -> int:
     import polars as pl  # only here: most specs need no search
 
     numbers = run.store.scan([layout.SPECS]).with_row_index(_ROW).filter(pl.col(layout.SORT_INDEX) == sort_index)
-    found = numbers.select(_ROW).collect()
+    with _as_error_of(run, None):
+        found = numbers.select(_ROW).collect()
     if found.height:
         return int(found.item(0, 0))
     held_specs = f"{run.total:,} specs" if run.total != 1 else "1 spec"
@@ -102,12 +104,13 @@ def _matching(run: Run, choice: Choice) -> Chosen:
     where = _condition(choice.where, columns) if choice.where is not None else None
     duration, state = columns.own["duration"], columns.own["state"]
     needed = [*(where.meta.root_names() if where is not None else []), duration, *([state] * choice.failed)]
-    frame = open_columns(run, columns, needed).with_row_index(_ROW)
-    if choice.failed:
-        frame = frame.filter(pl.col(state) == "failed")
-    if where is not None:
-        frame = frame.filter(where)
-    found = _collect(frame.select(_ROW, duration), choice.where)
+    with _as_error_of(run, choice.where):
+        frame = open_columns(run, columns, needed).with_row_index(_ROW)
+        if choice.failed:
+            frame = frame.filter(pl.col(state) == "failed")
+        if where is not None:
+            frame = frame.filter(where)
+        found = frame.select(_ROW, duration).collect()
     if choice.slowest is not None:
         found = found.drop_nulls(duration).sort(duration, descending=True, maintain_order=True).head(choice.slowest)
     matching = found.height
@@ -134,15 +137,23 @@ def _condition(text: str, columns: Columns) -> pl.Expr:
     return found
 
 
-def _collect(frame: pl.LazyFrame, where: str | None) -> pl.DataFrame:
+@contextmanager
+def _as_error_of(run: Run, where: str | None) -> Iterator[None]:
+    """What polars raises becomes ours: about the condition where there is one, else about the tables."""
     import polars as pl
 
     try:
-        return frame.collect()
+        yield
+    except OSError as exc:
+        raise _unreadable(run, exc) from exc
     except pl.exceptions.PolarsError as exc:
-        if where is None:
-            raise
-        raise _wrong(where, exc) from exc
+        raise (_unreadable(run, exc) if where is None else _wrong(where, exc)) from exc
+
+
+def _unreadable(run: Run, exc: Exception) -> StoreError:
+    """The tables are not those that a gather writes, or the store does not answer."""
+    said = str(exc).partition("\n")[0].strip()
+    return StoreError(f"the tables of {run.id} cannot be read: {said}", hint=f"scythe gather {run.store.address}")
 
 
 def _wrong(text: str, exc: Exception) -> InputError:

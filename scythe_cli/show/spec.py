@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout
+from scythe_cli.errors import BrokenRun
 from scythe_cli.run.state import READERS, read_blocks
 from scythe_cli.show.frames import Frame  # at run time: pydantic writes the document by the annotations
 from scythe_cli.show.values import plain
@@ -133,6 +134,9 @@ def _read_block(run: Run, block: int, rows: list[int], resolved: Resolved) -> li
     from scythe_cli.run.parts import read_block
 
     specs = read_block(run.store, block)
+    if not {layout.SORT_INDEX, layout.WORKFLOW_RUN_ID} <= set(specs.column_names):
+        key = run.store.locate(layout.input_block(block))
+        raise BrokenRun(f"{key} has no ids of specs: another program wrote it", hint="restore it from a copy")
     inputs = [name for name in run.manifest.index if name not in layout.INDEX_HEAD and name in specs.column_names]
     offset = block * layout.BLOCK
     rows = [row for row in rows if row - offset < specs.num_rows]  # a manifest may say more than there are
@@ -164,13 +168,19 @@ def _outcomes(run: Run, rows: list[int], resolved: Resolved) -> dict[int, _Outco
 
 
 def _of_part(run: Run, part: PartName, rows: list[int]) -> dict[int, _Outcome]:
-    from scythe_cli.run.outcomes import ROW
+    from scythe_cli.run.outcomes import OWN_FIELDS, ROW
     from scythe_cli.run.parts import CorruptPart, frames_of, read_part
 
     try:
         table = read_part(run.store, part.key)
     except CorruptPart as exc:  # the next gather or resume sets it aside, and its specs run again
         return dict.fromkeys(rows, (part, exc.message, ()))
+    there = table.schema
+    if wrong := [
+        one.name for one in OWN_FIELDS if one.name not in there.names or there.field(one.name).type != one.type
+    ]:
+        message = f"{run.store.locate(part.key)} has no column {wrong[0]!r} of the right type: another program wrote it"
+        return dict.fromkeys(rows, (part, message, ()))
     names = [name for name in frames_of(table) if layout.is_frame_name(name)]
     outcomes: list[Any] = only_rows(table, rows).to_pylist()
     return {one[ROW]: (part, one, names) for one in outcomes}
