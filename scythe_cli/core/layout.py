@@ -212,6 +212,11 @@ def aside(part: PartName) -> str:
     return f"{CONTROL}/aside-{part.block}-{part.file}.yml"
 
 
+def worker_note(generation: int, worker: str) -> str:
+    """What a worker of a generation runs with: its lanes and threads."""
+    return f"{CONTROL}/worker-g{generation}-{re.sub(r'[^A-Za-z0-9._-]', '-', worker)[:100]}.yml"
+
+
 def split(first: int, last: int, generation: int) -> str:
     """The record of where a leaf cut off the rest of its range."""
     return f"{CONTROL}/split-g{generation}-{first}-{last}.yml"

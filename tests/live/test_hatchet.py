@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +13,8 @@ import polars as pl
 import pytest
 from fleet import REAL, Fleet, begin, look, plots, table, until
 
+from scythe_cli.core import yaml_document
+from scythe_cli.core.machine import thread_settings, threads_in
 from scythe_cli.engines.hatchet.client.engine import HatchetEngine
 from scythe_cli.engines.hatchet.connection import connect
 from scythe_cli.engines.hatchet.names import METADATA, ROOT, TaskPayload
@@ -31,6 +34,8 @@ def test_the_tables_are_those_of_the_local_engine(workers: Fleet) -> None:
     specs = plots(300)
     for at in (7, 8, 250):
         specs[at]["does"] = "fails"
+    for at in range(60, 120):
+        specs[at] |= {"seed": at // 2, "does": "draws"}  # two equal rows each
     over = begin(workers, specs, run__leaf_size=40, tree__factor=2, tree__max_depth=2, run__keep_failed=True)
     assert HatchetEngine().submit(over).wait(lambda _: None) is None, workers.logs()
     here = begin(workers, specs, engine="local")
@@ -40,10 +45,22 @@ def test_the_tables_are_those_of_the_local_engine(workers: Fleet) -> None:
     for name, changing in (("scalars", OWN), ("errors", [*OWN, "duration", "worker"])):
         assert table(over.run, name).drop(changing).equals(table(here.run, name).drop(changing)), name
     assert table(over.run, "errors").height == 3
+    assert table(over.run, "scalars").filter(pl.col("does") == "draws")["weight"].n_unique() == 60
     left = {entry.key: over.run.store.read(entry.key) for entry in over.run.store.list("failed")}
     assert left == {f"failed/{at}/growth.err": f"hail on {at}".encode() for at in (7, 8, 250)}
     built = gathered(over.run)
     assert built == gather(over.run), "whoever waited need not build again what the root has built"
+
+
+def test_each_worker_records_its_lanes_and_threads(workers: Fleet) -> None:
+    work = begin(workers, plots(40), run__leaf_size=5)
+    assert HatchetEngine().submit(work).wait(lambda _: None) is None, workers.logs()
+    notes = [entry.key for entry in work.run.store.list("control") if entry.key.startswith("control/worker-g1-")]
+    found = [yaml_document.read(work.run.store.read(key).decode(), key).data for key in notes]
+    assert {note["worker"] for note in found} == set(table(work.run, "execution")["worker"])
+    for note in found:
+        assert note["lanes"] >= 1
+        assert note["threads"] == threads_in(os.environ | thread_settings(note["lanes"]))
 
 
 def test_a_worker_asks_anew_in_each_run(workers: Fleet, web_server: WebServer) -> None:

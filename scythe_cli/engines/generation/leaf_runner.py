@@ -5,17 +5,18 @@ Input: leaves, from any thread. Output: their outcomes in their runs. One thread
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict, deque
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
-from scythe_cli.core import layout
+from scythe_cli.core import layout, processes, yaml_document
 from scythe_cli.core.events import ignore
-from scythe_cli.core.machine import thread_settings
+from scythe_cli.core.machine import thread_settings, threads_in
 from scythe_cli.core.row_ranges import Range, within
 from scythe_cli.engines.generation.leaf_queue import Leaf, LeafQueue
-from scythe_cli.errors import EngineError
+from scythe_cli.errors import EngineError, KeyExists
 from scythe_cli.lane.job import ForkServerConfig
 from scythe_cli.run.parts import PartThreads, PartWriter
 from scythe_cli.supervisor.chunk import CHUNK_SECONDS
@@ -91,11 +92,26 @@ class LeafRunner:
     def base(self, key: tuple[str, int], make: Callable[[], RunWork]) -> RunWork:
         """What the leaves of a run share, made once; a few runs are kept. Called by one leaf at a time."""
         if key not in self._bases:
-            self._bases[key] = make()
+            self._bases[key] = made = make()
+            self._record(made, generation=key[1])
             while len(self._bases) > KEPT_RUNS:
                 self._bases.popitem(last=False)
         self._bases.move_to_end(key)
         return self._bases[key]
+
+    def _record(self, base: RunWork, *, generation: int) -> None:
+        """Keep with the run what this worker runs it with, once for each generation."""
+        worker = base.info.job.worker
+        note = {
+            "worker": worker,
+            "host": processes.host(),
+            "pid": os.getpid(),
+            "lanes": self.size,
+            "threads": threads_in({**os.environ, **thread_settings(self.size)}),
+        }
+        with suppress(KeyExists):
+            text = yaml_document.write(note)
+            base.info.store.write(layout.worker_note(generation, worker), text.encode(), new=True)
 
     @property
     def idle(self) -> bool:
