@@ -1,7 +1,6 @@
 """The settings of one experiment, `ExperimentFile`: each key of experiment.yml with its type, bounds and description.
 
-Input: values as people write them. Output: frozen models of plain numbers; the JSON schema for editors is made from
-them.
+Input: values as people write them. Output: frozen models of plain numbers, and so the JSON schema for editors.
 """
 
 from __future__ import annotations
@@ -397,6 +396,5 @@ def _section(annotation: object) -> type[BaseModel] | None:
 
 SETTINGS = tuple(_paths(ExperimentFile))
 """The path of every key, in the order of the file."""
-
 SECTIONS = {name: kind for name, field in ExperimentFile.model_fields.items() if (kind := _section(field.annotation))}
 """The keys that have keys below them."""
