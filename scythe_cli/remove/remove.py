@@ -13,26 +13,29 @@ from typing import TYPE_CHECKING
 
 from scythe_cli.core import layout, processes, yaml_document
 from scythe_cli.core.layout import Mark
-from scythe_cli.engines.engine_activity import at_work
+from scythe_cli.engines.engine_activity import at_work, is_elsewhere
 from scythe_cli.errors import ConfigError, EngineError, KeyExists, KeyMissing, NotFinishedError
 from scythe_cli.remove.own_objects import contents
 from scythe_cli.remove.removed import Removed
 from scythe_cli.run import lease
 from scythe_cli.run.claim import user_name
+from scythe_cli.run.engine import EndReason
 from scythe_cli.run.run import DownloadedRun, OriginalRun
-from scythe_cli.run.state import list_marks, write_mark
+from scythe_cli.run.state import list_marks, read_mark, write_mark
 from scythe_cli.storage.address import is_remote
 from scythe_cli.storage.base import MANIFEST_LIMIT
 from scythe_cli.storage.empty_folders import remove_empty_folders
 from scythe_cli.storage.open_store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from scythe_cli.run.run import Run
     from scythe_cli.storage.base import Store
 
 DELETERS = 32
+STOP_SECONDS = 60.0
+"""So long workers elsewhere may still write after a run was stopped."""
 _FOLDERS = (layout.ARTIFACTS, layout.RESULTS, layout.FAILED, layout.FINAL, "scatter-gather", layout.CONTROL)
 
 
@@ -62,9 +65,26 @@ def refuse_at_work(run: Run) -> None:
         except EngineError as exc:
             exc.hint = f"scythe cancel {run.id}   then remove it"
             raise
-        who = now.holder if now is not None else None if marks.get(Mark.GENERATION) else _claimant(run.store)
+        who = now.holder if now is not None else _still_writing(run, marks)
     if who is not None:
         raise NotFinishedError(f"{run.id} is at work ({who})", hint=f"scythe cancel {run.id}   or wait for its end")
+
+
+def _still_writing(run: Run, marks: Mapping[str, Sequence[int]]) -> str | None:
+    """Who may write to a run that nobody has: a process that is about to begin, or workers that were just stopped."""
+    if not marks.get(Mark.GENERATION):
+        return _claimant(run.store)
+    if not is_elsewhere(run):
+        return None
+    stops = [(Mark.CANCEL, "at"), (Mark.ENDED, "ended")]
+    for kind, name in stops:
+        note = read_mark(run.store, kind, max(marks[kind])) if marks.get(kind) else None
+        if note is None or note.get("reason") == EndReason.DONE:
+            continue
+        age = (datetime.now(UTC) - datetime.fromisoformat(str(note[name]))).total_seconds()
+        if age < STOP_SECONDS:
+            return f"it was stopped {max(0.0, age):.0f} s ago, and its workers have a minute to end"
+    return None
 
 
 def _claimant(store: Store) -> str | None:

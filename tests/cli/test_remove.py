@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from command import project, scythe, tree
 
-from scythe_cli.core import layout
+from scythe_cli.core import layout, yaml_document
+from scythe_cli.core.layout import Mark
 from scythe_cli.errors import ConfigError, NotFinishedError, NotFoundError, StoreError
 from scythe_cli.operations.gather import gather
 from scythe_cli.operations.resume import remaining
@@ -160,6 +163,28 @@ class Promises:
             with pytest.raises(NotFinishedError, match=rf"is at work \(process {os.getpid()} on"):
                 remove(run)
         assert {entry.key for entry in run.store.list()} >= before
+
+    def test_a_run_that_is_about_to_begin_is_refused(self, run: Run) -> None:
+        store = run.store
+        for entry in list(store.list(layout.CONTROL)):
+            if entry.key != layout.CLAIM:
+                store.delete(entry.key)
+        claim = yaml_document.read(store.read(layout.CLAIM).decode(), layout.CLAIM).data
+        created = "2999-01-01T00:00:00+00:00"  # after this process has begun
+        store.write(layout.CLAIM, yaml_document.write({**claim, "pid": os.getpid(), "created": created}).encode())
+        with pytest.raises(NotFinishedError, match=f"at work .process {os.getpid()} on"):
+            refuse_at_work(run)
+
+    def test_workers_elsewhere_that_were_just_stopped(self, run: Run) -> None:
+        key = layout.mark(Mark.GENERATION, 1)
+        note = yaml_document.read(run.store.read(key).decode(), key).data
+        run.store.write(key, yaml_document.write({**note, "engine": "hatchet"}).encode())
+        run.store.delete(layout.mark(Mark.ENDED, 1))
+        for ago, refused in ((5.0, True), (300.0, False)):
+            at = (datetime.now(UTC) - timedelta(seconds=ago)).isoformat()
+            run.store.write(layout.mark(Mark.CANCEL, 1), yaml_document.write({"by": "me", "at": at}).encode())
+            with pytest.raises(NotFinishedError, match="stopped 5 s ago") if refused else nullcontext():
+                refuse_at_work(run)
 
     def test_a_run_of_scythe_engine_is_refused(self, run: Run) -> None:
         with pytest.raises(ConfigError, match="made by scythe-engine"):
