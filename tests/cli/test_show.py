@@ -177,6 +177,11 @@ def test_the_slowest_come_first(at_work: Path, show: Callable[..., Any]) -> None
         assert first["duration"] >= second["duration"]
 
 
+def test_a_number_alone_is_a_spec_of_the_latest_run(called: Callable[..., Done], show: Callable[..., Any]) -> None:
+    assert numbers(show("3")) == [3]
+    assert called("99").code == 3
+
+
 def test_a_spec_without_a_result(
     at_work: Path, tmp_path: Path, called: Callable[..., Done], show: Callable[..., Any]
 ) -> None:
@@ -215,6 +220,7 @@ def test_first_rows_of_frames(called: Callable[..., Done], show: Callable[..., A
     (spec,) = show("houses", "0", "--head")["specs"]
     assert spec["frames"][0]["head"][:2] == [{"hour": 0, "kwh": 1.0}, {"hour": 1, "kwh": 1.0}]
     assert len(spec["frames"][0]["head"]) == 5
+    assert "  hourly  10 rows x 2 columns  hour, kwh\n" in called("houses", "0").out
     assert "hour  kwh" in called("houses", "0", "--head").out
 
 

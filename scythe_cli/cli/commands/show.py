@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.cli import options
@@ -12,7 +13,7 @@ from scythe_cli.cli.run_argument import command_for, find_run
 from scythe_cli.cli.views.run_view import print_run
 from scythe_cli.cli.views.spec_list import print_specs
 from scythe_cli.cli.views.spec_view import print_log, print_spec
-from scythe_cli.errors import ConfigError
+from scythe_cli.errors import ConfigError, NotFoundError
 
 if TYPE_CHECKING:
     from scythe_cli.run.run import Run
@@ -47,7 +48,8 @@ def show(
     listed = limit or (IN_JSON if as_json else HEAD if head else max(LISTED, slowest or 0))
     choice = Choice(sort_index, slowest=slowest, failed=failed, where=where, limit=listed)
     _check(choice, log=log)
-    found = find_run(run, storage)
+    found, sort_index = _find(run, storage, sort_index)
+    choice = dataclasses.replace(choice, sort_index=sort_index)
     picked = choice.filters or head or log or as_json or sort_index is not None
     shown = read(found, choice if picked else dataclasses.replace(choice, limit=0), head=HEAD_ROWS if head else 0)
     shown = _with_commands(shown, inline_command(found, run, storage) if shown.specs else None)
@@ -64,6 +66,18 @@ def show(
     else:
         print_run(shown)
         print_next(command_for("show", found, "--failed" if shown.failed else "--head", latest=True))
+
+
+def _find(text: str | None, storage: str | None, sort_index: int | None) -> tuple[Run, int | None]:
+    """The run and the spec. `scythe show 17` is about the latest run of ./experiment.yml, unless a run is called 17."""
+    from scythe_cli.experiment.settings import DEFAULT_FILE
+
+    try:
+        return find_run(text, storage), sort_index
+    except NotFoundError:
+        if text is None or not text.isdecimal() or sort_index is not None or not Path(DEFAULT_FILE).exists():
+            raise
+    return find_run(None, storage), int(text)
 
 
 def _check(choice: Choice, *, log: bool) -> None:

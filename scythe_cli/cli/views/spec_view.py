@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 LOG_LINES = 20
 TRACEBACK_LINES = 60
+VALUE = 28
+"""Characters after which what explains a value moves to the right."""
 MOST_VALUES = 100
 """Inputs, or outputs, that are shown; `--json` has all."""
 
@@ -108,7 +110,7 @@ def _aligned(rows: Sequence[tuple[str, str, str]]) -> list[str]:
     if not rows:
         return []
     names = max(len(name) for name, _, _ in rows)
-    values = min(24, max(len(value) for _, value, _ in rows))
+    values = min(VALUE, max(len(value) for _, value, _ in rows))
     room = line_width() - 2
     lines = []
     for name, value, about in rows:
@@ -137,7 +139,8 @@ def _print_frames(frames: Sequence[Frame]) -> None:
     if not frames:
         return
     sizes = {one.name: f"{counted(one.rows, 'row')} x {counted(len(one.columns), 'column')}" for one in frames}
-    _print_block("frames", _pairs(sizes))
+    names = [(one.name, sizes[one.name], ", ".join(one.columns[:MOST_VALUES])) for one in frames]
+    _print_block("frames", _aligned(names))
     for frame in frames:
         if frame.head:
             put(printable(""))
