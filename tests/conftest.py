@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fleet import Fleet
 
-pytest_plugins = ["hostile", "servers", "user_modules"]
+pytest_plugins = ["hostile", "own_cache", "servers", "user_modules"]
 
 _OURS = ("SCYTHE_", "HATCHET_", "AWS_")
 _KEPT = ("SCYTHE_TEST_",)

@@ -137,12 +137,13 @@ def print_outputs(outputs: Mapping[str, OutputCounts], succeeded: int) -> None:
 
 def failure_line(group: FailureGroup) -> str:
     """`3x ValueError: too hot in simulate (model.py:48), spec 17`."""
-    from scythe_cli.run.outcomes import INVALID_OUTPUT
+    from scythe_cli.run.outcomes import FailureKind
 
     message = cut(printable(group.message, lines=True), MESSAGE_WIDTH)
     what = (
         message if group.kind == group.error_type else f"{group.error_type}: {message}" if message else group.error_type
     )
-    in_message = group.kind == INVALID_OUTPUT and not group.place.endswith(")")  # it names the part of the output
+    wrong_output = group.kind == FailureKind.INVALID_OUTPUT
+    in_message = wrong_output and not group.place.endswith(")")  # it names the part of the output
     where = f" in {group.place}" if group.place and not in_message else ""
     return f"{group.count:,}x {what}{where}, spec {group.sort_index}"

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from scythe_cli.run.outcomes import DEFAULT_RETRIES, RETRIED
+from scythe_cli.run.outcomes import DEFAULT_RETRIES, RETRIED, FailureKind
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Job:
     claim: int = 1
     keep_failed: bool = False
 
-    def max_attempts(self, kind: str) -> int:
+    def max_attempts(self, kind: FailureKind) -> int:
         """Attempts that a spec has which fails like this."""
         if kind not in RETRIED:
             return 1

@@ -31,13 +31,11 @@ from scythe_cli.lane.process_state import ProcessState
 from scythe_cli.lane.sender import Sender
 from scythe_cli.lane.spec_streams import Capture, TempDir
 from scythe_cli.run.outcomes import (
-    EXCEPTION,
-    INVALID_OUTPUT,
     LOG_LIMIT_OF_SUCCESS,
-    MEMORY,
     MESSAGE_LIMIT,
     TRACEBACK_LIMIT,
     Failure,
+    FailureKind,
     cut,
     from_exception,
 )
@@ -267,12 +265,12 @@ class Lane:
         """What was raised, as a failure; by its type alone, for its attributes may be the user's code."""
         experiment = self._experiment
         assert experiment is not None  # noqa: S101 - something of it was called
-        kind = EXCEPTION
+        kind = FailureKind.EXCEPTION
         if issubclass(type(exc), ValidationError):
             if exc.title == experiment.output_model.__pydantic_validator__.title:  # type: ignore[attr-defined]
-                kind = INVALID_OUTPUT
+                kind = FailureKind.INVALID_OUTPUT
         elif issubclass(type(exc), MemoryError) and self._job.memory is not None:
-            kind = MEMORY
+            kind = FailureKind.MEMORY
         return from_exception(exc, folder=str(experiment.folder), kind=kind)
 
     def _fail_all(self, block: pa.Table, offset: int, rows: Sequence[int]) -> None:
@@ -280,7 +278,11 @@ class Lane:
         text = self._broken or ""
         last = text.rstrip().rpartition("\n")[2]
         failure = Failure(
-            EXCEPTION, last.partition(":")[0], cut(last, MESSAGE_LIMIT), cut(text, TRACEBACK_LIMIT), "import"
+            FailureKind.EXCEPTION,
+            last.partition(":")[0],
+            cut(last, MESSAGE_LIMIT),
+            cut(text, TRACEBACK_LIMIT),
+            "import",
         )
         sort_indexes: list[Any] = block.column(layout.SORT_INDEX).to_pylist()
         for row in rows:

@@ -18,7 +18,7 @@ from scythe_cli.columns.column_values import ColumnError, as_cell, exact_types, 
 from scythe_cli.columns.model_fields import read_fields
 from scythe_cli.core.validation_errors import Problem, model_errors
 from scythe_cli.experiment.field_kinds import DATAFRAMES
-from scythe_cli.run.outcomes import INVALID_OUTPUT, MESSAGE_LIMIT, Failure, cut, describe_exception, scalar_schema
+from scythe_cli.run.outcomes import MESSAGE_LIMIT, Failure, FailureKind, cut, describe_exception, scalar_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -216,4 +216,6 @@ def _require_fit(f: pa.Field[Any], value: Any) -> None:
 
 def invalid(message: str, place: str) -> Failure:
     """The failure of an output that is not what its model says; its place is the part of the output concerned."""
-    return Failure(INVALID_OUTPUT, "InvalidOutput", cut(message, MESSAGE_LIMIT), "", cut(place, MESSAGE_LIMIT))
+    return Failure(
+        FailureKind.INVALID_OUTPUT, "InvalidOutput", cut(message, MESSAGE_LIMIT), "", cut(place, MESSAGE_LIMIT)
+    )

@@ -172,7 +172,7 @@ def _with_misfits(table: pa.Table, misfits: dict[int, str]) -> pa.Table:
         [misfits.get(cast("int", row)) for row in table.column(outcomes.ROW).to_pylist()], type=pa.string()
     )
     for name, value in (
-        (outcomes.KIND, outcomes.INVALID_OUTPUT),
+        (outcomes.KIND, outcomes.FailureKind.INVALID_OUTPUT),
         (outcomes.ERROR_TYPE, "InvalidOutput"),
         (outcomes.MESSAGE, messages),
         (outcomes.TRACEBACK, ""),

@@ -67,7 +67,7 @@ class OutputCounter:
     def _count_failed(self, failed: pa.Table) -> None:
         known = set(self._names)
         kinds = failed.column(outcomes.KIND)
-        wrong = failed.filter(pc.equal(kinds, pa.scalar(outcomes.INVALID_OUTPUT)))
+        wrong = failed.filter(pc.equal(kinds, pa.scalar(outcomes.FailureKind.INVALID_OUTPUT)))
         for row in wrong.select([outcomes.PLACE, outcomes.MESSAGE]).to_pylist():
             name = (row[outcomes.PLACE] or "").rpartition(".")[2]
             if name in known and _BOUND.search(row[outcomes.MESSAGE] or ""):

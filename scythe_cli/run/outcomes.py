@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import traceback
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,15 +30,21 @@ LOG_LIMIT = 64 << 10
 LOG_LIMIT_OF_SUCCESS = 4 << 10
 TYPE_LIMIT = 255
 
-EXCEPTION = "exception"
-CRASH = "crash"
-TIMEOUT = "timeout"
-MEMORY = "memory"
-INVALID_OUTPUT = "invalid_output"
-LOST = "lost"
-RETRIED = frozenset({EXCEPTION, CRASH, TIMEOUT, MEMORY})
+
+class FailureKind(StrEnum):
+    """Why a spec failed; stored as these words."""
+
+    EXCEPTION = "exception"
+    CRASH = "crash"
+    TIMEOUT = "timeout"
+    MEMORY = "memory"
+    INVALID_OUTPUT = "invalid_output"
+    LOST = "lost"
+
+
+RETRIED = frozenset({FailureKind.EXCEPTION, FailureKind.CRASH, FailureKind.TIMEOUT, FailureKind.MEMORY})
 """Kinds that another attempt may cure."""
-DEFAULT_RETRIES = {CRASH: 1}
+DEFAULT_RETRIES = {FailureKind.CRASH: 1}
 """Further attempts where nothing is set. An exception, a timeout or memory is the same again; a crash may not be."""
 
 ROW = "_row"
@@ -119,7 +126,7 @@ class Failure:
         place: where in the user's code, `function (file.py:line)`; of an invalid output the part concerned, `Out.heat`.
     """
 
-    kind: str
+    kind: FailureKind
     error_type: str
     message: str
     traceback: str
@@ -164,7 +171,7 @@ def failed_table(schema: pa.Schema, outcomes: list[Outcome]) -> pa.Table:
     )
 
 
-def from_exception(exc: BaseException, *, folder: str, kind: str = EXCEPTION) -> Failure:
+def from_exception(exc: BaseException, *, folder: str, kind: FailureKind = FailureKind.EXCEPTION) -> Failure:
     """Describe what the user's function raised, whatever its class does when it is looked at and however long it is."""
     name, message = describe_exception(exc)
     own = _traceback_of(exc)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from scythe_cli.core.clock import Clock
 from scythe_cli.core.processes import describe_status
-from scythe_cli.run.outcomes import CRASH, LOST, MEMORY, TIMEOUT, Failure, Outcome, split_dump
+from scythe_cli.run.outcomes import Failure, FailureKind, Outcome, split_dump
 from scythe_cli.supervisor.lane_handle import LaneEndReason
 
 if TYPE_CHECKING:
@@ -65,17 +65,17 @@ def failed_outcome(lane_exit: LaneExit, run: RunWork, row: int, *, attempt: int,
     )
 
 
-def _describe(lane_exit: LaneExit, run: RunWork) -> tuple[str, str]:
+def _describe(lane_exit: LaneExit, run: RunWork) -> tuple[FailureKind, str]:
     """Kind and message of a failure that the lane did not live to send."""
     status = describe_status(lane_exit.info.status)
     if lane_exit.reason is LaneEndReason.TIMEOUT:
-        return TIMEOUT, f"timeout after {run.info.timeout:g} s"
+        return FailureKind.TIMEOUT, f"timeout after {run.info.timeout:g} s"
     if lane_exit.reason is LaneEndReason.MEMORY:
-        return MEMORY, f"the spec's processes held more than {(run.info.memory or 0) / 2**20:,.0f} MiB"
+        return FailureKind.MEMORY, f"the spec's processes held more than {(run.info.memory or 0) / 2**20:,.0f} MiB"
     if lane_exit.info.out_of_memory:
-        return MEMORY, "the kernel killed the process: the machine, or its share of it, ran out of memory"
+        return FailureKind.MEMORY, "the kernel killed the process: the machine, or its share of it, ran out of memory"
     if lane_exit.reason is LaneEndReason.PROTOCOL_ERROR and lane_exit.row is not None:
-        return CRASH, "the process wrote into its connection to the supervisor, or closed it"
+        return FailureKind.CRASH, "the process wrote into its connection to the supervisor, or closed it"
     if lane_exit.row is None:
-        return LOST, f"the process ended each time before it sent the outcome: {status}"
-    return CRASH, f"the process ended with {status}"
+        return FailureKind.LOST, f"the process ended each time before it sent the outcome: {status}"
+    return FailureKind.CRASH, f"the process ended with {status}"

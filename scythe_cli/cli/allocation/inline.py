@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 def run_inline(prepared: Prepared, only: int, terminal: Terminal, *, as_json: bool) -> None:
     """`--inline`: run one spec, print its output."""
     from scythe_cli.operations import inline
-    from scythe_cli.run.outcomes import INVALID_OUTPUT
+    from scythe_cli.run.outcomes import FailureKind
 
     terminal.close()
     with nullcontext() if sys.stdout.isatty() else running_user_code():
         output, failure = inline.run_inline(prepared, only, debug=_debug)
     if failure is not None:
-        if failure.kind == INVALID_OUTPUT:
+        if failure.kind == FailureKind.INVALID_OUTPUT:
             put(printable(f"{failure.kind}: {failure.message}", lines=True), err=True)
         if as_json:
             print_error(f"{failure.error_type}: {failure.message}", None, ExitCode.FAILED_SPECS)

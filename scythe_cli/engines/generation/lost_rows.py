@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from scythe_cli.core import layout, processes
-from scythe_cli.run.outcomes import LOST, Failure, Outcome, failed_table
+from scythe_cli.run.outcomes import Failure, FailureKind, Outcome, failed_table
 from scythe_cli.run.parts import PartWriter, read_block, read_schema
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def write_lost(plan: GenerationPlan, ranges: Iterable[Range], *, attempts: int, 
     store = plan.run.store
     schema = read_schema(store)
     writer = PartWriter(store, generation=plan.generation, flush=0.0, series=int(time.time()))
-    failure = Failure(LOST, LOST, why, "", plan.run.manifest.place)
+    failure = Failure(FailureKind.LOST, FailureKind.LOST, why, "", plan.run.manifest.place)
     for one in ranges:
         block = layout.block_of(one.first)
         specs = read_block(store, block, [layout.SORT_INDEX])

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from servers import BUCKET
+from written_files import make
 
 from scythe_cli import errors
 from scythe_cli.storage import artifacts, file_names, references
-from scythe_cli.storage import cache as cache_module
 from scythe_cli.storage.cache import Cache
 from scythe_cli.storage.local import LocalStore
 from scythe_cli.storage.open_store import open_store
@@ -24,26 +24,7 @@ from scythe_cli.storage.open_store import open_store
 if TYPE_CHECKING:
     from servers import FaultProxy, WebServer
 
-GIB = 1 << 30
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache", GIB)
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SCYTHE_CACHE_DIR", str(tmp_path / "machine"))
-    cache_module.revalidate_before(0.0)
-
-
-def make(folder: Path, contents: dict[str, str]) -> list[Path]:
-    for name, content in contents.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-    return [folder / name for name in contents]
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 class TestPlan:

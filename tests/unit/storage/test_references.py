@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from written_files import make
 
 from scythe_cli import errors
 from scythe_cli.core.clock import Clock
@@ -25,24 +26,7 @@ if TYPE_CHECKING:
 
 GIB = 1 << 30
 
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache", GIB)
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SCYTHE_CACHE_DIR", str(tmp_path / "machine"))
-    cache_module.revalidate_before(0.0)
-
-
-def make(folder: Path, contents: dict[str, str]) -> list[Path]:
-    for name, content in contents.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-    return [folder / name for name in contents]
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 class TestProbe:
