@@ -72,6 +72,21 @@ SCENES = [
         [f"sed -i {shlex.quote(_FAIL)} epidemic.py", "scythe allocate"],
     ),
     Scene(
+        "night",
+        "without a terminal",
+        ["scythe allocate --notify 'cat > done.json' > summary.txt 2> log.txt; cat log.txt", "head -6 done.json"],
+        ["sed -i 's/^def simulate_epidemic.*/&\\n    __import__(\"time\").sleep(0.25)/' epidemic.py"],
+    ),
+    Scene(
+        "remove",
+        "runs that are not needed any more",
+        [
+            "scythe remove epidemic --yes",
+            "scythe remove epidemic --keep-latest --yes",
+        ],
+        ["scythe allocate", "scythe allocate", "scythe allocate"],
+    ),
+    Scene(
         "wrong",
         "a table with mistakes",
         ["cat wrong.csv", "scythe allocate --set specs=wrong.csv"],
