@@ -9,6 +9,10 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 BLOCK = 4096
 """Rows of specs.pq in one block. A leaf lies in one block, so a leaf's specs are one GET."""
@@ -170,6 +174,17 @@ def final_name(key: str) -> str | None:
     """The table that a key of the folder `final` belongs to: `<name>.pq`, or a file in a folder of that name."""
     found = _FINAL.fullmatch(key)
     return found[1] if found else None
+
+
+def without_unfinished(keys: Collection[str]) -> list[str]:
+    """Keys of the folder `final`, without folders of files that lack the first, which is written last."""
+    known = set(keys)
+    kept: list[str] = []
+    for key in keys:
+        name = final_name(key)
+        if name is None or key == final(name) or final_part(name, 0) in known:
+            kept.append(key)
+    return kept
 
 
 def mark(kind: Mark, number: int) -> str:

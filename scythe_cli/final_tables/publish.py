@@ -1,8 +1,9 @@
 """Puts final tables into the store: a file each, or a folder of files where a table is too large for one.
 
 Input: local files. Output: `final/`, which has them and nothing of an earlier gather, and the mark that says so. Where
-tables change their form, the mark goes first: without it they may be those of a gather that was killed. Tables that are
-a file before and after are replaced whole, one by one.
+tables change their form, the mark goes first: without it they may be those of a gather that was killed. Then all files
+that are not replaced whole are removed, before the new ones are written. Tables that are a file before and after are
+replaced whole, one by one.
 """
 
 from __future__ import annotations
@@ -46,15 +47,28 @@ def publish(store: Store, tables: Mapping[str, FinishedTable], generation: int) 
         tables: by name.
         generation: the run's latest.
     """
-    files = {key: path for name, table in tables.items() for key, path in _keys(name, table)}
-    old = [entry.key for entry in store.list(layout.FINAL) if layout.final_name(entry.key)]
-    if set(old) - set(files) or len(files) > len(tables):
+    files = {name: dict(_keys(name, table)) for name, table in tables.items()}
+    outdated = [key for key in _in_store(store) if key not in _replaced_whole(files)]
+    if outdated or any(len(of_table) > 1 for of_table in files.values()):
         remove_mark(store, Mark.GATHERED, generation)
-    for key in old:
-        if key not in files:
-            store.delete(key)
+    for key in outdated:
+        store.delete(key)
+    # without its first file a folder is no table: so that goes first, and comes last
+    first = {key: path for of_table in files.values() for key, path in [*of_table.items()][:1]}
+    rest = {key: path for of_table in files.values() for key, path in [*of_table.items()][1:]}
     with ThreadPoolExecutor(UPLOADERS) as pool:
-        list(pool.map(lambda key: store.upload(key, files[key], consume=True), files))
+        for some in (rest, first):
+            list(pool.map(lambda item: store.upload(item[0], item[1], consume=True), some.items()))
+
+
+def _in_store(store: Store) -> list[str]:
+    """What is there of final tables, the first file of a folder before the others."""
+    return sorted(entry.key for entry in store.list(layout.FINAL) if layout.final_name(entry.key))
+
+
+def _replaced_whole(files: Mapping[str, Mapping[str, Path]]) -> set[str]:
+    """Tables of one file: an upload replaces the file of an earlier gather at once."""
+    return {key for of_table in files.values() if len(of_table) == 1 for key in of_table}
 
 
 def mark_gathered(

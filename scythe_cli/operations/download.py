@@ -82,7 +82,8 @@ def download(
         ConfigError: the format cannot hold a table, or its library is not installed.
         StoreError: the store does not answer, or `dest` cannot be written.
     """
-    tables = [entry for entry in run.list(layout.FINAL) if _is_table(entry.key)]
+    listed = {entry.key: entry for entry in run.list(layout.FINAL) if _is_table(entry.key)}
+    tables = [listed[key] for key in layout.without_unfinished(listed)]
     if not tables:
         raise NotFinishedError(f"{run.address} has no final tables yet", hint=_how_to_build(run))
     if export is not None and export.format == "xlsx":

@@ -27,11 +27,13 @@ if TYPE_CHECKING:
 def final_tables(store: Store) -> dict[str, list[str]]:
     """The keys of the files of each final table, by the table's name. A large one is a folder of files.
 
+    A folder that a gather has not written whole is not a table.
+
     Args:
         store: rooted at the run.
     """
     found: dict[str, list[str]] = {}
-    for key in sorted(entry.key for entry in store.list(layout.FINAL)):
+    for key in layout.without_unfinished(sorted(entry.key for entry in store.list(layout.FINAL))):
         name = PurePosixPath(key).relative_to(layout.FINAL).parts[0]
         if name.endswith(layout.TABLE_SUFFIX):
             found.setdefault(name.removesuffix(layout.TABLE_SUFFIX), []).append(key)

@@ -121,14 +121,14 @@ def read_state(run: Run) -> RunState:
     refuse_original(run)
     with ThreadPoolExecutor(READERS) as pool:
         control, listed = pool.submit(_control, run.store), pool.submit(list_parts_and_times, run.store)
-        final = pool.submit(lambda: list(run.store.list(layout.FINAL)))
+        final = pool.submit(lambda: [entry.key for entry in run.store.list(layout.FINAL)])
         marks, aside = control.result()
         written = {part: at for part, at in listed.result() if (str(part.block), part.file) not in aside}
         parts = list(written)
         grouped = by_block(parts)
         settled = pool.map(lambda some: resolve(run.store, some), grouped.values())
         blocks = dict(zip(grouped, settled, strict=True))
-    finals = sorted({name for entry in final.result() if (name := layout.final_name(entry.key))})
+    finals = sorted({name for key in layout.without_unfinished(final.result()) if (name := layout.final_name(key))})
     return RunState(run.store, run.total, parts, blocks, marks, finals, written)
 
 
