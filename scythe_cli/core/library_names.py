@@ -55,7 +55,8 @@ def hidden_library(folder: str) -> Path | None:
 def libraries_first(folders: Sequence[str]) -> Iterator[None]:
     """Import taken names from where they belong, although the user's folders are first on the path."""
     finder = _LibrariesFirst(folders)
-    sys.meta_path.insert(0, finder)
+    # right before the finder that looks along the path: those before it do something when a library is imported
+    sys.meta_path.insert(sys.meta_path.index(PathFinder), finder)
     try:
         yield
     finally:

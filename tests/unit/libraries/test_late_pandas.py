@@ -32,3 +32,15 @@ print("fine")"""
 
 def test_pandas_that_was_there_stays() -> None:
     assert says("import pandas\ndefer_pandas()\nimport pyarrow as pa\nprint(pa.lib._pandas_api.have_pandas)") == "True"
+
+
+def test_pandas_that_the_users_module_imports() -> None:
+    """The user's module is imported with the libraries before its own folder, by a finder that knows pandas too."""
+    code = """from scythe_cli.core.library_names import libraries_first
+defer_pandas()
+import pyarrow as pa
+with libraries_first(["here"]):
+    import pandas as pd
+assert pa.array(pd.Series([1.0], index=pd.date_range("2026", periods=1))).to_pylist() == [1.0]
+print("fine")"""
+    assert says(code) == "fine"
