@@ -104,7 +104,9 @@ def _refuse_other_models(source: Any, model: type[ExperimentInputSpec]) -> None:
             where = "" if type(spec).__name__ != model.__name__ else f" as {type(spec).__module__} has it now"
             raise TableError(
                 f"specs row {row}  is a {type(spec).__name__}, and the experiment takes {model.__name__}{where}",
-                hint="make the specs again: their class is another one, or is from before a reload" if where else None,
+                hint="create the specs again: their class is another one, or is from before a reload"
+                if where
+                else None,
             )
 
 
