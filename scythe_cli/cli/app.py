@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
+import gc
 import os
 import re
 import signal
@@ -53,6 +54,8 @@ COMMANDS = {
 
 _SHORT_FLAG = re.compile(r"('--[\w-]+') / '-\w'")
 """`'--limit' / '-n'` in a message of typer's: people look for the long name."""
+IMPORTED_OBJECTS = 200_000
+"""New objects after which Python looks for cycles: an import makes many and leaves none, and a look takes a while."""
 _BROKEN_PIPE = 141
 """What a shell reports for a program that SIGPIPE ended, such as `cat` in `cat | head`."""
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -123,6 +126,7 @@ def main() -> NoReturn:
         signal.signal(number, _interrupt)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text files here
+    gc.set_threshold(IMPORTED_OBJECTS, *gc.get_threshold()[1:])
     defer_pandas()
     warnings.showwarning = partial(_show_warning, warnings.showwarning)
     _leave(run(sys.argv[1:]))

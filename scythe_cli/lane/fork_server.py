@@ -50,7 +50,7 @@ _USUAL_THRESHOLD = (700, 10, 10)
 
 def _lane_command(config: ForkServerConfig, lane: int, fds: tuple[int, int, int]) -> list[str]:
     code = (
-        f"import sys; sys.path[:] = {sys.path!r}\n"
+        f"import gc, sys; gc.disable(); sys.path[:] = {sys.path!r}\n"
         f"from scythe_cli.lane.fork_server import lane_main; lane_main({json.dumps(asdict(config))!r}, {lane}, {fds!r})"
     )
     return [sys.executable, "-c", code]
@@ -128,6 +128,8 @@ def _import(config: ForkServerConfig, unseeded: Unseeded) -> tuple[Experiment | 
     defer_pandas()
     for module in ("pyarrow", "pyarrow.parquet", "pyarrow.compute"):
         importlib.import_module(module)
+    gc.freeze()  # what is imported so far stays, so no collection needs to look at it
+    gc.enable()
     try:
         with unseeded.watch():
             return load(config.target, config.folder), None

@@ -94,7 +94,7 @@ class ForkServerConfig:
 def command(fd: int, config: ForkServerConfig) -> list[str]:
     """The command line that starts a fork server which talks on `fd`."""
     code = (
-        f"import sys; sys.path[:] = {sys.path!r}\n"
+        f"import gc, sys; gc.disable(); sys.path[:] = {sys.path!r}\n"  # until our own modules are imported
         f"from scythe_cli.lane.fork_server import main; main({fd}, {json.dumps(asdict(config))!r})"
     )
     return [sys.executable, "-c", code]

@@ -10,6 +10,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -159,10 +160,14 @@ class _Gather:
         self._numbers = count()
         self._blocks = BlockReader(run.store, state, self._index.names, IndexNames(run.store, run.id))
         self._schema = self._blocks.schema
-        self._max_file = max_file(run.store, state.generation)
         self._counter = OutputCounter(run.manifest.scalars)
         self._durations = DurationCounter()
         self._frames = FrameTables(run.store, self._open_frame)
+
+    @cached_property
+    def _max_file(self) -> int:
+        """Only a run with frames asks: its settings are read for it."""
+        return max_file(self._run.store, self._state.generation)
 
     def build(self) -> FinalReport:
         """Stream all blocks into local files, then put those in the store."""

@@ -71,7 +71,9 @@ def max_file(store: Store, generation: int) -> int:
     note = read_mark(store, Mark.GENERATION, generation) or {}
     if "settings" not in note:
         return FrameSettings().max_file
-    settings = yaml_document.read(settings_text(note), layout.mark(Mark.GENERATION, generation)).data
+    settings = note["settings"]
+    if isinstance(settings, str):
+        settings = yaml_document.read(settings, layout.mark(Mark.GENERATION, generation)).data
     return FrameSettings.model_validate(settings.get("frames") or {}).max_file
 
 
