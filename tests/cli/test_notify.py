@@ -12,9 +12,6 @@ import pytest
 from command import SCYTHE, check, environment, project, runs, scythe
 
 from scythe_cli.cli import notify
-from scythe_cli.cli.progress import Terminal
-from scythe_cli.run.run import open_run
-from scythe_cli.storage.local import LocalStore
 
 SAVE = "cat > doc.json"
 
@@ -69,19 +66,9 @@ def test_what_it_does_not_go_with(tmp_path: Path) -> None:
     assert not (folder / "doc.json").exists()
 
 
-def test_a_command_that_does_not_end(
-    tmp_path: Path, old_run: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_command_that_does_not_end(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(notify, "NOTIFY_SECONDS", 0.2)
-    run = open_run(LocalStore(tmp_path), old_run)
-    with notify.Notifier("sleep 600 & sleep 600").at_end(run, Terminal()):
-        pass
-    assert "--notify: the command did not end within 0.2 s and was ended" in capfd.readouterr().err
-
-
-@pytest.fixture
-def old_run(tmp_path: Path) -> str:
-    folder = project(tmp_path / "project", "x\n1\n")
-    assert scythe("allocate", "--storage", tmp_path, cwd=folder).code == 0
-    (found,) = tmp_path.glob("doubles/*/*")
-    return str(found.relative_to(tmp_path))
+    assert notify._run("sleep 600 & sleep 600", b"{}") == "did not end within 0.2 s and was ended"
+    assert notify._run("nothing-like-this", b"{}") == "ended with exit code 127"
+    assert notify._run("true", b"x" * 1_000_000) is None, "it need not read"
+    assert "nothing-like-this" in capfd.readouterr().err

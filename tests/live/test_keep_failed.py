@@ -36,13 +36,10 @@ def simulate(input_spec: In, tempdir: Path) -> Out:
 HOW = ["is fine", "raises", "dies", "hangs", "is wrong", "is fine"]
 
 
-@pytest.mark.parametrize("keep", [True, False])
-def test_each_way_to_fail(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], keep: bool
-) -> None:
+def test_each_way_to_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "plant.py").write_text(MODULE)
-    (tmp_path / "specs.csv").write_text("\n".join(["how", *(HOW if keep else HOW[:3])]))
-    settings = f"run: {{keep_failed: {str(keep).lower()}, timeout: 1s, max_failures: all, workers: 2}}"
+    (tmp_path / "specs.csv").write_text("\n".join(["how", *HOW]))
+    settings = "run: {keep_failed: true, timeout: 1s, max_failures: all, workers: 2}"
     (tmp_path / "experiment.yml").write_text(f"experiment: plant:simulate\nspecs: specs.csv\n{settings}\n")
     monkeypatch.chdir(tmp_path)
     assert app.run(["allocate"]) == 1
@@ -50,12 +47,12 @@ def test_each_way_to_fail(
         path.relative_to(path.parents[1]).as_posix(): path.read_text()
         for path in tmp_path.glob("scythe-runs/*/*/*/failed/*/*")
     }
-    assert found == ({f"{at}/eplusout.err": HOW[at] for at in range(1, 5)} if keep else {})
+    assert found == {f"{at}/eplusout.err": HOW[at] for at in range(1, 5)}
     (run,) = tmp_path.glob("scythe-runs/*/*/*")
     capsys.readouterr()
     assert app.run(["status", "simulate", "--errors"]) == 0
     folder = f"  left     {run.relative_to(tmp_path)}/failed/1\n"
-    assert (folder in capsys.readouterr().out) == keep
+    assert folder in capsys.readouterr().out
     assert app.run(["show", "simulate", "1", "--json"]) == 0
     (spec,) = json.loads(capsys.readouterr().out)["specs"]
-    assert spec["files"] == ({"eplusout.err": str(run / "failed/1/eplusout.err")} if keep else {})
+    assert spec["files"] == {"eplusout.err": str(run / "failed/1/eplusout.err")}
