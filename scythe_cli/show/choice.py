@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout
 from scythe_cli.errors import ConfigError, InputError, NotFoundError, StoreError, did_you_mean
+from scythe_cli.run.run import DownloadedRun
 from scythe_cli.show.columns import Columns, open_columns
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def row_of(run: Run, sort_index: int) -> int:
     """The place of a spec in specs.pq: nearly always its number. Raises `NotFoundError` when no spec has it."""
     from scythe_cli.run.parts import read_block
 
-    if 0 <= sort_index < run.total:
+    if 0 <= sort_index < run.total and not isinstance(run, DownloadedRun):
         held: Any = read_block(run.store, layout.block_of(sort_index), [layout.SORT_INDEX])
         at = sort_index % layout.BLOCK
         if at < held.num_rows and held.column(0)[at].as_py() == sort_index:
@@ -88,7 +89,7 @@ def row_of(run: Run, sort_index: int) -> int:
     import polars as pl  # only here: most specs need no search
 
     numbers = run.store.scan([layout.SPECS]).with_row_index(_ROW).filter(pl.col(layout.SORT_INDEX) == sort_index)
-    with _as_error_of(run, None):
+    with as_error_of(run, None):
         found = numbers.select(_ROW).collect()
     if found.height:
         return int(found.item(0, 0))
@@ -104,7 +105,7 @@ def _matching(run: Run, choice: Choice) -> Chosen:
     where = _condition(choice.where, columns) if choice.where is not None else None
     duration, state = columns.own["duration"], columns.own["state"]
     needed = [*(where.meta.root_names() if where is not None else []), duration, *([state] * choice.failed)]
-    with _as_error_of(run, choice.where):
+    with as_error_of(run, choice.where):
         frame = open_columns(run, columns, needed).with_row_index(_ROW)
         if choice.failed:
             frame = frame.filter(pl.col(state) == "failed")
@@ -138,7 +139,7 @@ def _condition(text: str, columns: Columns) -> pl.Expr:
 
 
 @contextmanager
-def _as_error_of(run: Run, where: str | None) -> Iterator[None]:
+def as_error_of(run: Run, where: str | None) -> Iterator[None]:
     """What polars raises becomes ours: about the condition where there is one, else about the tables."""
     import polars as pl
 

@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.operations.status import State, quick_status
-from scythe_cli.run.run import refuse_original
-from scythe_cli.show.choice import choose
+from scythe_cli.run.run import DownloadedRun, refuse_original
+from scythe_cli.show.choice import as_error_of, choose
 from scythe_cli.show.field_notes import FieldNote, read_field_notes, units
 from scythe_cli.show.frames import read_frames
 from scythe_cli.show.spec import Spec, read_specs
@@ -43,7 +43,7 @@ class Shown:
         source_hash: SHA-256 hash of its source files.
         code_version: the name that `Register(version=...)` gives to the code, or null.
         git_commit: the commit of its folder, or null.
-        settings: every setting of its frozen experiment file.
+        settings: every setting of its frozen experiment file; empty for a download, which does not have it.
         fields: description and unit of each input and each output.
         tables: addresses of the final tables that exist.
         matching: how many specs the options fit; all where there are none.
@@ -91,6 +91,9 @@ def show(run: Run, choice: Choice, *, head: int = 0) -> Shown:
         NotFoundError: no spec has the sort_index of the choice.
         StoreError: the store does not answer.
     """
+    if isinstance(run, DownloadedRun):
+        chosen = choose(run, choice)
+        return _shown(run, _of_download(run, chosen.rows, choice, head=head), chosen.matching)
     refuse_original(run)
     chosen = choose(run, choice)
     found = read_specs(run, chosen.rows)
@@ -100,6 +103,20 @@ def show(run: Run, choice: Choice, *, head: int = 0) -> Shown:
         frames = read_frames(run, one.row, one.part, list(one.frames), head=head) if one.part is not None else []
         specs = [replace(one.spec, frames=frames)]
     return _shown(run, specs, chosen.matching)
+
+
+def _of_download(run: Run, rows: list[int], choice: Choice, *, head: int) -> list[Spec]:
+    if not rows:
+        return []
+    from scythe_cli.show.from_tables import read_from_tables
+
+    with as_error_of(run, None):
+        return read_from_tables(run, rows, frames=choice.sort_index is not None, head=head)
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    """The settings of a run; those of a download are not part of it."""
+    return {} if isinstance(run, DownloadedRun) else run.experiment_file().model_dump(mode="json")
 
 
 def _shown(run: Run, specs: list[Spec], matching: int) -> Shown:
@@ -122,7 +139,7 @@ def _shown(run: Run, specs: list[Spec], matching: int) -> Shown:
         source_hash=manifest.source_hash,
         code_version=manifest.code_version,
         git_commit=manifest.git_commit,
-        settings=run.experiment_file().model_dump(mode="json"),
+        settings=_settings(run),
         fields=read_field_notes(run),
         tables=now.final,
         matching=matching,

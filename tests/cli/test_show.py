@@ -207,6 +207,27 @@ def test_a_run_in_a_bucket(at_work: Path, s3_storage: str, capsys: pytest.Captur
     assert capsys.readouterr().out == "== spec 1\nheating with heatpump\n== spec 4\nheating with heatpump\n"
 
 
+def test_a_download_is_shown_from_its_tables(
+    home: Path, called: Callable[..., Done], show: Callable[..., Any], tmp_path: Path
+) -> None:
+    done = scythe("download", "houses", tmp_path / "got", "--files", cwd=home)
+    assert done.code == 0, done.err
+    got = str(tmp_path / "got")
+    (spec,) = show(got, "3")["specs"]
+    (original,) = show("houses", "3")["specs"]
+    same = ("outputs", "state", "frames", "attempts", "start", "duration", "worker", "generation")
+    assert {name: spec[name] for name in same} == {name: original[name] for name in same}
+    assert spec["inputs"]["u_value"] == 3
+    assert Path(spec["files"]["report"]).read_text() == "warm"
+    assert spec["files"]["report"].startswith(got)
+    (failed,) = show(got, "2")["specs"]
+    assert (failed["state"], failed["kind"], failed["error_type"]) == ("failed", "exception", "ValueError")
+    assert "raise ValueError" in failed["traceback"]
+    assert numbers(show(got, "--where", "system = 'heatpump'")) == [1, 4]
+    assert len(show(got, "0", "--head")["specs"][0]["frames"][0]["head"]) == 5
+    assert called(got, "99").code == 3
+
+
 def test_the_run_itself(called: Callable[..., Done]) -> None:
     done = called("houses")
     assert "3 of 5 specs succeeded, 2 failed" in done.out

@@ -109,3 +109,24 @@ def test_conditions_that_are_none(storage: Storage, condition: str) -> None:
     done = shown(storage, RUN, "--where", condition)
     assert done.code in (0, 2)
     assert_harmless(done)
+
+
+def downloaded(storage: Storage) -> Path:
+    done = storage.scythe("download", RUN, "got", "--storage", "storage")
+    assert done.code == 0, done.err
+    return storage.folder / "got"
+
+
+@pytest.mark.parametrize("name", ["specs.pq", "final/execution.pq", "final/scalars.pq", "final/errors.pq"])
+def test_tables_of_a_download_that_are_none(storage: Storage, name: str) -> None:
+    folder = downloaded(storage)
+    table = folder / name
+    if not table.exists():  # an older run has no table of how specs ran
+        assert shown(storage, "./got", "0").code == 3
+        return
+    table.write_bytes(b"PAR1 and nothing else")
+    assert shown(storage, "./got", "0").code in (3, 4)
+    pl.DataFrame({"sort_index": ["0", "1"], "duration": ["x", "y"]}).write_parquet(table)
+    assert shown(storage, "./got", "0").code in (0, 3, 4)
+    table.unlink()
+    assert shown(storage, "./got", "0").code in (3, 4)
