@@ -6,7 +6,7 @@ PROCESSES ?= 2
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-surrogate test test-slow lint bench docs docs-reference docs-pictures docs-site docs-serve wheel schemas soak live live-s3 clean
+.PHONY: help setup demo demo-surrogate test test-slow lint bench docs docs-reference docs-pictures docs-site docs-serve wheel schemas soak live live-s3 live-slurm clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -73,6 +73,9 @@ live: $(STAMP)  ## the engine tests against a real Hatchet (HATCHET_CLIENT_TOKEN
 
 live-s3: $(STAMP)  ## the store tests against versitygw (needs Go)
 	$(BIN)/python tests/live_s3.py
+
+live-slurm: $(STAMP)  ## the Slurm tests against a real slurmctld and slurmd (as root on Debian, or Slurm is there)
+	$(BIN)/python tests/live_slurm.py
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache demo site dist bench/results/*.tmp

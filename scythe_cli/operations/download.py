@@ -21,6 +21,7 @@ from scythe_cli.export.record import DownloadRecord
 from scythe_cli.export.relative_references import make_relative
 from scythe_cli.export.tables import etag_of, sources
 from scythe_cli.export.workbook import refuse_too_large, require_library, write_workbook
+from scythe_cli.final_tables.shown_files import shown_files
 from scythe_cli.storage.base import Entry
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ def _how_to_build(run: Store) -> str | None:
 
 def _results(run: Store, only_field: str | None, fields: Iterable[str]) -> Iterator[Entry]:
     if only_field is None:
-        yield from run.list(layout.RESULTS)
+        yield from shown_files(run, run.list(layout.RESULTS))
         yield from run.list(layout.FAILED)
         return
     known = sorted({*fields, *run.children(layout.RESULTS)})
@@ -236,7 +237,7 @@ def _results(run: Store, only_field: str | None, fields: Iterable[str]) -> Itera
             f"no output field {only_field!r} has files in {run.address}.{did_you_mean(only_field, known)}"
             f" Fields of files: {', '.join(known) or 'none'}."
         )
-    yield from run.list(f"{layout.RESULTS}/{only_field}")
+    yield from shown_files(run, run.list(f"{layout.RESULTS}/{only_field}"))
 
 
 def _is_table(key: str) -> bool:

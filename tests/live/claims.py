@@ -98,11 +98,19 @@ class Project:
 
     def worker(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a worker on the latest run."""
-        command = [SCYTHE, "worker", "--run", "work", *arguments]
+        return self._start([SCYTHE, "worker", "--run", "work", *arguments])
+
+    def _start(self, command: list[str]) -> subprocess.Popen[str]:
         with (self.folder / f"worker-{len(self.processes)}.log").open("w") as log:
             started = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, text=True)
         self.processes.append(started)
         return started
+
+    def hasty_worker(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a worker that takes others for dead after a few seconds, and holds itself to the same."""
+        patch = "liveness.PULSE_SECONDS, liveness.STILL_SECONDS, liveness.DOUBT_SECONDS = 0.5, 4.0, 2.0"
+        code = f"from scythe_cli.engines.shared import liveness\n{patch}\nfrom scythe_cli.cli.app import main\nmain()"
+        return self._start([sys.executable, "-c", code, "worker", "--run", "work", *arguments])
 
     def close(self) -> None:
         """End what was started."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
-from claims import Project
+from claims import PATIENCE, Project
 
 from scythe_cli.core import layout
 from scythe_cli.core.layout import Mark
@@ -13,9 +17,9 @@ from scythe_cli.run.state import list_marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 N = 24
+CLAIMS = f"{layout.CLAIMS}/1/0"
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -60,4 +64,91 @@ def test_a_spec_that_kills_its_worker_is_one_lost_row(tmp_path: Path) -> None:
     errors = project.table("errors")
     assert errors.select("sort_index", "kind", "attempts").rows() == [(5, "lost", 3)]
     assert project.table("scalars").height == 11
+    project.close()
+
+
+def shown(project: Project) -> dict[int, tuple[int, int, int]]:
+    """By spec, which worker the scalars, the file and the frame of the tables are of."""
+    scalars = project.table("scalars").select("sort_index", "who")
+    files = project.table("result_file_refs").select("sort_index", "text")
+    frames = project.table("series").filter(pl.col("sort_subindex") == 1).select("sort_index", "value")
+    rows = scalars.join(files, on="sort_index").join(frames, on="sort_index").sort("sort_index").rows()
+    return {index: (who, int(Path(text).read_text().split()[1]), value) for index, who, text, value in rows}
+
+
+def test_a_worker_that_was_stopped_past_its_takeover(tmp_path: Path) -> None:
+    project = Project(tmp_path, str(tmp_path / "runs"))
+    project.write([{"x": x, "do": "wait"} for x in range(6)])
+    project.scythe("allocate")
+    stopped = project.hasty_worker("--workers", "2")
+    project.wait_for(lambda: len(list(project.run.store.list(CLAIMS))) >= 2)
+    os.kill(stopped.pid, signal.SIGSTOP)
+    (tmp_path / "go").touch()
+    other = project.hasty_worker("--workers", "2")
+    assert other.wait(PATIENCE) == 0, project.logs
+    first = shown(project)
+    assert {who for row in first.values() for who in row} == {other.pid}
+    os.kill(stopped.pid, signal.SIGCONT)
+    assert stopped.wait(PATIENCE) == 0, project.logs
+    project.scythe("gather", "work")
+    again = shown(project)
+    assert sorted(again) == list(range(6))
+    assert all(len(set(row)) == 1 for row in again.values()), again
+    project.scythe("download", "work", "copy", "--files")
+    assert len(list((tmp_path / "copy" / "results" / "text").iterdir())) == 6
+    project.close()
+
+
+def test_what_a_killed_worker_had_is_run_by_another_and_no_attempt_counts(tmp_path: Path) -> None:
+    project = Project(tmp_path, str(tmp_path / "runs"))
+    project.write([{"x": x, "do": "wait" if x == 5 else ""} for x in range(6)])
+    project.scythe("allocate")
+    killed = project.worker("--workers", "2")
+    project.wait_for(lambda: len(list(project.run.store.list(f"{layout.OUTPUT}/0"))) >= 2)
+    refused = project.scythe("allocate", "--resume", "work", "--engine", "local", code=5)
+    assert "worker " in refused
+    killed.kill()
+    killed.wait()
+    (tmp_path / "go").touch()
+    project.scythe("worker", "--run", "work", "--workers", "2")
+    execution = project.table("execution")
+    assert execution.height == 6
+    assert set(execution["state"]) == {"succeeded"}
+    assert set(execution["attempts"]) == {1}
+    project.close()
+
+
+@pytest.mark.slow
+def test_how_a_worker_ends(tmp_path: Path) -> None:
+    project = Project(tmp_path, str(tmp_path / "runs"))
+    project.write([{"x": x, "do": "wait"} for x in range(4)])
+    project.scythe("allocate")
+    drained = project.worker("--workers", "2")
+    project.wait_for(lambda: "1 succeeded" not in project.logs and len(list(project.run.store.list(CLAIMS))) >= 2)
+    drained.terminate()
+    assert drained.wait(PATIENCE) == 5, project.logs
+    assert "4 of 4 specs are left" in project.logs
+    assert "specs are left" in project.scythe("worker", "--run", "work", "--until", "1s", code=5)
+    project.worker("--workers", "2")
+    project.wait_for(lambda: "slot" in project.scythe("status", "work"))
+    project.scythe("cancel", "work")
+    assert project.processes[-1].wait(PATIENCE) == 5, project.logs
+    assert "cancelled by" in project.logs
+    (tmp_path / "go").touch()
+    assert "cancelled" in project.scythe("worker", "--run", "work", code=5)
+    project.scythe("allocate", "--resume", "work", "--engine", "local")
+    assert project.table("scalars").height == 4
+    said = project.scythe("worker", "--run", "work", code=2)
+    assert "scythe allocate --resume" in said
+    project.close()
+
+
+@pytest.mark.slow
+def test_specs_that_all_fail_alike_stop_the_run(tmp_path: Path) -> None:
+    project = Project(tmp_path, str(tmp_path / "runs"))
+    project.write([{"x": x, "do": "fail", "seconds": 0.01} for x in range(300)])
+    project.scythe("allocate")
+    said = project.scythe("worker", "--run", "work", "--workers", "2", code=5)
+    assert "specs all failed alike" in said
+    assert "stopped" in project.scythe("status", "work")
     project.close()

@@ -97,6 +97,7 @@ def test_status_and_cancel_know_the_tasks(project: Project) -> None:
     project.wait_for(lambda: jobs.tasks_of(project.run, 1) == Tasks({}, 0))
 
 
+@pytest.mark.slow
 def test_what_is_left_is_submitted_again_as_often_as_allowed(project: Project, cluster: Path) -> None:
     project.write([{"x": x} for x in range(3)], SETTINGS.replace("}", ", resubmit: 1}"))
     project.scythe("allocate", "--engine", "slurm", "--set", 'slurm.setup=test -z "$SLURM_ARRAY_TASK_ID"')

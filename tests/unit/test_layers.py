@@ -49,7 +49,7 @@ PACKAGES = [
         "cli/allocation",
         "cli/commands",
     ),
-    *("__main__", "compat", "notebook", "run_future", "api"),
+    *("__main__", "compat", "notebook", "run_future", "api", "contrib"),
 ]
 """From the top down. A module of the public face is a package of its own."""
 

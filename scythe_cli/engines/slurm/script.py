@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from scythe_cli.experiment.settings import SlurmSettings
 
 SIGNAL_SECONDS = 120
-"""A task gets SIGTERM so long before its walltime ends; Slurm may send it up to a minute earlier."""
+"""A task gets SIGTERM so long before its walltime ends, or a quarter of it; Slurm may send it a minute earlier."""
 NEXT_MINUTES = 60
 
 
@@ -62,7 +62,8 @@ def array_script(job: Job) -> str:
     options += ["--requeue", *_common(job, "%A_%a")]
     until = []
     if settings.time is not None:
-        options += [f"--time={math.ceil(settings.time / 60)}", f"--signal=B:TERM@{SIGNAL_SECONDS}"]
+        signal = min(SIGNAL_SECONDS, int(settings.time / 4))
+        options += [f"--time={math.ceil(settings.time / 60)}", f"--signal=B:TERM@{signal}"]
         until = ["--until", str(format_duration(max(1.0, settings.time - END_SECONDS)))]
     file = [] if job.file is None else [str(job.file)]
     worker = [sys.executable, "-m", "scythe_cli.cli.app", "worker", *file, "--run", job.address, *until]
