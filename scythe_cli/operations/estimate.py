@@ -16,16 +16,19 @@ from scythe_cli.columns.column_blocks import own_columns
 from scythe_cli.core import layout
 from scythe_cli.core.events import ignore
 from scythe_cli.core.row_ranges import Range, leaves
-from scythe_cli.errors import NotFinishedError
+from scythe_cli.errors import NotFinishedError, StoreError
 from scythe_cli.final_tables.frame_part import FramePart
 from scythe_cli.final_tables.frame_rows import WIDE
 from scythe_cli.operations.allocate import begin, first_work
 from scythe_cli.operations.failure_groups import FailureGroup, failure_groups
+from scythe_cli.operations.scan import final_tables
 from scythe_cli.order.measured import keep_probe
 from scythe_cli.run.claim import next_version
 from scythe_cli.run.engine import EndReason
+from scythe_cli.run.find import latest
 from scythe_cli.run.outcomes import DURATION, ROW
 from scythe_cli.run.parts import frames_of, read_part
+from scythe_cli.run.run import OriginalRun
 from scythe_cli.run.state import read_state
 from scythe_cli.storage.local import LocalStore
 
@@ -57,6 +60,7 @@ class Plan:
         leaves: number of tasks (packets of specs), or null where their size adapts to the run time.
         largest_leaf: most specs in one task.
         objects: least number of objects it would write, without result files.
+        wide_frames: number of columns of each frame of the latest run that had more than 1,000.
     """
 
     run: str
@@ -69,6 +73,7 @@ class Plan:
     leaves: int | None
     largest_leaf: int
     objects: int
+    wide_frames: dict[str, int]
 
 
 def plan(prepared: Prepared, storage: Store, version: Bump | SemVer) -> Plan:
@@ -90,7 +95,32 @@ def plan(prepared: Prepared, storage: Store, version: Bump | SemVer) -> Plan:
         leaves=None if cut is None else len(cut),
         largest_leaf=min(n, layout.BLOCK) if cut is None else max(map(len, cut)),
         objects=_objects(prepared),
+        wide_frames=_wide_frames_before(storage, prepared.name),
     )
+
+
+def _wide_frames_before(storage: Store, name: str) -> dict[str, int]:
+    """Wide frames of the latest run of a name: a plan runs no spec, so it cannot know better."""
+    before = next(iter(latest(storage, 1, only=name)), None)
+    if before is None or isinstance(before, OriginalRun):
+        return {}
+    tables = {table: keys for table, keys in final_tables(before.store).items() if table not in layout.RESERVED_FRAMES}
+    return _wide({table: _width(before, keys[0]) for table, keys in tables.items()})
+
+
+def _width(run: Run, key: str) -> int:
+    """How many columns a frame's final table has of its own; 0 where it cannot be read, which hinders no plan."""
+    import polars as pl
+
+    try:
+        columns = run.store.scan([key]).collect_schema()
+    except (StoreError, OSError, pl.exceptions.PolarsError):
+        return 0
+    return len({*columns} - {*run.manifest.index, layout.SORT_SUBINDEX})
+
+
+def _wide(widths: dict[str, int]) -> dict[str, int]:
+    return {name: width for name, width in sorted(widths.items()) if width > WIDE}
 
 
 def _objects(prepared: Prepared) -> int:
@@ -178,7 +208,7 @@ def _wide_frames(run: Run, state: RunState) -> dict[str, int]:
         for name in frames_of(read_part(run.store, part.key)):
             schema = FramePart(run.store, part.frame_key(name)).schema
             widths[name] = max(widths.get(name, 0), len(own_columns(schema)))
-    return {name: width for name, width in sorted(widths.items()) if width > WIDE}
+    return _wide(widths)
 
 
 def _durations(run: Run) -> dict[int, float]:

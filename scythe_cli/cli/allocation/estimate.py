@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from scythe_cli.preparation.prepared import Prepared
     from scythe_cli.run.version import Bump, SemVer
 
+_LONG_IS_QUICKER = "a row for each value is quicker to write and to read"
+
 
 def print_plan(prepared: Prepared, version: Bump | SemVer, *, as_json: bool) -> None:
     """`--dry-run`: print what the run would be."""
@@ -50,6 +52,8 @@ def _show_plan(found: Plan, name: str) -> None:
     packets = counted(found.leaves, "packet") if found.leaves is not None else "packets"
     put(printable(f"  work     handed out in {packets} of up to {counted(found.largest_leaf, 'spec')}"))
     put(printable(f"  objects  {found.objects:,} or more"))
+    for frame, width in found.wide_frames.items():
+        put(printable(f"  frame    {frame} had {width:,} columns in the latest run; {_LONG_IS_QUICKER}"))
 
 
 def probe_first(terminal: Terminal, prepared: Prepared, *, k: int, yes: bool, as_json: bool) -> bool:
@@ -80,6 +84,6 @@ def _show_estimate(found: Estimate, name: str, *, to_stderr: bool) -> None:
     say(f"  here     {brief(found.wall_hours * 3600)} on {counted(found.lanes, 'worker')}")
     say(f"  objects  {found.objects:,} or more")
     for frame, width in found.wide_frames.items():
-        say(f"  frame    {frame} has {width:,} columns; a row for each value is quicker to write and to read")
+        say(f"  frame    {frame} has {width:,} columns; {_LONG_IS_QUICKER}")
     for group in found.failures[:MOST_FAILURES]:
         say(failure_line(group))
