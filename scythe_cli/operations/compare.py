@@ -16,7 +16,7 @@ from scythe_cli.operations.scan import final_tables, load_table
 from scythe_cli.reuse.keys import keys_of_run, match
 from scythe_cli.run.code import read_code
 from scythe_cli.run.parts import read_block
-from scythe_cli.run.run import OriginalRun
+from scythe_cli.run.run import OriginalRun, refuse_download
 from scythe_cli.storage.base import MANIFEST_LIMIT
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ def compare(first: Run, second: Run) -> Comparison:
         StoreError: a storage does not answer.
     """
     for run in (first, second):
+        refuse_download(run)
         if isinstance(run, OriginalRun):
             raise InputError(f"{run.id} was made by scythe-engine: it cannot be compared")
     pairs, rows = _rows(first, second)

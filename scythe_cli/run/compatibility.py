@@ -13,6 +13,7 @@ from scythe_cli.core import layout
 from scythe_cli.errors import BrokenRun, InputError, KeyMissing
 from scythe_cli.run.outcomes import outcome_schema
 from scythe_cli.run.parts import read_block, read_schema
+from scythe_cli.run.run import refuse_download
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,9 @@ def refuse_wrong_total(run: Run) -> None:
 
     Raises:
         BrokenRun: it has fewer, and nobody could ever finish them; or more.
+        ConfigError: it is a download, which has none.
     """
+    refuse_download(run)
     total, found = run.total, 0
     block = layout.block_of(max(total - 1, 0))
     with suppress(KeyMissing):

@@ -148,13 +148,18 @@ class OriginalRun(Run):
         return self.count(layout.SPECS)
 
 
-def refuse_original(run: Run) -> None:
-    """Raise `ConfigError` for a run that scythe-engine made, and for a download: what is asked needs all of a run."""
+def refuse_download(run: Run) -> None:
+    """Raise `ConfigError` for a download of a run: what is asked needs all of the run."""
     if isinstance(run, DownloadedRun):
         raise ConfigError(
             f"{run.store.locate('')} is a download of {run.id}: it has the tables, and not all of the run; "
             "name the run in its storage"
         )
+
+
+def refuse_original(run: Run) -> None:
+    """Raise `ConfigError` for a run that scythe-engine made, and for a download: what is asked needs all of a run."""
+    refuse_download(run)
     if isinstance(run, OriginalRun):
         raise ConfigError(
             f"{run.id} was made by scythe-engine: scythe reads its tables and does not change it",

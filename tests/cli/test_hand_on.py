@@ -104,7 +104,14 @@ def test_a_download_is_read_and_never_continued(home: Path, tmp_path: Path) -> N
     assert (now["state"], now["succeeded"], now["failed"], now["detail"]) == ("gathered", 2, 1, "a download")
     assert open_run(str(out)).scalars()["y"].to_list() == [2.0, 4.0]
     before = sorted(path for path in out.rglob("*"))
-    for command in (["gather"], ["cancel"], ["remove", "--yes"], ["allocate", "--resume"]):
+    for command in (
+        ["gather"],
+        ["cancel"],
+        ["remove", "--yes"],
+        ["allocate", "--resume"],
+        ["show"],
+        ["compare", "doubles"],
+    ):
         refused = scythe(*command, out, cwd=home)
         assert (refused.code, f"{out} is a download of doubles/v1.0.0/" in refused.err) == (2, True), refused
     assert sorted(path for path in out.rglob("*")) == before
