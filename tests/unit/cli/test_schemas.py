@@ -65,6 +65,7 @@ def test_every_key_has_what_an_editor_shows() -> None:
         "has_gpu",
         "factor",
         "max_depth",
+        *("tasks", "cpus_per_task", "resubmit"),
     }
     assert all(node.get("examples") for name, node in keys if name not in plain and "properties" not in node)
 
