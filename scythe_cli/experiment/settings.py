@@ -222,12 +222,10 @@ class SlurmSettings(Settings):
     """Slurm: the array job whose tasks run the specs."""
 
     tasks: int = Field(
-        default=10,
-        ge=1,
-        description="Slurm: tasks of the array. Each takes specs until none is left; more specs than tasks is usual.",
+        default=10, ge=1, examples=[20], description="Slurm: tasks of the array. Each takes specs until none is left."
     )
     cpus_per_task: int = Field(
-        default=1, ge=1, description="Slurm: cores of a task; so many specs run in it at a time."
+        default=1, ge=1, examples=[8], description="Slurm: cores of a task; so many specs run in it at a time."
     )
     time: OptionalSeconds = Field(
         default=None,
@@ -248,6 +246,7 @@ class SlurmSettings(Settings):
     resubmit: int = Field(
         default=10,
         ge=0,
+        examples=[3],
         description="Slurm: how often the array is submitted again when its tasks have ended and specs are left.",
     )
 
@@ -361,7 +360,7 @@ class ExperimentFile(Settings):
     )
     engine: EngineName = Field(
         default="local",
-        description="Where specs run: `local` (this machine), `hatchet` (workers of a Hatchet server) `shared` "
+        description="Where specs run: `local` (this machine), `hatchet` (workers of a Hatchet server), `shared` "
         "(workers that share the storage, without a server) or `slurm` (the same, as an array job).",
     )
     code: CodeSettings = Field(

@@ -332,6 +332,7 @@ def test_set_reaches_every_key(load: Load) -> None:
         "run.nan": "fail",
         "run.keep_failed": "true",
         "run.seed": "7",
+        "run.order": "longest",
         "run.workers": "2",
         "run.fresh_workers": "true",
         "artifacts.copy_remote": "true",
