@@ -35,7 +35,7 @@ class BadTable(ValueError):
     """A returned table that is not one row for each spec, in their order, with the model's columns.
 
     Attributes:
-        splits: fewer specs in a call may do better, for it is the number or the order of the rows that is wrong.
+        splits: fewer specs in a call may do better, for it is the number of the rows that is wrong.
     """
 
     def __init__(self, message: str, *, splits: bool = False) -> None:
@@ -138,13 +138,13 @@ def _check_order(value: Any, table: pa.Table, sort_indexes: pa.Array[Any]) -> No
     """Rows that say themselves which spec they belong to are in the order of the specs."""
     moved = "the rows of the returned table are not in the order of the specs"
     if layout.SORT_INDEX in table.column_names and not _equal(table[layout.SORT_INDEX], sort_indexes):
-        raise BadTable(f"{moved}: its sort_index is not that of the table that the function got", splits=True)
+        raise BadTable(f"{moved}: its sort_index is not that of the table that the function got")
     if "pandas" in sys.modules and type(value).__module__.startswith("pandas"):
         index = value.index
         whole = getattr(index.dtype, "kind", "O") in "iu" and index.nlevels == 1
         places = [*index] if whole else []
         if places != [*range(len(places))] and sorted(places) == [*range(len(places))]:
-            raise BadTable(f"{moved}: its index is not 0, 1, 2, ...", splits=True)
+            raise BadTable(f"{moved}: its index is not 0, 1, 2, ...")
 
 
 def _equal(column: pa.ChunkedArray[Any], sort_indexes: pa.Array[Any]) -> bool:

@@ -28,7 +28,9 @@ def defer_pandas() -> None:
 
 
 def _hide_pandas(pyarrow: ModuleType) -> None:
-    """Have pyarrow look for pandas now, and not find it."""
+    """Have pyarrow look for pandas now, and not find it; unless it is pandas that imports pyarrow."""
+    if "pandas" in sys.modules:
+        return
     refusing = _Refusing()
     sys.meta_path.insert(0, refusing)
     try:

@@ -95,18 +95,27 @@ def with_files(specs: list[Case], tempdir: Path) -> list[Report]:
 """
 
 
-def allocate(folder: Path, function: str, order: list[int]) -> Path:
-    """One run of the rows in this order; its `final`."""
+def write_project(folder: Path, function: str, order: list[int], engine: str = "local") -> None:
+    """An experiment with the rows in this order."""
     named = ("RAISES", "CRASHES", "HANGS", "HOARDS", "BELOW", "MISSING", "SAME_FILE")
     names = "\n".join(f"{name} = {globals()[name]}" for name in named)
     (folder / "many.py").write_text(MODULE.replace("class Case", f"{names}\n\nclass Case", 1))
     settings = "{workers: 2, timeout: 1s, memory: 400MiB, retries: 0}"
-    text = f"experiment: many:{function}\nspecs: specs.csv\nname: {function}\nrun: {settings}\n"
+    text = f"experiment: many:{function}\nspecs: specs.csv\nname: {function}\nengine: {engine}\nrun: {settings}\n"
     (folder / "experiment.yml").write_text(text)
     pl.DataFrame({"width": [float(at) for at in order]}).write_csv(folder / "specs.csv")
-    command = [sys.executable, "-m", "scythe_cli.cli.app", "allocate"]
+
+
+def scythe(folder: Path, *arguments: str) -> None:
+    command = [sys.executable, "-m", "scythe_cli.cli.app", *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stderr
+
+
+def allocate(folder: Path, function: str, order: list[int]) -> Path:
+    """One run of the rows in this order; its `final`."""
+    write_project(folder, function, order)
+    scythe(folder, "allocate")
     (final,) = folder.glob(f"scythe-runs/{function}/*/*/final")
     return final
 
@@ -191,3 +200,12 @@ def test_a_batch_of_one_runs_inline(twice: tuple[str, Path]) -> None:
     done = subprocess.run(command, cwd=final.parents[4], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["area"] == 25.0
+
+
+def test_the_shared_engine_has_the_same_calls(tmp_path: Path) -> None:
+    write_project(tmp_path, "pyarrow_table", [*range(40)], engine="shared")
+    scythe(tmp_path, "allocate")
+    scythe(tmp_path, "worker", "--run", "pyarrow_table", "--workers", "2")
+    (final,) = tmp_path.glob("scythe-runs/*/*/*/final")
+    assert pl.read_parquet(final / "scalars.pq")["area"].to_list() == [at**2 for at in range(40)]
+    assert pl.read_parquet(final / "execution.pq")["start"].n_unique() <= 4

@@ -30,6 +30,11 @@ print("fine")"""
     assert says(code) == "fine"
 
 
+def test_pandas_that_imports_pyarrow_itself_is_whole() -> None:
+    code = "defer_pandas()\nimport pandas as pd\nimport pyarrow as pa\n"
+    assert says(code + "print(pa.array(pd.Series([1.0, None])).null_count)") == "1"
+
+
 def test_pandas_that_was_there_stays() -> None:
     assert says("import pandas\ndefer_pandas()\nimport pyarrow as pa\nprint(pa.lib._pandas_api.have_pandas)") == "True"
 
