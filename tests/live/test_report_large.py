@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -38,7 +39,7 @@ def work(t: Annotated[pl.DataFrame, In]) -> Annotated[pl.DataFrame, Out]:
 @pytest.mark.soak
 def test_a_million_specs_are_reported_in_twenty_seconds(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    columns = {name: rng.random(ROWS) for name in "abcdef"}
+    columns: dict[str, Any] = {name: rng.random(ROWS) for name in "abcdef"}
     columns |= {"g": rng.integers(0, 10, ROWS), "h": rng.integers(0, 1000, ROWS)}
     columns |= {"i": rng.choice(["x", "y", "z"], ROWS), "j": rng.random(ROWS) > 0.5}
     pl.DataFrame(columns).write_parquet(tmp_path / "specs.parquet")
