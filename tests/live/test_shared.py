@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,3 +154,50 @@ def test_specs_that_all_fail_alike_stop_the_run(tmp_path: Path) -> None:
     assert "specs all failed alike" in said
     assert "stopped" in project.scythe("status", "work")
     project.close()
+
+
+ENGINES_OWN = ["experiment_id", "workflow_run_id", "root_workflow_run_id", "who"]
+
+
+def test_the_tables_are_those_of_the_local_engine(tmp_path: Path) -> None:
+    found: dict[str, dict[str, pl.DataFrame]] = {}
+    for engine in ("local", "shared"):
+        (tmp_path / engine).mkdir()
+        project = Project(tmp_path / engine, str(tmp_path / engine / "runs"))
+        project.write([{"x": x, "do": "fail" if x % 4 == 1 else ""} for x in range(10)])
+        project.scythe("allocate", "--engine", engine, "--set", "run.max_failures=all", code=int(engine == "local"))
+        if engine == "shared":
+            project.scythe("worker", "--run", "work", "--workers", "2")
+            assert project.scythe("gather", "work")
+        names = ("scalars", "errors", "series", "result_file_refs")
+        found[engine] = {name: project.table(name).drop(ENGINES_OWN, strict=False) for name in names}
+        texts = found[engine].pop("result_file_refs")["text"]
+        assert [Path(text).read_text().split()[0] for text in texts] == [str(x) for x in range(10) if x % 4 != 1]
+    for name, table in found["local"].items():
+        other = found["shared"][name]
+        assert other.columns == table.columns
+        kept = [column for column in table.columns if column not in {"traceback", "start", "duration", "log", "worker"}]
+        if name == "series":
+            kept = [column for column in kept if column != "value"]
+        assert other.select(kept).equals(table.select(kept)), name
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_workers_that_are_killed_at_random(tmp_path: Path) -> None:
+    for number in range(30):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        project = Project(folder, str(folder / "runs"))
+        project.write([{"x": x, "seconds": 0.05} for x in range(300)])
+        project.scythe("allocate")
+        chance = random.Random(number)
+        workers = [project.worker("--workers", "2") for _ in range(4)]
+        for worker in workers[:3]:
+            time.sleep(chance.uniform(1.0, 4.0))
+            worker.kill()
+        assert workers[3].wait(600) == 0, project.logs
+        execution = project.table("execution")
+        assert execution.height == 300
+        assert project.table("scalars").height + project.table("errors").height == 300
+        project.close()

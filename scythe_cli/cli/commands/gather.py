@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 from scythe_cli.cli import options
 from scythe_cli.cli.output import print_json, print_next, print_outputs, print_tables, put
 from scythe_cli.cli.run_argument import command_for, find_run, hints_from_here
 from scythe_cli.core.printable import printable
+from scythe_cli.run.run import OriginalRun
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scythe_cli.run.run import Run
 
 
 def gather(
@@ -20,7 +29,7 @@ def gather(
     from scythe_cli.operations.gather import gather as build
 
     found = find_run(run, storage)
-    with Terminal() as terminal, hints_from_here(found):
+    with Terminal() as terminal, hints_from_here(found), _held(found, partial=partial):
         report = build(found, partial=partial, listener=terminal)
     if as_json:
         print_json(report)
@@ -30,3 +39,16 @@ def gather(
     print_tables(report.tables, report.rows)
     print_outputs(report.outputs, report.succeeded)
     print_next(command_for("allocate --resume", found) if report.missing else command_for("download", found))
+
+
+@contextmanager
+def _held(found: Run, *, partial: bool) -> Iterator[None]:
+    """Hold the run while its tables are built, where any worker may build them too."""
+    from scythe_cli.engines.engine_activity import is_claimed
+    from scythe_cli.run import lease
+
+    if partial or isinstance(found, OriginalRun) or not is_claimed(found):
+        yield
+        return
+    with lease.hold(found.store):
+        yield

@@ -37,6 +37,7 @@ from scythe_cli.run.compatibility import refuse_other_models
 from scythe_cli.run.engine import Ended, EndReason
 from scythe_cli.run.lease import LeaseWatcher
 from scythe_cli.run.parts import PartThreads
+from scythe_cli.run.run import refuse_original
 from scythe_cli.supervisor.scratch import scratch
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def plan_to_work_on(run: Run) -> GenerationPlan:
     Raises:
         ConfigError: its engine has no such workers; the hint says what to type.
     """
+    refuse_original(run)
     generation = max(state.list_marks(run.store).get(Mark.GENERATION, [0]))
     note = state.read_mark(run.store, Mark.GENERATION, generation) if generation else None
     engine = str(note.get("engine", "local")) if note else run.manifest.engine

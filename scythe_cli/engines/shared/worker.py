@@ -112,6 +112,7 @@ class RunWorker:
         self._noted = float("-inf")
         self._began = Clock.monotonic()
         self._slowest = 0.0
+        self._has_waited = False
         self._idle_since = Clock.monotonic()
         self._away_since: float | None = None
 
@@ -195,6 +196,9 @@ class RunWorker:
             self._idle_since = Clock.monotonic()
         if claim is not None:
             self._begin(claim)
+        elif not self._held and not self._has_waited and not self._claimer.board.is_finished:
+            self._has_waited = True
+            self._listener(Notice("no specs are free; waiting, in case another worker leaves some"))
         return claim is not None
 
     def _begin(self, claim: Claim) -> None:

@@ -49,3 +49,12 @@ with libraries_first(["here"]):
 assert pa.array(pd.Series([1.0], index=pd.date_range("2026", periods=1))).to_pylist() == [1.0]
 print("fine")"""
     assert says(code) == "fine"
+
+
+def test_pandas_that_is_what_imports_pyarrow() -> None:
+    code = """defer_pandas()
+import pandas as pd
+import pyarrow as pa
+assert pa.array(pd.Series([1.0, float("nan")])).null_count == 1
+print("fine")"""
+    assert says(code) == "fine"
