@@ -164,6 +164,8 @@ class Terminal:
                 self._update_bar(f"{event.n_specs:,} of {counted(self.line.total, 'spec')}")
             case events.DownloadStarted():
                 self._open(event.n_bytes, "downloading")
+            case events.ExportStarted() | events.Exported():
+                self._export(event)
             case _:
                 self._print_line(event)
 
@@ -234,6 +236,13 @@ class Terminal:
     def _move(self, n_bytes: int) -> None:
         self.line.done += n_bytes
         self._update_bar(f"{size(self.line.done)} of {size(self.line.total)}")
+
+    def _export(self, event: events.ExportStarted | events.Exported) -> None:
+        if isinstance(event, events.ExportStarted):
+            self._open(event.n_rows, "writing")
+            return
+        self.line.done += event.n_rows
+        self._update_bar(f"{self.line.done:,} of {counted(self.line.total, 'row')}")
 
     def _open(self, total: int, what: str) -> None:
         """Start a step; its bar appears when it takes longer than `BAR_DELAY`."""

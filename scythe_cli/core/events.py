@@ -117,6 +117,20 @@ class DownloadAdvanced:
 
 
 @dataclass(frozen=True)
+class ExportStarted:
+    """Tables of so many rows are about to be written in another format."""
+
+    n_rows: int
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Some more rows were written."""
+
+    n_rows: int
+
+
+@dataclass(frozen=True)
 class LeafFinished:
     """A worker finished a leaf."""
 
@@ -160,6 +174,8 @@ Event = (
     | Gathered
     | DownloadStarted
     | DownloadAdvanced
+    | ExportStarted
+    | Exported
     | LeafFinished
     | WorkerReady
     | Notice

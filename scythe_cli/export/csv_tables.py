@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from scythe_cli.export.cells import FORMULA, QUOTE, guarded, plain_columns
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import polars as pl
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from scythe_cli.export.tables import Source
 
 
-def write_csv(source: Source, path: Path) -> None:
-    """Write one table. Raises `OSError`."""
+def write_csv(source: Source, path: Path, on_rows: Callable[[int], None] = lambda _: None) -> None:
+    """Write one table; `on_rows` is called with the number of rows that were just written. Raises `OSError`."""
     aside = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         with aside.open("wb") as file:
@@ -26,6 +27,7 @@ def write_csv(source: Source, path: Path) -> None:
                 cells.rename(dict(zip(cells.columns, header, strict=True))).write_csv(
                     file, include_header=not number, quote_style="non_numeric"
                 )
+                on_rows(batch.height)
         aside.replace(path)
     except BaseException:
         aside.unlink(missing_ok=True)

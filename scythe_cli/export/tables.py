@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from scythe_cli.storage.base import Entry
 
-BATCH_ROWS = 16_384
+BATCH_ROWS = 8192
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,13 @@ class Source:
     name: str
     files: list[Path]
     etag: str
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has, from the footers of its files."""
+        import pyarrow.parquet as pq
+
+        return sum(pq.read_metadata(path).num_rows for path in self.files)
 
     def batches(self) -> Iterator[pl.DataFrame]:
         """Its rows, at least one frame, each of few enough rows for any memory."""

@@ -17,7 +17,7 @@ from scythe_cli.errors import ConfigError
 from scythe_cli.export.cells import is_formula, plain_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from scythe_cli.export.tables import Source
@@ -51,13 +51,16 @@ def refuse_too_large(name: str, *, rows: int, columns: int) -> None:
         raise ConfigError(f"{name} has {columns:,} columns, and an Excel sheet has {COLUMNS:,}", hint=_HINT)
 
 
-def write_workbook(sources: Sequence[Source], path: Path, units: Mapping[str, str]) -> list[str]:
+def write_workbook(
+    sources: Sequence[Source], path: Path, units: Mapping[str, str], on_rows: Callable[[int], None] = lambda _: None
+) -> list[str]:
     """Write all tables.
 
     Args:
         sources: the tables, in the order of the sheets.
         path: of the workbook.
         units: by the name of a column.
+        on_rows: called with the number of rows that were just written.
 
     Returns:
         A sentence for each column of which cells were cut.
@@ -76,7 +79,7 @@ def write_workbook(sources: Sequence[Source], path: Path, units: Mapping[str, st
     }
     try:
         book = xlsxwriter.Workbook(str(aside), options | {"tmpdir": str(path.parent)})
-        sheets = _Sheets(book, units)
+        sheets = _Sheets(book, units, on_rows)
         try:
             for source in sources:
                 sheets.add(source)
@@ -109,7 +112,8 @@ def sheet_names(tables: Sequence[str]) -> dict[str, str]:
 class _Sheets:
     """Writes tables into a workbook, row by row, which keeps the memory small."""
 
-    def __init__(self, book: Any, units: Mapping[str, str]) -> None:
+    def __init__(self, book: Any, units: Mapping[str, str], on_rows: Callable[[int], None]) -> None:
+        self._on_rows = on_rows
         self._book = book
         self._units = units
         self._bold = book.add_format({"bold": True})
@@ -140,6 +144,7 @@ class _Sheets:
                         cut.add(frame.columns[column])
                     self._write(sheet, at, column, value)
                 at += 1
+            self._on_rows(frame.height)
         self.cut += [
             f"{source.name}: texts of {name} are cut at {TEXT:,} characters, the most that a cell of Excel holds"
             for name in sorted(cut)

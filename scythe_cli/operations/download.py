@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.core import layout
-from scythe_cli.core.events import DownloadAdvanced, DownloadStarted, Notice, ignore
+from scythe_cli.core.events import DownloadAdvanced, DownloadStarted, Exported, ExportStarted, Notice, ignore
 from scythe_cli.errors import ConfigError, KeyMissing, NotFinishedError, NotFoundError, StoreError, did_you_mean
 from scythe_cli.export.csv_tables import write_csv
 from scythe_cli.export.record import DownloadRecord
@@ -197,19 +197,26 @@ def _write_export(
     book = etag_of(sorted(tables, key=lambda entry: entry.key))
     record.remove_outdated({**by_table, export.workbook: book})
     paths: dict[str, Path] = {}
+
+    def on_rows(n_rows: int) -> None:
+        listener(Exported(n_rows))
+
+    listener(ExportStarted(sum(source.rows for source in found) if export.format != "parquet" else 0))
     with record:
         try:
             for source in found if export.format == "csv" else []:
                 entry = Entry(f"{layout.FINAL}/{source.name}.csv", 0, source.etag)
                 paths[source.name] = record.path(entry.key)
-                if not record.holds(entry, rewritten=True):
-                    write_csv(source, paths[source.name])
+                if record.holds(entry, rewritten=True):
+                    on_rows(source.rows)
+                else:
+                    write_csv(source, paths[source.name], on_rows)
                     record.add(entry, rewritten=True)
             if export.format == "xlsx":
                 entry = Entry(export.workbook, 0, book)
                 paths = {source.name: record.path(entry.key) for source in found}
                 if not record.holds(entry, rewritten=True):
-                    for sentence in write_workbook(found, record.path(entry.key), export.units):
+                    for sentence in write_workbook(found, record.path(entry.key), export.units, on_rows):
                         listener(Notice(sentence))
                     record.add(entry, rewritten=True)
         except OSError as exc:

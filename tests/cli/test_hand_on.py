@@ -109,7 +109,6 @@ def test_a_download_is_read_and_never_continued(home: Path, tmp_path: Path) -> N
         ["cancel"],
         ["remove", "--yes"],
         ["allocate", "--resume"],
-        ["show"],
         ["compare", "doubles"],
     ):
         refused = scythe(*command, out, cwd=home)
