@@ -6,6 +6,7 @@ nothing. When somebody imports pandas after all, pyarrow looks again, so that it
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import sys
@@ -29,7 +30,7 @@ def defer_pandas() -> None:
 
 def _hide_pandas(pyarrow: ModuleType) -> None:
     """Have pyarrow look for pandas now, and not find it; unless it is pandas that imports pyarrow."""
-    if "pandas" in sys.modules:
+    if "pandas" in sys.modules or "_pandas_api" not in vars(importlib.import_module("pyarrow.lib")):
         return
     refusing = _Refusing()
     sys.meta_path.insert(0, refusing)
@@ -42,8 +43,9 @@ def _hide_pandas(pyarrow: ModuleType) -> None:
 
 def _show_pandas(_: ModuleType) -> None:
     """Have pyarrow look again."""
-    shim = importlib.import_module("pyarrow.lib").__dict__["_pandas_api"]
-    shim.pd  # noqa: B018 - the property looks
+    shim = vars(importlib.import_module("pyarrow.lib")).get("_pandas_api")
+    with contextlib.suppress(ImportError):  # an old pandas, which pyarrow does not take: it works without
+        shim.pd  # type: ignore[union-attr]  # noqa: B018 - the property looks
 
 
 class _Refusing:
