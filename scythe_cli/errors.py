@@ -21,12 +21,17 @@ ScytheError                      70
 
 from __future__ import annotations
 
+import html
 from difflib import get_close_matches
 from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+_CONTROL = dict.fromkeys([*range(ord("\n")), *range(ord("\n") + 1, ord(" ")), *range(0x7F, 0xA0)])
+"""Characters that act on a terminal, and are left out: all but the line break."""
 
 
 class ExitCode(IntEnum):
@@ -62,9 +67,14 @@ class ScytheError(Exception):
     def __str__(self) -> str:
         return self.message
 
+    def _repr_html_(self) -> str:
+        """How a notebook shows an error that a cell has caught."""
+        return "<br>".join(html.escape(line) for line in self._render_traceback_())
+
     def _render_traceback_(self) -> list[str]:
         """What IPython and notebooks print of it: message and hint, without our own frames."""
-        return [f"{type(self).__name__}: {self.message}", *([f"hint: {self.hint}"] if self.hint else [])]
+        lines = [f"{type(self).__name__}: {self.message}", *([f"hint: {self.hint}"] if self.hint else [])]
+        return [line.translate(_CONTROL) for line in lines]
 
 
 class InputError(ScytheError):
