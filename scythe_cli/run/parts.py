@@ -37,8 +37,6 @@ GROUP_BYTES = 4 << 20
 """Of a frame's part: a gather reads so much of it at a time."""
 PART_BYTES = 16 << 20
 """A block's outcomes are written when they weigh this much, however young they are."""
-BEHIND_BYTES = 128 << 20
-"""So much is being written at a time; no more specs begin until the store has taken some of it."""
 WRITERS = 4
 ENCODERS = 2
 """Parts that are encoded at a time, which takes three times their size; the other writers wait for the store."""
@@ -155,9 +153,9 @@ class PartWriter:
         self._raise_errors()
 
     @property
-    def is_behind(self) -> bool:
-        """Whether the store takes outcomes more slowly than specs end, so that they fill the memory."""
-        return sum(weight for future, weight in self._writing.items() if not future.done()) > BEHIND_BYTES
+    def bytes_on_their_way(self) -> int:
+        """Of outcomes that the store is to take and has not yet."""
+        return sum(weight for future, weight in self._writing.items() if not future.done())
 
     def next_due(self) -> float | None:
         """When the oldest held outcome must be written, on the monotonic clock."""

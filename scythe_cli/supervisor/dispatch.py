@@ -24,6 +24,8 @@ PREFETCH_BELOW = 0.25
 """A lane gets its next chunk ahead of time while a chunk lasts less than this many seconds."""
 STEAL_ABOVE = 0.05
 """A lane is asked to give rows back when what it has left is worth more than this many seconds."""
+BEHIND_BYTES = 128 << 20
+"""While so much waits for the store, no more rows are given: they would fill the memory."""
 STUCK_SECONDS = 0.05
 """A lane that was asked to, and is at the same row for so long, loses the rows after it without an answer."""
 
@@ -52,7 +54,7 @@ class Dispatcher:
 
     def feed(self) -> tuple[RunWork, BaseException] | None:
         """Give rows to the lanes that want some. Returns a run whose specs could not be read, and why."""
-        if any(run.writer.is_behind for run in self.runs.values()):
+        if sum(run.writer.bytes_on_their_way for run in self.runs.values()) > BEHIND_BYTES:
             return None
         lanes = self._pool.lanes.values()
         idle = [lane for lane in lanes if not lane.chunks and not lane.is_ending]

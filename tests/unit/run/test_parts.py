@@ -141,18 +141,17 @@ class SlowStore(One):
         assert self.may_write.wait(60)
 
 
-def test_a_writer_is_behind_while_the_store_takes_too_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "BEHIND_BYTES", 100)
+def test_a_writer_counts_what_the_store_has_not_taken_yet() -> None:
     slow = SlowStore()
     writer = parts.PartWriter(cast("Store", slow), generation=1, flush=60.0)
     try:
         writer.add_table(0, TABLE)
-        assert not writer.is_behind, "what is held is not being written"
+        assert writer.bytes_on_their_way == 0, "what is held is not being written"
         writer.write(0)
-        assert writer.is_behind
+        assert writer.bytes_on_their_way == TABLE.nbytes
         slow.may_write.set()
         writer.finish()
-        assert not writer.is_behind
+        assert writer.bytes_on_their_way == 0
     finally:
         slow.may_write.set()
         writer.close()
