@@ -45,6 +45,7 @@ def test_what_is_said_and_where(some_fail: tuple[Path, Done]) -> None:
     assert done.err.splitlines() == [
         "doubles v1.0.0: 5 specs valid",
         f"run  {run_id}   local, 2 workers",
+        "report: scythe report doubles",
         "next: scythe status doubles --errors",
     ]
 

@@ -115,6 +115,7 @@ def test_the_bar_stays_with_its_last_state(seen: tuple[Path, Screen]) -> None:
         "  errors   1 row   .../final/errors.pq",
         "  in Python  scythe_cli.open_run('doubles').scalars(tidy=True)",
         "1x ValueError: cannot double 3.0 in double (doubles.py:23), spec 3",
+        "report: scythe report doubles",
         "next: scythe status doubles --errors",
     ]
     assert COLOURS.search(screen.raw)

@@ -148,11 +148,12 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, A
 
 def test_status_lists_the_runs(project: Project) -> None:
     lines = [line.split() for line in project.scythe("status").stdout.splitlines()]
-    assert lines[1:] == [
+    expected = [
         [IDS["cancelled"], "cancelled", "12/24", "2"],
         [IDS["half"], "stopped", "before", "the", "end", "17/24", "3"],
         [IDS["complete"], "finished", "28/28", "6"],
     ]
+    assert [line[: len(wanted)] for line, wanted in zip(lines[1:], expected, strict=True)] == expected
 
 
 def test_status_lists_the_runs_as_json(project: Project) -> None:
