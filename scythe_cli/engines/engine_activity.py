@@ -49,6 +49,14 @@ def is_claimed(run: Run) -> bool:
     return engine_of(run) in CLAIMED
 
 
+def needs_workers(run: Run) -> bool:
+    """Whether the latest generation waits for workers that people start, and may still be worked on."""
+    marks = state.list_marks(run.store)
+    generation = max(marks.get(Mark.GENERATION, [0]))
+    live = bool(generation) and fence.why_over(run.store, generation, marks) is None
+    return live and engine_of(run) == "shared"
+
+
 def activity(run: Run) -> Active:
     """What the engine has at work for a run that was handed to one; without figures where it does not answer."""
     engine = engine_of(run)

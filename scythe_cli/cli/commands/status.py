@@ -22,7 +22,7 @@ from scythe_cli.run.run import OriginalRun
 
 if TYPE_CHECKING:
     from scythe_cli.operations.failure_groups import FailureGroup
-    from scythe_cli.operations.status import RunStatus
+    from scythe_cli.operations.status import RunStatus, State
     from scythe_cli.run.engine import Active
     from scythe_cli.run.run import Run
 
@@ -109,7 +109,8 @@ def _with_engine(run: Run, now: RunStatus) -> RunStatus:
         return now
     active = activity(run)
     if active.abandoned:
-        return dataclasses.replace(now, state="incomplete", detail=active.why or "", rate=None, eta=None, active=None)
+        state: State = "incomplete" if now.done or active.running else "pending"
+        return dataclasses.replace(now, state=state, detail=active.why or "", rate=None, eta=None, active=None)
     known = active.queued is not None
     eta = None if known and not any(worker.serves for worker in active.workers) else now.eta
     return dataclasses.replace(now, active=active, eta=eta)
@@ -175,4 +176,11 @@ def _print_next(run: Run, now: RunStatus, *, errors: bool, alone: str | None) ->
     elif now.failed:
         print_next(*commands_after_failures(run, now.failures, alone), *([after] if after else []))
     else:
-        print_next(after or command_for("allocate --resume", run))
+        print_next(after or _continue(run))
+
+
+def _continue(run: Run) -> str:
+    """The command that goes on with a run on which nobody works."""
+    from scythe_cli.engines.engine_activity import needs_workers
+
+    return command_for("worker --run" if needs_workers(run) else "allocate --resume", run)

@@ -56,7 +56,7 @@ def claims_of(run: Run, generation: int) -> Active:
     plan = plan_of(run, generation)
     ranges = None if plan is None else read_range_plan(plan)
     if ranges is None:
-        return Active(0, 0, [], NO_WORKER.format(run=run.id), abandoned=True)
+        return Active(0, 0, [], "it has no plan", abandoned=True)
     board = ClaimBoard(run.store, generation, ranges)
     for segment in board.open_segments:
         board.look(segment)
@@ -65,8 +65,8 @@ def claims_of(run: Run, generation: int) -> Active:
     workers = _workers(run, generation)
     if workers or board.is_finished:
         return Active(free, held, workers, None)
-    why = NONE_LEFT if held or board.counts[0] else NO_WORKER
-    return Active(free, held, [], why.format(run=run.id), abandoned=True)
+    why = "no worker is at work" if held or board.counts[0] else "no worker has begun"
+    return Active(free, held, [], why, abandoned=True)
 
 
 def _workers(run: Run, generation: int) -> list[WorkerSeen]:
