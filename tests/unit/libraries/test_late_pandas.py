@@ -58,3 +58,15 @@ import pyarrow as pa
 assert pa.array(pd.Series([1.0, float("nan")])).null_count == 1
 print("fine")"""
     assert says(code) == "fine"
+
+
+def test_pandas_that_somebody_only_looked_for() -> None:
+    """polars looks whether pandas is there, and does not import it."""
+    code = """import importlib.util
+defer_pandas()
+import pyarrow as pa
+assert importlib.util.find_spec("pandas") is not None
+import pandas as pd
+assert pa.array(pd.Series([1.0], index=pd.date_range("2026", periods=1))).to_pylist() == [1.0]
+print("fine")"""
+    assert says(code) == "fine"
