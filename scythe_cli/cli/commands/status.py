@@ -103,13 +103,13 @@ def _described(run: Run, failures: list[FailureGroup], *, listed: bool) -> list[
 
 def _with_engine(run: Run, now: RunStatus) -> RunStatus:
     """Add what the engine queues and runs, where the run was handed to one."""
-    from scythe_cli.engines.engine_activity import activity, is_elsewhere
+    from scythe_cli.engines.engine_activity import activity, is_claimed, is_elsewhere
 
     if now.state != "running" or not is_elsewhere(run):
         return now
     active = activity(run)
     if active.abandoned:
-        state: State = "incomplete" if now.done or active.running else "pending"
+        state: State = "pending" if is_claimed(run) and not now.done and not active.running else "incomplete"
         return dataclasses.replace(now, state=state, detail=active.why or "", rate=None, eta=None, active=None)
     known = active.queued is not None
     eta = None if known and not any(worker.serves for worker in active.workers) else now.eta
