@@ -84,6 +84,16 @@ def test_an_sbatch_that_refuses_begins_nothing(project: Project, cluster: Path) 
     assert "not started" in project.scythe("status", "work")
 
 
+def test_a_refusal_of_the_job_that_follows_is_printed(project: Project, cluster: Path) -> None:
+    project.write([{"x": 1}], SETTINGS)
+    (cluster / "refuse-dependent").write_text("Job dependency problem")
+    said = project.scythe("allocate", "--engine", "slurm")
+    assert "see  Slurm job 1; no job follows it, so nothing submits it again: " in said
+    assert "Job dependency problem" in said
+    project.scythe("wait", "work")
+    assert project.table("scalars").height == 1
+
+
 def test_status_and_cancel_know_the_tasks(project: Project) -> None:
     project.write([{"x": x, "do": "wait"} for x in range(6)], SETTINGS)
     project.scythe("allocate", "--engine", "slurm")

@@ -39,6 +39,8 @@ def save(job: str, state: dict[str, Any]) -> None:
 def sbatch(arguments: list[str]) -> None:
     if (HOME / "refuse").exists():
         sys.exit(f"sbatch: error: {(HOME / 'refuse').read_text()}")
+    if (HOME / "refuse-dependent").exists() and any(one.startswith("--dependency") for one in arguments):
+        sys.exit(f"sbatch: error: {(HOME / 'refuse-dependent').read_text()}")
     script = sys.stdin.read()
     job = str(len(list(HOME.glob("*.sh"))) + 1)
     (HOME / f"{job}.sh").write_text(script)

@@ -67,7 +67,7 @@ class SlurmEngine:
         plan = write_plan(work, engine="slurm")
         ranges = write_range_plan(plan)
         try:
-            number = jobs.submit(work.run, self._job(work, ranges.ranges))
+            submission = jobs.submit(work.run, self._job(work, ranges.ranges))
         except BaseException as exc:
             for kind in (Mark.GENERATION, Mark.PLAN):
                 with suppress(StoreError):
@@ -76,7 +76,7 @@ class SlurmEngine:
                 message = f"{exc.message}; {work.run.id} is written, and nothing of it has begun"
                 raise EngineError(message, hint=f"scythe allocate --resume {work.run.id}") from exc
             raise
-        return SlurmTicket(plan, number)
+        return SlurmTicket(plan, submission)
 
     def _job(self, work: Work, ranges: int) -> Job:
         settings = work.file.slurm
@@ -109,9 +109,9 @@ class SlurmWatch:
 class SlurmTicket:
     """An array job that works on a generation; followed by the directory."""
 
-    def __init__(self, plan: GenerationPlan, number: str) -> None:
+    def __init__(self, plan: GenerationPlan, submission: jobs.Submission) -> None:
         self.workflow_run_id = plan.run.manifest.root_workflow_run_id
-        self.link: str | None = f"Slurm job {number}"
+        self.link: str | None = str(submission)
         self._follower = RunFollower(plan.run, SlurmWatch(plan.run))
 
     def stop(self) -> None:

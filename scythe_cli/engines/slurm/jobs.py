@@ -5,7 +5,7 @@ Input: a generation's job. Output: `control/slurm-<n>.yml`, one for each submiss
 
 from __future__ import annotations
 
-from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,11 +26,29 @@ SUBMISSIONS = 1000
 """The submissions of a generation are numbered from its number times this."""
 
 
-def submit(run: Run, job: Job) -> str:
-    """Write the scripts into the run and submit them. Returns the number of the array job.
+@dataclass(frozen=True)
+class Submission:
+    """What Slurm took.
+
+    Attributes:
+        number: of the array job.
+        refused: why Slurm does not take the job that follows it; None where it does.
+    """
+
+    number: str
+    refused: str | None
+
+    def __str__(self) -> str:
+        if self.refused is None:
+            return f"Slurm job {self.number}"
+        return f"Slurm job {self.number}; no job follows it, so nothing submits it again: {self.refused}"
+
+
+def submit(run: Run, job: Job) -> Submission:
+    """Write the scripts into the run and submit them.
 
     Raises:
-        EngineError: sbatch is not here or refuses.
+        EngineError: sbatch is not here or refuses the array job.
     """
     store, script = run.store, array_script(job)
     after = next_script(job)
@@ -39,13 +57,15 @@ def submit(run: Run, job: Job) -> str:
     if job.logs is not None:
         Path(job.logs).mkdir(parents=True, exist_ok=True)
     number = commands.submit(script)
-    follower = ""
-    with suppress(EngineError):  # then `scythe gather` builds the tables, or the last worker
+    follower, refused = "", None
+    try:
         follower = commands.submit(after, f"--dependency=afterany:{number}", "--kill-on-invalid-dep=yes")
+    except EngineError as exc:  # the array runs, and its last worker builds the tables
+        refused = exc.message
     note = {"job": number, "next": follower, "tasks": job.tasks, "at": datetime.now(UTC).isoformat()}
     at = job.generation * SUBMISSIONS + len(submissions(run, job.generation)) + 1
     state.write_mark(store, Mark.SLURM, at, note)
-    return number
+    return Submission(number, refused)
 
 
 def submissions(run: Run, generation: int) -> list[dict[str, str]]:
