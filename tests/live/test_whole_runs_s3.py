@@ -98,7 +98,7 @@ def test_many_small_specs_take_few_requests(storage: str, s3_proxy: FaultProxy, 
     assert status(reopened(done.run)).done == rows
     asked = s3_proxy.log[before:]
     assert len([line for line in asked if "list-type=2" in line]) == 3
-    assert len(asked) <= 7, asked  # the manifest, three listings, three marks
+    assert len(asked) <= 10, asked  # as many for any number of specs: the manifest, three listings, some marks
 
 
 def test_many_rows_of_one_file_are_one_upload_and_one_fetch(storage: str, s3_proxy: FaultProxy, files: Files) -> None:
