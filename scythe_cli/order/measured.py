@@ -98,6 +98,6 @@ def _seconds_of_run(run: Run) -> dict[int, float]:
 def _probed(experiment: Experiment, schema: pa.Schema) -> pa.Table:
     """What the last probe of the function measured; nothing where its specs had other columns."""
     wanted = pa.schema([*schema.remove_metadata(), pa.field(_SECONDS, pa.float64())])
-    with suppress(OSError, pa.ArrowException, KeyError):
-        return pq.read_table(_probe_file(experiment)).select(wanted.names).cast(wanted)
+    with suppress(OSError, pa.ArrowException, KeyError), pq.ParquetFile(_probe_file(experiment)) as file:
+        return file.read(use_threads=False).select(wanted.names).cast(wanted)
     return wanted.empty_table()
