@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from fixture_runs import copy_runs
 
 from scythe_cli.cli import app
 from scythe_cli.errors import ExitCode
 
 SCYTHE = str(Path(sys.executable).with_name("scythe"))
-FIXTURE = Path(__file__).parent / "fixtures" / "runs_8aee82f"
 RUN = "complete/v1.0.0/2026-11-29_10-20-23"
 HALF = "half/v1.0.0/2026-11-29_10-20-38"
 
@@ -79,8 +78,7 @@ class Storage:
 
 def copy(folder: Path) -> Storage:
     """A copy of the runs to spoil."""
-    shutil.copytree(FIXTURE, folder, symlinks=True)
-    return Storage(folder)
+    return Storage(copy_runs(folder))
 
 
 @pytest.fixture

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from scythe_cli.run.run import Run
 
+pytestmark = pytest.mark.slow
+
 N = 120
 SECONDS = 0.03
 SEED = int(os.environ.get("SCYTHE_TEST_SEED", time.time_ns() % 100_000))

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from scythe_cli.run.run import Run
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(autouse=True)
 def traces(tmp_path: Path) -> Iterator[faults.Traces]:
     with faults.temporary(tmp_path / "tmp") as traces:

@@ -27,6 +27,8 @@ from scythe_cli.operations.gather import gather, gathered
 if TYPE_CHECKING:
     from servers import WebServer
 
+pytestmark = pytest.mark.slow
+
 OWN = ["experiment_id", "workflow_run_id", "root_workflow_run_id"]
 
 

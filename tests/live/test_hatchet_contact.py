@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
+pytestmark = pytest.mark.slow
+
 ENGINE_PID = os.environ.get("SCYTHE_TEST_HATCHET_PID")
 """Of a real engine, which the tests may stop for some seconds."""
 

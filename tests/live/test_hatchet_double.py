@@ -24,9 +24,12 @@ from hatchet_sdk.config import ClientTLSConfig
 from hatchet_sdk.features.runs import BulkCancelReplayOpts, RunFilter
 from sdk_worker import Number, Tasks
 
-pytestmark = pytest.mark.skipif(
-    "HATCHET_CLIENT_TOKEN" in os.environ, reason="the double is not the engine whose token is in the environment"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        "HATCHET_CLIENT_TOKEN" in os.environ, reason="the double is not the engine whose token is in the environment"
+    ),
+]
 
 WORKER = Path(__file__).with_name("sdk_worker.py")
 

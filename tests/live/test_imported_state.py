@@ -15,6 +15,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+pytestmark = pytest.mark.slow
+
 BEGIN = """
 import os, time
 from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry

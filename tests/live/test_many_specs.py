@@ -11,6 +11,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+pytestmark = pytest.mark.slow
+
 N = 48
 SAME_FILE = {3.0, 4.0}
 RAISES, CRASHES, HANGS, HOARDS, BELOW, MISSING = 7, 21, 33, 43, 9, 14

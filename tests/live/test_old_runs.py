@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from fixture_runs import FIXTURE, copy_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SCYTHE = str(Path(sys.executable).with_name("scythe"))
-FIXTURE = Path(__file__).parents[1] / "fixtures" / "runs_8aee82f"
 MADE_IN = "/tmp/scythe-fixture"
 MADE_AT = datetime(2026, 11, 29, 10, 22, tzinfo=UTC)
 IDS = {
@@ -101,7 +101,7 @@ class Project:
 
 def copied(folder: Path) -> Project:
     """A fresh copy of the fixture."""
-    return Project(shutil.copytree(FIXTURE, folder / "moved", ignore=shutil.ignore_patterns("__pycache__")))
+    return Project(copy_runs(folder / "moved"))
 
 
 def expected(name: str) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from scythe_cli.run.state import list_marks
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 N = 24
 CLAIMS = f"{layout.CLAIMS}/1/0"
 

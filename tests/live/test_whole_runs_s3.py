@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from scythe_cli.core.events import Event
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture
 def storage(s3_proxy: FaultProxy, request: pytest.FixtureRequest) -> str:
     """A place in the bucket behind the proxy, of this test alone."""
