@@ -30,7 +30,7 @@ test: $(STAMP)  ## run the tests, in some six minutes
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(TESTS)
 
 test-slow: $(STAMP)  ## run the tests that take longer: engines, kills, whole examples
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile -m slow $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile -m "slow and not soak" $(TESTS)
 
 lint: $(STAMP)  ## format check, lint, types
 	$(BIN)/ruff format --check .

@@ -16,7 +16,7 @@ from scythe_cli.engines.generation.lost_rows import write_lost
 from scythe_cli.engines.shared.claim_names import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from scythe_cli.engines.generation.leaf_queue import Leaf
     from scythe_cli.engines.generation.leaf_runner import LeafRunner
@@ -94,8 +94,12 @@ class Held(Protocol):
     def failure(self) -> BaseException | None:
         """Why outcomes could not be stored."""
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing of it is at work here, and all that waits is rows that must run alone."""
+
     def advance(self, *, alone: bool) -> None:
-        """Begin what may begin now; `alone` is whether this worker has no other claim."""
+        """Begin what may begin now; with `alone` a row that must run alone, too."""
 
     def seconds_left(self) -> float:
         """Work that no lane has yet, in seconds of all lanes."""
@@ -105,6 +109,17 @@ class Held(Protocol):
 
     def withdraw(self, grace: float) -> None:
         """Begin no more rows."""
+
+
+def advance_all(claims: Sequence[Held]) -> None:
+    """Begin what may begin now. Rows that must run alone go one at a time, when nothing else is at work here.
+
+    Raises:
+        StoreError: a note could not be written; the row has not begun.
+    """
+    quiet = all(held.is_quiet for held in claims)
+    for at, held in enumerate(claims):
+        held.advance(alone=quiet and at == 0)
 
 
 @dataclass
@@ -146,6 +161,10 @@ class HeldRange:
     @property
     def failure(self) -> BaseException | None:
         return self.leaf.over.exception() if self.leaf.over.done() else None
+
+    @property
+    def is_quiet(self) -> bool:
+        return False
 
     def advance(self, *, alone: bool) -> None:
         """Its rows wait for a lane already."""
@@ -216,6 +235,10 @@ class CarefulRange:
         ended = (leaf.over.exception() for leaf in [*self._over, *self._leaves] if leaf.over.done())
         return next((one for one in ended if one is not None), None)
 
+    @property
+    def is_quiet(self) -> bool:
+        return not self._waiting and all(leaf.over.done() for leaf in self._leaves)
+
     def advance(self, *, alone: bool) -> None:
         """Write what is lost; begin a row in each free lane; run suspects when nothing else is at work here.
 
@@ -231,7 +254,7 @@ class CarefulRange:
         self._leaves = [leaf for leaf in self._leaves if not leaf.over.done()]
         while self._waiting and len(self._leaves) < self._lanes.runner.size:
             self._begin(self._waiting)
-        if self._suspects and not self._leaves and not self._waiting and alone:
+        if self._suspects and alone and not self._leaves:
             self._begin(self._suspects)
 
     def _begin(self, rows: deque[int]) -> None:

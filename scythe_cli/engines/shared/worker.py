@@ -18,7 +18,7 @@ from scythe_cli.core.row_ranges import Range
 from scythe_cli.engines.generation import fence
 from scythe_cli.engines.generation.progress import GenerationProgress
 from scythe_cli.engines.shared.claim_names import Step
-from scythe_cli.engines.shared.held import CarefulRange, HeldRange, Lanes
+from scythe_cli.engines.shared.held import CarefulRange, HeldRange, Lanes, advance_all
 from scythe_cli.errors import StoreError
 from scythe_cli.run.engine import Ended, EndReason, Work
 from scythe_cli.run.parts import PartWriter
@@ -226,8 +226,7 @@ class RunWorker:
 
     def _finish_claims(self) -> None:
         """Write what became of the claims whose rows are all in the storage, or were given back."""
-        for held in self._held:
-            held.advance(alone=len(self._held) == 1)
+        advance_all(self._held)
         for held in [held for held in self._held if held.is_over]:
             claim, rows = held.claim, held.claim.rows
             if held.failure is not None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def leaf(first: int, last: int, *, cost: float | None = None, run: str = "run") -> Leaf:
-    work = SimpleNamespace(cost=cost, done=0, job=SimpleNamespace(key=run))
+    work = SimpleNamespace(cost=cost, done=0, job=SimpleNamespace(key=run), info=SimpleNamespace(batch=None))
     return Leaf(cast("RunWork", work), last - first + 1, deque([Range(first, last)]))
 
 
