@@ -150,7 +150,7 @@ def test_how_a_worker_ends(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_specs_that_all_fail_alike_stop_the_run(tmp_path: Path) -> None:
     project = Project(tmp_path, str(tmp_path / "runs"))
-    project.write([{"x": x, "do": "fail", "seconds": 0.01} for x in range(300)])
+    project.write([{"x": x, "do": "fail", "seconds": 0.1} for x in range(300)])
     project.scythe("allocate")
     said = project.scythe("worker", "--run", "work", "--workers", "2", code=5)
     assert "specs all failed alike" in said
