@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -30,6 +30,22 @@ def on_stop_signal(number: int) -> None:
     if number == signal.SIGHUP:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         detach_from_terminal()
+
+
+@contextmanager
+def calling_on_stop(stop: Callable[[], object]) -> Iterator[None]:
+    """In the block, Ctrl-C, SIGTERM and SIGHUP call `stop` instead of ending the process."""
+
+    def handle(number: int, _: object) -> None:
+        on_stop_signal(number)
+        stop()
+
+    before = {number: signal.signal(number, handle) for number in stop_signals_not_ignored()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def detach_from_terminal() -> None:

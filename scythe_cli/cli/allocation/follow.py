@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,9 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scythe_cli.cli.allocation.summary import Call
-    from scythe_cli.engines.generation.follow import RunFollower
     from scythe_cli.operations.gather import FinalReport
-    from scythe_cli.run.engine import Engine, Ticket, Work
+    from scythe_cli.run.engine import Engine, Work
     from scythe_cli.run.run import Run
 
 FOLLOW_WINDOW = 150.0
@@ -47,7 +45,7 @@ def _follow(call: Call, work: Work, engine: Engine | None) -> None:
             print_outcome(Allocation(work.run, None, None), call, first=_start_workers(call, work))
             return
         with closing(ticket):
-            with _stopping(ticket):
+            with signals.calling_on_stop(ticket.stop):
                 ended = ticket.wait(call.terminal)
             final = _final(call, work) if ended is None else None
     if ended is not None and ended.reason is EndReason.INTERRUPTED and not local:
@@ -77,7 +75,7 @@ def _follow_run(call: Call, run: Run, timeout: float | None) -> None:
 
     found = open_follower(run, timeout=timeout)
     call.terminal.follow(run.total, window=FOLLOW_WINDOW)
-    with hints_from_here(run), _stopping(found):
+    with hints_from_here(run), signals.calling_on_stop(found.stop):
         ended = found.wait(call.terminal)
     if ended is not None and ended.reason is EndReason.INTERRUPTED:
         if not found.stopped:
@@ -108,22 +106,6 @@ def resumable(call: Call, run: Run) -> Iterator[None]:
         if "--resume" in (exc.hint or ""):  # from here, with the folder of the experiment
             exc.hint = resume_command(run, call.file)
         raise
-
-
-@contextmanager
-def _stopping(ticket: Ticket | RunFollower) -> Iterator[None]:
-    """While specs run, Ctrl-C, SIGTERM and SIGHUP ask them to end instead of ending the command."""
-
-    def stop(number: int, _: object) -> None:
-        signals.on_stop_signal(number)
-        ticket.stop()
-
-    before = {number: signal.signal(number, stop) for number in signals.stop_signals_not_ignored()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _final(call: Call, work: Work) -> FinalReport:

@@ -6,9 +6,8 @@ builds the final tables under the run's lease.
 
 from __future__ import annotations
 
-import signal
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -41,8 +40,6 @@ from scythe_cli.run.run import refuse_original
 from scythe_cli.supervisor.scratch import scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from scythe_cli.core.events import Listener
     from scythe_cli.engines.generation.plan import GenerationPlan
     from scythe_cli.engines.shared.range_plan import RangePlan
@@ -169,7 +166,7 @@ def _work(plan: GenerationPlan, experiment: Experiment, settings: ServeSettings,
         )
         listener(WorkerReady(name, plan.file.engine, store.locate(""), [experiment.name], lanes, ["leaf"]))
         try:
-            with _stopping(one):
+            with signals.calling_on_stop(one.stop):
                 return _until_gathered(plan, one, board, listener)
         finally:
             pulse.end(remove=one.give_back())
@@ -220,19 +217,3 @@ def build_tables(plan: GenerationPlan, listener: Listener, *, patient: bool) -> 
     except NotFinishedError:  # another process builds them
         listener(Notice(f"all specs of {run.id} are finished; another process builds the tables"))
     return False
-
-
-@contextmanager
-def _stopping(one: RunWorker) -> Iterator[None]:
-    """Stop signals ask the worker to end."""
-
-    def stop(number: int, _: object) -> None:
-        signals.on_stop_signal(number)
-        one.stop()
-
-    before = {number: signal.signal(number, stop) for number in signals.stop_signals_not_ignored()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
