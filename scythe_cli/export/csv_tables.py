@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from scythe_cli.export.cells import FORMULA, QUOTE, guarded, plain_columns
+from scythe_cli.storage.atomic_files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,20 +18,14 @@ if TYPE_CHECKING:
 
 def write_csv(source: Source, path: Path, on_rows: Callable[[int], None] = lambda _: None) -> None:
     """Write one table; `on_rows` is called with the number of rows that were just written. Raises `OSError`."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        with aside.open("wb") as file:
-            for number, batch in enumerate(source.batches()):
-                cells = _as_text(plain_columns(batch))
-                header = [guarded(name) for name in cells.columns]
-                cells.rename(dict(zip(cells.columns, header, strict=True))).write_csv(
-                    file, include_header=not number, quote_style="non_numeric"
-                )
-                on_rows(batch.height)
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+    with replacing(path) as aside, aside.open("wb") as file:
+        for number, batch in enumerate(source.batches()):
+            cells = _as_text(plain_columns(batch))
+            header = [guarded(name) for name in cells.columns]
+            cells.rename(dict(zip(cells.columns, header, strict=True))).write_csv(
+                file, include_header=not number, quote_style="non_numeric"
+            )
+            on_rows(batch.height)
 
 
 def _as_text(frame: pl.DataFrame) -> pl.DataFrame:

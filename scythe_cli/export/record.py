@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from scythe_cli.core import layout
 from scythe_cli.errors import StoreError
+from scythe_cli.storage.atomic_files import replacing
 from scythe_cli.storage.base import Entry
 
 if TYPE_CHECKING:
@@ -139,10 +140,10 @@ class DownloadRecord:
     def __enter__(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            aside = self.folder / f"{layout.DOWNLOAD_RECORD}.{os.getpid()}"
-            aside.write_text("".join(json.dumps(asdict(arrived)) + "\n" for arrived in self._arrived.values()))
-            aside.replace(self.folder / layout.DOWNLOAD_RECORD)
-            self._file = (self.folder / layout.DOWNLOAD_RECORD).open("a")
+            record = self.folder / layout.DOWNLOAD_RECORD
+            with replacing(record) as aside:
+                aside.write_text("".join(json.dumps(asdict(arrived)) + "\n" for arrived in self._arrived.values()))
+            self._file = record.open("a")
         except OSError as exc:
             raise StoreError(f"cannot write {self.folder}: {exc.strerror or exc} (choose another folder)") from exc
 

@@ -6,12 +6,12 @@ of the download. Addresses that the function gave itself stay.
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout
 from scythe_cli.errors import StoreError
+from scythe_cli.storage.atomic_files import replacing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,6 @@ def make_relative(path: Path, run_id: str) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         table = pq.ParquetFile(path).read()
         for at, name in enumerate(table.column_names):
@@ -32,10 +31,9 @@ def make_relative(path: Path, run_id: str) -> None:
                 table.schema.field(name).type
             ):
                 table = table.set_column(at, table.schema.field(name), _relative(table.column(name), run_id))
-        pq.write_table(table, aside)
-        aside.replace(path)
+        with replacing(path) as aside:
+            pq.write_table(table, aside)
     except (pa.ArrowException, OSError, ValueError) as exc:
-        aside.unlink(missing_ok=True)
         raise StoreError(f"{path} cannot be read as a table: {exc}") from exc
 
 

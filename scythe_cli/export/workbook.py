@@ -6,7 +6,6 @@ of logs and tracebacks, which are cut anyway, the beginning is kept.
 
 from __future__ import annotations
 
-import os
 import re
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from scythe_cli.core.extras import load_extra
 from scythe_cli.errors import ConfigError
 from scythe_cli.export.cells import is_formula, plain_columns
+from scythe_cli.storage.atomic_files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -70,7 +70,6 @@ def write_workbook(
         OSError: the file cannot be written.
     """
     xlsxwriter = require_library()
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
     options = {
         "constant_memory": True,
         "strings_to_formulas": False,
@@ -78,20 +77,16 @@ def write_workbook(
         "strings_to_numbers": False,
     }
     try:
-        book = xlsxwriter.Workbook(str(aside), options | {"tmpdir": str(path.parent)})
-        sheets = _Sheets(book, units, on_rows)
-        try:
-            for source in sources:
-                sheets.add(source)
-        finally:
-            book.close()
-        aside.replace(path)
+        with replacing(path) as aside:
+            book = xlsxwriter.Workbook(str(aside), options | {"tmpdir": str(path.parent)})
+            sheets = _Sheets(book, units, on_rows)
+            try:
+                for source in sources:
+                    sheets.add(source)
+            finally:
+                book.close()
     except xlsxwriter.exceptions.FileCreateError as exc:
-        aside.unlink(missing_ok=True)
         raise OSError(exc.args[0].errno if isinstance(exc.args[0], OSError) else 0, str(exc)) from exc
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
     return sheets.cut
 
 

@@ -7,7 +7,6 @@ A probe's seconds are kept in the cache of this machine, for the runs of the sam
 from __future__ import annotations
 
 import hashlib
-import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from scythe_cli.run.outcomes import DURATION, ROW
 from scythe_cli.run.parts import read_block, read_part
 from scythe_cli.run.state import read_state
 from scythe_cli.storage import cache
+from scythe_cli.storage.atomic_files import replacing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,9 +50,8 @@ def keep_probe(experiment: Experiment, specs: pa.Table, seconds: dict[int, float
     path = _probe_file(experiment)
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        partial = path.with_name(f"{path.name}.{os.getpid()}")
-        pq.write_table(table, partial)
-        partial.replace(path)
+        with replacing(path) as partial:
+            pq.write_table(table, partial)
 
 
 def _probe_file(experiment: Experiment) -> Path:

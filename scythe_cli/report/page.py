@@ -7,7 +7,6 @@ script but its own (a Content-Security-Policy with their hashes), so that a text
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from scythe_cli.errors import StoreError
 from scythe_cli.report import sections
 from scythe_cli.report.markup import Markup, element, in_script, text
 from scythe_cli.report.sections import Plots
+from scythe_cli.storage.atomic_files import replacing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,13 +60,10 @@ def render(report: Report) -> str:
 
 def write(page: str, file: Path) -> None:
     """Write a page aside and move it to its place. Raises `StoreError` when it cannot be written."""
-    aside = file.with_name(f".{file.name}.partial")
     try:
-        aside.write_text(page, encoding="utf-8")
-        aside.replace(file)
+        with replacing(file) as aside:
+            aside.write_text(page, encoding="utf-8")
     except OSError as exc:
-        with contextlib.suppress(OSError):
-            aside.unlink()
         raise StoreError(f"cannot write {file}: {exc.strerror or exc}") from exc
 
 

@@ -77,6 +77,21 @@ def write_aside(path: Path, fill: Callable[[BinaryIO], object]) -> Path:
     return partial
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file next to `path` that takes its name at the end of the block, and is removed where the block fails.
+
+    Not fsynced: for what can be made again.
+    """
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        yield aside
+        aside.replace(path)
+    except BaseException:
+        _forget(aside)
+        raise
+
+
 def _open_new(partial: Path) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.core.events import Progress
+from scythe_cli.storage.atomic_files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,11 +91,10 @@ def read_counts(run: Run) -> Live | None:
 def _write(path: Path, event: Progress) -> None:
     """Write aside and rename. A cache folder that cannot be written is no reason to disturb a run."""
     counts = {"done": event.done, "failed": event.failed, "at": time.time()}
-    aside = path.with_name(f".{path.name}-{os.getpid()}")
     with suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        aside.write_text(json.dumps(counts), encoding="utf-8")
-        aside.replace(path)
+        with replacing(path) as aside:
+            aside.write_text(json.dumps(counts), encoding="utf-8")
 
 
 def _path(run: Run) -> Path | None:
