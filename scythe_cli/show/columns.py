@@ -92,9 +92,11 @@ def _inputs(run: Run, names: Sequence[str]) -> pl.LazyFrame:
     import polars as pl
 
     specs = run.store.scan([layout.SPECS]).select(layout.SORT_INDEX, *names)
-    known = IndexNames(run.store, run.id) if names else None
-    for field in known.fields if known is not None else []:
-        if known is not None and field in names:
+    if not names:
+        return specs
+    known = IndexNames(run.store, run.id)
+    for field in known.fields:
+        if field in names:
             addresses = specs.select(pl.col(field).unique()).collect()[field].to_list()
             named = {address: known.name(field, address) for address in addresses if address is not None}
             specs = specs.with_columns(pl.col(field).replace(list(named), list(named.values())))

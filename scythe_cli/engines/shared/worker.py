@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -349,7 +349,7 @@ class RunWorker:
 
     def give_back(self) -> bool:
         """Give back what is held, as far as the storage answers. Whether no claim depends on this worker any more."""
-        with suppress(StoreError), ExitStack():
+        with suppress(StoreError):
             for held in self._held:
                 self._claimer.note(held.claim, Step.FREE)
             return True
