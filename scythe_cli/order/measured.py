@@ -19,7 +19,7 @@ from scythe_cli.core import layout
 from scythe_cli.experiment.field_kinds import file_fields, user_fields
 from scythe_cli.order.expected import expected
 from scythe_cli.run.outcomes import DURATION, ROW
-from scythe_cli.run.parts import read_block, read_part
+from scythe_cli.run.parts import CorruptPart, read_block, read_part
 from scythe_cli.run.state import read_state
 from scythe_cli.storage import cache
 from scythe_cli.storage.atomic_files import replacing
@@ -88,7 +88,10 @@ def _seconds_of_run(run: Run) -> dict[int, float]:
     """By row, the longest that an attempt took: of earlier generations, and of the run whose rows it has taken over."""
     found: dict[int, float] = {}
     for part in read_state(run).parts:
-        table: Any = read_part(run.store, part.key, [ROW, DURATION])
+        try:
+            table: Any = read_part(run.store, part.key, [ROW, DURATION])
+        except CorruptPart:  # its specs count as missing; the order needs no measurement of them
+            continue
         for row, seconds in zip(table.column(ROW).to_pylist(), table.column(DURATION).to_pylist(), strict=True):
             found[row] = max(found.get(row, 0.0), seconds or 0.0)
     return found
