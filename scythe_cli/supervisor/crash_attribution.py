@@ -5,6 +5,7 @@ Input: ends of lanes. Output: outcomes of specs whose lane did not live to send 
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -22,23 +23,26 @@ CAUSE_UNKNOWN = (None, LaneEndReason.PROTOCOL_ERROR, LaneEndReason.SILENT)
 """Why a lane ends without its outcomes, when none of its rows is known to be the cause."""
 SERVER_CRASHES = 3
 """A row that was at work each time the fork server was killed, so many times, is what kills it."""
+TERMINATIONS = 2
+"""A row whose lanes got SIGTERM so many times sends it. Batch systems and systemd send it once, to all processes."""
 
 
-class ServerCrashCounter:
-    """Remembers which rows were at work when a fork server died."""
+class CrashCounter:
+    """Remembers which rows were at work when a lane ended that something else may have ended."""
 
     def __init__(self) -> None:
-        self._seen: Counter[tuple[str, int]] = Counter()
+        self._seen: Counter[tuple[str, int, bool]] = Counter()
 
     def attributes(self, chunk: Chunk, lane_exit: LaneExit) -> bool:
         """Whether the end of a lane counts as an attempt of the row at work."""
         if lane_exit.row is None or chunk is not lane_exit.chunks[0] or lane_exit.reason is LaneEndReason.STOPPED:
             return False
-        if lane_exit.reason is not LaneEndReason.NO_SERVER:
+        terminated = lane_exit.reason is None and lane_exit.info.status == -signal.SIGTERM
+        if lane_exit.reason is not LaneEndReason.NO_SERVER and not terminated:
             return True
-        key = (chunk.job.key, lane_exit.row)
+        key = (chunk.job.key, lane_exit.row, terminated)
         self._seen[key] += 1
-        return self._seen[key] >= SERVER_CRASHES
+        return self._seen[key] >= (TERMINATIONS if terminated else SERVER_CRASHES)
 
 
 def failed_outcome(lane_exit: LaneExit, run: RunWork, row: int, *, attempt: int, folder: str) -> Outcome:

@@ -20,7 +20,7 @@ from scythe_cli.lane.messages import Sample
 from scythe_cli.run.engine import Ended, EndReason
 from scythe_cli.run.outcomes import failed_table
 from scythe_cli.run.parts import decode
-from scythe_cli.supervisor.crash_attribution import CAUSE_UNKNOWN, ServerCrashCounter, failed_outcome
+from scythe_cli.supervisor.crash_attribution import CAUSE_UNKNOWN, CrashCounter, failed_outcome
 from scythe_cli.supervisor.dispatch import Dispatcher
 from scythe_cli.supervisor.lane_handle import LaneEndReason, Message
 from scythe_cli.supervisor.limits import LimitWatch
@@ -76,7 +76,7 @@ class Supervisor:
         self._dispatcher = Dispatcher(pool, source, allowance=allowance)
         self._limits = LimitWatch(pool)
         self._stall = StallWatch(pool)
-        self._server_crashes = ServerCrashCounter()
+        self._crashes = CrashCounter()
         self._runs = self._dispatcher.runs
         self._stop: Ended | None = None
         self._deadline: float | None = None
@@ -239,7 +239,7 @@ class Supervisor:
             first = chunk is lane_exit.chunks[0]
             rows = chunk.open_rows()
             crashes = 0 if first else chunk.crashes
-            if self._server_crashes.attributes(chunk, lane_exit):
+            if self._crashes.attributes(chunk, lane_exit):
                 rows = [row for row in rows if row not in {*lane_exit.together}]
                 self._on_call_ended(chunk, lane_exit)
             elif first and lane_exit.row is None and lane_exit.reason in CAUSE_UNKNOWN:

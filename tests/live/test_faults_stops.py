@@ -96,6 +96,19 @@ def test_the_first_signal_lets_specs_end(tmp_path: Path, number: int) -> None:
     assert not faults.tables(run).bad
 
 
+def test_a_signal_to_all_processes_fails_no_spec(tmp_path: Path) -> None:
+    """As Slurm sends it to a task that is requeued, and systemd to a service; no attempt may count."""
+    run = begin(tmp_path, 20, 0.5, retries=0)
+    with faults.driver(run) as process:
+        faults.wait_for(lambda: len(diary(tmp_path)) >= faults.LANES)
+        for pid in [*lanes_of(process), *processes.children(process.pid), process.pid]:
+            os.kill(pid, signal.SIGTERM)
+        assert json.loads(faults.result(process, 130))["ended"] == "interrupted"
+    assert status(run).failed == 0
+    assert faults.drive(faults.rest(run)) is None
+    assert not faults.tables(run).bad
+
+
 def test_the_second_signal_ends_all_at_once(tmp_path: Path, traces: faults.Traces) -> None:
     run = begin(tmp_path, 20, 0.05, hangs=7, tag=traces.tag)
     with faults.driver(run) as process:

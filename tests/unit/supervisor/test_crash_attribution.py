@@ -9,7 +9,7 @@ import pytest
 from supervised import run_work
 
 from scythe_cli.supervisor.chunk import Chunk
-from scythe_cli.supervisor.crash_attribution import SERVER_CRASHES, ServerCrashCounter, failed_outcome
+from scythe_cli.supervisor.crash_attribution import SERVER_CRASHES, TERMINATIONS, CrashCounter, failed_outcome
 from scythe_cli.supervisor.lane_exit import ExitInfo, LaneExit
 from scythe_cli.supervisor.lane_handle import LaneEndReason
 
@@ -27,30 +27,37 @@ def ended(chunk: Chunk, row: int | None, reason: LaneEndReason | None, status: i
 
 
 def test_a_crash_counts_for_the_row_at_work(chunk: Chunk) -> None:
-    assert ServerCrashCounter().attributes(chunk, ended(chunk, 4, None))
+    assert CrashCounter().attributes(chunk, ended(chunk, 4, None))
 
 
 def test_a_crash_between_rows_counts_for_none(chunk: Chunk) -> None:
-    assert not ServerCrashCounter().attributes(chunk, ended(chunk, None, None))
+    assert not CrashCounter().attributes(chunk, ended(chunk, None, None))
 
 
 def test_a_crash_does_not_count_for_a_chunk_that_waits(chunk: Chunk) -> None:
     waiting = Chunk(chunk.run, 0, range(10, 20))
-    assert not ServerCrashCounter().attributes(waiting, ended(chunk, 4, None))
+    assert not CrashCounter().attributes(waiting, ended(chunk, 4, None))
 
 
 def test_the_end_of_a_run_counts_for_none(chunk: Chunk) -> None:
-    assert not ServerCrashCounter().attributes(chunk, ended(chunk, 4, LaneEndReason.STOPPED))
+    assert not CrashCounter().attributes(chunk, ended(chunk, 4, LaneEndReason.STOPPED))
 
 
 def test_a_row_is_the_cause_when_it_was_at_work_each_time_a_server_died(chunk: Chunk) -> None:
-    counter, crash = ServerCrashCounter(), ended(chunk, 4, LaneEndReason.NO_SERVER)
+    counter, crash = CrashCounter(), ended(chunk, 4, LaneEndReason.NO_SERVER)
     counted = [counter.attributes(chunk, crash) for _ in range(SERVER_CRASHES)]
     assert counted == [False] * (SERVER_CRASHES - 1) + [True]
 
 
+def test_sigterm_counts_when_it_comes_again_for_the_same_row(chunk: Chunk) -> None:
+    counter, crash = CrashCounter(), ended(chunk, 4, None, -signal.SIGTERM)
+    counted = [counter.attributes(chunk, crash) for _ in range(TERMINATIONS)]
+    assert counted == [False] * (TERMINATIONS - 1) + [True]
+    assert counter.attributes(chunk, ended(chunk, 5, LaneEndReason.TIMEOUT, -signal.SIGTERM))
+
+
 def test_another_row_has_a_count_of_its_own(chunk: Chunk) -> None:
-    counter = ServerCrashCounter()
+    counter = CrashCounter()
     for row in range(SERVER_CRASHES):
         assert not counter.attributes(chunk, ended(chunk, row, LaneEndReason.NO_SERVER))
 

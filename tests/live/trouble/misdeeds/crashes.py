@@ -38,6 +38,12 @@ def kills_itself(spec: Input, tempdir: Path) -> Any:
 
 
 @fails("crash")
+def terminates_itself(spec: Input, tempdir: Path) -> Any:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(FOREVER)
+
+
+@fails("crash")
 def ends_by_a_nameless_signal(spec: Input, tempdir: Path) -> Any:
     os.kill(os.getpid(), 40)
 
