@@ -104,7 +104,8 @@ def resumable(call: Call, run: Run) -> Iterator[None]:
         raise
     except EngineError as exc:
         if "--resume" in (exc.hint or ""):  # from here, with the folder of the experiment
-            exc.hint = resume_command(run, call.file)
+            plain = f"scythe allocate --resume {run.id}"
+            exc.hint = (exc.hint or "").replace(plain, resume_command(run, call.file))
         raise
 
 

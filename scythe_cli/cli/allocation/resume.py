@@ -192,5 +192,5 @@ def _print_rest(call: Call, run: Run, rest: Remaining, *, found: Experiment) -> 
 def _refuse_what_stays(sets: list[str]) -> None:
     """A resume cannot change a run's name, storage, experiment and specs."""
     for key in (one.partition("=")[0].strip() for one in sets):
-        if key.partition(".")[0] not in {"run", "engine", "tree", "resources"}:
+        if key.partition(".")[0] not in {"run", "engine", "tree", "resources", "slurm"}:
             raise ConfigError(f"--set {key}  a resume cannot change {key}", hint="leave it out")

@@ -11,6 +11,7 @@ from scythe_cli.cli.formatting import are, counted, duration
 from scythe_cli.cli.notify import Notifier
 from scythe_cli.cli.output import MOST_FAILURES, failure_line, print_json, print_next, print_outputs, print_tables, put
 from scythe_cli.cli.run_argument import command_for, is_default_file, python_name
+from scythe_cli.cli.views.failures import after_limits
 from scythe_cli.core.printable import printable
 from scythe_cli.errors import ExitCode, Interrupted, NotFinishedError
 from scythe_cli.run.engine import EndReason
@@ -67,11 +68,10 @@ def print_outcome(done: Allocation, call: Call, *, first: Sequence[str] = ()) ->
     if done.final is None:
         print_next(*first, command_for("status", done.run))
         return
-    if not call.as_json:
-        _print_summary(done.run, done.final, call.terminal.seconds)
+    failures = [] if call.as_json else _print_summary(done.run, done.final, call.terminal.seconds)
     put(printable(f"report: {command_for('report', done.run, latest=True)}"), err=True)
     if done.final.failed:
-        print_next(command_for("status", done.run, "--errors", latest=True))
+        print_next(command_for("status", done.run, "--errors", latest=True), *after_limits(done.run, failures))
         raise typer.Exit(ExitCode.FAILED_SPECS)
     print_next(command_for("download", done.run, latest=True))
 
@@ -84,16 +84,20 @@ def print_document(done: Allocation) -> None:
     print_json(AllocateDocument.of(done, status(done.run)))
 
 
-def _print_summary(run: Run, final: FinalReport, seconds: float) -> None:
+def _print_summary(run: Run, final: FinalReport, seconds: float) -> Sequence[FailureGroup]:
+    """Print it. Returns the failures by kind, most frequent first."""
     put(printable(f"{final.succeeded:,} succeeded, {final.failed:,} failed in {duration(seconds)}"))
     print_tables(final.tables, final.rows)
     if final.succeeded:
         put(printable(f"  in Python  scythe_cli.open_run({python_name(run)!r}).scalars(tidy=True)"))
     print_outputs(final.outputs, final.succeeded)
-    if final.failed:
-        from scythe_cli.operations.status import status
+    if not final.failed:
+        return []
+    from scythe_cli.operations.status import status
 
-        _print_failures(status(run, errors=True).failures)
+    failures = status(run, errors=True).failures
+    _print_failures(failures)
+    return failures
 
 
 def _print_failures(failures: list[FailureGroup]) -> None:

@@ -6,7 +6,6 @@ Input: groups of failures. Output: lines on stdout; the commands to continue wit
 from __future__ import annotations
 
 import math
-import shlex
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -103,35 +102,48 @@ def _last_calls(group: FailureGroup) -> list[str]:
 
 
 def commands_after_failures(run: Run, failures: Sequence[FailureGroup], alone: str | None) -> list[str]:
-    """What is next, by the most frequent kind of failure: run one spec alone, then resume with what was fixed.
+    """What is next, by the most frequent kind of failure: a larger limit, or run one spec alone, then resume.
 
     Args:
         run: the run.
         failures: its groups, most frequent first.
         alone: the command that runs one spec alone, without its number; None where there is none.
     """
-    resume = ["allocate", "--resume"]
-    if not failures:
-        return [command_for(resume, run)]
+    if not failures or failures[0].kind in ("timeout", "memory", "crash", "lost"):
+        return after_limits(run, failures) or [command_for("allocate --resume", run)]
     first = failures[0]
-    if first.kind in ("timeout", "memory"):
-        return [command_for(resume, run, "--set", f"run.{first.kind}={_larger(run, first.kind)}")]
-    if first.kind in ("crash", "lost"):
-        return [command_for(resume, run)]
-    fixed = command_for(resume, run, "--allow-changed-code")  # the code will have changed: that is what was fixed
+    fixed = command_for("allocate --resume", run, "--allow-changed-code")  # the code will have changed
     if alone is None or not alone.startswith("scythe "):
         return [fixed]
     return [f"{alone} --only {first.sort_index} --inline   then, after a fix:   {fixed}"]
 
 
-def _larger(run: Run, setting: str) -> str:
-    """Twice the limit that specs went past."""
+def after_limits(run: Run, failures: Sequence[FailureGroup]) -> list[str]:
+    """The command that repeats failed specs with a larger limit, where most went past one; else empty."""
+    options = _larger_limit(run, failures[0].kind) if failures else []
+    return [command_for("allocate --resume", run, *options)] if options else []
+
+
+def _larger_limit(run: Run, kind: str) -> list[str]:
+    """Options with twice the limit that specs went past; where there was none for memory, fewer specs at a time."""
+    from scythe_cli.core.machine import cores
     from scythe_cli.core.units import format_duration, format_size
+    from scythe_cli.engines.shared.walltime import END_SECONDS
 
     try:
-        limits = run.experiment_file().run
+        file = run.experiment_file()
     except ScytheError:  # of another version, or cut
-        return "MORE"
-    if setting == "timeout" and limits.timeout:
-        return shlex.quote(str(format_duration(2 * limits.timeout)))
-    return str(format_size(2 * limits.memory)) if setting == "memory" and limits.memory else "MORE"
+        return []
+    limits = file.run
+    if kind == "timeout" and limits.timeout:
+        options = ["--set", f"run.timeout={format_duration(2 * limits.timeout)}"]
+        time = file.slurm.time if file.engine == "slurm" else None
+        if time is not None and 2 * limits.timeout > time - END_SECONDS:  # else the engine refuses
+            options += ["--set", f"slurm.time={format_duration(2 * time)}"]
+        return options
+    if kind == "memory" and limits.memory:
+        return ["--set", f"run.memory={format_size(2 * limits.memory)}"]
+    workers = limits.workers or cores()
+    if kind == "memory" and file.engine == "local" and workers > 1:  # it was the machine's memory that ran out
+        return ["--set", f"run.workers={workers // 2}"]
+    return []
