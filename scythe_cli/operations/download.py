@@ -20,7 +20,7 @@ from scythe_cli.export.csv_tables import write_csv
 from scythe_cli.export.record import DownloadRecord
 from scythe_cli.export.relative_references import make_relative
 from scythe_cli.export.tables import etag_of, sources
-from scythe_cli.export.workbook import refuse_too_large, require_library, write_workbook
+from scythe_cli.export.workbook import refuse_too_large, require_library, slow_sentence, write_workbook
 from scythe_cli.final_tables.shown_files import shown_files
 from scythe_cli.storage.base import Entry
 
@@ -87,10 +87,10 @@ def download(
     tables = [listed[key] for key in layout.without_unfinished(listed)]
     if not tables:
         raise NotFinishedError(f"{run.address} has no final tables yet", hint=_how_to_build(run))
-    if export is not None and export.format == "xlsx":
-        _check_workbook(run, tables)
     dest = Path(os.path.normpath(dest.expanduser().absolute()))
     record = DownloadRecord(dest)
+    if export is not None and export.format == "xlsx":
+        _check_workbook(run, tables, record, export, listener)
     entries = tables + (list(_results(run, only_field, fields)) if files or only_field else [])
     about = _about_run(run, dest, listener) if export is not None else []
     entries = [*entries, *about]
@@ -126,8 +126,10 @@ def _report(folder: Path, tables: dict[str, Path], entries: list[Entry], fetched
     )
 
 
-def _check_workbook(run: Store, tables: list[Entry]) -> None:
-    """Refuse tables that are larger than a sheet before anything is fetched. Reads footers."""
+def _check_workbook(
+    run: Store, tables: list[Entry], record: DownloadRecord, export: Export, listener: Listener
+) -> None:
+    """Before anything is fetched, refuse tables larger than a sheet, and say what takes long. Reads footers."""
     import polars as pl
 
     require_library()
@@ -135,10 +137,20 @@ def _check_workbook(run: Store, tables: list[Entry]) -> None:
     for entry in sorted(tables, key=lambda entry: entry.key):
         if name := layout.final_name(entry.key):
             keys.setdefault(name, []).append(entry.key)
+    cells = 0
     for name, of_table in keys.items():
         frame = run.scan(of_table)
-        rows = int(frame.select(pl.len()).collect().item())
-        refuse_too_large(name, rows=rows, columns=len(frame.collect_schema()))
+        rows, columns = int(frame.select(pl.len()).collect().item()), len(frame.collect_schema())
+        refuse_too_large(name, rows=rows, columns=columns)
+        cells += rows * columns
+    slow = slow_sentence(cells)
+    if slow is not None and not record.holds(_book(export, tables), rewritten=True):
+        listener(Notice(slow))
+
+
+def _book(export: Export, tables: list[Entry]) -> Entry:
+    """The workbook of a download, as the record has it."""
+    return Entry(export.workbook, 0, etag_of(sorted(tables, key=lambda entry: entry.key)))
 
 
 def _about_run(run: Store, dest: Path, listener: Listener) -> list[Entry]:
@@ -194,8 +206,8 @@ def _write_export(
 ) -> dict[str, Path]:
     """Write the tables in the format of the export; what is there and up to date stays. Returns the paths by table."""
     by_table = {f"{layout.FINAL}/{source.name}.csv": source.etag for source in found}
-    book = etag_of(sorted(tables, key=lambda entry: entry.key))
-    record.remove_outdated({**by_table, export.workbook: book})
+    book = _book(export, tables)
+    record.remove_outdated({**by_table, book.key: book.etag})
     paths: dict[str, Path] = {}
 
     def on_rows(n_rows: int) -> None:
@@ -213,12 +225,11 @@ def _write_export(
                     write_csv(source, paths[source.name], on_rows)
                     record.add(entry, rewritten=True)
             if export.format == "xlsx":
-                entry = Entry(export.workbook, 0, book)
-                paths = {source.name: record.path(entry.key) for source in found}
-                if not record.holds(entry, rewritten=True):
-                    for sentence in write_workbook(found, record.path(entry.key), export.units, on_rows):
+                paths = {source.name: record.path(book.key) for source in found}
+                if not record.holds(book, rewritten=True):
+                    for sentence in write_workbook(found, record.path(book.key), export.units, on_rows):
                         listener(Notice(sentence))
-                    record.add(entry, rewritten=True)
+                    record.add(book, rewritten=True)
         except OSError as exc:
             raise StoreError(f"cannot write {exc.filename or record.folder}: {exc.strerror or exc}") from exc
     return paths

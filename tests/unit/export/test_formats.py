@@ -13,12 +13,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from scythe_cli.core.events import DownloadStarted, Event, Notice
 from scythe_cli.errors import ConfigError
 from scythe_cli.export import workbook
 from scythe_cli.export.csv_tables import write_csv
 from scythe_cli.export.relative_references import make_relative
+from scythe_cli.export.settings import Export
 from scythe_cli.export.tables import Source
-from scythe_cli.export.workbook import refuse_too_large, sheet_names, write_workbook
+from scythe_cli.export.workbook import refuse_too_large, sheet_names, slow_sentence, write_workbook
+from scythe_cli.operations.download import download
+from scythe_cli.storage.local import LocalStore
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\N{FULLWIDTH EQUALS SIGN}1", "a;=1+1", "plain", "", None]
 MOMENT = dt.datetime(2026, 1, 31, 12, 0, 0, 500_000)
@@ -156,3 +160,31 @@ def test_references_become_relative(tmp_path: Path) -> None:
     assert found.select(["other", "sort_index"]) == table.select(["other", "sort_index"])
     assert found.schema == table.schema
     assert found.schema.metadata[b"pandas"] == b"kept"
+
+
+@pytest.mark.parametrize(
+    ("cells", "about"),
+    [(900_000, None), (4_000_000, "4,000,000 cells takes about 80 seconds"), (50_000_000, "about 17 minutes to write")],
+)
+def test_a_workbook_that_takes_long_is_announced(cells: int, about: str | None) -> None:
+    sentence = slow_sentence(cells)
+    assert (sentence is None) == (about is None)
+    assert (about or "") in (sentence or "")
+
+
+def test_the_announcement_comes_before_anything_is_fetched_and_not_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workbook, "PATIENT_SECONDS", 0.0)
+    store = LocalStore(tmp_path / "run")
+    (tmp_path / "run" / "final").mkdir(parents=True)
+    pq.write_table(pa.table({"x": range(10), "y": range(10)}), tmp_path / "run" / "final" / "scalars.pq")
+    export = Export("doubles/v1.0.0/2026-01-31_12-00-00", "xlsx")
+    heard: list[Event] = []
+    download(store, tmp_path / "out", export=export, listener=heard.append)
+    assert isinstance(heard[0], Notice)
+    assert heard[0].message.startswith("a workbook of 20 cells takes about 0 seconds to write; --format csv")
+    assert isinstance(heard[1], DownloadStarted)
+    heard.clear()
+    download(store, tmp_path / "out", export=export, listener=heard.append)
+    assert [event for event in heard if isinstance(event, Notice)] == []
