@@ -66,13 +66,16 @@ def begin(prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep"
     for note in prepared.notes:
         listener(Notice(note))
     ours = claim(storage, prepared.name, wanted)
+    listed = yaml_document.write({"files": _listed(prepared, ours)}).encode()
+    if prepared.uploads.uploads:  # a remove must know these files as ours if this process dies while it sends them
+        ours.store.write(layout.INPUT_ARTIFACTS, listed)
     _upload(prepared, ours, listener)
     addresses = _artifact_addresses(prepared, ours)
     store = ours.store
     small = {
         layout.EXPERIMENT_FILE: config.dump(prepared.file).encode(),
         layout.IO_SPEC: yaml_document.write(io_spec(prepared.experiment)).encode(),
-        layout.INPUT_ARTIFACTS: yaml_document.write({"files": _listed(prepared, ours)}).encode(),
+        layout.INPUT_ARTIFACTS: listed,
         layout.INPUTS: encode_inputs(_inputs(prepared)),
         layout.OUTCOME_SCHEMA: parts.encode(outcome_schema(prepared.experiment.output_model).empty_table()),
     }

@@ -2,6 +2,7 @@
 
 Input: a run that nobody works on. Output: nothing is left of it but what others put there. A mark that the run is being
 removed is written first and the manifest goes last, so a removal that was interrupted is seen, and a repeat continues.
+Of an id that was only claimed the claim goes last.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from scythe_cli.core import layout, processes, yaml_document
+from scythe_cli.core import layout, processes
 from scythe_cli.core.layout import Mark
 from scythe_cli.engines.engine_activity import at_work, is_elsewhere
-from scythe_cli.errors import ConfigError, EngineError, KeyExists, KeyMissing, NotFinishedError
-from scythe_cli.remove.own_objects import contents
+from scythe_cli.errors import ConfigError, EngineError, KeyExists, NotFinishedError
+from scythe_cli.remove.claimed import ClaimedRun, claimant, writer
+from scythe_cli.remove.own_objects import REMOVED, contents
 from scythe_cli.remove.removed import Removed
 from scythe_cli.run import lease
 from scythe_cli.run.claim import user_name
@@ -23,7 +25,6 @@ from scythe_cli.run.engine import EndReason
 from scythe_cli.run.run import DownloadedRun, OriginalRun
 from scythe_cli.run.state import list_marks, read_mark, write_mark
 from scythe_cli.storage.address import is_remote
-from scythe_cli.storage.base import MANIFEST_LIMIT
 from scythe_cli.storage.empty_folders import remove_empty_folders
 from scythe_cli.storage.open_store import open_store
 
@@ -59,21 +60,26 @@ def refuse_at_work(run: Run) -> None:
     marks = list_marks(run.store)
     holder = lease.holder(run.store, marks)
     who = f"process {holder['pid']} on {holder['host']}" if holder else None
-    if who is None and not marks.get(Mark.REMOVED):
+    if who is None and isinstance(run, ClaimedRun) and not marks.get(Mark.GENERATION):
+        who = writer(run)
+    elif who is None and not marks.get(Mark.REMOVED):
         try:
             now = at_work(run)
         except EngineError as exc:
             exc.hint = f"scythe cancel {run.id}   then remove it"
             raise
         who = now.holder if now is not None else _still_writing(run, marks)
-    if who is not None:
-        raise NotFinishedError(f"{run.id} is at work ({who})", hint=f"scythe cancel {run.id}   or wait for its end")
+    if who is None:
+        return
+    if isinstance(run, ClaimedRun):
+        raise NotFinishedError(f"{run.id} may still be written ({who})", hint="stop that, or wait for its end")
+    raise NotFinishedError(f"{run.id} is at work ({who})", hint=f"scythe cancel {run.id}   or wait for its end")
 
 
 def _still_writing(run: Run, marks: Mapping[str, Sequence[int]]) -> str | None:
     """Who may write to a run that nobody has: a process that is about to begin, or workers that were just stopped."""
     if not marks.get(Mark.GENERATION):
-        return _claimant(run.store)
+        return claimant(run.store)
     if not is_elsewhere(run):
         return None
     stops = [(Mark.CANCEL, "at"), (Mark.ENDED, "ended")]
@@ -85,18 +91,6 @@ def _still_writing(run: Run, marks: Mapping[str, Sequence[int]]) -> str | None:
         if age < STOP_SECONDS:
             return f"it was stopped {max(0.0, age):.0f} s ago, and its workers have a minute to end"
     return None
-
-
-def _claimant(store: Store) -> str | None:
-    """The process that has claimed a run and is about to begin it; None where it has ended, or is on another host."""
-    try:
-        text = store.read(layout.CLAIM, limit=MANIFEST_LIMIT).decode(errors="replace")
-        claim = yaml_document.read(text, layout.CLAIM).data
-        pid, created = int(claim["pid"]), datetime.fromisoformat(str(claim["created"])).timestamp()
-    except (KeyMissing, ConfigError, KeyError, ValueError):
-        return None
-    started = processes.start_time(pid) if claim.get("host") == processes.host() else None
-    return f"process {pid} on {claim['host']}" if started is not None and started <= created + 1 else None
 
 
 def remove(run: Run) -> Removed:
@@ -115,9 +109,9 @@ def remove(run: Run) -> Removed:
             write_mark(store, Mark.REMOVED, 1, note)
         _delete(store, found.bulk)
     now = contents(run)  # with the leases of this removal
-    *rest, mark, manifest = now.rest
-    _delete(store, [*now.bulk, *rest])
-    for key in (mark, manifest):
+    last = [REMOVED, layout.CLAIM if isinstance(run, ClaimedRun) else layout.MANIFEST]
+    _delete(store, [*now.bulk, *(key for key in now.rest if key not in last)])
+    for key in last:
         store.delete(key)
     _clear_folders(run)
     return Removed(run.id, store.locate(""), found.n_files, found.n_bytes, now.foreign)

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from scythe_cli.errors import ConfigError
+from scythe_cli.core import layout
+from scythe_cli.errors import ConfigError, NotFoundError
+from scythe_cli.remove.claimed import open_claim
 from scythe_cli.run.find import matching
 from scythe_cli.run.run import OriginalRun, open_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from scythe_cli.errors import StoreError
     from scythe_cli.run.run import Run
@@ -64,7 +66,7 @@ def select(
         NotFoundError: nothing matches.
         ConfigError: the name fits several runs, and one is meant.
     """
-    found = matching(storage, pattern, on_broken=on_broken) if pattern else [open_run(storage, "")]
+    found = _fitting(storage, pattern, on_broken)
     if len(found) > 1 and not selection.is_several:
         more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         ids = ", ".join(run.id for run in found[:SHOWN])
@@ -76,9 +78,22 @@ def select(
         for run in found:
             if isinstance(run, OriginalRun):
                 on_skipped(f"{run.id} was made by scythe-engine and stays")
-    kept = found[:1] if selection.keep_latest else []
+    kept = found[:1] if selection.keep_latest else found[:0]
     chosen = [run for run in found if run not in kept and (len(found) == 1 or not isinstance(run, OriginalRun))]
     if selection.older_than is None:
         return chosen
     before = datetime.now(UTC) - timedelta(seconds=selection.older_than)
     return [run for run in chosen if run.manifest.created < before]
+
+
+def _fitting(storage: Store, pattern: str, on_broken: Callable[[StoreError], object]) -> Sequence[Run]:
+    """The runs that a pattern fits; a claim without a manifest is found by its whole id alone."""
+    if not pattern:
+        return [open_run(storage, "")]
+    try:
+        return matching(storage, pattern, on_broken=on_broken)
+    except NotFoundError:
+        claimed = open_claim(storage, pattern) if layout.is_run_id(pattern) else None
+        if claimed is None:
+            raise
+        return [claimed]

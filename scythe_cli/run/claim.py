@@ -53,6 +53,7 @@ def claim(
             "experiment_id": run_id,
             "root_workflow_run_id": root,
             "host": processes.host(),
+            "namespace": processes.namespace(),
             "pid": os.getpid(),
             "user": user_name(),
             "created": moment.isoformat(),

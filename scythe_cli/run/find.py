@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.core import layout
-from scythe_cli.errors import ConfigError, NotFoundError, StoreError, did_you_mean
+from scythe_cli.errors import ConfigError, KeyMissing, NotFoundError, StoreError, did_you_mean
 from scythe_cli.experiment import config, setting_sources
 from scythe_cli.run.run import Run, open_run
 from scythe_cli.run.version import PATTERN as VERSION
@@ -92,7 +92,7 @@ def find(storage: Store, pattern: str) -> Run:
         try:
             return open_run(storage, f"{name}/{SemVer.FromString(version)}/{last}")
         except NotFoundError:
-            raise _nothing(storage, name, pattern) from None
+            raise _only_claimed(storage, pattern) or _nothing(storage, name, pattern) from None
     for name, wanted in ((pattern, ""), (head, last)):  # `city/2024` may be a name, and may mean a version
         for one in versions(storage, name) if layout.is_run_name(name) and _is_partial(wanted) else []:
             if _matches(one, wanted):
@@ -141,6 +141,16 @@ def _matches(version: SemVer, wanted: str) -> bool:
     """Whether "", "v1", "1.2" or "v1.2.3" means this version."""
     parts = wanted.removeprefix("v").split(".") if wanted else []
     return parts == str(version).removeprefix("v").split(".")[: len(parts)]
+
+
+def _only_claimed(storage: Store, run_id: str) -> NotFoundError | None:
+    """The error for an id that an allocate has claimed without making a run of it; None where there is no claim."""
+    try:
+        storage.within(run_id).stat(layout.CLAIM)
+    except KeyMissing:
+        return None
+    message = f"{run_id} is not a run: its allocate has not written the manifest, or ended before that"
+    return NotFoundError(message, hint=f"if it has ended, delete what it left: scythe remove {run_id}")
 
 
 def _nothing(storage: Store, name: str, pattern: str) -> NotFoundError:

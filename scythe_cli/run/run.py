@@ -234,32 +234,45 @@ def _of_scythe_engine(store: Store, found: Mapping[str, Any]) -> OriginalRun | N
     if set(found) != _KEYS_OF_SCYTHE_ENGINE or not layout.is_run_time(str(found["experiment_id"]).rpartition("/")[2]):
         return None
     engine_id = str(found["workflow_run_id"])
-    run_id = _in_its_folder(str(found["experiment_id"]))
-    moment = datetime.strptime(run_id.rpartition("/")[2], layout.TIME_FORMAT)
-    manifest = Manifest(
-        experiment_id=run_id,
+    manifest = bare_manifest(
+        _in_its_folder(str(found["experiment_id"])),
         experiment_name=str(found["experiment_name"]),
         input_artifacts=str(found["input_artifacts"] or store.locate(layout.INPUT_ARTIFACTS)),
         io_spec=str(found["io_spec"]),
         specs_uri=str(found["specs_uri"]),
         workflow_run_id=engine_id,
         root_workflow_run_id=engine_id,
-        created=moment.replace(tzinfo=UTC),
-        n_specs=0,
-        block_size=layout.BLOCK,
-        entry_point="",
-        source_hash="",
-        git_commit=None,
-        packages={},
-        python="",
-        host="",
         engine="hatchet",
-        index=[],
-        scalars=[],
-        files=[],
-        place="",
     )
     return OriginalRun(store, manifest)
+
+
+def bare_manifest(run_id: str, **known: Any) -> Manifest:
+    """A manifest that says what is known, and nothing else; the time is that of the id."""
+    moment = datetime.strptime(run_id.rpartition("/")[2], layout.TIME_FORMAT)
+    unknown: dict[str, Any] = {
+        "experiment_name": "",
+        "input_artifacts": "",
+        "io_spec": "",
+        "specs_uri": "",
+        "workflow_run_id": None,
+        "root_workflow_run_id": "",
+        "created": moment.replace(tzinfo=UTC),
+        "n_specs": 0,
+        "block_size": layout.BLOCK,
+        "entry_point": "",
+        "source_hash": "",
+        "git_commit": None,
+        "packages": {},
+        "python": "",
+        "host": "",
+        "engine": "local",
+        "index": [],
+        "scalars": [],
+        "files": [],
+        "place": "",
+    }
+    return Manifest.model_validate({**unknown, **known, "experiment_id": run_id})
 
 
 def _in_its_folder(run_id: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +24,10 @@ from scythe_cli.remove.own_objects import REMOVED, contents
 from scythe_cli.remove.remove import refuse_at_work, remove
 from scythe_cli.remove.selection import Selection, select
 from scythe_cli.run import lease
+from scythe_cli.run.claim import claim
+from scythe_cli.run.find import find
 from scythe_cli.run.run import OriginalRun, Run, open_run, spec_id_prefix
+from scythe_cli.run.version import SemVer
 from scythe_cli.storage.open_store import open_store
 
 if TYPE_CHECKING:
@@ -77,6 +82,17 @@ def clone(finished: Path, storage: Store, moment: str) -> str:
             key = path.relative_to(finished).as_posix()
             storage.write(f"{run_id}/{key.replace(ours, spec_id_prefix(run_id))}", data)
     return run_id
+
+
+def chosen(storage: Store, pattern: str, **how: object) -> list[Run]:
+    """The runs that a `remove` is about; none is left out with a sentence."""
+    skipped: list[str] = []
+    broken: list[Broken] = []
+    found = select(
+        storage, pattern, Selection(**how), on_skipped=skipped.append, on_broken=broken.append  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert (skipped, broken) == ([], [])
+    return found
 
 
 class Promises:
@@ -175,6 +191,60 @@ class Promises:
         with pytest.raises(NotFinishedError, match=f"at work .process {os.getpid()} on"):
             refuse_at_work(run)
 
+    def test_a_claim_without_a_manifest(self, storage: Store, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What an allocate leaves that was killed before the manifest goes by its whole id, and the claim goes last."""
+        run.store.delete(layout.MANIFEST)
+        for kind in (Mark.GENERATION, Mark.ENDED, Mark.GATHERED):
+            run.store.delete(layout.mark(kind, 1))
+        run.store.write("artifacts/weather/mine.epw", b"mine")
+        before = {entry.key for entry in run.store.list()}
+        with pytest.raises(NotFoundError, match="is not a run: its allocate") as told:
+            find(storage, run.id)
+        assert told.value.hint is not None
+        assert told.value.hint.endswith(f"scythe remove {run.id}")
+        (claimed,) = chosen(storage, run.id)
+        for pattern in ("doubles/v1.0.0/2026-01-31_12-00-01", "nobody"):
+            with pytest.raises(NotFoundError):
+                chosen(storage, pattern)
+        assert [one.id for one in chosen(storage, "doubles", every=True)] == ["doubles/v1.0.0/2026-01-31_12-00-00"]
+        deleted: list[str] = []
+        store_type = type(run.store)
+        original = store_type.delete
+
+        def noted(store: Store, key: str) -> None:
+            deleted.append(key)
+            original(store, key)
+
+        monkeypatch.setattr(store_type, "delete", noted)
+        done = remove(claimed)
+        assert deleted[-2:] == [REMOVED, layout.CLAIM]
+        assert done.n_files == len(before) - 1
+        assert (done.left, [entry.key for entry in run.store.list()]) == (["artifacts/weather/mine.epw"],) * 2
+        with pytest.raises(NotFoundError):
+            chosen(storage, run.id)
+
+    @pytest.mark.parametrize(
+        ("change", "hours", "refused"),
+        [
+            ({}, 0.0, f"process {os.getpid()} on"),
+            ({"pid": 2**22 + 1}, 0.0, None),
+            ({"host": "elsewhere"}, 3.0, "process on elsewhere claimed it less than a day ago"),
+            ({"namespace": "another container"}, 3.0, "claimed it less than a day ago"),
+            ({"host": "elsewhere"}, 25.0, None),
+        ],
+        ids=["at work", "ended", "elsewhere", "another container", "elsewhere and old"],
+    )
+    def test_a_claim_that_may_be_at_work(
+        self, storage: Store, change: dict[str, object], hours: float, refused: str | None
+    ) -> None:
+        ours = claim(storage, "doubles", SemVer(), now=lambda: datetime.now(UTC) - timedelta(hours=hours))
+        note = yaml_document.read(ours.store.read(layout.CLAIM).decode(), layout.CLAIM).data
+        ours.store.write(layout.CLAIM, yaml_document.write({**note, **change}).encode())
+        (found,) = chosen(storage, ours.id)
+        with pytest.raises(NotFinishedError, match=refused) if refused else nullcontext():
+            remove(found)
+        assert bool(list(ours.store.list())) == bool(refused)
+
     def test_workers_elsewhere_that_were_just_stopped(self, run: Run) -> None:
         key = layout.mark(Mark.GENERATION, 1)
         note = yaml_document.read(run.store.read(key).decode(), key).data
@@ -194,13 +264,7 @@ class Promises:
         older = "doubles/v1.0.0/2026-01-31_12-00-00"
 
         def ids(pattern: str, **how: object) -> list[str]:
-            skipped: list[str] = []
-            broken: list[Broken] = []
-            found = select(
-                storage, pattern, Selection(**how), on_skipped=skipped.append, on_broken=broken.append  # type: ignore[arg-type]
-            )  # fmt: skip
-            assert (skipped, broken) == ([], [])
-            return [one.id for one in found]
+            return [one.id for one in chosen(storage, pattern, **how)]
 
         assert ids(run.id) == [run.id]
         with pytest.raises(ConfigError, match="'doubles/v1' fits 2 runs"):
@@ -281,3 +345,22 @@ def test_the_command(finished: Path, tmp_path: Path) -> None:
     stays = f"  1 file that scythe did not write stays in runs/{run_id}: notes.txt"
     assert last.out.splitlines()[1] == stays
     assert scythe("remove", run_id, "--storage", "runs", "--yes", cwd=tmp_path).code == 3
+
+
+def test_what_a_killed_allocate_left(tmp_path: Path) -> None:
+    """A real one, killed while it uploads: the files that it has sent are known as its own."""
+    folder = project(tmp_path / "project", "x,weather\n1,w.epw\n", module=MODULE)
+    (folder / "w.epw").write_text("sunny")
+    kill = "import os\nfrom scythe_cli.operations import allocate\nfrom scythe_cli.cli.app import main\n"
+    kill += "allocate.write_specs = lambda *_, **__: os._exit(9)\nmain()"
+    killed = subprocess.run([sys.executable, "-c", kill, "allocate"], cwd=folder, capture_output=True, check=False)
+    assert killed.returncode == 9, killed.stderr
+    (left,) = folder.glob("scythe-runs/doubles/v1.0.0/*")
+    run_id = f"doubles/v1.0.0/{left.name}"
+    assert [path.name for path in left.glob("artifacts/weather/*")] == ["w.epw"]
+    shown = scythe("status", run_id, cwd=folder)
+    assert (shown.code, shown.err.count(f"scythe remove {run_id}")) == (3, 1), shown
+    done = scythe("remove", run_id, "--yes", cwd=folder)
+    assert (done.code, "never became a run\n" in done.err) == (0, True), done
+    assert done.out.startswith(f"removed {run_id}   ")
+    assert not (folder / "scythe-runs" / "doubles").exists()

@@ -86,14 +86,15 @@ def _selected(text: str, storage: str | None, selection: Selection) -> list[Run]
 
 def _show_and_ask(found: list[Run], terminal: Terminal, *, yes: bool) -> bool:
     """Print a line for each run, on stderr, and ask. Raises `ConfigError` where nobody can be asked."""
+    from scythe_cli.remove.claimed import ClaimedRun
     from scythe_cli.remove.own_objects import contents
 
     with terminal.busy("measuring"), ThreadPoolExecutor(LISTERS) as pool:
         sizes = [(one.n_files, one.n_bytes) for one in pool.map(contents, found)]
     for one, (n_files, n_bytes) in zip(found, sizes, strict=True):
         age = duration(max(0.0, (datetime.now(UTC) - one.manifest.created).total_seconds()))
-        text = f"{one.id}   {counted(n_files, 'file')}, {size(n_bytes)}, {age} old"
-        put(printable(text), err=True)
+        never = ", never became a run" if isinstance(one, ClaimedRun) else ""
+        put(printable(f"{one.id}   {counted(n_files, 'file')}, {size(n_bytes)}, {age} old{never}"), err=True)
     total = size(sum(n_bytes for _, n_bytes in sizes))
     if len(found) > 1:
         put(printable(f"{counted(len(found), 'run')}, {total}"), err=True)
