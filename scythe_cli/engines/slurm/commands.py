@@ -24,10 +24,16 @@ REASONS = {
     "Resources": "waiting for free cores or memory",
     "Priority": "other jobs are first",
     "Dependency": "waiting for another job",
+    "DependencyNeverSatisfied": "the job that it waits for can no longer end as it must",
     "BeginTime": "it may not start yet; Slurm waits about two minutes before it repeats a task",
     "JobArrayTaskLimit": "the array's own limit of tasks at a time",
     "JobHeldUser": "held by its user: scontrol release",
     "JobHeldAdmin": "held by an administrator",
+    "launch failed requeued held": "a node could not start it, and Slurm holds it: scontrol release",
+    "JobHoldMaxRequeue": "Slurm has repeated it too often, and holds it: scontrol release",
+    "Cleaning": "its last attempt is still being cleaned up",
+    "Prolog": "the node is being prepared",
+    "NodeDown": "its node is down",
     "PartitionDown": "the partition is down",
     "PartitionInactive": "the partition is not active",
     "PartitionTimeLimit": "slurm.time is longer than the partition allows",
@@ -37,6 +43,8 @@ REASONS = {
     "ReqNodeNotAvail": "its nodes are down or reserved",
     "Reservation": "waiting for a reservation",
     "Licenses": "waiting for a license",
+    "InvalidAccount": "the account does not exist, or may not be used here",
+    "InvalidQOS": "the QOS does not exist, or may not be used here",
     "QOSMaxJobsPerUserLimit": "this user may not have more jobs at a time",
     "QOSMaxCpuPerUserLimit": "this user may not have more cores at a time",
     "AssocMaxJobsLimit": "this account may not have more jobs at a time",
@@ -124,9 +132,14 @@ def _each(jobs: list[str]) -> Tasks | None:
 
 
 def plain(reason: str) -> str:
-    """A reason of Slurm's in plain words; its own where none are known."""
+    """A reason of Slurm's in plain words; its own where none are known. There are a hundred for limits."""
     word = reason.strip("() ").split(",")[0]
-    return REASONS.get(word, str(printable(word or "unknown")))
+    if word in REASONS:
+        return REASONS[word]
+    for start, whose in (("QOS", "the QOS"), ("Assoc", "the account or the user")):
+        if word.startswith(start):
+            return str(printable(f"a limit of {whose} is reached: {word}"))
+    return str(printable(word or "unknown"))
 
 
 def cancel(jobs: list[str]) -> None:
@@ -138,9 +151,14 @@ def cancel(jobs: list[str]) -> None:
     _call(["scancel", *jobs])
 
 
+def require(program: str) -> None:
+    """Raise `EngineError` where a program of Slurm is not here."""
+    if shutil.which(program) is None:
+        raise EngineError(f"{program} is not here", hint="log in to a node of the cluster, or load its module")
+
+
 def _call(command: list[str], *, text: str | None = None) -> str:
-    if shutil.which(command[0]) is None:
-        raise EngineError(f"{command[0]} is not here", hint="log in to a node of the cluster, or load its module")
+    require(command[0])
     try:
         done = subprocess.run(
             command, input=text, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False, errors="replace"

@@ -41,10 +41,12 @@ class SlurmEngine:
 
     Raises:
         ConfigError: no spec could end within the walltime.
+        EngineError: sbatch is not here.
     """
 
     def __init__(self, file: ExperimentFile, path: Path | None = None) -> None:
         self._path = None if path is None or not path.exists() else path.absolute()
+        commands.require("sbatch")
         time, timeout = file.slurm.time, file.run.timeout
         if time is not None and timeout is not None and timeout > time - END_SECONDS:
             raise ConfigError(
@@ -65,7 +67,7 @@ class SlurmEngine:
             NotFinishedError: another process has begun this generation.
         """
         plan = write_plan(work, engine="slurm")
-        ranges = write_range_plan(plan)
+        ranges = write_range_plan(plan, work.experiment.options.batch)
         try:
             submission = jobs.submit(work.run, self._job(work, ranges.ranges))
         except BaseException as exc:
@@ -74,7 +76,8 @@ class SlurmEngine:
                     state.remove_mark(work.run.store, kind, work.generation)
             if isinstance(exc, EngineError):
                 message = f"{exc.message}; {work.run.id} is written, and nothing of it has begun"
-                raise EngineError(message, hint=f"scythe allocate --resume {work.run.id}") from exc
+                corrected = "with the setting that was wrong, such as --set slurm.partition=NAME"
+                raise EngineError(message, hint=f"scythe allocate --resume {work.run.id}   {corrected}") from exc
             raise
         return SlurmTicket(plan, submission)
 
