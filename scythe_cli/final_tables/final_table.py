@@ -18,7 +18,7 @@ from scythe_cli.final_tables.publish import FinishedTable
 from scythe_cli.run import outcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from concurrent.futures import Executor, Future
     from pathlib import Path
 
@@ -87,13 +87,22 @@ class FinalTable:
         index: names of the index columns.
         about: what the metadata say of the run.
         writers: threads that encode a row group while the next is collected; a table has one under way at a time.
+        on_group: gets each row group before it is written.
     """
 
     def __init__(
-        self, path: Path, schema: pa.Schema, *, index: Sequence[str], about: dict[str, Any], writers: Executor
+        self,
+        path: Path,
+        schema: pa.Schema,
+        *,
+        index: Sequence[str],
+        about: dict[str, Any],
+        writers: Executor,
+        on_group: Callable[[pa.Table], None] | None = None,
     ) -> None:
         self._path = path
         self._writers = writers
+        self._on_group = on_group
         self._writing: Future[None] | None = None
         self.rows = 0
         self._held: list[pa.Table] = []
@@ -123,6 +132,8 @@ class FinalTable:
         if not self._held:
             return
         table = pa.concat_tables(self._held)
+        if self._on_group is not None:
+            self._on_group(table)
         self._finish_writing()
         self._writing = self._writers.submit(self._writer.write_table, table, row_group_size=GROUP_ROWS)
         self.rows += table.num_rows

@@ -40,6 +40,8 @@ from scythe_cli.run.state import list_marks, read_mark, read_state, refuse_remov
 from scythe_cli.timing.durations import DurationCounter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scythe_cli.core.events import Listener
     from scythe_cli.core.layout import PartName
     from scythe_cli.operations.gather_blocks import Block
@@ -212,8 +214,8 @@ class _Gather:
         """Set aside the parts that cannot be read; how many."""
         return self._blocks.set_corrupt_aside()
 
-    def _open(self, name: str, schema: pa.Schema) -> None:
-        self._tables[name] = self._start_table(schema)
+    def _open(self, name: str, schema: pa.Schema, on_group: Callable[[pa.Table], None] | None = None) -> None:
+        self._tables[name] = self._start_table(schema, on_group)
 
     def _path(self) -> Path:
         return self._folder / f"{next(self._numbers)}.pq"
@@ -223,15 +225,16 @@ class _Gather:
         self._stack.callback(table.close)
         return table
 
-    def _start_table(self, schema: pa.Schema) -> FinalTable:
-        table = FinalTable(self._path(), schema, index=self._index.names, about=self._about, writers=self._writers)
+    def _start_table(self, schema: pa.Schema, on_group: Callable[[pa.Table], None] | None = None) -> FinalTable:
+        path, index = self._path(), self._index.names
+        table = FinalTable(path, schema, index=index, about=self._about, writers=self._writers, on_group=on_group)
         self._stack.callback(table.close)
         return table
 
     def _open_own(self) -> None:
         manifest = self._run.manifest
         scalars = [self._schema.field(name) for name in manifest.scalars]
-        self._open(layout.SCALARS, pa.schema([*scalars, *self._index]))
+        self._open(layout.SCALARS, pa.schema([*scalars, *self._index]), self._counter.add)
         if manifest.files:
             files = [self._schema.field(name) for name in manifest.files]
             self._open(layout.FILE_REFS, pa.schema([*files, *self._index]))
@@ -245,7 +248,6 @@ class _Gather:
         table = self._frames.add(block, table, offset)
         bad = pc.is_valid(table.column(outcomes.KIND))
         good, failed = (table, None) if not pc.any(bad).as_py() else (table.filter(pc.invert(bad)), table.filter(bad))
-        self._counter.add(good, failed)
         self._durations.add(table)
         self._execution.add(table, take_index(block.specs, table.column(outcomes.ROW), offset))
         index = take_index(block.specs, good.column(outcomes.ROW), offset)
@@ -253,5 +255,6 @@ class _Gather:
         if self._run.manifest.files:
             self._tables[layout.FILE_REFS].add([*good.select(self._run.manifest.files).columns, *index.columns])
         if failed is not None:
+            self._counter.add_failed(failed)
             index = take_index(block.specs, failed.column(outcomes.ROW), offset)
             self._tables[layout.ERRORS].add([*failed.select(list(self._errors)).columns, *index.columns])

@@ -1,6 +1,6 @@
 """Counts what is conspicuous about the outputs of a run.
 
-Input: the outcomes of blocks. Output: an `OutputCounts` for each output.
+Input: the rows of scalars, and the outcomes that failed. Output: an `OutputCounts` for each output.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _RAISED = re.compile(r"^(\w+)\n  .* \[type=(?:greater|less)_than", re.MULTILINE)
 
 
 class OutputCounter:
-    """Counts block by block.
+    """Counts some rows at a time: many, since a call for each column of a few rows costs more than the rows.
 
     Args:
         names: the outputs.
@@ -39,17 +39,15 @@ class OutputCounter:
         self._range: dict[str, tuple[Any, Any] | None] = {}
         self._outside: Counter[str] = Counter()
 
-    def add(self, good: pa.Table, failed: pa.Table | None) -> None:
-        """Count the outcomes of a block: those that succeeded, and those that failed."""
+    def add(self, table: pa.Table) -> None:
+        """Count the outputs of specs that succeeded."""
         for name in self._names:
-            column = good.column(name)
+            column = table.column(name)
             self._null[name] += column.null_count
             self._values[name] += len(column) - column.null_count
             if pa.types.is_floating(column.type):
-                self._nan[name] += int(pc.is_nan(column.drop_null()).to_numpy().sum())
+                self._nan[name] += pc.sum(pc.is_nan(column)).as_py() or 0
             self._widen(name, column)
-        if failed is not None:
-            self._count_failed(failed)
 
     def _widen(self, name: str, column: pa.ChunkedArray[Any]) -> None:
         """Keep the only value of a column so far; None once there are several, or where they do not compare."""
@@ -64,7 +62,8 @@ class OutputCounter:
         low, high = edges["min"], edges["max"]
         self._range[name] = (low, high) if low == high and known in ((), (low, high)) else None
 
-    def _count_failed(self, failed: pa.Table) -> None:
+    def add_failed(self, failed: pa.Table) -> None:
+        """Count the outputs that broke a bound of their field."""
         known = set(self._names)
         kinds = failed.column(outcomes.KIND)
         wrong = failed.filter(pc.equal(kinds, pa.scalar(outcomes.FailureKind.INVALID_OUTPUT)))

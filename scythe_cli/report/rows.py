@@ -147,7 +147,8 @@ class RowReader:
         for number, specs, rows in self._ahead():
             chunk = self._chunk(number, specs, rows)
             good, bad = rows.filter(pa.array(~chunk.failed)), rows.filter(pa.array(chunk.failed))
-            self.counter.add(good, bad if bad.num_rows else None)
+            self.counter.add(good)
+            self.counter.add_failed(bad)
             if self._room > 0:
                 self._room -= chunk.nbytes
                 self._kept.append(_without_tables(chunk))
