@@ -87,7 +87,9 @@ def measure(folder: Path) -> dict[str, float]:
         "making the instance of your model from Arrow columns": least(
             lambda: make_specs(specs, experiment.input_model, ids), N
         ),
-        "checking after each spec: working folder, environment, path, filters of warnings, threads": least(quick, N),
+        "checking after each spec: streams, path, filters of warnings, threads, calls that change the process": least(
+            quick, N
+        ),
         "what it printed": least(lambda: [lane._capture.take() for _ in range(N)], N),
         "holding the output against its model": least(
             lambda: [lane._outputs.accept(lane._sender.pending, 0, None, one, folder) for one in outputs], N

@@ -219,7 +219,7 @@ class Lane:
         ended = Clock.monotonic()
         duration = ended - clock
         pending = sender.pending
-        if failure is None:
+        if failure is None and not self._outputs.is_accepted(output):
             output = self._accept(row, spec, output)
             if type(output) is Failure:
                 failure = output
@@ -228,7 +228,7 @@ class Lane:
         log = self._capture.take()
         if failure is None:
             log_kept = cut(log, LOG_LIMIT_OF_SUCCESS) if log else None
-            pending.add(row, sort_index, output=output, attempt=attempt, start=start, duration=duration, log=log_kept)
+            pending.added.append((row, sort_index, output, attempt, start, duration, log_kept))
         elif attempt < job.max_attempts(failure.kind):
             pending.try_again(
                 row, sort_index, failure=failure, attempt=attempt, start=start, duration=duration, log=log

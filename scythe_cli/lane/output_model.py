@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from functools import cached_property
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import ValidationError
@@ -69,6 +70,22 @@ class OutputModel:
         self._computed = list(model.model_computed_fields)
         self._exact = {f.name: exact_types(f) for f in self.scalars}
         self._types_seen: set[tuple[type, ...]] = set()
+        self._values_of = itemgetter(*self._names, DATAFRAMES)
+        self._runs_no_code = bool(self._names) and not self._computed
+        self._runs_no_code &= model.__getattribute__ is object.__getattribute__
+
+    def is_settled(self, output: Any) -> bool:
+        """Whether nothing needs to be done to settle an output, and no code of the user's runs to find that out.
+
+        For nearly all outputs it is, and this says so in a third of the time of `settle`.
+        """
+        if type(output) is not self.model or not self._runs_no_code or self._has_custom_validation:
+            return False
+        try:
+            *values, frames = self._values_of(output.__dict__)
+        except KeyError:  # made without validation
+            return False
+        return type(frames) is dict and not frames and tuple(map(type, values)) in self._types_seen
 
     @cached_property
     def _has_custom_validation(self) -> bool:

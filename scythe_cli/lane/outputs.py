@@ -59,6 +59,7 @@ class Outputs:
         self._root = root
         self.files = file_fields(outputs.model)
         self._nan_fails = nan_fails
+        self._plain = not self.files and not nan_fails
         self._claim = claim
         self._index = index_columns(input_model) if input_model is not None else ()
 
@@ -76,6 +77,10 @@ class Outputs:
         if type(settled) is Failure:
             pending.discard(row)
         return settled
+
+    def is_accepted(self, output: Any) -> bool:
+        """Whether an output is accepted as it is, without any code of the user's; otherwise `accept` decides."""
+        return self._plain and self._outputs.is_settled(output)
 
     def refusal(self, exc: BaseException) -> Failure:
         """What was raised about an output, as its failure."""

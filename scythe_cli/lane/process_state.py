@@ -79,13 +79,7 @@ class ProcessState:
             Why this process cannot go on, or None.
         """
         self._capture.restore()
-        try:
-            moved = os.getcwd() != self._folder  # noqa: PTH109 - the hot path compares text
-        except OSError:
-            moved = True
-        if moved:
-            os.chdir(self._folder)
-        if os.environ is not self._environ or os.environ._data != self._environment:  # type: ignore[attr-defined]  # see above
+        if os.environ is not self._environ:
             self._restore_environment()
         if sys.path is not self._path or sys.path != self._entries:
             self._restore_path()
@@ -117,6 +111,9 @@ class ProcessState:
     def _restore_more(self) -> str | None:
         """What a quick spec among quick ones is not looked through for each time."""
         self._capture.restore_input()
+        self._restore_folder()
+        if os.environ._data != self._environment:  # type: ignore[attr-defined]  # see above
+            self._restore_environment()
         if processes.has_children():
             self._end_children()
         os.umask(self._mask)
@@ -142,6 +139,14 @@ class ProcessState:
         if self._memory is not None and processes.resident() > self._memory:
             return "specs left much memory in use"
         return None
+
+    def _restore_folder(self) -> None:
+        try:
+            moved = os.getcwd() != self._folder  # noqa: PTH109 - the hot path compares text
+        except OSError:
+            moved = True
+        if moved:
+            os.chdir(self._folder)
 
     def _restore_environment(self) -> None:
         os.environ = self._environ  # noqa: B003 - the object that everybody else knows is put back

@@ -30,7 +30,8 @@ _signal: Any = importlib.import_module("_signal")
 _WATCHED: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (_signal, ("signal", "pthread_sigmask", "set_wakeup_fd", "siginterrupt")),
     (signal, ("setitimer", "alarm", "set_wakeup_fd", "siginterrupt")),
-    (os, ("umask", "nice", "setpriority")),
+    (os, ("umask", "nice", "setpriority", "chdir", "fchdir")),
+    (os, ("putenv", "unsetenv")),  # os.environ calls them
     (resource, ("setrlimit",)),
     (locale, ("_setlocale",)),
     (gc, ("disable", "enable", "set_threshold", "set_debug")),

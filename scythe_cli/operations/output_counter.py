@@ -46,7 +46,7 @@ class OutputCounter:
             self._null[name] += column.null_count
             self._values[name] += len(column) - column.null_count
             if pa.types.is_floating(column.type):
-                self._nan[name] += pc.sum(pc.is_nan(column)).as_py() or 0
+                self._nan[name] += int(pc.is_nan(column.drop_null()).to_numpy().sum())
             self._widen(name, column)
 
     def _widen(self, name: str, column: pa.ChunkedArray[Any]) -> None:

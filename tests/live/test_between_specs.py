@@ -22,6 +22,7 @@ def mask():
     umask(now)
     return now
 
+ROOT = os.open("/", os.O_RDONLY)
 ACTS = {
     "handler": (lambda: set_handler(signal.SIGTERM, signal.SIG_IGN), lambda: signal.getsignal(signal.SIGTERM)),
     "rare handler": (lambda: signal.signal(signal.SIGQUIT, lambda *_: None), lambda: signal.getsignal(signal.SIGQUIT)),
@@ -31,6 +32,9 @@ ACTS = {
     "profiling timer": (lambda: setitimer(signal.ITIMER_PROF, 99), lambda: signal.getitimer(signal.ITIMER_PROF)[0] > 0),
     "folder": (lambda: os.chdir("/"), os.getcwd),
     "environment": (lambda: os.environ.update(TROUBLE="yes"), lambda: os.environ.get("TROUBLE")),
+    "folder by descriptor": (lambda: os.fchdir(ROOT), os.getcwd),
+    "environment without a name": (lambda: os.environ.pop("HOME"), lambda: os.environ.get("HOME")),
+    "environment as bytes": (lambda: os.environb.update({b"TROUBLE": b"yes"}), lambda: os.environ.get("TROUBLE")),
     "stdout": (lambda: setattr(sys, "stdout", None), lambda: sys.stdout is None),
     "umask": (lambda: umask(0o777), mask),
     "locale": (lambda: locale.setlocale(locale.LC_ALL, "C"), lambda: locale.setlocale(locale.LC_ALL)),

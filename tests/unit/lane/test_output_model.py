@@ -57,6 +57,50 @@ def test_an_output_that_columns_take_is_kept() -> None:
     assert OutputModel(Plain).settle(output) is output
 
 
+def _made(**values: Any) -> Any:
+    return Plain.model_construct(**values)
+
+
+class Hooked(ExperimentOutputSpec):
+    heat: float
+
+    def __getattribute__(self, name: str) -> Any:
+        CALLS.append(0.0)
+        return super().__getattribute__(name)
+
+
+def test_what_was_settled_once_is_settled_without_a_look_at_the_model() -> None:
+    model = OutputModel(Plain)
+    assert not model.is_settled(Plain(heat=1.0))
+    model.settle(Plain(heat=1.0))
+    assert model.is_settled(Plain(heat=2.0))
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        pytest.param(_made(heat="many"), id="another type"),
+        pytest.param(_made(), id="a field less"),
+        pytest.param(Plain(heat=1.0, dataframes={"hourly": None}), id="a frame"),
+        pytest.param(type("Sub", (Plain,), {"__module__": __name__})(heat=1.0), id="a subclass"),
+        pytest.param(None, id="None"),
+    ],
+)
+def test_what_needs_a_look_is_not_taken_for_settled(output: Any) -> None:
+    model = OutputModel(Plain)
+    model.settle(Plain(heat=1.0))
+    assert not model.is_settled(output)
+
+
+@pytest.mark.parametrize(("kind", "output"), [(Checked, Checked(heat=1.0)), (Hooked, Hooked(heat=1.0))])
+def test_what_may_run_code_of_the_user_is_not_taken_for_settled(kind: Any, output: Any) -> None:
+    model = OutputModel(kind)
+    model.settle(output)
+    CALLS.clear()
+    assert not model.is_settled(output)
+    assert not CALLS
+
+
 def test_an_output_past_its_bounds_is_found_in_the_column() -> None:
     model, pending = OutputModel(Plain), Pending()
     for row, heat in enumerate((1.0, -1.0, 2.0)):
