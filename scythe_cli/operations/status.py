@@ -272,12 +272,18 @@ def _state(run: Run, seen: _Seen, ended: dict[str, Any]) -> tuple[State, str]:
         return "cancelled", f"by {mark['by']} at {mark['at']}"
     if ended and ended["reason"] != EndReason.DONE:
         return ("incomplete" if ended["reason"] == EndReason.INTERRUPTED else "stopped"), str(ended["detail"])
-    newest = max(seen.marks.get(Mark.LEASE, [0]))
-    note = read_mark(run.store, Mark.LEASE, newest) if newest else None
-    if note is not None and lease.is_held(note):
-        return "running", f"by process {note['pid']} on {note['host']}"
+    if (note := lease.seen_holder(run.store, seen.marks)) is not None:
+        return "running", _holder(run, note)
     engine = "local" if ended else seen.read(run, Mark.GENERATION).get("engine", "local")
     return _WITHOUT_LEASE.get(engine, ("running", ""))
+
+
+def _holder(run: Run, note: dict[str, Any]) -> str:
+    """Who has the run, in words. Of a holder on another machine, one look does not show that it lives."""
+    who = f"by process {note['pid']} on {note['host']}"
+    if lease.is_seen_to_live(run.store):
+        return who
+    return f"{who}, whose last sign of life is of {str(note['written'])[:19]} UTC by its own clock"
 
 
 def _rate(seen: _Seen, began: dict[str, Any], ended: dict[str, Any], now: datetime | None) -> float | None:

@@ -58,7 +58,7 @@ def refuse_at_work(run: Run) -> None:
             hint=f"its folder is {run.store.locate('')}",
         )
     marks = list_marks(run.store)
-    holder = lease.holder(run.store, marks)
+    holder = lease.live_holder(run.store)
     who = f"process {holder['pid']} on {holder['host']}" if holder else None
     if who is None and isinstance(run, ClaimedRun) and not marks.get(Mark.GENERATION):
         who = writer(run)

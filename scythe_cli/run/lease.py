@@ -112,20 +112,6 @@ def hold(store: Store, on_lost: Callable[[], None] = lambda: None) -> Iterator[L
         lease.release()
 
 
-def holder(store: Store, marks: Mapping[str, Sequence[int]] | None = None) -> dict[str, Any] | None:
-    """The newest lease of a run, if its holder may still be at work, as one look shows it.
-
-    What depends on the answer asks `live_holder` or a `LeaseWatcher`: those do not believe another machine's clock.
-
-    Args:
-        store: rooted at the run.
-        marks: the numbers of the run's marks by kind; listed unless given.
-    """
-    numbers = _numbers(store) if marks is None else marks.get(Mark.LEASE, [])
-    note = state.read_mark(store, Mark.LEASE, max(numbers)) if numbers else None
-    return note if note is not None and is_held(note) else None
-
-
 _DEAD: set[tuple[str, int]] = set()
 """Leases that this process has watched for long enough."""
 
@@ -165,6 +151,47 @@ class LeaseWatcher:
     def is_sure(self) -> bool:
         """Whether the last answer is more than a guess: the holder is on this machine, or was seen to renew."""
         return self._note is None or _is_here(self._note) or self._moved
+
+
+_WATCHERS: dict[str, LeaseWatcher] = {}
+"""Of runs whose holder this process has looked at, by address."""
+
+
+def seen_holder(store: Store, marks: Mapping[str, Sequence[int]] | None = None) -> dict[str, Any] | None:
+    """The newest lease of a run, unless the looks of this process so far show that its holder has ended.
+
+    One look cannot show that of a holder on another machine: see `observe`.
+
+    Args:
+        store: rooted at the run.
+        marks: the numbers of the run's marks by kind; listed unless given.
+    """
+    note = _WATCHERS.setdefault(store.address, LeaseWatcher(store)).holder(marks)
+    if note is not None and note["host"] == processes.host() and not is_held(note):
+        return None  # it was on this machine before its last start: the clock is our own
+    return note
+
+
+def is_seen_to_live(store: Store) -> bool:
+    """Whether what `seen_holder` returned last is more than a guess."""
+    return store.address not in _WATCHERS or _WATCHERS[store.address].is_sure
+
+
+def observe(store: Store, before: Callable[[dict[str, Any]], None]) -> None:
+    """Look at a holder on another machine whose last sign of life seems old, until it renews or 30 seconds are over.
+
+    The other machine's clock decides only whether it is worth while to look.
+
+    Args:
+        store: rooted at the run.
+        before: called with the lease before the first pause.
+    """
+    note = seen_holder(store)
+    if note is None or is_seen_to_live(store) or 0 <= _age(note) <= LASTS:
+        return
+    before(note)
+    while seen_holder(store) is not None and not is_seen_to_live(store):
+        Clock.sleep(LOOK_EVERY)
 
 
 def live_holder(store: Store) -> dict[str, Any] | None:

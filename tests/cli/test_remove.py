@@ -174,7 +174,7 @@ class Promises:
     def test_a_run_at_work_is_refused_and_unchanged(self, run: Run) -> None:
         before = {entry.key for entry in run.store.list()}
         with lease.hold(run.store):
-            note = lease.holder(run.store)
+            note = lease.seen_holder(run.store)
             assert note is not None
             with pytest.raises(NotFinishedError, match=rf"is at work \(process {os.getpid()} on"):
                 remove(run)

@@ -81,7 +81,7 @@ def _follow_run(call: Call, run: Run, timeout: float | None) -> None:
         if not found.stopped:
             ended = Ended(EndReason.STOPPED, f"{run.id} was interrupted in its own process")
         else:
-            holder = lease.holder(run.store)
+            holder = lease.seen_holder(run.store)
             raise _detached(run, f"in process {holder['pid']} on {holder['host']}" if holder else "with its workers")
     print_outcome(Allocation(run, ended, gathered(run) if ended is None else None), call)
 

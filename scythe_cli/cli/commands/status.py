@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scythe_cli.cli import options
 from scythe_cli.cli.formatting import counted, display_path
@@ -18,6 +18,7 @@ from scythe_cli.cli.views.run_status import print_status
 from scythe_cli.core.printable import printable
 from scythe_cli.errors import Interrupted
 from scythe_cli.operations.status import IS_DOWNLOAD, MADE_BY_ORIGINAL
+from scythe_cli.run import lease
 from scythe_cli.run.run import OriginalRun
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def status(
     found = find_run(run, storage)
     if watch:
         _watch(found)
+    else:
+        lease.observe(found.store, _say_that_it_takes_time)
     now = _with_engine(found, with_size(found, read_status(found, errors=errors, name_specs=errors, durations=True)))
     if all_attempts and not isinstance(found, OriginalRun):
         from scythe_cli.failures.earlier import earlier_failures
@@ -82,6 +85,11 @@ def status(
     for group in now.earlier_failures:
         print_group(group, command)
     _print_next(found, now, errors=errors, alone=command)
+
+
+def _say_that_it_takes_time(note: dict[str, Any]) -> None:
+    who = f"process {note['pid']} on {note['host']}"
+    put(printable(f"looking for up to {lease.LASTS:.0f} s whether {who} still works on the run"), err=True)
 
 
 def _print_runs_inside(run: OriginalRun) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from scythe_cli.core import processes
 from scythe_cli.core.layout import Mark
 from scythe_cli.errors import NotFinishedError
 from scythe_cli.run import lease, state
@@ -64,3 +65,41 @@ def test_a_lease_of_long_ago_is_void_without_a_look(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     state.write_mark(store, Mark.LEASE, 1, elsewhere(-48))
     assert lease.live_holder(store) is None
+
+
+@HOURS
+def test_a_status_does_not_believe_the_clock_of_a_holder_that_renews(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    monkeypatch.setattr(lease, "LOOK_EVERY", 0.05)
+    store = LocalStore(tmp_path)
+    state.write_mark(store, Mark.LEASE, 1, elsewhere(hours))
+    renewal = threading.Timer(0.3, lambda: state.write_mark(store, Mark.LEASE, 2, elsewhere(hours)))
+    renewal.start()
+    said: list[object] = []
+    lease.observe(store, said.append)
+    renewal.join()
+    assert bool(said) == bool(hours), "a recent sign of life is shown as such at once"
+    assert lease.seen_holder(store) is not None
+    assert lease.is_seen_to_live(store)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_status_does_not_believe_the_clock_of_a_holder_that_died(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    monkeypatch.setattr(lease, "LASTS", 0.2)
+    monkeypatch.setattr(lease, "LOOK_EVERY", 0.05)
+    store = LocalStore(tmp_path)
+    state.write_mark(store, Mark.LEASE, 1, elsewhere(hours))
+    assert lease.seen_holder(store) is not None, "one look decides nothing"
+    assert not lease.is_seen_to_live(store)
+    lease.observe(store, lambda _: None)
+    assert lease.seen_holder(store) is None
+
+
+def test_a_holder_of_this_machine_before_its_last_start_is_judged_at_once(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    note = elsewhere(-1) | {"host": processes.host()}
+    state.write_mark(store, Mark.LEASE, 1, note)
+    assert lease.seen_holder(store) is None

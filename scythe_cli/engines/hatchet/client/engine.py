@@ -122,7 +122,7 @@ class HatchetEngine:
         if plan is None:
             return Active(0, 0, [], NO_TASK, abandoned=True)
         queued, running, workers = self._api.activity(run.manifest.experiment_name, plan.labels, all_tags(run))
-        abandoned = not queued + running and _is_settled(run, generation) and lease.holder(run.store) is None
+        abandoned = not queued + running and _is_settled(run, generation) and lease.seen_holder(run.store) is None
         stillness = Stillness(queued=queued, running=running, abandoned=abandoned)
         return Active(queued, running, workers, why_nothing_runs(plan, workers, stillness), abandoned=abandoned)
 
