@@ -155,9 +155,26 @@ def result(field: str, workflow_run_id: str, suffixes: str, *, claim: int = 1) -
     return f"{RESULTS}/{field}/{workflow_run_id}{again}{suffixes}"
 
 
-def failed(sort_index: int) -> str:
-    """The folder of what one failed spec left."""
-    return f"{FAILED}/{sort_index}"
+CLAIM_PARTS = 1000
+"""Where workers claim rows, the parts of one claim are numbered from this times its number."""
+
+
+def failed(sort_index: int, *, claim: int | None = None) -> str:
+    """The folder of what one failed spec left.
+
+    Where workers claim rows, each claim has a folder of its own, because two workers may run the same spec. When the
+    tables are built, that of the attempt that counts becomes the one without a claim, into which no worker writes.
+    """
+    return f"{FAILED}/{sort_index}" if claim is None else f"{FAILED}/{sort_index}.{claim}"
+
+
+_CLAIM_OF_FAILED = re.compile(r"([0-9]{1,18})\.([0-9]{1,9})", re.ASCII)
+
+
+def failed_claim(name: str) -> tuple[int, int] | None:
+    """The spec and the claim that a folder in `failed` is of; None for one that is of no claim."""
+    found = _CLAIM_OF_FAILED.fullmatch(name)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def final(table: str) -> str:

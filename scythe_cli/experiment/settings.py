@@ -146,7 +146,8 @@ class RunSettings(Settings):
     keep_failed: bool = Field(
         default=False,
         description="Keep the temporary folder of each spec that fails in `failed/<sort_index>` of the run: at most 64 "
-        "MiB of a spec, the smallest files first, and 2 GiB of a run.",
+        "MiB of a spec, the smallest files first, and 2 GiB of a run. Several workers together may keep more, by what "
+        "they upload within a second.",
         examples=[True],
     )
     seed: int = Field(

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from scythe_cli.core import layout
 from scythe_cli.run.outcomes import DEFAULT_RETRIES, RETRIED, FailureKind
 
 
@@ -27,6 +28,7 @@ class Job:
         seed: of the specs' random numbers.
         nan_fails: an output that is NaN is a wrong output.
         keep_failed: keep the temporary folder of a spec that fails.
+        claimed: whether workers claim rows, so that two of them may run the same spec.
         claim: how often the rows were claimed; a worker that takes them over writes other files.
         since: when its supervisor began with it; what servers said of files before that does not count.
     """
@@ -43,6 +45,7 @@ class Job:
     nan_fails: bool = False
     seed: int = 0
     claim: int = 1
+    claimed: bool = False
     keep_failed: bool = False
 
     def max_attempts(self, kind: FailureKind) -> int:
@@ -50,6 +53,10 @@ class Job:
         if kind not in RETRIED:
             return 1
         return 1 + (DEFAULT_RETRIES.get(kind, 0) if self.retries is None else self.retries)
+
+    def failed_folder(self, sort_index: int) -> str:
+        """Where what a failed spec left is kept."""
+        return layout.failed(sort_index, claim=self.claim if self.claimed else None)
 
 
 RUN_TAG = "SCYTHE_LANE_OF"

@@ -243,7 +243,7 @@ class Lane:
         """Give the temporary folder of a failed spec to the supervisor, which uploads it."""
         place = Path(self._job.outbox, f"{row}-{layout.FAILED}-{Clock.monotonic_ns()}")
         if self._tempdir.move_to(place):
-            self._sender.pending.uploads.setdefault(row, []).append((str(place), layout.failed(sort_index)))
+            self._sender.pending.uploads.setdefault(row, []).append((str(place), self._job.failed_folder(sort_index)))
 
     def _accept(self, row: int, spec: Any, output: Any) -> Any:
         """The settled output, or a `Failure`. An output may be any object, with code of its own."""

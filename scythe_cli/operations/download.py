@@ -247,7 +247,7 @@ def _how_to_build(run: Store) -> str | None:
 def _results(run: Store, only_field: str | None, fields: Iterable[str]) -> Iterator[Entry]:
     if only_field is None:
         yield from shown_files(run, run.list(layout.RESULTS))
-        yield from run.list(layout.FAILED)
+        yield from (entry for entry in run.list(layout.FAILED) if _counts(entry.key))
         return
     known = sorted({*fields, *run.children(layout.RESULTS)})
     if only_field not in known:
@@ -256,6 +256,11 @@ def _results(run: Store, only_field: str | None, fields: Iterable[str]) -> Itera
             f" Fields of files: {', '.join(known) or 'none'}."
         )
     yield from shown_files(run, run.list(f"{layout.RESULTS}/{only_field}"))
+
+
+def _counts(key: str) -> bool:
+    """Whether what a failed spec left is of the attempt that counts: workers write elsewhere."""
+    return layout.failed_claim(key.split("/")[1]) is None
 
 
 def _is_table(key: str) -> bool:

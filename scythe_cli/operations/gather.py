@@ -27,6 +27,7 @@ from scythe_cli.final_tables.final_table import FinalTable, error_columns, free_
 from scythe_cli.final_tables.frame_table import FrameTable
 from scythe_cli.final_tables.index_columns import take_index
 from scythe_cli.final_tables.publish import FinishedTable, mark_gathered, publish
+from scythe_cli.final_tables.shown_folders import show_folders
 from scythe_cli.operations.gather_blocks import BlockReader
 from scythe_cli.operations.gather_frames import FrameTables
 from scythe_cli.operations.output_counter import OutputCounter
@@ -188,6 +189,7 @@ class _Gather:
             tables = self._finish()
         publish(self._run.store, tables, self._state.generation)
         if not missing:
+            show_folders(self._run, self._state)
             mark_gathered(self._run.store, tables, self._state.generation, about=self._about_outcomes())
         return FinalReport(
             tables={name: self._run.store.locate(layout.final(name)) for name in tables},

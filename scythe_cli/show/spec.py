@@ -119,15 +119,25 @@ def _with_left_files(run: Run, found: list[Found], pool: ThreadPoolExecutor) -> 
     """The failed specs of which files were kept, with these."""
     failed = [one for one in found if one.spec.state == FAILED]
     kept = {*run.store.children(layout.FAILED)} if failed else set()
-    with_files = [one for one in failed if str(one.spec.sort_index) in kept]
-    listed = pool.map(lambda one: _left_files(run, one.spec.sort_index), with_files)
+    folders = {one.row: _left_folders(one, kept) for one in failed}
+    with_files = [one for one in failed if folders[one.row]]
+    listed = pool.map(lambda one: _left_files(run, folders[one.row]), with_files)
     return [replace(one, spec=replace(one.spec, files=files)) for one, files in zip(with_files, listed, strict=True)]
 
 
-def _left_files(run: Run, sort_index: int) -> dict[str, str]:
-    folder = layout.failed(sort_index)
-    keys = sorted(entry.key for entry in run.store.list(folder))
-    return {key.removeprefix(f"{folder}/"): run.store.locate(key) for key in keys}
+def _left_folders(one: Found, kept: set[str]) -> list[str]:
+    """Where files of the attempt that counts may be: each claim has its folder until the tables are built."""
+    claim = one.part.attempt // layout.CLAIM_PARTS if one.part is not None else None
+    folders = [layout.failed(one.spec.sort_index, claim=claim), layout.failed(one.spec.sort_index)]
+    return [folder for folder in folders if folder.rpartition("/")[2] in kept]
+
+
+def _left_files(run: Run, folders: list[str]) -> dict[str, str]:
+    """The files of the first of some folders that has any: a folder may stay when its files have been moved."""
+    for folder in folders:
+        if keys := sorted(entry.key for entry in run.store.list(folder)):
+            return {key.removeprefix(f"{folder}/"): run.store.locate(key) for key in keys}
+    return {}
 
 
 def _read_block(run: Run, block: int, rows: list[int], resolved: Resolved) -> list[Found]:

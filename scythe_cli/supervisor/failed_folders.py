@@ -30,8 +30,8 @@ MOST_FILES = 1000
 NOTE = "LEFT_OUT.txt"
 NAMED = 100
 """Files that a note names."""
-LOOK_SECONDS = 60.0
-"""Other workers of the run keep folders too: the sum is read again so often."""
+LOOK_SECONDS, LOOK_SHARE = 1.0, 10
+"""Other workers keep folders too: the sum is read again when it is so old, in at most a tenth of the time."""
 
 
 @dataclass(frozen=True)
@@ -100,33 +100,41 @@ class FailedFolders:
         self._store = store
         self._guard = threading.Lock()
         self._used = 0
-        self._looked: float | None = None
+        self._uploading: dict[str, int] = {}
+        self._due = float("-inf")
 
     def keep(self, folder: Path, key: str) -> None:
         """Upload what fits of a folder, in place of what an earlier generation of the spec left; then remove it.
 
         Args:
             folder: of a failed spec.
-            key: `failed/<sort_index>`.
+            key: `failed/<sort_index>`, see `layout.failed`.
 
         Raises:
             StoreError: the store refuses or does not answer.
         """
-        room = self._room()
-        kept, left_out = choose(folder, min(room, SPEC_LIMIT))
-        size = sum(file.size for file in kept)
         with self._guard:
-            self._used += size
+            room = self._room()
+            kept, left_out = choose(folder, min(room, SPEC_LIMIT))
+            self._uploading[key] = sum(file.size for file in kept)
+            self._used += self._uploading[key]
+        try:
+            self._keep(folder, key, kept, _note(left_out, room) if left_out else None)
+        finally:
+            with self._guard:
+                del self._uploading[key]
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _keep(self, folder: Path, key: str, kept: list[LeftFile], note: str | None) -> None:
         before = {entry.key for entry in self._store.list(key)}
         names = {f"{key}/{file.name}" for file in kept}
         for file in kept:
             self._upload(folder / file.name, f"{key}/{file.name}")
-        if left_out:
+        if note is not None:
             names.add(f"{key}/{NOTE}")
-            self._store.write(f"{key}/{NOTE}", _note(left_out, room).encode(errors="replace"))
+            self._store.write(f"{key}/{NOTE}", note.encode(errors="replace"))
         for other in before - names:
             self._store.delete(other)
-        shutil.rmtree(folder, ignore_errors=True)
 
     def _upload(self, path: Path, key: str) -> None:
         try:
@@ -136,12 +144,13 @@ class FailedFolders:
 
     def _room(self) -> int:
         """Bytes that the run's folders may still take."""
-        with self._guard:
+        began = Clock.monotonic()
+        if began >= self._due:
+            seen = sum(entry.size for entry in self._store.list(layout.FAILED))
+            self._used = seen + sum(self._uploading.values())
             now = Clock.monotonic()
-            if self._looked is None or now - self._looked > LOOK_SECONDS:
-                self._used = sum(entry.size for entry in self._store.list(layout.FAILED))
-                self._looked = now
-            return max(0, RUN_LIMIT - self._used)
+            self._due = now + max(LOOK_SECONDS, LOOK_SHARE * (now - began))
+        return max(0, RUN_LIMIT - self._used)
 
 
 def _note(left_out: list[LeftFile], room: int) -> str:

@@ -197,8 +197,18 @@ class RunWork:
         self.cost = seconds if self.cost is None else 0.7 * self.cost + 0.3 * seconds
 
 
-def run_work(work: Work, writer: PartWriter, folder: Path, *, worker: str | None = None) -> RunWork:
-    """What a supervisor needs to know of a run; shared by all engines."""
+def run_work(
+    work: Work, writer: PartWriter, folder: Path, *, worker: str | None = None, claimed: bool = False
+) -> RunWork:
+    """What a supervisor needs to know of a run; shared by all engines.
+
+    Args:
+        work: the run.
+        writer: takes the outcomes.
+        folder: for temporary files.
+        worker: its name; that of the machine unless given.
+        claimed: whether workers claim rows, so that two of them may run the same spec.
+    """
     settings = work.file.run
     outbox = folder / "outbox"
     outbox.mkdir(exist_ok=True)
@@ -212,6 +222,7 @@ def run_work(work: Work, writer: PartWriter, folder: Path, *, worker: str | None
         retries=settings.retries,
         nan_fails=settings.nan == "fail",
         keep_failed=settings.keep_failed,
+        claimed=claimed,
         worker=worker or host(),
         memory=settings.memory,
         since=Clock.time(),

@@ -12,7 +12,6 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from scythe_cli.core import layout
 from scythe_cli.core.clock import Clock
 from scythe_cli.core.events import Draining, Notice, Progress
 from scythe_cli.errors import ScytheError
@@ -273,7 +272,7 @@ class Supervisor:
                 shutil.rmtree(lane_exit.left, ignore_errors=True)
             return
         if lane_exit.left is not None:
-            run.writer.add_folder(chunk.block, lane_exit.left, layout.failed(outcome.sort_index))
+            run.writer.add_folder(chunk.block, lane_exit.left, run.job.failed_folder(outcome.sort_index))
         run.writer.add_table(chunk.block, failed_table(run.info.schema, [outcome]))
         sample = Sample(row, failure.kind, failure.error_type, failure.place)
         self._count_outcomes(run, chunk.block, 1, 1, [sample])

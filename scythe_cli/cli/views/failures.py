@@ -31,7 +31,9 @@ LIST_WIDTH = 100
 def kept_folders(run: Run) -> dict[int, str]:
     """By sort_index, the address of what a failed spec left, where `run.keep_failed` is set."""
     names = run.store.children(layout.FAILED)
-    return {int(name): run.store.locate(f"{layout.FAILED}/{name}") for name in names if name.isdecimal()}
+    found = {of[0]: name for name in names if (of := layout.failed_claim(name)) is not None}
+    found |= {int(name): name for name in names if name.isdecimal()}
+    return {spec: run.store.locate(f"{layout.FAILED}/{name}") for spec, name in found.items()}
 
 
 def print_group(group: FailureGroup, command: str | None, left: str | None = None) -> None:

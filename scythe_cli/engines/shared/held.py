@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from scythe_cli.core import layout
 from scythe_cli.core.clock import Clock
 from scythe_cli.core.row_ranges import Range, ranges_of
 from scythe_cli.engines.generation.lost_rows import write_lost
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from scythe_cli.engines.shared.claimer import Claim, Claimer
     from scythe_cli.supervisor.run_progress import RunWork
 
-SERIES = 1000
-"""The parts of one claim are numbered below this."""
 DEATHS_ALONE = 1
 """A row that was at work when so many workers died runs alone on its worker."""
 DEATHS_LOST = 2
@@ -56,7 +55,7 @@ class Lanes:
             todo,
             generation=self.plan.generation,
             settings=self.plan.file.run,
-            series=claim.number * SERIES,
+            series=claim.number * layout.CLAIM_PARTS,
             claim=claim.number,
         )
         leaf.over.add_done_callback(lambda _: self.wake())

@@ -120,7 +120,7 @@ class RunWorker:
         plan, runner = self._plan, self._runner
         work = Work(plan.run, runner.experiment, plan.file, plan.ranges, plan.generation, plan.done, plan.failed)
         writer = PartWriter(plan.run.store, generation=plan.generation, flush=0.0, threads=runner.threads)
-        return run_work(work, writer, folder, worker=name)
+        return run_work(work, writer, folder, worker=name, claimed=True)
 
     def stop(self) -> None:
         """Begin no more rows; the second time, end those that run. Safe in a signal handler."""

@@ -64,6 +64,22 @@ def test_the_limits_of_a_spec_and_a_run(folder: Path, tmp_path: Path, monkeypatc
     assert "failed/3/small.txt" not in kept(store)
 
 
+def test_the_limit_of_a_run_holds_for_all_workers(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failed_folders, "RUN_LIMIT", 60)
+    monkeypatch.setattr(failed_folders, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(failed_folders, "LOOK_SHARE", 0)
+    store = LocalStore(tmp_path / "run")
+    workers = [FailedFolders(store) for _ in range(3)]
+    for number, worker in enumerate(workers):
+        (folder / "eplusout.err").parent.mkdir(exist_ok=True)
+        for name in "abc":
+            (folder / f"{name}.txt").write_bytes(b"x" * 10)
+        worker.keep(folder, f"failed/{number}")
+    assert 40 <= sum(kept(store).values()) <= 60, "the notes of what was left out count, too"
+
+
 def test_the_folder_of_a_lane_that_died(folder: Path, tmp_path: Path) -> None:
     lane, outbox = tmp_path / "lane-7", tmp_path / "outbox"
     outbox.mkdir()
