@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -50,6 +51,13 @@ def work(input_spec: In, tempdir: Path) -> Out:
     time.sleep(input_spec.seconds)
     while input_spec.do == "wait" and not (HERE / "go").exists():
         time.sleep(0.01)
+    if input_spec.do == "leave a file and fail":
+        (tempdir / f"{worker()}.err").write_text(str(worker()))
+        (tempdir / "eplusout.err").write_text(str(worker()))
+        raise ValueError("as asked")
+    if input_spec.do == "fail until go" and not (HERE / "go").exists():
+        (tempdir / "eplusout.err").write_text(str(input_spec.x))
+        raise ValueError("not yet")
     if input_spec.do == "fail":
         raise ValueError("as asked")
     if input_spec.do == "kill the worker":
@@ -73,6 +81,32 @@ name: work
 engine: shared
 run: {retries: 0, grace: 1s, flush: 200ms}
 """
+
+
+HASTY = """
+from scythe_cli.engines.shared import liveness
+liveness.PULSE_SECONDS, liveness.STILL_SECONDS, liveness.DOUBT_SECONDS = 0.5, 4.0, 2.0
+"""
+ELSEWHERE = """
+import datetime
+import time
+
+now = time.time
+time.time = lambda: now() + {hours} * 3600
+
+
+class Wrong(datetime.datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return datetime.datetime.fromtimestamp(time.time(), tz)
+
+
+datetime.datetime = Wrong
+from scythe_cli.core import processes
+
+processes.host = lambda: "elsewhere"
+"""
+"""A process of another machine, as far as others can see, whose clock is wrong by some hours."""
 
 
 @dataclass
@@ -106,10 +140,14 @@ class Project:
         self.processes.append(started)
         return started
 
-    def hasty_worker(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start a worker that takes others for dead after a few seconds, and holds itself to the same."""
-        patch = "liveness.PULSE_SECONDS, liveness.STILL_SECONDS, liveness.DOUBT_SECONDS = 0.5, 4.0, 2.0"
-        code = f"from scythe_cli.engines.shared import liveness\n{patch}\nfrom scythe_cli.cli.app import main\nmain()"
+    def hasty_worker(self, *arguments: str, before: str = "") -> subprocess.Popen[str]:
+        """Start a worker that takes others for dead after a few seconds, and holds itself to the same.
+
+        Args:
+            arguments: of `scythe worker --run work`.
+            before: statements that its process runs first.
+        """
+        code = f"{before}\n{HASTY}\nfrom scythe_cli.cli.app import main\nmain()"
         return self._start([sys.executable, "-c", code, "worker", "--run", "work", *arguments])
 
     def close(self) -> None:
@@ -139,6 +177,11 @@ class Project:
         while not condition():
             assert time.monotonic() < deadline, self.logs
             time.sleep(0.05)
+
+    def counts(self) -> tuple[int, int, int]:
+        """Specs of the latest run, and how many of them succeeded and failed, as `scythe status` says."""
+        found = json.loads(self.scythe("status", "work", "--json"))
+        return found["total"], found["succeeded"], found["failed"]
 
     def wait_for_workers(self, code: int = 0) -> None:
         """Wait until all workers have ended, with one exit code."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,13 +73,14 @@ def shown(project: Project) -> dict[int, tuple[int, int, int]]:
     """By spec, which worker the scalars, the file and the frame of the tables are of."""
     scalars = project.table("scalars").select("sort_index", "who")
     files = project.table("result_file_refs").select("sort_index", "text")
+    store = project.run.store
     frames = project.table("series").filter(pl.col("sort_subindex") == 1).select("sort_index", "value")
     rows = scalars.join(files, on="sort_index").join(frames, on="sort_index").sort("sort_index").rows()
-    return {index: (who, int(Path(text).read_text().split()[1]), value) for index, who, text, value in rows}
+    written = {index: store.read(text.removeprefix(f"{store.address}/")) for index, _, text, _ in rows}
+    return {index: (who, int(written[index].split()[1]), value) for index, who, _, value in rows}
 
 
-def test_a_worker_that_was_stopped_past_its_takeover(tmp_path: Path) -> None:
-    project = Project(tmp_path, str(tmp_path / "runs"))
+def test_a_worker_that_was_stopped_past_its_takeover(project: Project, tmp_path: Path) -> None:
     project.write([{"x": x, "do": "wait"} for x in range(6)])
     project.scythe("allocate")
     stopped = project.hasty_worker("--workers", "2")
@@ -100,7 +99,6 @@ def test_a_worker_that_was_stopped_past_its_takeover(tmp_path: Path) -> None:
     assert all(len(set(row)) == 1 for row in again.values()), again
     project.scythe("download", "work", "copy", "--files")
     assert len(list((tmp_path / "copy" / "results" / "text").iterdir())) == 6
-    project.close()
 
 
 def test_what_a_killed_worker_had_is_run_by_another_and_no_attempt_counts(tmp_path: Path) -> None:
@@ -182,24 +180,3 @@ def test_the_tables_are_those_of_the_local_engine(tmp_path: Path) -> None:
         if name == "series":
             kept = [column for column in kept if column != "value"]
         assert other.select(kept).equals(table.select(kept)), name
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(3600)
-def test_workers_that_are_killed_at_random(tmp_path: Path) -> None:
-    for number in range(30):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        project = Project(folder, str(folder / "runs"))
-        project.write([{"x": x, "seconds": 0.05} for x in range(300)])
-        project.scythe("allocate")
-        chance = random.Random(number)
-        workers = [project.worker("--workers", "2") for _ in range(4)]
-        for worker in workers[:3]:
-            time.sleep(chance.uniform(1.0, 4.0))
-            worker.kill()
-        assert workers[3].wait(600) == 0, project.logs
-        execution = project.table("execution")
-        assert execution.height == 300
-        assert project.table("scalars").height + project.table("errors").height == 300
-        project.close()

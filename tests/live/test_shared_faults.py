@@ -1,0 +1,270 @@
+"""`engine: shared` where machines die, stop, sleep, have wrong clocks, or where the storage goes away."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from claims import ELSEWHERE, PATIENCE, SCYTHE, Project
+from servers import BUCKET
+
+from scythe_cli.core import layout
+from scythe_cli.core.layout import Mark
+from scythe_cli.run import lease
+from scythe_cli.run.state import list_marks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servers import FaultProxy
+
+pytestmark = pytest.mark.slow
+
+CLAIMS = f"{layout.CLAIMS}/1/0"
+
+
+@pytest.fixture(params=["folder", "s3"])
+def project(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Project]:
+    """An experiment in a folder, its runs in a folder or a bucket."""
+    storage = str(tmp_path / "runs") if request.param == "folder" else str(request.getfixturevalue("s3_storage"))
+    found = Project(tmp_path, storage)
+    yield found
+    found.close()
+
+
+def kill_at_random(project: Project, chance: random.Random, *, specs: int, kills: int) -> None:
+    """Four workers, of which some are killed and started again; then every spec has one outcome."""
+    failing = set(chance.sample(range(specs), specs // 20))
+    rows = [{"x": x, "seconds": 0.05, "do": "fail" if x in failing else ""} for x in range(specs)]
+    project.write(rows)
+    project.scythe("allocate", "--set", "run.max_failures=all")
+    for _ in range(4):
+        project.worker("--workers", "2")
+    for _ in range(kills):
+        time.sleep(chance.uniform(0.5, 4.0))
+        alive = [process for process in project.processes if process.poll() is None]
+        if not alive:
+            break
+        killed = chance.choice(alive)
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+        project.worker("--workers", "2")
+    codes = {process.wait(600) for process in project.processes}
+    assert codes <= {0, -signal.SIGKILL}, project.logs
+    assert project.counts() == (specs, specs - len(failing), len(failing)), project.logs
+    scalars, errors = project.table("scalars"), project.table("errors")
+    assert sorted(scalars["x"].to_list()) == [x for x in range(specs) if x not in failing]
+    assert errors["sort_index"].to_list() == sorted(failing)
+    execution = project.table("execution")
+    assert execution["sort_index"].to_list() == list(range(specs))
+    assert set(execution["attempts"]) == {1}
+    assert project.table("series").height == 2 * scalars.height
+    for text in project.table("result_file_refs")["text"]:
+        assert project.run.store.read(text.removeprefix(f"{project.run.store.address}/"))
+
+
+@pytest.mark.timeout(300)
+def test_four_workers_that_are_killed_at_random(project: Project) -> None:
+    kill_at_random(project, random.Random(7), specs=160, kills=4)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("number", range(30))
+def test_thirty_rounds_of_workers_that_are_killed_at_random(tmp_path: Path, number: int) -> None:
+    project = Project(tmp_path, str(tmp_path / "runs"))
+    kill_at_random(project, random.Random(number), specs=300, kills=5)
+    project.close()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("number", range(10))
+def test_rounds_in_a_bucket(tmp_path: Path, s3_storage: str, number: int) -> None:
+    project = Project(tmp_path, s3_storage)
+    kill_at_random(project, random.Random(100 + number), specs=300, kills=5)
+    project.close()
+
+
+@pytest.mark.timeout(300)
+def test_a_storage_that_is_away_for_twenty_seconds(tmp_path: Path, s3_proxy: FaultProxy) -> None:
+    project = Project(tmp_path, f"s3://{BUCKET}/away-{time.time_ns()}")
+    project.write([{"x": x, "seconds": 0.3} for x in range(200)])
+    project.scythe("allocate")
+    for _ in range(3):
+        project.worker("--workers", "2")
+    project.wait_for(lambda: len(list(project.run.store.list(f"{layout.OUTPUT}/0"))) >= 10)
+    s3_proxy.cut(20.0)
+    time.sleep(20.0)
+    project.wait_for_workers()
+    assert project.counts() == (200, 200, 0), project.logs
+    execution = project.table("execution")
+    assert execution["sort_index"].to_list() == list(range(200))
+    assert set(execution["attempts"]) == {1}
+    claims = [entry.key for entry in project.run.store.list(layout.CLAIMS) if re.search(r"-c[2-9]", entry.key)]
+    assert claims == [], "an outage for all is nobody's death"
+    project.close()
+
+
+def test_twelve_workers_that_start_in_the_same_second(project: Project) -> None:
+    specs = 240
+    project.write([{"x": x, "seconds": 0.05} for x in range(specs)])
+    project.scythe("allocate")
+    began = time.monotonic()
+    for _ in range(12):
+        project.worker("--workers", "1")
+    assert time.monotonic() - began < 1.0
+    project.wait_for_workers()
+    assert project.counts() == (specs, specs, 0)
+    execution = project.table("execution")
+    assert execution["sort_index"].to_list() == list(range(specs))
+    outcomes = list(project.run.store.list(f"{layout.OUTPUT}/0"))
+    parts = [found for entry in outcomes if (found := layout.PartName.parse(entry.key)) is not None]
+    assert sum(part.rows for part in parts) == specs, "no spec ran twice"
+    assert list_marks(project.run.store)[Mark.GATHERED] == [1]
+
+
+def test_two_gathers_at_the_same_time(project: Project) -> None:
+    specs = 60
+    project.write([{"x": x, "do": "fail" if x % 20 == 1 else ""} for x in range(specs)])
+    project.scythe("allocate", "--set", "run.max_failures=all")
+    with lease.hold(project.run.store):  # so that the workers build no tables
+        for _ in range(2):
+            project.worker("--workers", "2")
+        project.wait_for_workers()
+    assert Mark.GATHERED not in list_marks(project.run.store)
+    assert "another process builds the tables" in project.logs
+    both = [
+        subprocess.Popen([SCYTHE, "gather", "work"], cwd=project.folder, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [one.communicate(timeout=PATIENCE)[1] for one in both]
+    codes = [one.returncode for one in both]
+    assert 0 in codes, said
+    assert set(codes) <= {0, 5}, said
+    assert all("the run is held by process" in text for text, code in zip(said, codes, strict=True) if code), said
+    assert project.counts() == (specs, specs - 3, 3)
+    assert project.table("scalars").height == specs - 3
+    assert project.table("errors")["sort_index"].to_list() == [1, 21, 41]
+
+
+def left(project: Project, *, claimed: bool = False) -> dict[str, str]:
+    """What failed specs left, by key: what is shown, or what the workers wrote for their claims."""
+    store = project.run.store
+    keys = [entry.key for entry in store.list(layout.FAILED)]
+    return {key: store.read(key).decode() for key in keys if bool(layout.failed_claim(key.split("/")[1])) == claimed}
+
+
+STOP_ONCE = """
+import os
+import signal
+
+from scythe_cli.run import parts
+
+encode = parts.encode
+
+
+def stop_and_encode(*given, **named):
+    parts.encode = encode
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return encode(*given, **named)
+
+
+parts.encode = stop_and_encode
+"""
+"""A worker that is stopped when it has kept the first folder, and has not written the outcome."""
+
+
+@pytest.mark.timeout(300)
+def test_what_failed_specs_left_is_of_the_attempt_that_counts(project: Project, tmp_path: Path) -> None:
+    """Both workers run all specs: one is stopped after it has kept folders, and before their outcomes are written."""
+    project.write([{"x": x, "do": "leave a file and fail"} for x in range(4)] + [{"x": 4, "do": "wait"}])
+    project.scythe("allocate", "--set", "run.max_failures=all", "--set", "run.keep_failed=true")
+    stopped = project.hasty_worker("--workers", "2", before=STOP_ONCE)
+    project.wait_for(lambda: bool(left(project, claimed=True)) and is_stopped(stopped.pid))
+    (tmp_path / "go").touch()
+    other = project.hasty_worker("--workers", "2")
+    assert other.wait(PATIENCE) == 0, project.logs
+    errors = project.table("errors")
+    assert errors["sort_index"].to_list() == [0, 1, 2, 3]
+    expected = {f"failed/{x}/{name}.err": str(other.pid) for x in range(4) for name in (other.pid, "eplusout")}
+    assert left(project) == expected
+    assert set(left(project, claimed=True).values()) <= {str(stopped.pid)}
+    os.kill(stopped.pid, signal.SIGCONT)
+    stopped.wait(PATIENCE)
+    assert left(project) == expected, "a worker that comes back changes nothing"
+    shown = json.loads(project.scythe("show", "work", "0", "--json"))["specs"][0]["files"]
+    assert {name: address.rpartition("/failed/")[2] for name, address in shown.items()} == {
+        f"{other.pid}.err": f"0/{other.pid}.err",
+        "eplusout.err": "0/eplusout.err",
+    }
+    project.scythe("download", "work", "copy", "--files")
+    assert sorted(path.name for path in (tmp_path / "copy" / "failed" / "0").iterdir()) == sorted(
+        [f"{other.pid}.err", "eplusout.err"]
+    )
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process is stopped by a signal."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_worker_elsewhere_whose_clock_is_wrong_by_an_hour(tmp_path: Path, hours: int) -> None:
+    """While it lives, nobody takes its specs; when it has died, they are taken; and it may build the tables."""
+    project = Project(tmp_path, str(tmp_path / "runs"))
+    project.write([{"x": x, "do": "wait"} for x in range(4)])
+    project.scythe("allocate")
+    there = ELSEWHERE.format(hours=hours)
+    wrong = project.hasty_worker("--workers", "4", before=there)
+    claims = project.run.store
+    project.wait_for(lambda: len(list(claims.list(CLAIMS))) >= 4)
+    right = project.hasty_worker("--workers", "1")
+    project.wait_for(lambda: "no specs are free" in project.logs)
+    time.sleep(6.0)  # longer than the 4 seconds after which these workers take others for dead
+    assert not [entry.key for entry in claims.list(CLAIMS) if "-c2" in entry.key]
+    os.kill(wrong.pid, signal.SIGKILL)
+    wrong.wait()
+    project.wait_for(lambda: bool([entry.key for entry in claims.list(CLAIMS) if "-c2" in entry.key]))
+    late = project.hasty_worker("--workers", "1", before=there)
+    (tmp_path / "go").touch()
+    assert [right.wait(PATIENCE), late.wait(PATIENCE)] == [0, 0], project.logs
+    assert project.counts() == (4, 4, 0)
+    assert project.table("execution")["sort_index"].to_list() == [0, 1, 2, 3]
+    project.close()
+
+
+def test_too_many_failures_stop_all_workers(project: Project) -> None:
+    project.write([{"x": x, "seconds": 0.1, "do": "fail" if x % 2 else ""} for x in range(400)])
+    project.scythe("allocate", "--set", "run.max_failures=20")
+    for _ in range(3):
+        project.worker("--workers", "2")
+    project.wait_for_workers(5)
+    total, succeeded, failed = project.counts()
+    assert total == 400
+    assert failed > 20
+    assert succeeded + failed < 300, "they stopped soon"
+    assert "more than 20" in project.logs or "20" in project.scythe("status", "work")
+    project.scythe("allocate", "--resume", "work", "--engine", "shared", "--set", "run.max_failures=all")
+    project.scythe("worker", "--run", "work", "--workers", "4")
+    assert project.counts() == (400, 200, 200)
+
+
+def test_the_first_specs_fail_alike_on_several_workers(project: Project) -> None:
+    project.write([{"x": x, "seconds": 0.1, "do": "fail"} for x in range(400)])
+    project.scythe("allocate")
+    for _ in range(3):
+        project.worker("--workers", "2")
+    project.wait_for_workers(5)
+    assert "failed alike" in project.logs
+    total, succeeded, failed = project.counts()
+    assert (total, succeeded) == (400, 0)
+    assert failed < 300
