@@ -13,7 +13,7 @@ from bench.results_table import print_table, write_page
 
 ALL = (
     *("startup", "quick", "validate", "gather", "frames", "frame_shapes", "uneven", "wide", "trivial", "where", "many"),
-    *("second_run", "crash", "s3", "energy"),
+    *("second_run", "crash", "s3", "shared", "energy"),
 )
 
 
