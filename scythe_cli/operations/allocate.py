@@ -210,6 +210,8 @@ def start(work: Work, engine: Engine, listener: Listener = ignore) -> Ticket:
     """Hand work to an engine. Before that the run gets a copy of the code that it will run."""
     for message in keep_code(work.run.store, work.experiment):
         listener(Notice(message))
+    if work.file.run.order == "longest" and work.file.engine != "local":
+        listener(Notice("run.order is longest: only the local engine begins with the longest specs"))
     ticket = engine.submit(work)
     if seeded := seeded_at_import(work.experiment):
         listener(Notice(seeded))

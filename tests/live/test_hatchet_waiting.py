@@ -115,6 +115,18 @@ def test_whoever_stops_waiting_leaves_the_run_alone(desk: Desk, number: int) -> 
     assert desk.scythe("wait", desk.name).code == 0
 
 
+def test_whoever_stops_waiting_while_the_sdk_is_imported_is_told_the_same(alone: Desk) -> None:
+    alone.write(4)
+    alone.scythe("allocate")
+    waiting = alone.start("wait", alone.name)
+    until(lambda: "cygrpc" in Path(f"/proc/{waiting.pid}/maps").read_text(), "gRPC in the process")
+    waiting.send_signal(signal.SIGINT)
+    done = ended(waiting)
+    assert done.code == 130
+    assert f"no longer waiting; {run_of(alone).id} continues" in done.err
+    assert "or, to wait again: scythe wait" in done.err
+
+
 def test_wait_follows_a_local_run_in_another_terminal(desk: Desk) -> None:
     desk.write(20, seconds=0.3)
     working = desk.start("allocate", "--engine", "local")

@@ -73,10 +73,14 @@ def _follow_run(call: Call, run: Run, timeout: float | None) -> None:
     from scythe_cli.operations.gather import gathered
     from scythe_cli.run import lease
 
-    found = open_follower(run, timeout=timeout)
-    call.terminal.follow(run.total, window=FOLLOW_WINDOW)
-    with hints_from_here(run), signals.calling_on_stop(found.stop):
-        ended = found.wait(call.terminal)
+    with hints_from_here(run):
+        try:
+            found = open_follower(run, timeout=timeout)
+        except KeyboardInterrupt:  # while the engine is asked whether it answers
+            raise _detached(run, "as before") from None
+        call.terminal.follow(run.total, window=FOLLOW_WINDOW)
+        with signals.calling_on_stop(found.stop):
+            ended = found.wait(call.terminal)
     if ended is not None and ended.reason is EndReason.INTERRUPTED:
         if not found.stopped:
             ended = Ended(EndReason.STOPPED, f"{run.id} was interrupted in its own process")
