@@ -69,7 +69,7 @@ soak: $(STAMP)  ## the long version of the fault tests
 
 live: $(STAMP)  ## the engine tests against a real Hatchet (HATCHET_CLIENT_TOKEN must be set)
 	@test -n "$$HATCHET_CLIENT_TOKEN" || { echo "set HATCHET_CLIENT_TOKEN, see docs/how-to/hatchet.md" >&2; exit 2; }
-	$(BIN)/python -m pytest -m "not soak" tests/live -k hatchet
+	$(BIN)/python -m pytest -m "not soak" --timeout 600 tests/live -k hatchet
 
 live-s3: $(STAMP)  ## the store tests against versitygw (needs Go)
 	$(BIN)/python tests/live_s3.py

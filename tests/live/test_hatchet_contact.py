@@ -58,7 +58,7 @@ def test_status_of_a_run_whose_engine_hangs_takes_five_seconds_and_invents_nothi
         done = alone.scythe("status", "grow")
     assert done.code == 0
     assert done.seconds < 7
-    assert "does not answer: no answer within five seconds" in done.out
+    assert "does not answer: no answer within three seconds" in done.out
     assert "queued" not in done.out
     assert "MaxRetryError" not in done.out
 
@@ -78,7 +78,10 @@ def test_a_run_without_a_worker_has_no_eta(alone: Desk) -> None:
     alone.scythe("allocate")
     shown = alone.scythe("status", "grow")
     assert "1 task queued, 0 with workers" in shown.out
-    assert "no worker is connected" in shown.out
+    reasons = ["no worker is connected"]
+    if REAL:  # where workers of other tests and people may be
+        reasons.append(f"workers has this run's storage {alone.fleet.storage}")
+    assert any(why in shown.out for why in reasons), shown.out
     assert "ETA" not in shown.out
 
 

@@ -83,13 +83,8 @@ def test_cancel_reaches_the_runs_of_a_workflow_and_they_are_no_failures(gardener
     with ThreadPoolExecutor(1) as waiting:
         ended = waiting.submit(ticket.wait, lambda _: None)
         try:
-            until(lambda: under_way(work) >= 3, "runs", state=gardener.logs, timeout=15)
-            until(
-                lambda: read_state(work.run).done == 1,
-                "a result",
-                state=lambda: f"{read_state(work.run)}",
-                timeout=10,
-            )
+            until(lambda: under_way(work) >= 3, "runs", state=gardener.logs)
+            until(lambda: read_state(work.run).done == 1, "a result", state=lambda: f"{read_state(work.run)}")
             cancel(work.run)
             if engine == "hatchet":
                 HatchetEngine().cancel(work.run)
@@ -98,7 +93,7 @@ def test_cancel_reaches_the_runs_of_a_workflow_and_they_are_no_failures(gardener
             ticket.stop()
             ticket.stop()
     assert reason is not None and reason.reason == "cancelled"
-    until(lambda: under_way(work) == 0, "nothing on the engine", state=gardener.logs, timeout=10)
+    until(lambda: under_way(work) == 0, "nothing on the engine", state=gardener.logs)
     until(lambda: 1 in read_state(work.run).marks.get(Mark.ENDED, []), "the end's mark", state=gardener.logs)
     other = begin(gardener, "pipeline:pipeline", "hatchet", [2])
     assert HatchetEngine().submit(other).wait(lambda _: None) is None, "lanes are busy with what was cancelled"

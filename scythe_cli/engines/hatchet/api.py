@@ -21,8 +21,8 @@ from scythe_cli.run.engine import WorkerSeen
 if TYPE_CHECKING:
     from hatchet_sdk import Hatchet
 
-ANSWER_SECONDS = 4.5
-"""A call that takes longer has failed: with this, a command is done within five seconds."""
+ANSWER_SECONDS = 3.0
+"""A call that takes longer has failed: with the import of the SDK, a command takes five seconds."""
 CANCEL_SECONDS = 60.0
 """For a cancel, which the engine works on for a while."""
 CANCEL_ROUNDS = 20

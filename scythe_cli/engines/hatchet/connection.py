@@ -130,6 +130,6 @@ def _reason(exc: BaseException) -> str:
         return "its name cannot be resolved"
     late = [one for one in chain if isinstance(one, ReadTimeoutError | ConnectTimeoutError | TimeoutError)]
     if late and not isinstance(late[-1], NewConnectionError):
-        return "no answer within five seconds"
+        return "no answer within three seconds"
     lines = str(getattr(exc, "reason", None) or exc).strip().splitlines()
     return lines[min(1, len(lines) - 1)][:200] if lines else type(exc).__name__

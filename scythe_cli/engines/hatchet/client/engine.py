@@ -115,7 +115,7 @@ class HatchetEngine:
         """What the engine has at work for a run, and why nothing runs, where something should.
 
         Raises:
-            EngineError: the engine refuses, or does not answer within five seconds.
+            EngineError: the engine refuses, or does not answer within three seconds.
         """
         generation = latest_generation(run)
         plan = plan_of(run, generation)
