@@ -21,6 +21,7 @@ from rich.console import Console
 from signals import inherited
 
 from scythe_cli.cli import progress
+from scythe_cli.cli.views.text_table import wrapped
 from scythe_cli.core import events
 
 SOME_FAIL = "x,how\n" + "".join(f"{at},{'badly' if at == 3 else 'well'}\n" for at in range(9))
@@ -166,6 +167,24 @@ def test_a_table_of_runs_fits_a_narrow_terminal(seen: tuple[Path, Screen]) -> No
     assert narrow[1].startswith("  state     done  failed")
     assert narrow[2::2][:1] == [wide[1].split()[0]]
     assert max(map(len, narrow[:-1])) <= 50
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_sentences_about_failures_end_between_words(seen: tuple[Path, Screen], width: int) -> None:
+    folder, _ = seen
+    run = f"doubles/v1.0.0/{runs(folder)[0].name}"
+    screen = watched("status", run, "--errors", "--list", cwd=folder, columns=width)
+    told = [line for line in screen.raw.replace("\r", "").splitlines() if not line.startswith(("next: ", "  scalars "))]
+    assert [
+        line for line in told if len(line) > width and line[2:7] not in {"alone", "trace"} and "raise " not in line
+    ] == []
+    assert "  specs    3" in told
+
+
+def test_a_long_sentence_is_wrapped_and_a_long_word_is_not() -> None:
+    assert wrapped("one two three four", 3, width=9) == ["one two", "   three", "   four"]
+    assert wrapped("one two", 3, width=80) == ["one two"]
+    assert wrapped("a/very/long/path and more", 2, width=8) == ["a/very/long/path", "  and", "  more"]
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,15 @@ from scythe_cli.cli import options
 from scythe_cli.cli.formatting import counted
 from scythe_cli.cli.output import print_json, put
 from scythe_cli.cli.run_argument import find_run
+from scythe_cli.cli.views.text_table import wrapped
 from scythe_cli.core.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scythe_cli.operations.compare import Comparison, OutputDifference
+
+LABEL = 8
 
 
 def compare(
@@ -33,7 +36,8 @@ def compare(
         print_json(found)
         return
     for line in _lines(found):
-        put(printable(line))
+        for part in wrapped(line, LABEL):
+            put(printable(part))
 
 
 def _lines(found: Comparison) -> Iterator[str]:

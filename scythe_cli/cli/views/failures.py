@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from scythe_cli.cli.formatting import counted, display_path, shortened
 from scythe_cli.cli.output import failure_line, put
 from scythe_cli.cli.run_argument import command_for
+from scythe_cli.cli.views.text_table import line_width, wrapped
 from scythe_cli.core import layout
 from scythe_cli.core.printable import printable
 from scythe_cli.errors import ScytheError
@@ -26,6 +27,9 @@ LOG_LINES = 8
 TRACE_LINES = 6
 LINE_WIDTH = 160
 LIST_WIDTH = 100
+LABEL = 11
+_SENTENCES = ("inputs", "common", "message")
+"""Parts of a group that may be broken between words where the terminal is narrow; others are copied, or code."""
 
 
 def kept_folders(run: Run) -> dict[int, str]:
@@ -48,19 +52,19 @@ def print_group(group: FailureGroup, command: str | None, left: str | None = Non
         "message": printable(group.message, lines=True).strip().splitlines()[1 : 1 + LOG_LINES],
         "trace": _last_calls(group),
         "log": printable(group.log.replace("\r", "\n"), lines=True).rstrip().splitlines()[-LOG_LINES:],
-        "specs": textwrap.wrap(spec_ranges(group.specs), LIST_WIDTH),
+        "specs": textwrap.wrap(spec_ranges(group.specs), max(20, min(LIST_WIDTH, line_width() - LABEL))),
         "left": [display_path(left)] if left else [],
         "alone": [f"{command} --only {group.sort_index} --inline"] if command else [],
     }
     put(printable(""))
-    put(printable(failure_line(group)))
+    for line in wrapped(failure_line(group), 4):
+        put(printable(line))
     for name, part in lines.items():
         for at, line in enumerate(part):
-            put(
-                printable(
-                    f"  {'' if at else name:<7}  {line if name in ('alone', 'left') else shortened(line, LINE_WIDTH)}"
-                )
-            )
+            label = f"  {'' if at else name:<{LABEL - 4}}  "
+            whole = label + (line if name in ("alone", "left") else shortened(line, LINE_WIDTH))
+            for text in wrapped(whole, LABEL) if name in _SENTENCES else [whole]:
+                put(printable(text))
 
 
 def in_common(group: FailureGroup) -> str:

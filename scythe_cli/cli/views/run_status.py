@@ -37,12 +37,12 @@ def _facts(now: RunStatus) -> Iterator[str]:
         yield f"as of {duration(_age(now.as_of))} ago"
     if now.live is not None:
         yield f"now {now.live.done:,} done, {now.live.failed:,} failed"
-    if now.began is not None:
+    if now.began is not None and now.state != "pending":
         yield f"began {_moment(now.began)}"
     if now.ended is not None:
         same_day = now.began is not None and now.began.date() == now.ended.date()
         yield f"ended {now.ended:%H:%M:%S}" if same_day else f"ended {_moment(now.ended)}"
-    if now.elapsed is not None:
+    if now.elapsed is not None and (now.done or now.state == "running"):
         yield f"{'at work for' if now.state == 'running' else 'took'} {duration(now.elapsed)}"
     if now.durations is not None:
         yield from _of_specs(now)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 LABEL = 10
 WIDEST = 100
+_OF_ENGINES = {"slurm": ("slurm",), "hatchet": ("tree", "resources")}
+"""Settings that mean nothing to other engines; `--json` has them."""
 
 
 def print_run(shown: Shown) -> None:
@@ -45,7 +47,8 @@ def _facts(shown: Shown) -> Iterator[tuple[str, str]]:
     yield "code", f"{shown.entry_point}   {shown.place}, hash {shown.source_hash[:12]}{commit}{version}"
     yield "python", shown.python
     yield "packages", ", ".join(f"{name} {version}" for name, version in shown.packages.items())
-    yield "settings", ", ".join(_settings(shown.settings))
+    of_others = {name for engine, names in _OF_ENGINES.items() if engine != shown.engine for name in names}
+    yield "settings", ", ".join(_settings({name: one for name, one in shown.settings.items() if name not in of_others}))
     fields = shown.units()
     names = [f"{name} [{fields[name]}]" if name in fields else name for name in shown.fields]
     if names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 from scythe_cli.cli.formatting import counted, cut
@@ -56,6 +57,22 @@ def flowing(facts: Sequence[str], width: int) -> list[str]:
         else:
             lines.append(fact)
     return lines
+
+
+def wrapped(text: str, indent: int, *, width: int | None = None) -> list[str]:
+    """A sentence as lines that end between words; all but the first are moved to the right.
+
+    Args:
+        text: of one line.
+        indent: characters by which the further lines are moved.
+        width: characters of a line; those of the terminal unless given.
+    """
+    room = line_width() if width is None else width
+    if len(text) <= room:
+        return [text]
+    return textwrap.wrap(
+        text, room, subsequent_indent=" " * indent, break_on_hyphens=False, break_long_words=False
+    ) or [text]
 
 
 def line_width() -> int:
