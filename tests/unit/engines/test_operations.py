@@ -13,7 +13,7 @@ from scythe_cli.engines.shared.claim_board import ClaimBoard
 from scythe_cli.engines.shared.claim_names import Step
 from scythe_cli.engines.shared.claimer import Claimer
 from scythe_cli.engines.shared.liveness import PulseWatch, worker_id
-from scythe_cli.engines.shared.range_plan import RangePlan, cut
+from scythe_cli.engines.shared.range_plan import RangePlan
 from scythe_cli.storage.local import LocalStore
 from scythe_cli.storage.open_store import open_store
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from scythe_cli.storage.base import Store
 
 MOST = 3.0
+RANGES = [Range(at, at) for at in range(100)]
 
 
 def work(store: Store, ranges: list[Range], workers: int) -> int:
@@ -56,14 +57,15 @@ def test_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int)
 
         monkeypatch.setattr(LocalStore, name, counting)
     monkeypatch.setattr("scythe_cli.engines.shared.claimer.FRESH_SECONDS", 0.0)  # as where a range takes longer
-    claims = work(LocalStore(tmp_path), cut([Range(0, 19_999)]), workers)
+    claims = work(LocalStore(tmp_path), RANGES[:100], workers)
     assert counts.total() / claims <= MOST + 4 * workers / claims, counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 4])
 def test_a_bucket(s3_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
     monkeypatch.setattr("scythe_cli.engines.shared.claimer.FRESH_SECONDS", 0.0)
     store = open_store(f"s3://{BUCKET}/operations-{workers}-{worker_id()}")
     before = s3_proxy.total()
-    claims = work(store, cut([Range(0, 4_999)]), workers)
+    claims = work(store, RANGES[:50], workers)
     assert (s3_proxy.total() - before) / claims <= MOST + 4 * workers / claims, s3_proxy.counts
