@@ -11,8 +11,10 @@ import pytest
 from claims import Project
 
 from scythe_cli.core.layout import Mark
+from scythe_cli.engines.generation.follow import Situation
 from scythe_cli.engines.slurm import jobs
 from scythe_cli.engines.slurm.commands import Tasks
+from scythe_cli.engines.slurm.engine import SlurmWatch
 from scythe_cli.engines.slurm.next_job import follow_up
 from scythe_cli.run.state import list_marks
 
@@ -105,6 +107,15 @@ def test_status_and_cancel_know_the_tasks(project: Project) -> None:
     project.scythe("cancel", "work")
     project.wait_for(lambda: "running" not in project.scythe("status", "work"))
     project.wait_for(lambda: jobs.tasks_of(project.run, 1) == Tasks({}, 0))
+
+
+def test_whoever_follows_asks_squeue_at_most_every_few_seconds(project: Project, cluster: Path) -> None:
+    project.write([{"x": 1}], SETTINGS)
+    project.scythe("allocate", "--engine", "slurm", "--set", 'slurm.setup=test -z "$SLURM_ARRAY_TASK_ID"')
+    watch = SlurmWatch(project.run)
+    for _ in range(20):
+        watch.verdict(Situation(1, {}, done=0, failed=0, total=1), held=False)
+    assert len((cluster / "asked").read_text().splitlines()) == 1
 
 
 @pytest.mark.slow

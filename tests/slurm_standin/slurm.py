@@ -84,6 +84,8 @@ def run(arguments: list[str]) -> None:
 
 
 def squeue(arguments: list[str]) -> None:
+    with (HOME / "asked").open("a") as asked:
+        asked.write(f"{shlex.join(arguments)}\n")
     jobs = arguments[arguments.index("--jobs") + 1].split(",")
     if arguments[-1] == "%L":
         print("UNLIMITED")

@@ -5,6 +5,7 @@ Input: work, and where its code is. Output: a generation and its plan, two scrip
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
     from scythe_cli.core.events import Listener
     from scythe_cli.engines.generation.follow import Situation
     from scythe_cli.engines.generation.plan import GenerationPlan
+    from scythe_cli.engines.slurm.commands import Tasks
     from scythe_cli.experiment.config import ExperimentFile
     from scythe_cli.run.engine import Ended, Work
     from scythe_cli.run.run import Run
 
 ASK_SECONDS = 5.0
+"""Whoever follows a run asks `squeue` at most this often: sites ban those who ask it all the time."""
 
 
 class SlurmEngine:
@@ -95,13 +98,17 @@ class SlurmWatch:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._claims = ClaimsWatch(run)
+        self._asked = float("-inf")
+        self._tasks: Tasks | None = None
 
     def verdict(self, situation: Situation, *, held: bool) -> Verdict:
         """See `Watch`."""
         found = self._claims.verdict(situation, held=held)
         if found.alive:
             return found
-        tasks = jobs.tasks_of(self._run, situation.generation)
+        if time.monotonic() - self._asked >= ASK_SECONDS:
+            self._tasks, self._asked = jobs.tasks_of(self._run, situation.generation), time.monotonic()
+        tasks = self._tasks
         if tasks is None:
             return Verdict(None, "squeue cannot be asked from here: the progress comes from the run's directory")
         if tasks.any:
