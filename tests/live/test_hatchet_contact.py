@@ -85,6 +85,15 @@ def test_a_run_without_a_worker_has_no_eta(alone: Desk) -> None:
     assert "ETA" not in shown.out
 
 
+def test_status_names_the_workers_that_take_no_specs_of_the_run(alone: Desk, tmp_path: Path) -> None:
+    alone.write(4)
+    (tmp_path / "elsewhere").mkdir()
+    alone.fleet.start("elsewhere", "--storage", str(tmp_path / "elsewhere"))
+    alone.scythe("allocate")
+    shown = alone.scythe("status", "grow")
+    assert "worker elsewhere   2 slots   takes no specs of this run" in shown.out
+
+
 @pytest.mark.parametrize("command", ["allocate", "worker"])
 def test_a_forgotten_tls_strategy_is_named(alone: Desk, command: str) -> None:
     alone.write(4)

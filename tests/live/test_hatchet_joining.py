@@ -115,7 +115,8 @@ def outcomes(run: Run) -> Counter[tuple[int, int]]:
 
 
 @pytest.mark.parametrize(
-    "examples", [pytest.param(4, id="a few"), pytest.param(60, id="many", marks=[pytest.mark.soak])]
+    "examples",
+    [pytest.param(4, id="a few"), pytest.param(60, id="many", marks=[pytest.mark.soak, pytest.mark.timeout(2400)])],
 )
 def test_no_sequence_of_commands_and_deaths_makes_two_of_a_run(examples: int, tmp_path: Path, workers: Fleet) -> None:
     """A spec is attempted once a generation, and once more for each worker that died meanwhile."""

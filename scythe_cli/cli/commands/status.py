@@ -130,7 +130,8 @@ def _print_active(active: Active, *, claimed: bool) -> None:
         put(printable(f"  {queued} queued, {active.running:,} with workers"))
     for one in active.workers:
         labels = " ".join(f"{key}={value}" for key, value in one.labels.items() if not key.startswith("scythe_"))
-        put(printable(f"  worker {one.name}   {counted(one.lanes, 'slot')}   {labels}".rstrip()))
+        line = f"  worker {one.name}   {counted(one.lanes, 'slot')}   {labels}".rstrip()
+        put(printable(line if one.serves else f"{line}   takes no specs of this run"))
     if active.why:
         put(printable(f"  {active.why}"))
 
