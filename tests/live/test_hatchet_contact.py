@@ -94,6 +94,19 @@ def test_status_names_the_workers_that_take_no_specs_of_the_run(alone: Desk, tmp
     assert "worker elsewhere   2 slots   takes no specs of this run" in shown.out
 
 
+def test_a_run_that_waits_for_the_lanes_of_another_says_so(alone: Desk) -> None:
+    alone.write(400, seconds=0.5)
+    alone.fleet.start("busy", slots=1)
+    assert alone.scythe("allocate").code == 0
+    until(lambda: " 0 of 400" not in alone.scythe("status", "grow").out, "a first spec")
+    assert alone.scythe("allocate").code == 0
+    until(
+        lambda: "the only worker that could take grow is busy with other runs" in alone.scythe("status", "grow").out,
+        "the reason",
+        state=lambda: alone.scythe("status", "grow").out,
+    )
+
+
 @pytest.mark.parametrize("command", ["allocate", "worker"])
 def test_a_forgotten_tls_strategy_is_named(alone: Desk, command: str) -> None:
     alone.write(4)

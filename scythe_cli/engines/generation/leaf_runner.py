@@ -11,6 +11,8 @@ from collections import OrderedDict, deque
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from scythe_cli.core import layout, processes, yaml_document
 from scythe_cli.core.events import ignore
 from scythe_cli.core.machine import thread_settings, threads_in
@@ -178,6 +180,9 @@ class LeafRunner:
 
     def _over(self, leaf: Leaf, failure: BaseException | None) -> None:
         self._active.discard(leaf)
+        if not self._active:  # a worker of many runs would keep the most that one of them needed
+            pa.default_memory_pool().release_unused()
+            processes.give_memory_back()
         if failure is None:
             leaf.over.set_result(None)
         else:

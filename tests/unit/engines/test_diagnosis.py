@@ -64,5 +64,12 @@ def test_workers_that_others_keep_busy(busy: int, running: int, told: bool) -> N
     assert (found == "the only worker that could take e is busy with other runs") is told
 
 
+@pytest.mark.parametrize(("busy", "running", "told"), [(2, 2, True), (1, 2, False), (1, 1, True), (0, 1, False)])
+def test_one_task_of_another_run_may_have_all_lanes(busy: int, running: int, told: bool) -> None:
+    now = Stillness(0, running, begun=False)
+    found = why_nothing_runs(plan(), [worker(lanes=2, busy=busy)], now)
+    assert (found == "the only worker that could take e is busy with other runs") is told
+
+
 def test_an_engine_that_has_no_task_of_the_run() -> None:
     assert why_nothing_runs(plan(), [worker()], Stillness(0, 0, abandoned=True)) == NO_TASK

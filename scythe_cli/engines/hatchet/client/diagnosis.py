@@ -25,11 +25,13 @@ class Stillness:
         queued: tasks that wait for a worker.
         running: tasks that a worker has.
         abandoned: whether the engine has none, and should have.
+        begun: whether a worker has given some of its specs to its lanes.
     """
 
     queued: int
     running: int
     abandoned: bool = False
+    begun: bool = True
 
 
 def why_nothing_runs(plan: GenerationPlan, workers: Iterable[WorkerSeen], now: Stillness) -> str | None:
@@ -76,11 +78,14 @@ def _unfit(plan: GenerationPlan, here: list[WorkerSeen]) -> str | None:
 
 
 def _all_busy(plan: GenerationPlan, here: list[WorkerSeen], now: Stillness) -> str | None:
-    """Whether other runs have every lane of the workers that would take this run's leaves."""
+    """Whether other runs have every lane of the workers that would take this run's leaves.
+
+    One task of another run may have all lanes of its worker: what shows it is that none of this run has begun.
+    """
     fitting = [worker for worker in here if worker.serves]
-    lanes = sum(worker.lanes for worker in fitting)
+    enough = sum(worker.lanes for worker in fitting) if now.begun else len(fitting)
     others = sum(worker.busy for worker in fitting) - max(0, now.running - 1)  # the root has no lane
-    if not fitting or others < lanes:
+    if not fitting or others < enough:
         return None
     workers = "the only worker" if len(fitting) == 1 else f"all {len(fitting)} workers"
     return f"{workers} that could take {plan.run.name} {'is' if len(fitting) == 1 else 'are'} busy with other runs"

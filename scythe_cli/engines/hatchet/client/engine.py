@@ -10,6 +10,7 @@ import contextlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from scythe_cli.core import layout
 from scythe_cli.core.layout import Mark
 from scythe_cli.engines.generation.follow import RunFollower
 from scythe_cli.engines.generation.plan import plan_of, write_plan
@@ -123,7 +124,7 @@ class HatchetEngine:
             return Active(0, 0, [], NO_TASK, abandoned=True)
         queued, running, workers = self._api.activity(run.manifest.experiment_name, plan.labels, all_tags(run))
         abandoned = not queued + running and _is_settled(run, generation) and lease.seen_holder(run.store) is None
-        stillness = Stillness(queued=queued, running=running, abandoned=abandoned)
+        stillness = Stillness(queued, running, abandoned=abandoned, begun=has_worker(run, generation))
         return Active(queued, running, workers, why_nothing_runs(plan, workers, stillness), abandoned=abandoned)
 
     def cancel(self, run: Run) -> None:
@@ -152,6 +153,12 @@ def latest_generation(run: Run) -> int:
 def all_tags(run: Run) -> list[str]:
     """What the tasks of every generation of a run are known by."""
     return [f"{run.id}/{number}" for number in range(1, max(1, latest_generation(run)) + 1)]
+
+
+def has_worker(run: Run, generation: int) -> bool:
+    """Whether a worker has given specs of a generation to its lanes: it leaves a note before it does."""
+    note = layout.worker_note(generation, "")
+    return any(entry.key.startswith(note.removesuffix(".yml")) for entry in run.store.list(layout.CONTROL))
 
 
 def _is_settled(run: Run, generation: int) -> bool:
