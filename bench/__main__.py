@@ -12,8 +12,8 @@ from importlib import import_module
 from bench.results_table import print_table, write_page
 
 ALL = (
-    *("startup", "quick", "validate", "gather", "frames", "frame_shapes", "uneven", "wide", "trivial", "where", "many"),
-    *("second_run", "crash", "s3", "shared", "energy"),
+    *("startup", "quick", "validate", "gather", "frames", "frame_shapes", "large_frames", "uneven", "wide"),
+    *("trivial", "where", "many", "second_run", "crash", "s3", "shared", "energy"),
 )
 
 
