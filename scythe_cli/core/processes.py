@@ -346,7 +346,19 @@ def available_memory() -> int:
     return int(psutil.virtual_memory().available)
 
 
+_M_ARENA_MAX = -8
+
+
 def give_memory_back() -> None:
     """Return memory that this process has freed to the system; allocators keep it for the next time."""
     with contextlib.suppress(OSError, AttributeError):  # another C library has another way, or none
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def share_heaps() -> None:
+    """Let threads that begin from now on share two heaps of the C library, which else keeps one for each thread.
+
+    Source: mallopt(3), M_ARENA_MAX.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another C library has no such setting
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)

@@ -86,6 +86,7 @@ def gather(run: Run, *, partial: bool = False, listener: Listener = ignore) -> F
         NotFinishedError: specs are missing and `partial` is false.
         StoreError: the store does not answer or refuses.
     """
+    processes.share_heaps()
     state = read_state(run)
     refuse_removed(run, state.marks)
     refuse_wrong_total(run)

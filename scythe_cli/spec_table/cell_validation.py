@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from scythe_cli.columns.checks import keep, pc, surely_valid
-from scythe_cli.columns.column_values import ZONE, ZONE_OF_TIME, ColumnError, as_cell, has_zone, to_column
+from scythe_cli.columns.column_values import NANOSECONDS, ZONE, ZONE_OF_TIME, ColumnError, as_cell, has_zone, to_column
 from scythe_cli.columns.model_fields import ModelFields, read_fields
 from scythe_cli.columns.rows import as_input
 from scythe_cli.columns.schema import arrow_schema, is_json
@@ -43,6 +44,8 @@ NUMBER = (
 NUMBER_FOR_TIME = "is a number, which stands for seconds in UTC: write a time such as 12:00:00"
 _REMEMBERED = 50_000
 """Distinct texts of a column whose values are kept for the next chunk."""
+_NANOSECONDS = re.compile(r"[:T][^:T]*[.,]\d{6}\d*[1-9]")
+"""In the text of a moment or a duration; pydantic would cut it."""
 _SORT_INDEX = pa.field("sort_index", pa.int64(), nullable=False)
 _BUILTIN: dict[type, pa.DataType] = {
     bool: pa.bool_(),
@@ -188,7 +191,7 @@ class CellValidator:
                 rule += "; in a cell of text, write it as JSON"
             inner = problems[0].field != field.name
             return Problem(problems[0].field, problems[0].value if inner else cell, rule)
-        if field.is_number and isinstance(cell, str) and (wrong := number_rule(cell, value)):
+        if isinstance(cell, str) and (wrong := self.text_rule(field, cell, value)):
             return Problem(field.name, cell, wrong)
         if field.is_exotic and not self.schema.has_custom_validation and not self._comes_back(field, value):
             return Problem(field.name, cell, NOT_REPEATABLE)
@@ -198,6 +201,16 @@ class CellValidator:
             zone, number = (ZONE_OF_TIME, NUMBER_FOR_TIME) if clock else (ZONE, NUMBER)
             return Problem(field.name, cell, number if _is_number(cell) else zone)
         return value
+
+    def has_text_rule(self, field: FieldSchema) -> bool:
+        """Whether `text_rule` may refuse a text."""
+        return field.is_number or pa.types.is_temporal(self._field(field.name).type)
+
+    def text_rule(self, field: FieldSchema, cell: str, value: Any) -> str | None:
+        """Why a text is refused that pydantic takes for `value`: Python alone reads it so, or a part of it is lost."""
+        if field.is_number:
+            return number_rule(cell, value)
+        return NANOSECONDS if self.has_text_rule(field) and _NANOSECONDS.search(cell) else None
 
     def _comes_back(self, field: FieldSchema, value: Any) -> bool:
         """Whether another process makes the same value of what the column holds."""

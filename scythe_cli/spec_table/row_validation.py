@@ -17,7 +17,6 @@ from pydantic_core import from_json
 from scythe_cli.columns.rows import RAW_INPUT, as_input, construct_without_validation, typed_rows
 from scythe_cli.core.validation_errors import NOTHING, Problem, model_errors
 from scythe_cli.experiment.plain_values import is_same, to_json_text
-from scythe_cli.spec_table.cell_text import number_rule
 from scythe_cli.spec_table.cell_validation import EMPTY, NOT_REPEATABLE, ValidatedChunk
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def by_row(cells: CellValidator, chunk: Chunk, n: int) -> ValidatedChunk:
     with _no_collection():
         rows = _rows(cells, chunk, n)
         made = [_instance(cells.model, at, row, validated) for at, row in enumerate(rows)]
-        validated.problems += _number_problems(cells, chunk, made)
+        validated.problems += _text_problems(cells, chunk, made)
         for field in cells.fields(chunk):
             wrong: dict[int, Problem] = {}
             values = [None if one is None else one.__dict__[field.name] for one in made]
@@ -116,16 +115,16 @@ def _instance(model: type[BaseModel], at: int, row: dict[str, Any], validated: V
     return None
 
 
-def _number_problems(cells: CellValidator, chunk: Chunk, made: list[BaseModel | None]) -> Problems:
-    """The texts that Python alone reads as numbers, in rows that are right otherwise."""
+def _text_problems(cells: CellValidator, chunk: Chunk, made: list[BaseModel | None]) -> Problems:
+    """The texts that pydantic reads in a way of its own, in rows that are right otherwise."""
     problems = []
     for field in cells.schema.fields:
-        if field.is_number and field.name in chunk:
+        if field.name in chunk and cells.has_text_rule(field):
             column = chunk[field.name]
             for at, cell in enumerate(column if isinstance(column, list) else column.to_pylist()):
                 if not isinstance(cell, str) or made[at] is None:
                     continue
-                if wrong := number_rule(cell, getattr(made[at], field.name, None)):
+                if wrong := cells.text_rule(field, cell, getattr(made[at], field.name, None)):
                     problems.append((at, Problem(field.name, cell, wrong)))
     return problems
 

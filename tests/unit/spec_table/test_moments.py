@@ -8,6 +8,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from pydantic import create_model, model_validator
 
 from scythe_cli import ExperimentInputSpec
 from scythe_cli.errors import TableError
@@ -48,3 +49,38 @@ def test_whole_microseconds_are_kept_whatever_the_unit() -> None:
     read = read_specs(pd.DataFrame({"at": pd.to_datetime([1000, NS // 1000 * 1000])}), Case, base=Path())
     assert read.table.column("at").type == pa.timestamp("us")
     assert read.table.column("at").cast(pa.int64()).to_pylist() == [1, NS // 1000]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (dt.datetime, "2026-01-01T00:00:00.123456789"),
+        (dt.datetime, "2026-01-01 00:00:00,1234567"),
+        (dt.timedelta, "PT0.0000015S"),
+        (dt.time, "12:00:00.0000001"),
+    ],
+)
+def test_nanoseconds_in_text_are_refused_with_their_line(tmp_path: Path, kind: type, text: str) -> None:
+    (tmp_path / "specs.csv").write_text(f'at\n"{text}"\n')
+    with pytest.raises(TableError, match=r"specs.csv:2  at = .*: has nanoseconds, and a column keeps microseconds"):
+        read_specs("specs.csv", create_model("In", __base__=ExperimentInputSpec, at=(kind, ...)), base=tmp_path)
+
+
+class Checked(ExperimentInputSpec):
+    at: dt.datetime
+
+    @model_validator(mode="after")
+    def nothing(self) -> Any:
+        return self
+
+
+def test_nanoseconds_in_text_are_refused_where_a_validator_looks_at_the_row(tmp_path: Path) -> None:
+    (tmp_path / "specs.csv").write_text("at\n2026-01-01T00:00:00.123456789\n")
+    with pytest.raises(TableError, match=r"specs.csv:2  at = .*: has nanoseconds"):
+        read_specs("specs.csv", Checked, base=tmp_path)
+
+
+def test_text_with_nine_digits_of_whole_microseconds_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "specs.csv").write_text("at\n2026-01-01T00:00:00.123456000\n")
+    read = read_specs("specs.csv", Case, base=tmp_path)
+    assert read.table.column("at").to_pylist() == [dt.datetime(2026, 1, 1, 0, 0, 0, 123456)]
