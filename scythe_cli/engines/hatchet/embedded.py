@@ -115,6 +115,9 @@ def _start() -> Any:
     from hatchet_sdk.config import EmbeddedHatchetConfig
     from hatchet_sdk.embedded import start_embedded_sidecar
 
+    from scythe_cli.engines.hatchet.quiet_config import print_progress_to_stderr
+
+    print_progress_to_stderr()
     path = os.environ.get("HATCHET_CLIENT_EMBEDDED_BINARY_PATH")
     try:
         return start_embedded_sidecar(EmbeddedHatchetConfig())

@@ -67,6 +67,13 @@ class OneLine(logging.Handler):
         return None if known else f"the engine does not answer since {since}; what runs continues, and is kept"
 
 
+def print_progress_to_stderr() -> None:
+    """Have the SDK say on stderr what it does while it gets its embedded engine ready."""
+    progress = logging.getLogger(f"{logger.name}.embedded")
+    progress.handlers = [logging.StreamHandler(sys.stderr)]
+    progress.propagate = False
+
+
 logger.handlers = [OneLine()]
 logger.setLevel(logging.INFO)
 logger.propagate = False

@@ -76,6 +76,25 @@ def test_the_first_worker_starts_an_engine(started: list[Sidecar]) -> None:
         assert json.loads(connection().read_text())["pid"] == os.getpid()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the SDK leaves its pipe open
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_what_the_sdk_says_meanwhile_is_not_on_stdout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = {"token": "t", "tenant_id": "n", "grpc_address": "g", "api_url": "a"}
+    program = tmp_path / "sidecar"
+    program.write_text(f"#!/bin/sh\nprintf '%s' '{json.dumps(known)}' > \"$2\"\nread line\n")
+    program.chmod(0o700)
+    monkeypatch.setenv("HATCHET_CLIENT_EMBEDDED_BINARY_PATH", str(program))
+    for name in ("TOKEN", "HOST_PORT", "SERVER_URL", "TLS_STRATEGY"):
+        monkeypatch.setenv(f"HATCHET_CLIENT_{name}", "")
+    with embedded.running():
+        assert os.environ["HATCHET_CLIENT_TOKEN"] == "t"
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("starting the embedded engine")
+
+
 def test_it_ends_with_its_worker(started: list[Sidecar]) -> None:
     with embedded.running():
         pass
