@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from scythe_cli.run.run import Run
     from scythe_cli.storage.base import Store
 
+READERS = 4
 NOT_COMPARED = frozenset({*layout.INDEX_HEAD, RAW_INPUT})
 Identities = dict[str, dict[str, str | None]]
 """By file field and address: what the file is, or None where this is unknown."""
@@ -100,9 +102,11 @@ def keys_of_run(run: Run, fields: Iterable[str], *, features: Iterable[str], by_
         features: the columns that `computed_features` makes, which are not compared.
         by_sort_index: compare the sort_index too.
     """
+    ignored = {*NOT_COMPARED, *features} - {layout.SORT_INDEX}
+    names = [name for name in read_block(run.store, 0).column_names if name not in ignored]
     blocks = -(-run.total // run.manifest.block_size)
-    specs = pa.concat_tables([read_block(run.store, number) for number in range(blocks)])
-    specs = specs.drop_columns([name for name in features if name in specs.column_names])
+    with ThreadPoolExecutor(READERS, "scythe-reuse") as pool:
+        specs = pa.concat_tables(pool.map(lambda number: read_block(run.store, number, names), range(blocks)))
     files = [field for field in fields if field in specs.column_names]
     return keys_of(specs, _identities(run, specs, files), by_sort_index=by_sort_index)
 
