@@ -78,6 +78,7 @@ class WorkerSeen:
         busy: tasks it has, running or waiting for a worker process.
         labels: its labels.
         serves: whether it can take tasks of this run.
+        sure: whether this look shows that it lives; of one on another machine that claims specs, only a watch does.
     """
 
     name: str
@@ -85,6 +86,7 @@ class WorkerSeen:
     busy: int
     labels: dict[str, str]
     serves: bool
+    sure: bool = True
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ import random
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from claims import ELSEWHERE, PATIENCE, SCYTHE, Project
+from claims import ELSEWHERE, HASTY, PATIENCE, SCYTHE, Project
 from servers import BUCKET
 
 from scythe_cli.core import layout
@@ -217,6 +218,22 @@ def is_stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
+@pytest.mark.timeout(300)
+def test_who_watches_sees_that_a_worker_elsewhere_has_died(tmp_path: Path) -> None:
+    project = Project(tmp_path, str(tmp_path / "runs"))
+    project.write([{"x": x, "do": "wait"} for x in range(2)])
+    project.scythe("allocate")
+    there = project.hasty_worker("--workers", "2", before=ELSEWHERE.format(hours=1))
+    project.wait_for(lambda: len(list(project.run.store.list(CLAIMS))) >= 2)
+    os.kill(there.pid, signal.SIGKILL)
+    there.wait()
+    command = f"{HASTY}\nfrom scythe_cli.cli.app import main\nmain()"
+    watching = [sys.executable, "-c", command, "status", "work", "--watch"]
+    done = subprocess.run(watching, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert "stopped before the end (no worker is at work)" in done.stdout, (done.stdout, done.stderr)
+    project.close()
+
+
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_a_worker_elsewhere_whose_clock_is_wrong_by_an_hour(tmp_path: Path, hours: int) -> None:
     """While it lives, nobody takes its specs; when it has died, they are taken; and it may build the tables."""
@@ -231,6 +248,9 @@ def test_a_worker_elsewhere_whose_clock_is_wrong_by_an_hour(tmp_path: Path, hour
     project.wait_for(lambda: "no specs are free" in project.logs)
     time.sleep(6.0)  # longer than the 4 seconds after which these workers take others for dead
     assert not [entry.key for entry in claims.list(CLAIMS) if "-c2" in entry.key]
+    said = project.scythe("status", "work")
+    assert "running" in said
+    assert "one look does not show whether workers of other machines still live" in said
     os.kill(wrong.pid, signal.SIGKILL)
     wrong.wait()
     project.wait_for(lambda: bool([entry.key for entry in claims.list(CLAIMS) if "-c2" in entry.key]))

@@ -132,6 +132,8 @@ def _print_active(active: Active, *, claimed: bool) -> None:
         labels = " ".join(f"{key}={value}" for key, value in one.labels.items() if not key.startswith("scythe_"))
         line = f"  worker {one.name}   {counted(one.lanes, 'slot')}   {labels}".rstrip()
         put(printable(line if one.serves else f"{line}   takes no specs of this run"))
+    if not all(one.sure for one in active.workers):
+        put(printable("  one look does not show whether workers of other machines still live; --watch does"))
     if active.why:
         put(printable(f"  {active.why}"))
 

@@ -28,6 +28,10 @@ NO_WORKER = "no worker has begun: start some with scythe worker --run {run}"
 NONE_LEFT = "no worker is at work: start some with scythe worker --run {run}"
 
 
+_WATCHES: dict[tuple[str, int], PulseWatch] = {}
+"""Of runs at which this process has looked: who looks again and again sees which workers live."""
+
+
 class ClaimsWatch:
     """The watch of runs whose workers claim rows in the directory. Workers may come at any time."""
 
@@ -70,14 +74,14 @@ def claims_of(run: Run, generation: int) -> Active:
 
 
 def _workers(run: Run, generation: int) -> list[WorkerSeen]:
-    watch = PulseWatch(run.store, generation)
+    watch = _WATCHES.setdefault((run.store.address, generation), PulseWatch(run.store, generation))
     watch.look()
     found = []
     for worker in sorted(watch.alive)[:MOST_WORKERS]:
         about = read_pulse(run.store, generation, worker)
         lanes = about.get("lanes")
         name, count = str(printable(str(about.get("name", worker)))), lanes if isinstance(lanes, int) else 0
-        found.append(WorkerSeen(name, count, 0, {}, serves=True))
+        found.append(WorkerSeen(name, count, 0, {}, serves=True, sure=is_here(worker) or worker in watch.moved))
     return found
 
 
