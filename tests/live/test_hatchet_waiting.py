@@ -189,5 +189,6 @@ def test_a_run_that_the_engine_has_no_task_of_is_said_to_be_that(alone: Desk) ->
     mark.write_text(mark.read_text().replace(str(began["began"])[:13], "2026-01-31T12"))
     shown = alone.scythe("status", alone.name)
     assert "(the engine has no task of this run)" in shown.out
+    assert alone.json("status", alone.name)["elapsed"] is None, "nobody knows when it stopped"
     assert alone.scythe("status", alone.name, "--watch").code == 0
     assert alone.scythe("wait", alone.name).code == 5

@@ -118,7 +118,9 @@ def _with_engine(run: Run, now: RunStatus) -> RunStatus:
     active = activity(run)
     if active.abandoned:
         state: State = "pending" if is_claimed(run) and not now.done and not active.running else "incomplete"
-        return dataclasses.replace(now, state=state, detail=active.why or "", rate=None, eta=None, active=None)
+        return dataclasses.replace(
+            now, state=state, detail=active.why or "", rate=None, eta=None, elapsed=None, active=None
+        )
     known = active.queued is not None
     eta = None if known and not any(worker.serves for worker in active.workers) else now.eta
     return dataclasses.replace(now, active=active, eta=eta)
