@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ["slurmctld", "slurmd", "slurm-client", "munge"]
 PROGRAMS = ["slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "munged"]
-INSTALL_SECONDS, START_SECONDS = 100, 30
+INSTALL_SECONDS, START_SECONDS, END_SECONDS = 100, 30, 15
 ALL_SECONDS, LEAST_SECONDS = 400, 240
 """For everything; where the tests would have less than the second, they are skipped."""
 REPEAT_SECONDS = 10
@@ -140,10 +140,18 @@ def cluster(folder: Path) -> Iterator[None]:
         wait_for("the node", lambda: "idle" in answers("sinfo", "-h", "-o", "%T"))
         yield
     finally:
-        answers("scancel", "--user=root", "--full")
+        end_jobs()
         for pid in reversed(pids):
             if pid.exists():
                 subprocess.run(["kill", pid.read_text().strip()], check=False)
+
+
+def end_jobs() -> None:
+    """Cancel what is left and wait for its end: a task that outlives the daemons tries for ever to reach them."""
+    answers("scancel", "--user=root", "--full")
+    deadline = time.monotonic() + END_SECONDS
+    while answers("squeue", "--noheader").strip() and time.monotonic() < deadline:
+        time.sleep(0.2)
 
 
 def start(*command: str) -> None:
