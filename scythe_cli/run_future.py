@@ -52,7 +52,7 @@ def _script_listener() -> Listener:
     return listen
 
 
-class Ref:
+class RunFuture:
     """Wait for a run with `result()` or `await aio_result()`.
 
     A run on this machine runs in the background of the process, and the interpreter waits for it before it exits. A run

@@ -29,13 +29,13 @@ from scythe_cli.experiment.settings import EngineName
 from scythe_cli.run import find
 from scythe_cli.run.run import Run, open_run
 from scythe_cli.run.version import SemVer
-from scythe_cli.run_future import Ref, print_notices
+from scythe_cli.run_future import RunFuture, print_notices
 from scythe_cli.storage.open_store import open_store
 from scythe_cli.storage.storage_settings import ScytheStorageSettings
 
 if TYPE_CHECKING:
     from scythe_cli.compat.recursion_map import RecursionMap
-    from scythe_cli.experiment.config import Loaded
+    from scythe_cli.experiment.config import LoadedSettings
     from scythe_cli.experiment.experiment import Experiment
     from scythe_cli.preparation.prepared import Prepared
     from scythe_cli.storage.base import Store
@@ -121,7 +121,7 @@ class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
         storage_settings: ScytheStorageSettings | None = None,
         reuse: str | None = None,
         **settings: object,
-    ) -> tuple[ExperimentRun, Ref]:
+    ) -> tuple[ExperimentRun, RunFuture]:
         """Check the specs, claim a run, and have it worked through in the background.
 
         Args:
@@ -165,7 +165,7 @@ class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
         work = first_work(run, prepared)
         if not work.todo:
             work, opened = without_engine(work)
-        return ExperimentRun.of(run, here), Ref(work, start(work, opened, print_notices))
+        return ExperimentRun.of(run, here), RunFuture(work, start(work, opened, print_notices))
 
     def list_versions(self, s3_client: Any = None) -> list[VersionedExperiment]:  # noqa: ARG002 - as in scythe-engine
         """The versions that have runs, lowest first."""
@@ -217,7 +217,7 @@ class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
             engine=engine or self.engine,
         )
 
-    def _loaded(self, **values: object) -> tuple[Loaded, Experiment]:
+    def _loaded(self, **values: object) -> tuple[LoadedSettings, Experiment]:
         return places.load(self.runnable, name=self.run_name, storage=self._storage(), engine=self.engine, **values)
 
     def _place(self) -> tuple[Store, str]:

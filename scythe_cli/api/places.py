@@ -55,7 +55,7 @@ def task_name(runnable: Any) -> str:
     return ExperimentRegistry.options(runnable).name or runnable.__name__
 
 
-def load(runnable: Any, **given: object) -> tuple[config.Loaded, Experiment]:
+def load(runnable: Any, **given: object) -> tuple[config.LoadedSettings, Experiment]:
     """The settings for a function: `given` by dotted key, None meaning not given, above environment and options."""
     function = ExperimentRegistry.get_runnable(runnable) if isinstance(runnable, str) else runnable
     found = experiment.from_function(function)

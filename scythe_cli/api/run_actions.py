@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from scythe_cli.report.document import Report
     from scythe_cli.run.engine import Work
     from scythe_cli.run.run import Run
-    from scythe_cli.run_future import Ref
+    from scythe_cli.run_future import RunFuture
     from scythe_cli.show.show import Shown
 
 MOST_SHOWN = 20
@@ -47,7 +47,7 @@ class RunActions:
         missing: bool = True,
         allow_changed_code: bool = False,
         **settings: object,
-    ) -> Ref:
+    ) -> RunFuture:
         """Run what is left of the run, in the background: specs without a result, and those that failed.
 
         The code is that of this process or of the current folder: of `./experiment.yml`, else the function of the run.
@@ -67,7 +67,7 @@ class RunActions:
         """
         from scythe_cli.engines.open_engine import open_engine, without_engine
         from scythe_cli.operations.allocate import start
-        from scythe_cli.run_future import Ref, print_notices
+        from scythe_cli.run_future import RunFuture, print_notices
 
         refuse_original(self.run)
         _refuse_at_work(self.run)
@@ -76,7 +76,7 @@ class RunActions:
         opened = open_engine(work.file)
         if not work.todo:
             work, opened = without_engine(work)
-        return Ref(work, start(work, opened, print_notices))
+        return RunFuture(work, start(work, opened, print_notices))
 
     def cancel(self: HasFunction) -> Cancelled:
         """Stop the run, whichever process or machine works on it. Finished specs are kept."""
@@ -113,10 +113,10 @@ class RunActions:
             ConfigError: the condition is wrong.
         """
         from scythe_cli.notebook.shown import ShownInNotebook
-        from scythe_cli.show.choice import Choice
+        from scythe_cli.show.choice import SpecChoice
         from scythe_cli.show.show import show
 
-        choice = Choice(sort_index, slowest=slowest, failed=failed, where=where, limit=limit)
+        choice = SpecChoice(sort_index, slowest=slowest, failed=failed, where=where, limit=limit)
         if sort_index is None and not choice.filters:
             choice = replace(choice, limit=0)
         return ShownInNotebook.of(show(self.run, choice))

@@ -16,7 +16,7 @@ from scythe_cli.errors import ScytheError
 from scythe_cli.storage.address import is_remote
 
 if TYPE_CHECKING:
-    from scythe_cli.experiment.config import Loaded
+    from scythe_cli.experiment.config import LoadedSettings
     from scythe_cli.experiment.settings import ExperimentFile, Specs
     from scythe_cli.run.run import Run
 
@@ -72,7 +72,7 @@ def _allocate(file: Path) -> str:
     return "scythe allocate" if is_default_file(file) else shlex.join(["scythe", "allocate", display_path(file)])
 
 
-def _settings_for(file: Path, run: Run) -> Loaded | None:
+def _settings_for(file: Path, run: Run) -> LoadedSettings | None:
     """The settings of an experiment file, if it names the function of the run."""
     from scythe_cli.experiment import config
 
@@ -83,7 +83,7 @@ def _settings_for(file: Path, run: Run) -> Loaded | None:
     return loaded if loaded.file.experiment == run.manifest.entry_point else None
 
 
-def _specs_address(loaded: Loaded, specs: Specs | None) -> str | None:
+def _specs_address(loaded: LoadedSettings, specs: Specs | None) -> str | None:
     """The absolute address of specs that an experiment file names; None for a design."""
     from scythe_cli.experiment.setting_sources import absolute
 

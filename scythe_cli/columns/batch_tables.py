@@ -50,12 +50,12 @@ class OutputColumns:
     Attributes:
         given: its table, the model's fields alone.
         columns: of the model's scalars, in their types.
-        doubtful: the rows that only the model can judge.
+        needs_validation: the rows that only the model can judge.
     """
 
     given: pa.Table
     columns: list[pa.Array[Any]]
-    doubtful: list[int]
+    needs_validation: list[int]
 
 
 def to_table(part: pa.Table, model: type[BaseModel], form: Form) -> Any:
@@ -92,12 +92,12 @@ def from_table(
     if model.model_computed_fields or read_fields(model).has_custom_validation or None in columns:
         return OutputColumns(given, [], [*range(n)])
     made = pa.table(columns, schema=pa.schema([field.remove_metadata().with_nullable(True) for field in scalars]))
-    doubtful = {*check_bounds(made, model)} if columns else set()
+    needs_validation = {*check_bounds(made, model)} if columns else set()
     for field, column in zip(scalars, columns, strict=True):
         if field.name in given.column_names:
             lost = pc.and_(pc.is_valid(given[field.name].combine_chunks()), pc.is_null(column))
-            doubtful.update(pc.indices_nonzero(lost).to_pylist())
-    return OutputColumns(given, columns, sorted(doubtful))
+            needs_validation.update(pc.indices_nonzero(lost).to_pylist())
+    return OutputColumns(given, columns, sorted(needs_validation))
 
 
 def wrong_number(outputs: int, specs: int) -> str:

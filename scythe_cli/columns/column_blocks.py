@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 
-from scythe_cli.columns.frame_header import ROW, Columns, FrameHeader, Packed, read_header, write_header
+from scythe_cli.columns.frame_header import ROW, FrameColumns, FrameHeader, Packed, read_header, write_header
 from scythe_cli.core import layout
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def pack(table: pa.Table) -> pa.Table:
         return table
     levels -= {*header.level_columns(), *_LAST}
     rest = table.select([name for name in table.column_names if name not in levels])
-    columns = Columns(tuple(own), header.columns.labels, header.columns.levels)
+    columns = FrameColumns(tuple(own), header.columns.labels, header.columns.levels)
     made = pa.table([*packed.values(), *rest.columns], names=[*packed, *rest.column_names])
     return write_header(made, FrameHeader(columns, tuple(blocks), header.pandas))
 
@@ -140,7 +140,7 @@ def unpack(table: pa.Table) -> pa.Table:
     own = [table.column(next(plain)) if column is None else column for column in own]
     rest = [name for name in table.column_names if name in levels]
     made = pa.table([*own, *(table.column(name) for name in rest)], names=[*names, *rest])
-    columns = header.columns if header.columns.levels else Columns()
+    columns = header.columns if header.columns.levels else FrameColumns()
     return write_header(made, FrameHeader(columns, (), header.pandas))
 
 

@@ -30,7 +30,7 @@ PLACE = layout.SORT_SUBINDEX
 
 
 @dataclass(frozen=True)
-class Columns:
+class FrameColumns:
     """A frame's own columns, in order.
 
     Attributes:
@@ -96,7 +96,7 @@ class FrameHeader:
         pandas: what pandas knew; None for a frame of another library.
     """
 
-    columns: Columns = Columns()
+    columns: FrameColumns = FrameColumns()
     blocks: tuple[Packed, ...] = ()
     pandas: Pandas | None = None
 
@@ -111,7 +111,7 @@ def write_header(table: pa.Table, header: FrameHeader) -> pa.Table:
         return with_metadata(table, None)
     about = {"blocks": [asdict(block) for block in header.blocks], "pandas": _fields(header.pandas)}
     metadata = {ABOUT: json.dumps(about).encode()}
-    if header.columns != Columns():
+    if header.columns != FrameColumns():
         metadata[COLUMNS] = _compress(header.columns)
     return with_metadata(table, metadata)
 
@@ -136,10 +136,10 @@ def _fields(pandas: Pandas | None) -> dict[str, Any] | None:
     return None if pandas is None else {name: getattr(pandas, name) for name in Pandas.__dataclass_fields__}
 
 
-_compressed: list[tuple[Columns, bytes]] = []
+_compressed: list[tuple[FrameColumns, bytes]] = []
 
 
-def _compress(columns: Columns) -> bytes:
+def _compress(columns: FrameColumns) -> bytes:
     """The frames of a run usually have the same columns: the last ones are remembered."""
     for known, text in _compressed:
         if known is columns or known == columns:
@@ -152,10 +152,10 @@ def _compress(columns: Columns) -> bytes:
 
 
 @lru_cache(maxsize=8)
-def _columns(text: bytes) -> Columns:
+def _columns(text: bytes) -> FrameColumns:
     held = json.loads(zlib.decompress(base64.b64decode(text)))
     names, labels = (None if held[key] is None else tuple(held[key]) for key in ("names", "labels"))
-    return Columns(names, labels, tuple(held["levels"]))
+    return FrameColumns(names, labels, tuple(held["levels"]))
 
 
 @lru_cache(maxsize=64)
@@ -174,4 +174,4 @@ def _parsed(about: bytes, columns: bytes | None) -> FrameHeader:
             dtypes=of["dtypes"],
             categories={name: (tuple(values), ordered) for name, (values, ordered) in of["categories"].items()},
         )
-    return FrameHeader(_columns(columns) if columns is not None else Columns(), blocks, pandas)
+    return FrameHeader(_columns(columns) if columns is not None else FrameColumns(), blocks, pandas)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scythe_cli.columns.frame_header import Columns, FrameHeader, Pandas
+from scythe_cli.columns.frame_header import FrameColumns, FrameHeader, Pandas
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -77,7 +77,7 @@ def _merge_pandas(one: Pandas | None, names: set[str], other: Pandas | None, oth
     )
 
 
-def merge_columns(held: Iterable[Columns], names: Sequence[str]) -> Columns:
+def merge_columns(held: Iterable[FrameColumns], names: Sequence[str]) -> FrameColumns:
     """The labels of columns, each that of the first frame that has it; no labels where no frame has any."""
     levels: list[dict[str, Any]] = []
     labels: dict[str, str | None] = {}
@@ -88,7 +88,7 @@ def merge_columns(held: Iterable[Columns], names: Sequence[str]) -> Columns:
         for name, label in zip(columns.names, columns.labels, strict=True):
             labels.setdefault(name, label)
     if not levels:
-        return Columns()
+        return FrameColumns()
     if len(levels) == 1:
         strangers = {name: name for name in names if name not in labels}
     else:
@@ -97,7 +97,7 @@ def merge_columns(held: Iterable[Columns], names: Sequence[str]) -> Columns:
     if strangers:
         levels[0] = {**levels[0], **TEXT}
     labels |= strangers
-    return Columns(tuple(names), tuple(labels[name] for name in names), tuple(levels))
+    return FrameColumns(tuple(names), tuple(labels[name] for name in names), tuple(levels))
 
 
 def _common(levels: list[dict[str, Any]], others: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from scythe_cli.columns import frame_types
 from scythe_cli.columns.bad_frame import BadFrame
 from scythe_cli.columns.column_blocks import pack, unpack
-from scythe_cli.columns.frame_header import ROW, Columns, FrameHeader, read_header, write_header
+from scythe_cli.columns.frame_header import ROW, FrameColumns, FrameHeader, read_header, write_header
 from scythe_cli.columns.frame_stack import (
     NO_FIT,
     fill_missing_types,
@@ -130,7 +130,7 @@ def _without_index(table: pa.Table, own: list[str], index: Mapping[str, Any]) ->
     if columns.names is not None:
         kept = [at for at, column in enumerate(columns.names) if column not in {*dropped, layout.SORT_SUBINDEX}]
         labels = columns.labels and tuple(columns.labels[at] for at in kept)
-        columns = Columns(tuple(columns.names[at] for at in kept), labels, columns.levels)
+        columns = FrameColumns(tuple(columns.names[at] for at in kept), labels, columns.levels)
     return write_header(table.drop_columns([*dropped]), FrameHeader(columns, (), header.pandas))
 
 

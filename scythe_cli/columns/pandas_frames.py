@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from scythe_cli.columns import column_blocks, frame_types
 from scythe_cli.columns.bad_frame import BadFrame
 from scythe_cli.columns.column_blocks import FROM
-from scythe_cli.columns.frame_header import PLACE, Columns, FrameHeader, Packed, Pandas, write_header
+from scythe_cli.columns.frame_header import PLACE, FrameColumns, FrameHeader, Packed, Pandas, write_header
 from scythe_cli.columns.pandas_labels import SameName, read_labels
 from scythe_cli.core import layout
 from scythe_cli.experiment.field_kinds import index_value
@@ -69,7 +69,7 @@ def _header(
     assert header.pandas is not None  # noqa: S101 - of _columns
     columns = header.columns
     if not labels.plain:
-        columns = Columns(labels.names, labels.labels, labels.levels)
+        columns = FrameColumns(labels.names, labels.labels, labels.levels)
     pandas = Pandas(
         tuple(level["name"] for level in labels.levels),
         tuple(fields),
@@ -107,7 +107,7 @@ def _columns(frame: Any, labels: Labels) -> tuple[pa.Table, FrameHeader]:
         others.columns = [labels.names[at] for at in rest]
         table = pa.Table.from_pandas(others, preserve_index=False)
         arrays.update(zip(table.column_names, table.columns, strict=True))
-    columns = Columns(labels.names) if blocks else Columns()
+    columns = FrameColumns(labels.names) if blocks else FrameColumns()
     if not arrays:
         return pa.table({"": pa.nulls(len(frame))}).select([]), FrameHeader(pandas=Pandas())
     return pa.table(arrays), FrameHeader(columns, tuple(blocks), Pandas(dtypes=own, categories=categories))

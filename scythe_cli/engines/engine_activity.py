@@ -95,7 +95,7 @@ def cancel_tasks(run: Run) -> None:
 
 
 @dataclass(frozen=True)
-class AtWork:
+class CurrentHolder:
     """Who has a run now.
 
     Attributes:
@@ -109,7 +109,7 @@ class AtWork:
     engine: str
 
 
-def at_work(run: Run) -> AtWork | None:
+def at_work(run: Run) -> CurrentHolder | None:
     """Who has a run now; None where nobody will continue its latest generation.
 
     Raises:
@@ -122,21 +122,21 @@ def at_work(run: Run) -> AtWork | None:
     engine = engine_of(run) or "local"
     note = lease.live_holder(run.store)
     if note is not None:
-        return AtWork(generation, f"process {note['pid']} on {note['host']}", engine)
+        return CurrentHolder(generation, f"process {note['pid']} on {note['host']}", engine)
     if engine in CLAIMED:
         holder = (_slurm_tasks(run, generation) if engine == "slurm" else None) or _workers(run, generation)
-        return AtWork(generation, holder, engine) if holder else None
+        return CurrentHolder(generation, holder, engine) if holder else None
     return _at_work_on_hatchet(run, generation) if engine == "hatchet" else None
 
 
-def _at_work_on_hatchet(run: Run, generation: int) -> AtWork | None:
+def _at_work_on_hatchet(run: Run, generation: int) -> CurrentHolder | None:
     found = activity(run)
     if found.queued is None or found.running is None:
         raise EngineError(found.why or "Hatchet does not answer")
     if found.abandoned:
         return None
     tasks = found.queued + found.running
-    return AtWork(generation, f"Hatchet, with {tasks:,} task{'s' * (tasks != 1)} queued or running", "hatchet")
+    return CurrentHolder(generation, f"Hatchet, with {tasks:,} task{'s' * (tasks != 1)} queued or running", "hatchet")
 
 
 def _workers(run: Run, generation: int) -> str | None:

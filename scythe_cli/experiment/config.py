@@ -18,7 +18,7 @@ from scythe_cli.core import yaml_document
 from scythe_cli.core.units import MaxFailures
 from scythe_cli.errors import ConfigError, did_you_mean, nearest
 from scythe_cli.experiment import setting_sources
-from scythe_cli.experiment.setting_sources import Given
+from scythe_cli.experiment.setting_sources import SettingValue
 from scythe_cli.experiment.settings import (
     DEFAULT_FILE,
     DEFAULT_STORAGE,
@@ -43,7 +43,7 @@ __all__ = [
     "DEFAULT_FILE",
     "DEFAULT_STORAGE",
     "ExperimentFile",
-    "Loaded",
+    "LoadedSettings",
     "MaxFailures",
     "Resources",
     "RunSettings",
@@ -57,7 +57,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedSettings:
     """The settings and where they came from.
 
     Attributes:
@@ -71,21 +71,21 @@ class Loaded:
     file: ExperimentFile
     folder: Path
     path: Path | None
-    given: Mapping[yaml_document.Path, Given]
+    given: Mapping[yaml_document.Path, SettingValue]
     notices: tuple[str, ...] = ()
 
     def place(self, key: str) -> str:
         """Where `run.timeout` (say) was given; the file, or "the defaults", when nowhere."""
         return _origin(tuple(key.split(".")), self.given, str(self.path or "the defaults"))
 
-    def with_options(self, options: Mapping[str, Any]) -> Loaded:
+    def with_options(self, options: Mapping[str, Any]) -> LoadedSettings:
         """The settings with `Register`'s options below everything that was given."""
         lowest = {path: one for path, one in self.given.items() if one.origin.startswith(setting_sources.TIMEOUTS)}
         above = {path: one for path, one in self.given.items() if path not in lowest}
         given = lowest | setting_sources.from_options(options) | above
         return replace(_loaded(given, self.folder, self.path), notices=self.notices)
 
-    def with_name(self, default: str) -> Loaded:
+    def with_name(self, default: str) -> LoadedSettings:
         """The settings with a name, `default` unless one was given."""
         return self if self.file.name else replace(self, file=self.file.model_copy(update={"name": default}))
 
@@ -103,7 +103,7 @@ def load(
     flags: Mapping[str, str | None] = MappingProxyType({}),
     environ: Mapping[str, str] | None = None,
     options: Mapping[str, Any] = MappingProxyType({}),
-) -> Loaded:
+) -> LoadedSettings:
     """Read an experiment file and what overrules it: flag > file > environment > `Register`'s options > default.
 
     Args:
@@ -118,7 +118,7 @@ def load(
     """
     path = Path(path)
     if is_target(path):
-        target = {("experiment",): Given(str(path), str(path))}
+        target = {("experiment",): SettingValue(str(path), str(path))}
         return _with_surroundings(target | setting_sources.from_flags(sets, flags), options, environ, Path.cwd(), None)
     written = setting_sources.from_document(yaml_document.read(setting_sources.read_text(path), str(path)), str(path))
     flagged = setting_sources.from_flags(sets, flags)
@@ -137,15 +137,14 @@ def from_values(
     folder: Path,
     environ: Mapping[str, str] | None = None,
     options: Mapping[str, Any] = MappingProxyType({}),
-) -> Loaded:
+) -> LoadedSettings:
     """Settings without a file: `values` by dotted key as a program gives them; None means not given.
 
     Raises:
         ConfigError: something is wrong; the message has a line for each problem.
     """
-    arguments = {
-        tuple(key.split(".")): Given(value, f"{key}={value!r}") for key, value in values.items() if value is not None
-    }
+    given = {key: value for key, value in values.items() if value is not None}
+    arguments = {tuple(key.split(".")): SettingValue(value, f"{key}={value!r}") for key, value in given.items()}
     return _with_surroundings(setting_sources.with_absolute_addresses(arguments), options, environ, folder, None)
 
 
@@ -159,7 +158,7 @@ def parse(text: str, *, place: str = DEFAULT_FILE, sets: Iterable[str] = ()) -> 
 
 def check_sets(sets: Iterable[str]) -> None:
     """Hold that every `--set` names a setting, and one value that it may have. Raises `ConfigError`."""
-    _build({("experiment",): Given("any:one", "")} | setting_sources.from_flags(sets, {}), "--set")
+    _build({("experiment",): SettingValue("any:one", "")} | setting_sources.from_flags(sets, {}), "--set")
 
 
 def dump(file: ExperimentFile) -> str:
@@ -173,7 +172,7 @@ def find_storage(
     """The storage of a bare RUN: the flag, else the experiment file's if there is one, else the environment's."""
     if flag is None and Path(path).exists():
         return load(path, environ=environ).file.storage
-    anything = {("experiment",): Given("any:one", "")}
+    anything = {("experiment",): SettingValue("any:one", "")}
     surroundings = setting_sources.from_environment(os.environ if environ is None else environ)
     given = anything | surroundings | setting_sources.from_flags([], {"storage": flag})
     return _loaded(given, Path.cwd(), None).file.storage
@@ -190,7 +189,7 @@ def _with_surroundings(
     environ: Mapping[str, str] | None,
     folder: Path,
     path: Path | None,
-) -> Loaded:
+) -> LoadedSettings:
     """The settings with the environment and `Register`'s options below what was given."""
     surroundings = os.environ if environ is None else environ
     lowest = setting_sources.from_timeouts(surroundings) | setting_sources.from_options(options)
@@ -199,14 +198,14 @@ def _with_surroundings(
     return replace(loaded, notices=tuple(setting_sources.ignored_variables(surroundings)))
 
 
-def _loaded(given: Mapping[yaml_document.Path, Given], folder: Path, path: Path | None) -> Loaded:
+def _loaded(given: Mapping[yaml_document.Path, SettingValue], folder: Path, path: Path | None) -> LoadedSettings:
     file, folder = _build(given, str(path or "the arguments")), setting_sources.absolute(folder)
     address = Address.parse(file.storage, folder)
     storage = str(address).rstrip("/") if address.is_remote else str(setting_sources.absolute(address.path))
-    return Loaded(file.model_copy(update={"storage": storage}), folder, path, MappingProxyType(dict(given)))
+    return LoadedSettings(file.model_copy(update={"storage": storage}), folder, path, MappingProxyType(dict(given)))
 
 
-def _build(given: Mapping[yaml_document.Path, Given], place: str) -> ExperimentFile:
+def _build(given: Mapping[yaml_document.Path, SettingValue], place: str) -> ExperimentFile:
     nested: dict[str, Any] = {}
     problems: dict[yaml_document.Path, str] = {}
     for path, item in given.items():
@@ -234,7 +233,7 @@ def _path_of(location: tuple[int | str, ...]) -> yaml_document.Path:
     return (keys[0], *keys[2:]) if keys[0] == "specs" else keys
 
 
-def _origin(path: yaml_document.Path, given: Mapping[yaml_document.Path, Given], otherwise: str) -> str:
+def _origin(path: yaml_document.Path, given: Mapping[yaml_document.Path, SettingValue], otherwise: str) -> str:
     """The place of a key, or of the nearest key above it that has one."""
     if path in given:
         return given[path].origin
@@ -287,7 +286,7 @@ def _wrong_in_specs(path: yaml_document.Path, error: ErrorDetails) -> str:
     return f"{key} is {error['input']!r}: {rule}{'.' if near else ''}{near}"
 
 
-def _wrong(path: yaml_document.Path, error: ErrorDetails, given: Mapping[yaml_document.Path, Given]) -> str:
+def _wrong(path: yaml_document.Path, error: ErrorDetails, given: Mapping[yaml_document.Path, SettingValue]) -> str:
     key = ".".join(path)
     if path[0] == "specs" and len(path) > 1:
         return _wrong_in_specs(path, error)

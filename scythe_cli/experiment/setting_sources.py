@@ -30,7 +30,7 @@ _ADDRESSES = {("storage",), ("specs",)}
 
 
 @dataclass(frozen=True)
-class Given:
+class SettingValue:
     """One value and the place that gave it: "experiment.yml:12", "--set name=x", "SCYTHE_ENGINE=x"."""
 
     value: object
@@ -39,7 +39,7 @@ class Given:
     """The places of the keys inside the value, by their whole path."""
 
 
-Layer = dict[yaml_document.Path, Given]
+Layer = dict[yaml_document.Path, SettingValue]
 """What one source gives, by the key's path."""
 
 
@@ -78,10 +78,10 @@ def from_document(document: yaml_document.Document, place: str) -> Layer:
     for key, value in document.data.items():
         if key not in SECTIONS or not isinstance(value, dict | None):
             inside = {path: f"{place}:{line}" for path, line in document.lines.items() if path[0] == key}
-            layer[(key,)] = Given(value, inside.pop((key,)), inside)
+            layer[(key,)] = SettingValue(value, inside.pop((key,)), inside)
             continue
         for below, inner in (value or {}).items():
-            layer[(key, below)] = Given(inner, f"{place}:{document.lines[(key, below)]}")
+            layer[(key, below)] = SettingValue(inner, f"{place}:{document.lines[(key, below)]}")
     return layer
 
 
@@ -93,10 +93,10 @@ def from_flags(sets: Iterable[str], flags: Mapping[str, str | None]) -> Layer:
         path = tuple(key.strip().split("."))
         if not equals:
             raise ConfigError(f"--set {text}  must be key=value, such as --set run.timeout=20m")
-        layer[path] = Given(_from_text(path, value.strip()), f"--set {text}")
+        layer[path] = SettingValue(_from_text(path, value.strip()), f"--set {text}")
     for key, flag in flags.items():
         if flag is not None:
-            layer[(key,)] = Given(flag, f"--{key} {flag}")
+            layer[(key,)] = SettingValue(flag, f"--{key} {flag}")
     return with_absolute_addresses(layer)
 
 
@@ -107,22 +107,22 @@ def from_environment(environ: Mapping[str, str]) -> Layer:
     if bucket:
         prefix = environ.get("SCYTHE_STORAGE_BUCKET_PREFIX", DEFAULT_PREFIX).strip("/")
         address = str(Address(Scheme.S3, bucket, prefix))
-        layer[("storage",)] = Given(address, f"SCYTHE_STORAGE_BUCKET={bucket}")
+        layer[("storage",)] = SettingValue(address, f"SCYTHE_STORAGE_BUCKET={bucket}")
     if environ.get("SCYTHE_STORAGE"):
-        layer[("storage",)] = Given(environ["SCYTHE_STORAGE"], f"SCYTHE_STORAGE={environ['SCYTHE_STORAGE']}")
+        layer[("storage",)] = SettingValue(environ["SCYTHE_STORAGE"], f"SCYTHE_STORAGE={environ['SCYTHE_STORAGE']}")
     if environ.get("SCYTHE_ENGINE"):
-        layer[("engine",)] = Given(environ["SCYTHE_ENGINE"], f"SCYTHE_ENGINE={environ['SCYTHE_ENGINE']}")
+        layer[("engine",)] = SettingValue(environ["SCYTHE_ENGINE"], f"SCYTHE_ENGINE={environ['SCYTHE_ENGINE']}")
     for variable, value in environ.items():
         if variable.startswith("SCYTHE_RUN_") and value:
             path = ("run", variable.removeprefix("SCYTHE_RUN_").lower())
-            layer[path] = Given(_from_text(path, value), f"{variable}={value}")
+            layer[path] = SettingValue(_from_text(path, value), f"{variable}={value}")
     return with_absolute_addresses(layer)
 
 
 def from_timeouts(environ: Mapping[str, str]) -> Layer:
     """scythe-engine's variable for the timeout of a spec. `Register`'s options go before it, as they did there."""
     value = environ.get(EXECUTION_TIMEOUT)
-    return {("run", "timeout"): Given(value, f"{EXECUTION_TIMEOUT}={value}")} if value else {}
+    return {("run", "timeout"): SettingValue(value, f"{EXECUTION_TIMEOUT}={value}")} if value else {}
 
 
 def ignored_variables(environ: Mapping[str, str]) -> list[str]:
@@ -143,12 +143,12 @@ def from_options(options: Mapping[str, Any]) -> Layer:
     layer: Layer = {}
     for option, key in [("execution_timeout", "timeout"), ("retries", "retries")]:
         if options.get(option) is not None:
-            layer[("run", key)] = Given(options[option], f"Register({option}={options[option]!r})")
+            layer[("run", key)] = SettingValue(options[option], f"Register({option}={options[option]!r})")
     for label, wanted in (options.get("desired_worker_labels") or {}).items():
         if label in Resources.model_fields:
             value = wanted.get("value") if isinstance(wanted, dict) else getattr(wanted, "value", wanted)
             origin = f"Register(desired_worker_labels={{{label!r}: {wanted!r}}})"
-            layer[("resources", label)] = Given(_WORDS.get(str(value).lower(), value), origin)
+            layer[("resources", label)] = SettingValue(_WORDS.get(str(value).lower(), value), origin)
     return layer
 
 

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from scythe_cli.export.tables import Source
+    from scythe_cli.export.tables import TableSource
 
 
-def write_csv(source: Source, path: Path, on_rows: Callable[[int], None] = lambda _: None) -> None:
+def write_csv(source: TableSource, path: Path, on_rows: Callable[[int], None] = lambda _: None) -> None:
     """Write one table; `on_rows` is called with the number of rows that were just written. Raises `OSError`."""
     with replacing(path) as aside, aside.open("wb") as file:
         for number, batch in enumerate(source.batches()):

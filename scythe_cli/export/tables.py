@@ -24,7 +24,7 @@ BATCH_ROWS = 8192
 
 
 @dataclass(frozen=True)
-class Source:
+class TableSource:
     """One final table on this disk.
 
     Attributes:
@@ -67,14 +67,14 @@ def _frame(found: pl.DataFrame | pl.Series) -> pl.DataFrame:
     return found
 
 
-def sources(entries: Iterable[Entry], folder: Path) -> list[Source]:
+def sources(entries: Iterable[Entry], folder: Path) -> list[TableSource]:
     """The tables that some objects are, scalars first."""
     grouped: dict[str, list[Entry]] = {}
     for entry in sorted(entries, key=lambda entry: entry.key):
         if name := layout.final_name(entry.key):
             grouped.setdefault(name, []).append(entry)
     names = sorted(grouped, key=lambda name: (name != layout.SCALARS, name))
-    return [Source(name, [folder / one.key for one in grouped[name]], etag_of(grouped[name])) for name in names]
+    return [TableSource(name, [folder / one.key for one in grouped[name]], etag_of(grouped[name])) for name in names]
 
 
 def etag_of(entries: Iterable[Entry]) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from scythe_cli.export.tables import Source
+    from scythe_cli.export.tables import TableSource
 
 ROWS = 1_048_576
 COLUMNS = 16_384
@@ -64,7 +64,10 @@ def slow_sentence(cells: int) -> str | None:
 
 
 def write_workbook(
-    sources: Sequence[Source], path: Path, units: Mapping[str, str], on_rows: Callable[[int], None] = lambda _: None
+    sources: Sequence[TableSource],
+    path: Path,
+    units: Mapping[str, str],
+    on_rows: Callable[[int], None] = lambda _: None,
 ) -> list[str]:
     """Write all tables.
 
@@ -131,7 +134,7 @@ class _Sheets:
         self._names: dict[str, str] = {}
         self.cut: list[str] = []
 
-    def add(self, source: Source) -> None:
+    def add(self, source: TableSource) -> None:
         """Write one table to a sheet of its own. Raises `ConfigError` where Excel cannot hold it."""
         self._names = sheet_names([*self._names, source.name])
         sheet = self._book.add_worksheet(self._names[source.name])

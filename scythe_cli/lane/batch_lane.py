@@ -24,7 +24,7 @@ from scythe_cli.experiment.signature import Form
 from scythe_cli.lane.lane import Lane
 from scythe_cli.lane.messages import LATE, LATE_AT, MARKER, STOP_AT, TOGETHER, TOGETHER_AT
 from scythe_cli.lane.output_model import invalid
-from scythe_cli.lane.pending import Block
+from scythe_cli.lane.pending import CallOutcomes
 from scythe_cli.run.outcomes import LOG_LIMIT_OF_SUCCESS, Failure, cut, scalar_schema
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ class BatchLane(Lane):
         assert experiment is not None  # noqa: S101 - see above
         model = experiment.output_model
         found = from_table(returned, call.column, model, scalar_schema(model))
-        judged = {place: self._judge(rows[place], found.given, place) for place in found.doubtful}
+        judged = {place: self._judge(rows[place], found.given, place) for place in found.needs_validation}
         self._take_log(call)
         for place, output in judged.items():
             if type(output) is Failure:
@@ -249,7 +249,7 @@ class BatchLane(Lane):
         sure = [place for place in range(len(rows)) if place not in judged]
         kept: Any = pa.array(sure) if judged else None
         self._sender.pending.add_block(
-            Block(
+            CallOutcomes(
                 rows if kept is None else [rows[place] for place in sure],
                 call.column if kept is None else call.column.take(kept),
                 found.columns if kept is None else [column.take(kept) for column in found.columns],

@@ -1,7 +1,7 @@
 """Outcomes as messages: Arrow batches with a header.
 
-Input: pending outcomes, settled. Output: one message, or several where the frames of some specs have types that do not
-go with the others'. No code of the user's runs here, so any thread may call it.
+Input: pending outcomes, normalized. Output: one message, or several where the frames of some specs have types that do
+not go with the others'. No code of the user's runs here, so any thread may call it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import pyarrow as pa
 from scythe_cli.columns import frames
 from scythe_cli.columns.frame_header import read_header, write_header
 from scythe_cli.experiment.field_kinds import file_fields
-from scythe_cli.lane.messages import BatchHeader, Sample
+from scythe_cli.lane.messages import BatchHeader, FailureSample
 from scythe_cli.run.outcomes import Failure, outcome_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scythe_cli.lane.output_model import OutputModel
-    from scythe_cli.lane.pending import Block, Pending
+    from scythe_cli.lane.pending import CallOutcomes, Pending
 
 SAMPLES = 20
 """Failures of a batch that its header describes."""
@@ -75,7 +75,7 @@ class Encoder:
         others = self.messages(pending) if pending else []
         return [(header, [_stream(outcomes)]), *others]
 
-    def _block_table(self, block: Block) -> pa.Table:
+    def _block_table(self, block: CallOutcomes) -> pa.Table:
         n = len(block.rows)
         text = pa.nulls(n, pa.string())
         log = text if block.log is None else pa.concat_arrays([pa.array([block.log]), pa.nulls(n - 1, pa.string())])
@@ -108,14 +108,14 @@ class Encoder:
     def _checked(self, pending: Pending) -> list[pa.Array[Any]]:
         """The scalar columns, after outputs that their model refuses have become failures."""
         columns = self._outputs.columns(pending.outputs)
-        doubtful = self._outputs.doubtful(pending.outputs, columns)
-        for at in doubtful:
+        needs_validation = self._outputs.needs_validation(pending.outputs, columns)
+        for at in needs_validation:
             valid = self._outputs.validate(pending.outputs[at])
             if isinstance(valid, Failure):
                 pending.refuse(at, valid)
             else:
                 pending.outputs[at] = valid
-        return self._outputs.columns(pending.outputs) if doubtful else columns
+        return self._outputs.columns(pending.outputs) if needs_validation else columns
 
     def _message(
         self, pending: Pending, columns: list[pa.Array[Any]], united: dict[str, pa.Table]
@@ -124,7 +124,7 @@ class Encoder:
         header = BatchHeader(
             rows=pending.rows,
             failed=len(failures),
-            samples=[Sample(row, f.kind, f.error_type, f.place) for row, f in failures[:SAMPLES]],
+            samples=[FailureSample(row, f.kind, f.error_type, f.place) for row, f in failures[:SAMPLES]],
             uploads=[pair for pairs in pending.uploads.values() for pair in pairs],
             frames=list(united),
             seconds=sum(pending.durations),

@@ -246,7 +246,7 @@ class Lane:
             self._sender.pending.uploads.setdefault(row, []).append((str(place), self._job.failed_folder(sort_index)))
 
     def _accept(self, row: int, spec: Any, output: Any) -> Any:
-        """The settled output, or a `Failure`. An output may be any object, with code of its own."""
+        """The normalized output, or a `Failure`. An output may be any object, with code of its own."""
         try:
             return self._outputs.accept(self._sender.pending, row, spec, output, self._tempdir.path)
         except BaseException as exc:  # noqa: BLE001 - the same

@@ -71,7 +71,7 @@ class LaneCommand:
 
 
 @dataclass(frozen=True)
-class Sample:
+class FailureSample:
     """A failure as the header of its batch describes it."""
 
     row: int
@@ -100,7 +100,7 @@ class BatchHeader:
 
     rows: Sequence[int] = ()
     failed: int = 0
-    samples: Sequence[Sample] = ()
+    samples: Sequence[FailureSample] = ()
     uploads: Sequence[tuple[str, str]] = ()
     frames: Sequence[str] = ()
     seconds: float = 0.0
@@ -124,7 +124,7 @@ class BatchHeader:
             return cls(
                 _read_rows(header),
                 header["failed"],
-                [Sample(*sample) for sample in header["samples"]],
+                [FailureSample(*sample) for sample in header["samples"]],
                 [(local, key) for local, key in header["uploads"]],
                 header["frames"],
                 header["seconds"],

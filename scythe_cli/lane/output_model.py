@@ -1,7 +1,7 @@
 """Holds an output against its model: values that its columns take as they are, or a failure that says what is wrong.
 
 Input: what the user's function returned. Output: the same, or its scalars as plain values, or a `Failure`. Code of the
-user's (validators, a value's own `__str__`) runs here alone, in `settle`, while the spec's clock runs.
+user's (validators, a value's own `__str__`) runs here alone, in `normalize`, while the spec's clock runs.
 """
 
 from __future__ import annotations
@@ -74,10 +74,10 @@ class OutputModel:
         self._runs_no_code = bool(self._names) and not self._computed
         self._runs_no_code &= model.__getattribute__ is object.__getattribute__
 
-    def is_settled(self, output: Any) -> bool:
-        """Whether nothing needs to be done to settle an output, and no code of the user's runs to find that out.
+    def is_normalized(self, output: Any) -> bool:
+        """Whether nothing needs to be done to normalize an output, and no code of the user's runs to find that out.
 
-        For nearly all outputs it is, and this says so in a third of the time of `settle`.
+        For nearly all outputs it is, and this says so in a third of the time of `normalize`.
         """
         if type(output) is not self.model or not self._runs_no_code or self._has_custom_validation:
             return False
@@ -96,14 +96,14 @@ class OutputModel:
         names = {f.name for f in self.scalars}
         return [field for field in read_fields(self.model).fields if field.name in names]
 
-    def settle(self, output: Any) -> Any:
+    def normalize(self, output: Any) -> Any:
         """The output, or its `PlainScalars`, for which no code of the user's runs later; or a `Failure`.
 
         An output that was made past its model's own checks is found here where that needs the user's code, and
-        otherwise in `doubtful`, which looks at whole columns.
+        otherwise in `needs_validation`, which looks at whole columns.
         """
         if self._computed:
-            return self._settle_computed(output)
+            return self._normalize_computed(output)
         values = output.__dict__
         types = tuple([type(values.get(name)) for name in self._names])
         exact = types in self._types_seen or self._is_exact(types)
@@ -117,7 +117,7 @@ class OutputModel:
             return self.validate(output)
         return self.validate(output)
 
-    def _settle_computed(self, output: Any) -> PlainScalars | Failure:
+    def _normalize_computed(self, output: Any) -> PlainScalars | Failure:
         """The output's scalars, with those that the model computes from them."""
         try:
             plain = self._plain(self._with_computed(output))
@@ -179,13 +179,13 @@ class OutputModel:
             return self.refusal(exc)
 
     def columns(self, outputs: Sequence[Any]) -> list[pa.Array[Any]]:
-        """The scalar columns of settled outputs; null where an output is None."""
+        """The scalar columns of normalized outputs; null where an output is None."""
         none: dict[str, Any] = {}
         held = [none if output is None else output.__dict__ for output in outputs]
         return [to_column([values.get(f.name) for values in held], f) for f in self.scalars]
 
-    def doubtful(self, outputs: Sequence[Any], columns: list[pa.Array[Any]]) -> list[int]:
-        """The places of settled outputs that only the model can say more about."""
+    def needs_validation(self, outputs: Sequence[Any], columns: list[pa.Array[Any]]) -> list[int]:
+        """The places of normalized outputs that only the model can say more about."""
         if not columns:
             return []
         import pyarrow as pa
@@ -193,7 +193,7 @@ class OutputModel:
         table = pa.table(columns, names=[f.name for f in self.scalars])
         known = (type(None), PlainScalars)
         if self._has_custom_validation:
-            return []  # they were looked at when they were settled
+            return []  # they were looked at when they were normalized
         return [at for at in check_bounds(table, self.model) if not isinstance(outputs[at], known)]
 
     def place(self, part: str) -> str:

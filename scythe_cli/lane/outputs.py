@@ -64,35 +64,35 @@ class Outputs:
         self._index = index_columns(input_model) if input_model is not None else ()
 
     def accept(self, pending: Pending, row: int, spec: Any, output: Any, tempdir: Path) -> Any:
-        """Take over an output's files and frames. Returns its settled form, or a `Failure` that says what is wrong."""
+        """Take over an output's files and frames. Returns it normalized, or a `Failure` that says what is wrong."""
         if not isinstance(output, self._outputs.model):
             given = _named(output)
             return invalid(f"the function returned {given}, not {self._outputs.name}", f"return {given}")
         frames_of = output.__dict__.get(DATAFRAMES)
         if not self.files and not frames_of:
-            return self._settle(output)
+            return self._normalize(output)
         if failure := self._take_parts(pending, row, spec, output, tempdir):
             return failure
-        settled = self._settle(output)
-        if type(settled) is Failure:
+        normalized = self._normalize(output)
+        if type(normalized) is Failure:
             pending.discard(row)
-        return settled
+        return normalized
 
     def is_accepted(self, output: Any) -> bool:
         """Whether an output is accepted as it is, without any code of the user's; otherwise `accept` decides."""
-        return self._plain and self._outputs.is_settled(output)
+        return self._plain and self._outputs.is_normalized(output)
 
     def refusal(self, exc: BaseException) -> Failure:
         """What was raised about an output, as its failure."""
         return self._outputs.refusal(exc)
 
-    def _settle(self, output: Any) -> Any:
-        settled = self._outputs.settle(output)
-        if self._nan_fails and type(settled) is not Failure:
-            for name, value in settled.__dict__.items():
+    def _normalize(self, output: Any) -> Any:
+        normalized = self._outputs.normalize(output)
+        if self._nan_fails and type(normalized) is not Failure:
+            for name, value in normalized.__dict__.items():
                 if isinstance(value, float) and math.isnan(value):
                     return invalid(f"{name} is NaN, and run.nan is fail", self._outputs.place(name))
-        return settled
+        return normalized
 
     def _take_parts(self, pending: Pending, row: int, spec: Any, output: Any, tempdir: Path) -> Failure | None:
         try:

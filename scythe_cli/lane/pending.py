@@ -20,7 +20,7 @@ COLUMNS = ("rows", "sort_indexes", "outputs", "attempts", "starts", "durations",
 
 
 @dataclass(frozen=True)
-class Block:
+class CallOutcomes:
     """Outcomes of one call of a function of tables, all of them succeeded, as columns.
 
     Attributes:
@@ -63,13 +63,13 @@ class Pending:
     frames: dict[str, dict[int, pa.Table]] = field(default_factory=dict)
     again: Pending | None = None
     """Failures of specs that are to be tried again."""
-    blocks: list[Block] = field(default_factory=list)
+    blocks: list[CallOutcomes] = field(default_factory=list)
     weight: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.added or self.rows or self.again or self.blocks)
 
-    def add_block(self, block: Block) -> None:
+    def add_block(self, block: CallOutcomes) -> None:
         """Add the outcomes of one call of a function of tables."""
         self.blocks.append(block)
         self.weight += sum(column.nbytes for column in block.columns)

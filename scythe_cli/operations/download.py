@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from scythe_cli.core.events import Listener
     from scythe_cli.export.settings import Export
-    from scythe_cli.export.tables import Source
+    from scythe_cli.export.tables import TableSource
     from scythe_cli.storage.base import Store
 
 WORKERS = 16
@@ -202,7 +202,7 @@ def _rewriter(export: Export | None) -> dict[str, str]:
 
 
 def _write_export(
-    found: list[Source], tables: list[Entry], record: DownloadRecord, export: Export, listener: Listener
+    found: list[TableSource], tables: list[Entry], record: DownloadRecord, export: Export, listener: Listener
 ) -> dict[str, Path]:
     """Write the tables in the format of the export; what is there and up to date stays. Returns the paths by table."""
     by_table = {f"{layout.FINAL}/{source.name}.csv": source.etag for source in found}

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from scythe_cli.core.events import Listener
     from scythe_cli.core.layout import PartName
-    from scythe_cli.operations.gather_blocks import Block
+    from scythe_cli.operations.gather_blocks import LoadedBlock
     from scythe_cli.run.run import Run
     from scythe_cli.run.state import RunState
 
@@ -246,7 +246,7 @@ class _Gather:
         self._open(layout.ERRORS, pa.schema([*errors, *self._index]))
         self._execution = ExecutionTable(self._start_table, self._schema, self._index)
 
-    def _add(self, block: Block) -> None:
+    def _add(self, block: LoadedBlock) -> None:
         table, offset = block.outcomes, (block.outcomes.column(outcomes.ROW)[0].as_py() // layout.BLOCK) * layout.BLOCK
         table = self._frames.add(block, table, offset)
         bad = pc.is_valid(table.column(outcomes.KIND))

@@ -1,7 +1,7 @@
 """The blocks of a run for a gather: read ahead, in order, with the outcomes that count.
 
-Input: a run's directory and its state. Output: a `Block` for each block that has outcomes. Frames that weigh much wait
-on the disk.
+Input: a run's directory and its state. Output: a `LoadedBlock` for each block that has outcomes. Frames that weigh much
+wait on the disk.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ SPILL_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
-class Block:
+class LoadedBlock:
     """One block, read: its specs, its winning outcomes in row order, the frames of those, and its size."""
 
     specs: pa.Table
@@ -80,10 +80,10 @@ class BlockReader:
         """End the threads."""
         self._readers.shutdown(cancel_futures=True)
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self) -> Iterator[LoadedBlock]:
         """Every block that has outcomes, in order, a few read ahead."""
         numbers = deque(number for number, block in sorted(self._state.blocks.items()) if block.rows)
-        waiting: deque[Future[Block]] = deque()
+        waiting: deque[Future[LoadedBlock]] = deque()
         ahead = 2
         with ThreadPoolExecutor(AHEAD) as pool:
             while numbers or waiting:
@@ -139,7 +139,7 @@ class BlockReader:
                     processes.give_memory_back()
         return frame
 
-    def _read(self, number: int) -> Block:
+    def _read(self, number: int) -> LoadedBlock:
         specs = self._readers.submit(read_index, self._store, number, self._index, self._names)
         by_part = self._state.blocks[number].by_part
         weights: list[int] = []
@@ -151,7 +151,7 @@ class BlockReader:
             held += frames_of
         joined = pa.concat_tables(rows) if len(rows) == 1 else pa.concat_tables(rows).sort_by(outcomes.ROW)
         index = specs.result()
-        return Block(index, joined, held, index.nbytes + joined.nbytes + sum(frame.nbytes for _, frame in held))
+        return LoadedBlock(index, joined, held, index.nbytes + joined.nbytes + sum(frame.nbytes for _, frame in held))
 
 
 def _only(table: pa.Table, rows: list[int] | None, column: str) -> pa.Table:

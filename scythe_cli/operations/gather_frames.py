@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from scythe_cli.final_tables.frame_part import FramePart
     from scythe_cli.final_tables.frame_table import Clash, FrameTable
-    from scythe_cli.operations.gather_blocks import Block
+    from scythe_cli.operations.gather_blocks import LoadedBlock
     from scythe_cli.storage.base import Store
 
 
@@ -44,7 +44,7 @@ class FrameTables:
         self.tables: dict[str, FrameTable] = {}
         self._sort_indexes: dict[int, int] = {}
 
-    def add(self, block: Block, table: pa.Table, offset: int) -> pa.Table:
+    def add(self, block: LoadedBlock, table: pa.Table, offset: int) -> pa.Table:
         """Append a block's frames; specs whose frame does not fit the others' become failures."""
         by_name: dict[str, list[FramePart]] = {}
         for name, part in block.frames:

@@ -104,7 +104,7 @@ class RunStatus:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _StatusParts:
     """What a status is made of.
 
     Attributes:
@@ -153,7 +153,7 @@ def status(
         refuse_wrong_total(run)
     fresh = sum(part.rows for part in state.parts if part.generation == state.generation)
     written = max(state.written.values(), default=0.0)
-    seen = _Seen(state.marks, state.done, state.failed, fresh, state.finals, written)
+    seen = _StatusParts(state.marks, state.done, state.failed, fresh, state.finals, written)
     failures = failure_groups(run, state, name_specs=name_specs) if errors and state.failed else []
     found = _status(run, seen, failures, now or datetime.now(UTC))
     if durations and state.done and found.durations is None:
@@ -177,11 +177,11 @@ def quick_status(run: Run) -> RunStatus:
     if mark is None or "failed" not in mark:
         return status(run)
     began = read_mark(run.store, Mark.GENERATION, generation) or {}
-    seen = _Seen(marks, run.total, mark["failed"], began.get("todo", 0), mark["tables"])
+    seen = _StatusParts(marks, run.total, mark["failed"], began.get("todo", 0), mark["tables"])
     return _status(run, seen, [], datetime.now(UTC))
 
 
-def _status(run: Run, seen: _Seen, failures: list[FailureGroup], now: datetime) -> RunStatus:
+def _status(run: Run, seen: _StatusParts, failures: list[FailureGroup], now: datetime) -> RunStatus:
     ended = seen.read(run, Mark.ENDED)
     state, detail = _removing(run, seen) or _state(run, seen, ended)
     rate = _rate(seen, seen.read(run, Mark.GENERATION), ended, now if state == "running" else None)
@@ -250,7 +250,7 @@ def _status_of_tables(run: Run) -> RunStatus:
     )
 
 
-def _removing(run: Run, seen: _Seen) -> tuple[State, str] | None:
+def _removing(run: Run, seen: _StatusParts) -> tuple[State, str] | None:
     if not seen.marks.get(Mark.REMOVED):
         return None
     return "removing", f"by {(read_mark(run.store, Mark.REMOVED, 1) or {}).get('by', 'somebody')}"
@@ -263,7 +263,7 @@ _WITHOUT_LEASE: dict[str, tuple[State, str]] = {
 """What a generation is that nobody holds, by its engine."""
 
 
-def _state(run: Run, seen: _Seen, ended: dict[str, Any]) -> tuple[State, str]:
+def _state(run: Run, seen: _StatusParts, ended: dict[str, Any]) -> tuple[State, str]:
     if seen.done == run.total:
         return ("gathered" if seen.generation in seen.marks.get(Mark.GATHERED, []) else "complete"), ""
     if not seen.generation:
@@ -286,7 +286,7 @@ def _holder(run: Run, note: dict[str, Any]) -> str:
     return f"{who}, whose last sign of life is of {str(note['written'])[:19]} UTC by its own clock"
 
 
-def _rate(seen: _Seen, began: dict[str, Any], ended: dict[str, Any], now: datetime | None) -> float | None:
+def _rate(seen: _StatusParts, began: dict[str, Any], ended: dict[str, Any], now: datetime | None) -> float | None:
     until = datetime.fromisoformat(str(ended["ended"])) if ended else now
     if not began or until is None:
         return None

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def prepare(
-    loaded: config.Loaded,
+    loaded: config.LoadedSettings,
     experiment: Experiment,
     *,
     specs: Any = None,
@@ -89,7 +89,7 @@ def prepare(
     return Prepared(loaded, experiment, table, artifacts.plan_uploads(local), remote, features, copies, design)
 
 
-def design_of(loaded: config.Loaded, experiment: Experiment, settings: DesignSettings) -> Design:
+def design_of(loaded: config.LoadedSettings, experiment: Experiment, settings: DesignSettings) -> Design:
     """The table that a design of an experiment file makes; messages name the file's line. Raises `ConfigError`."""
 
     def where(key: str) -> str:

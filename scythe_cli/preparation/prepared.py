@@ -38,7 +38,7 @@ class Prepared:
         reuse: the specs that an earlier run has computed; None where all are to run.
     """
 
-    loaded: config.Loaded
+    loaded: config.LoadedSettings
     experiment: Experiment
     table: SpecTable
     uploads: UploadPlan

@@ -26,7 +26,7 @@ SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Selection:
+class RunSelection:
     """What to remove of the runs that a name fits.
 
     Attributes:
@@ -48,7 +48,7 @@ class Selection:
 def select(
     storage: Store,
     pattern: str,
-    selection: Selection,
+    selection: RunSelection,
     *,
     on_skipped: Callable[[str], object],
     on_broken: Callable[[StoreError], object],

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scythe_cli.report.document import FieldText
-    from scythe_cli.report.rows import Chunk, Floats, RowReader
+    from scythe_cli.report.rows import Floats, ReportBlock, RowReader
     from scythe_cli.report.summary import Moments, Summary
 
 BINS = 40
@@ -199,7 +199,7 @@ class Counts:
         self._durations = Counter(growing_bins(summary.shortest, summary.durations.high))
         self._reader = reader
 
-    def add(self, chunk: Chunk) -> None:
+    def add(self, chunk: ReportBlock) -> None:
         """Add one chunk."""
         for counter, values in zip(self._counters, chunk.outputs, strict=True):
             counter.add(values)

@@ -20,7 +20,7 @@ from scythe_cli.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from scythe_cli.report.rows import Chunk, Floats
+    from scythe_cli.report.rows import Floats, ReportBlock
 
 _KEPT = {"morris": ("mu", "mu_star", "mu_star_conf", "sigma"), "saltelli": ("S1", "S1_conf", "ST", "ST_conf")}
 LEAST_SETS = 4
@@ -90,7 +90,7 @@ class DesignOutputs:
             return None
         return found
 
-    def add(self, chunk: Chunk) -> None:
+    def add(self, chunk: ReportBlock) -> None:
         """Add the outputs of one chunk."""
         if self._points is None:
             return
@@ -98,7 +98,7 @@ class DesignOutputs:
             values[chunk.rows] = chunk.outputs[at]
         self._misfit = self._misfit or not self._fits(chunk)
 
-    def _fits(self, chunk: Chunk) -> bool:
+    def _fits(self, chunk: ReportBlock) -> bool:
         """Whether the inputs rise with the points: else other versions made the design, or the table was edited."""
         assert self._points is not None  # noqa: S101 - the caller has looked
         points = self._points[chunk.rows // self._repeats]

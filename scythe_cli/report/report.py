@@ -36,7 +36,7 @@ from scythe_cli.run.state import read_state
 if TYPE_CHECKING:
     from scythe_cli.operations.status import RunStatus
     from scythe_cli.report.document import FieldText, Histogram
-    from scythe_cli.report.rows import Floats, Levels
+    from scythe_cli.report.rows import Floats, TextLevels
     from scythe_cli.report.summary import Drawn, Moments
     from scythe_cli.run.run import Run
     from scythe_cli.run.state import RunState
@@ -182,7 +182,7 @@ def _sample(reader: RowReader, summary: Summary) -> Sample:
 
 
 def _drawn(
-    picked: list[tuple[Drawn, int]], at: int, field: FieldText, levels: Levels
+    picked: list[tuple[Drawn, int]], at: int, field: FieldText, levels: TextLevels
 ) -> list[float | str | None] | None:
     """The values of one column in the sample; None for a column that cannot be drawn."""
     if field.kind == "other" or levels.free_text:

@@ -1,8 +1,8 @@
 """The finished rows of a run, block by block, as numbers.
 
-Input: a run's directory and its state; a run that is not finished too. Output: a `Chunk` for each block with outcomes:
-inputs, outputs, failures and durations as arrays of floats, where a category is the number of its level and NaN is a
-value that is missing.
+Input: a run's directory and its state; a run that is not finished too. Output: a `ReportBlock` for each block with
+outcomes: inputs, outputs, failures and durations as arrays of floats, where a category is the number of its level and
+NaN is a value that is missing.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _OUTCOMES = (
 
 
 @dataclass(frozen=True)
-class Chunk:
+class ReportBlock:
     """The finished rows of one block.
 
     Attributes:
@@ -79,7 +79,7 @@ class Chunk:
         return sum(one.nbytes for one in (*self.inputs, *self.outputs, self.failed, self.durations, self.rows))
 
 
-class Levels:
+class TextLevels:
     """The values of a text column, in the order in which they are met."""
 
     def __init__(self) -> None:
@@ -134,15 +134,15 @@ class RowReader:
         scalars = [name for name in run.manifest.scalars if name in self._schema.names]
         self.outputs: list[FieldText] = [texts.field(texts.outputs, self._schema.field(name)) for name in scalars]
         self.description = " ".join(str(texts.inputs.get("description") or "").split())
-        self.input_levels = [Levels() for _ in self.inputs]
-        self.output_levels = [Levels() for _ in self.outputs]
+        self.input_levels = [TextLevels() for _ in self.inputs]
+        self.output_levels = [TextLevels() for _ in self.outputs]
         self.counter = OutputCounter(scalars)
         self.unreadable: set[str] = set()
-        self._kept: list[Chunk] = []
+        self._kept: list[ReportBlock] = []
         self._room = min(CACHE_BYTES, processes.available_memory() // 4)
         self._complete = False
 
-    def first_pass(self) -> Iterator[Chunk]:
+    def first_pass(self) -> Iterator[ReportBlock]:
         """Every block, with its tables; the output counter counts what it sees."""
         for number, specs, rows in self._ahead():
             chunk = self._chunk(number, specs, rows)
@@ -155,7 +155,7 @@ class RowReader:
             yield chunk
         self._complete = self._room > 0
 
-    def second_pass(self) -> Iterator[Chunk]:
+    def second_pass(self) -> Iterator[ReportBlock]:
         """The same blocks, without their tables."""
         if self._complete:
             yield from self._kept
@@ -201,12 +201,12 @@ class RowReader:
             return table
         return table.filter(pc.is_in(table.column(outcomes.ROW), value_set=pa.array(wanted, pa.int64())))
 
-    def _chunk(self, number: int, specs: pa.Table, rows: pa.Table) -> Chunk:
+    def _chunk(self, number: int, specs: pa.Table, rows: pa.Table) -> ReportBlock:
         for field in self._names.fields:
             if field in specs.column_names:
                 names = [self._names.name(field, address) for address in specs.column(field).to_pylist()]
                 specs = specs.set_column(specs.column_names.index(field), field, pa.array(names, pa.string()))
-        return Chunk(
+        return ReportBlock(
             block=number,
             rows=rows.column(outcomes.ROW).to_numpy(),
             inputs=_numbers(specs, self.inputs, self.input_levels),
@@ -218,8 +218,8 @@ class RowReader:
         )
 
 
-def _without_tables(chunk: Chunk) -> Chunk:
-    return Chunk(
+def _without_tables(chunk: ReportBlock) -> ReportBlock:
+    return ReportBlock(
         chunk.block, chunk.rows, chunk.inputs, chunk.outputs, chunk.failed, chunk.durations, specs=None, outcomes=None
     )
 
@@ -233,7 +233,7 @@ def _filled(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def _numbers(table: pa.Table, fields: list[FieldText], levels: list[Levels]) -> list[Floats]:
+def _numbers(table: pa.Table, fields: list[FieldText], levels: list[TextLevels]) -> list[Floats]:
     found = []
     for field, known in zip(fields, levels, strict=True):
         column = table.column(field.name)

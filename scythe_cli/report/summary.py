@@ -19,7 +19,7 @@ from scythe_cli.run import outcomes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from scythe_cli.report.rows import Chunk, Floats
+    from scythe_cli.report.rows import Floats, ReportBlock
 
 DRAWN = 4000
 """Rows of the sample that classes are made from."""
@@ -83,7 +83,7 @@ class Drawn:
     sort_index: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     values: Floats = field(default_factory=lambda: np.empty((0, 0)))
 
-    def add(self, chunk: Chunk, sort_index: NDArray[np.int64], wanted: NDArray[np.bool_]) -> None:
+    def add(self, chunk: ReportBlock, sort_index: NDArray[np.int64], wanted: NDArray[np.bool_]) -> None:
         """Take from a chunk those of the wanted rows whose draw is among the lowest so far."""
         draws = np.random.default_rng([self.seed, chunk.block]).random(layout.BLOCK)
         own = draws[chunk.rows - chunk.block * layout.BLOCK]
@@ -131,7 +131,7 @@ class Summary:
         parts = [one.values[:, :width] for one in (self.good, self.bad) if one.values.size]
         return np.vstack(parts) if parts else np.empty((0, width))
 
-    def add(self, chunk: Chunk) -> None:
+    def add(self, chunk: ReportBlock) -> None:
         """Add one chunk."""
         assert chunk.outcomes is not None  # noqa: S101 - the first pass has the tables
         self.rows += len(chunk.rows)
@@ -148,7 +148,7 @@ class Summary:
         self.bad.add(chunk, sort_index, chunk.failed)
         self._add_slow(chunk)
 
-    def _add_slow(self, chunk: Chunk) -> None:
+    def _add_slow(self, chunk: ReportBlock) -> None:
         known = np.nan_to_num(chunk.durations, nan=-1.0)
         limit = self._slow[-1][0] if len(self._slow) == SLOWEST else -1.0
         order = np.argsort(-known, kind="stable")[:SLOWEST]
@@ -156,7 +156,7 @@ class Summary:
         self._slow = sorted([*self._slow, *fresh], key=lambda one: -one[0])[:SLOWEST]
 
 
-def _slow_spec(chunk: Chunk, at: int) -> SlowSpec:
+def _slow_spec(chunk: ReportBlock, at: int) -> SlowSpec:
     assert chunk.outcomes is not None and chunk.specs is not None  # noqa: S101 - the first pass has the tables
     row: dict[str, Any] = chunk.outcomes.slice(at, 1).to_pylist()[0]
     return SlowSpec(

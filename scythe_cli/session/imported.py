@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _SeenModule:
     """A module as it was when it was looked at first.
 
     Attributes:
@@ -33,7 +33,7 @@ class _Seen:
 
 _LIBRARIES = "-packages/"
 """In the paths of installed packages, which may be below the user's folder."""
-_seen: dict[str, _Seen] = {}
+_seen: dict[str, _SeenModule] = {}
 _reloaded: set[str] = set()
 
 
@@ -94,7 +94,7 @@ def _note(module: ModuleType, name: str, path: str) -> None:
     if name in _seen and name not in _reloaded:
         _reloaded.add(name)
     with suppress(OSError):
-        _seen[name] = _Seen(module.__spec__, _digest(path))
+        _seen[name] = _SeenModule(module.__spec__, _digest(path))
 
 
 def _digest(path: str) -> str:

@@ -1,7 +1,7 @@
 """Which specs of a run to show: failed ones, the slowest, those for which a condition in SQL is true.
 
-Input: a run and a `Choice`. Output: the places of the chosen specs in the table, and how many the choice fits. Reads
-only the columns that the choice names.
+Input: a run and a `SpecChoice`. Output: the places of the chosen specs in the table, and how many the choice fits.
+Reads only the columns that the choice names.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from scythe_cli.core import layout
 from scythe_cli.errors import ConfigError, InputError, NotFoundError, StoreError, did_you_mean
 from scythe_cli.run.run import DownloadedRun
-from scythe_cli.show.columns import Columns, open_columns
+from scythe_cli.show.columns import QueryColumns, open_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ _ROW = "_scythe_row"
 
 
 @dataclass(frozen=True)
-class Choice:
+class SpecChoice:
     """Which specs to show.
 
     Attributes:
@@ -62,7 +62,7 @@ class Chosen:
     matching: int
 
 
-def choose(run: Run, choice: Choice) -> Chosen:
+def choose(run: Run, choice: SpecChoice) -> Chosen:
     """The places of the chosen specs.
 
     Raises:
@@ -98,10 +98,10 @@ def row_of(run: Run, sort_index: int) -> int:
     raise NotFoundError(f"{run.id} has no spec {sort_index}: it has {held_specs}{numbered}")
 
 
-def _matching(run: Run, choice: Choice) -> Chosen:
+def _matching(run: Run, choice: SpecChoice) -> Chosen:
     import polars as pl
 
-    columns = Columns.of(run)
+    columns = QueryColumns.of(run)
     where = _condition(choice.where, columns) if choice.where is not None else None
     duration, state = columns.own["duration"], columns.own["state"]
     needed = [*(where.meta.root_names() if where is not None else []), duration, *([state] * choice.failed)]
@@ -118,7 +118,7 @@ def _matching(run: Run, choice: Choice) -> Chosen:
     return Chosen(found.head(matching if choice.limit is None else choice.limit)[_ROW].to_list(), matching)
 
 
-def _condition(text: str, columns: Columns) -> pl.Expr:
+def _condition(text: str, columns: QueryColumns) -> pl.Expr:
     """The condition as polars has it, over columns that the run has."""
     import polars as pl
 

@@ -36,7 +36,7 @@ _MADE = frozenset({"_state", "_generation"})
 
 
 @dataclass(frozen=True)
-class Columns:
+class QueryColumns:
     """The columns that a condition may name.
 
     Attributes:
@@ -52,7 +52,7 @@ class Columns:
     own: dict[str, str]
 
     @classmethod
-    def of(cls, run: Run) -> Columns:
+    def of(cls, run: Run) -> QueryColumns:
         """The columns of a run."""
         from scythe_cli.final_tables.final_table import free_name
 
@@ -66,7 +66,7 @@ class Columns:
         return [*self.inputs, *self.outputs, *self.files, *self.own.values(), layout.SORT_INDEX]
 
 
-def open_columns(run: Run, columns: Columns, names: Iterable[str]) -> pl.LazyFrame:
+def open_columns(run: Run, columns: QueryColumns, names: Iterable[str]) -> pl.LazyFrame:
     """A frame with `sort_index` and the columns asked for, a row for each spec in the order of specs.pq."""
     wanted = set(names)
     specs = _inputs(run, [name for name in columns.inputs if name in wanted])
@@ -79,7 +79,7 @@ def open_columns(run: Run, columns: Columns, names: Iterable[str]) -> pl.LazyFra
     return _with_missing(specs, columns, wanted)
 
 
-def _with_missing(frame: pl.LazyFrame, columns: Columns, wanted: set[str]) -> pl.LazyFrame:
+def _with_missing(frame: pl.LazyFrame, columns: QueryColumns, wanted: set[str]) -> pl.LazyFrame:
     """The state of a spec without an outcome is `missing`."""
     import polars as pl
 
@@ -116,7 +116,7 @@ def _final_tables(run: Run) -> dict[str, list[str]] | None:
 
 
 def _from_final_tables(
-    run: Run, columns: Columns, wanted: set[str], tables: dict[str, list[str]]
+    run: Run, columns: QueryColumns, wanted: set[str], tables: dict[str, list[str]]
 ) -> list[pl.LazyFrame]:
     import polars as pl
 
@@ -148,7 +148,7 @@ def _execution(tables: Iterable[str]) -> str:
     return free_name(layout.EXECUTION, {layout.EXECUTION}) if f"{layout.EXECUTION}_" in tables else layout.EXECUTION
 
 
-def _from_parts(run: Run, columns: Columns, wanted: set[str]) -> list[pl.LazyFrame]:
+def _from_parts(run: Run, columns: QueryColumns, wanted: set[str]) -> list[pl.LazyFrame]:
     """The outcomes that count, from the parts of the run."""
     import polars as pl
 

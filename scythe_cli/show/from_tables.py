@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout
 from scythe_cli.errors import NotFoundError
-from scythe_cli.show.columns import OWN, Columns
+from scythe_cli.show.columns import OWN, QueryColumns
 from scythe_cli.show.frames import HEAD_COLUMNS, Frame
 from scythe_cli.show.spec import FAILED, MISSING, SUCCEEDED, Spec
 from scythe_cli.show.values import plain
@@ -59,7 +59,7 @@ def read_from_tables(run: Run, rows: Sequence[int], *, frames: bool, head: int) 
     files: dict[int, dict[str, Any]] = {}
     if layout.FILE_REFS in tables:
         files = _by_spec(run, tables[layout.FILE_REFS], numbers, {name: name for name in run.manifest.files})
-    columns = Columns.of(run)
+    columns = QueryColumns.of(run)
     made = {}
     for row in found.to_dicts():
         number = row[layout.SORT_INDEX]

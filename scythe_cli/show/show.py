@@ -1,6 +1,6 @@
 """A run, and some of its specs, to look at: `scythe show`.
 
-Input: a run and a `Choice`. Output: a `Shown`: what the run is made of, and the chosen specs. Prints nothing.
+Input: a run and a `SpecChoice`. Output: a `Shown`: what the run is made of, and the chosen specs. Prints nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scythe_cli.show.spec import Spec, read_specs
 
 if TYPE_CHECKING:
     from scythe_cli.run.run import Run
-    from scythe_cli.show.choice import Choice
+    from scythe_cli.show.choice import SpecChoice
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Shown:
         return units(self.fields, self.fields)
 
 
-def show(run: Run, choice: Choice, *, head: int = 0) -> Shown:
+def show(run: Run, choice: SpecChoice, *, head: int = 0) -> Shown:
     """Read what a run is made of, and the chosen specs.
 
     Args:
@@ -105,7 +105,7 @@ def show(run: Run, choice: Choice, *, head: int = 0) -> Shown:
     return _shown(run, specs, chosen.matching)
 
 
-def _of_download(run: Run, rows: list[int], choice: Choice, *, head: int) -> list[Spec]:
+def _of_download(run: Run, rows: list[int], choice: SpecChoice, *, head: int) -> list[Spec]:
     if not rows:
         return []
     from scythe_cli.show.from_tables import read_from_tables

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from scythe_cli.columns.checks import Column
-    from scythe_cli.spec_table.report import Report
+    from scythe_cli.spec_table.report import TableReport
     from scythe_cli.storage.cache import Remote
 
 
@@ -44,7 +44,7 @@ class ReferencedFiles:
                 row, count = self._seen.get(key, (cell["row_min"], 0))
                 self._seen[key] = (min(row, cell["row_min"]), count + cell["row_count"])
 
-    def check(self, report: Report, found: Mapping[str, references.Problem | Remote] | None = None) -> None:
+    def check(self, report: TableReport, found: Mapping[str, references.FileProblem | Remote] | None = None) -> None:
         """Report each file that cannot be read, in the order of rows.
 
         Args:
@@ -54,7 +54,7 @@ class ReferencedFiles:
         found = found if found is not None else references.probe(address for _, address in self._seen)
         missing = []
         for (field, address), (row, count) in self._seen.items():
-            if isinstance(problem := found[address], references.Problem):
+            if isinstance(problem := found[address], references.FileProblem):
                 missing.append((row, _Missing(field, address, problem, count)))
         for row, one in sorted(missing, key=lambda pair: pair[0]):
             report.add_file(row, one, refused=one.problem.refused)
@@ -66,7 +66,7 @@ class _Missing:
 
     field: str
     address: str
-    problem: references.Problem
+    problem: references.FileProblem
     rows: int
 
     def __str__(self) -> str:

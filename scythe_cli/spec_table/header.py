@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from scythe_cli.spec_table.report import Report
+    from scythe_cli.spec_table.report import TableReport
     from scythe_cli.spec_table.sources import SpecSource
 
 _UNIT = re.compile(r"\s*[\[(].*$")
@@ -31,7 +31,7 @@ MOST_SUGGESTIONS = 100
 """Columns for which the nearest field is looked for: a report shows fewer."""
 
 
-def match_columns(source: SpecSource, model: type[BaseModel], report: Report) -> dict[str, str]:
+def match_columns(source: SpecSource, model: type[BaseModel], report: TableReport) -> dict[str, str]:
     """From a source's columns to fields; each column that is wrong or missing is reported once."""
     schema = read_fields(model)
     fields = {field.name: field.name for field in schema.fields} | {field.key: field.name for field in schema.fields}

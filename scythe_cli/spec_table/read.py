@@ -19,7 +19,7 @@ from scythe_cli.spec_table.file_check import ReferencedFiles, absolute
 from scythe_cli.spec_table.header import match_columns
 from scythe_cli.spec_table.open_source import open_source
 from scythe_cli.spec_table.reading import Reading
-from scythe_cli.spec_table.report import Report
+from scythe_cli.spec_table.report import TableReport
 from scythe_cli.spec_table.table import SpecTable
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def read_specs(
     folder = (base or Path()).absolute()
     _refuse_other_models(source, model)
     opened = open_source(source, folder, place=place)
-    report = Report(opened)
+    report = TableReport(opened)
     names = match_columns(opened, model, report)
     if renumber:
         names = {found: name for found, name in names.items() if name != layout.SORT_INDEX}

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from scythe_cli.core.validation_errors import Problem
     from scythe_cli.experiment.models import ExperimentInputSpec
     from scythe_cli.spec_table.file_check import ReferencedFiles
-    from scythe_cli.spec_table.report import Report
+    from scythe_cli.spec_table.report import TableReport
     from scythe_cli.spec_table.sources import Chunk, SpecSource
 
 MEMORY_LIMIT = 64 << 20
@@ -50,7 +50,7 @@ class Reading:
         source: SpecSource,
         model: type[ExperimentInputSpec],
         names: dict[str, str],
-        report: Report,
+        report: TableReport,
         references: ReferencedFiles,
     ) -> None:
         self.n_rows = 0

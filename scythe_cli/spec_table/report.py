@@ -21,7 +21,7 @@ SHOWN = 20
 """Errors that a report gives in full."""
 
 
-class Report:
+class TableReport:
     """All that is wrong with a table: the first errors in full, then their number."""
 
     def __init__(self, source: SpecSource) -> None:

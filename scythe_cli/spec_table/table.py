@@ -21,7 +21,7 @@ from scythe_cli.experiment.field_kinds import file_fields, index_columns, path_f
 from scythe_cli.experiment.field_types import PATH, SHIP
 from scythe_cli.experiment.models import ExperimentInputSpec
 from scythe_cli.spec_table.file_check import ReferencedFiles
-from scythe_cli.spec_table.report import Report
+from scythe_cli.spec_table.report import TableReport
 from scythe_cli.storage import references
 
 if TYPE_CHECKING:
@@ -116,14 +116,14 @@ class SpecTable:
         """
         self._check_paths()
         found = references.probe(chain.from_iterable(self.references.values()))
-        self.heads = {address: one for address, one in found.items() if not isinstance(one, references.Problem)}
+        self.heads = {address: one for address, one in found.items() if not isinstance(one, references.FileProblem)}
         if len(self.heads) == len(found):
             return
         named = ReferencedFiles([Path()])
         for name in file_fields(self.model):
             column: Column = self.table[name].combine_chunks()
             named.add(name, column if self._order is None else column.take(pc.array_sort_indices(self._order)))
-        report = Report(self._source)
+        report = TableReport(self._source)
         named.check(report, found)
         report.finish()
 
@@ -135,7 +135,7 @@ class SpecTable:
 
     def _check_paths(self) -> None:
         """The function runs in another folder: a relative `Path` means nothing there."""
-        report = Report(self._source)
+        report = TableReport(self._source)
         for name in path_fields(self.model):
             column: Column = self.table[name].combine_chunks()
             relative = [

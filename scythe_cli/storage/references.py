@@ -42,7 +42,7 @@ _REFUSING = {401, 403, 407, 408, 425, 429}
 
 
 @dataclass(frozen=True)
-class Problem:
+class FileProblem:
     """Why a file cannot be had.
 
     Attributes:
@@ -71,18 +71,18 @@ def nearest_file(path: Path) -> str:
     return f" Did you mean {stems[near]!r}?" if near else ""
 
 
-def probe(addresses: Iterable[str]) -> dict[str, Problem | Remote]:
+def probe(addresses: Iterable[str]) -> dict[str, FileProblem | Remote]:
     """Find out whether files exist: local, `s3://` and `https://`, each address once, some at a time.
 
     Nothing is fetched. What comes back for an address is its size and version, or what is wrong.
     """
     distinct = list(dict.fromkeys(addresses))
-    silent: dict[str, Problem] = {}
+    silent: dict[str, FileProblem] = {}
 
-    def look(text: str) -> Problem | Remote:
+    def look(text: str) -> FileProblem | Remote:
         address = Address.parse(text)
         found = silent.get(address.server) or _probe(address)
-        if address.is_remote and isinstance(found, Problem) and found.status is None:
+        if address.is_remote and isinstance(found, FileProblem) and found.status is None:
             silent[address.server] = found  # do not wait for a silent server again for each of its files
         return found
 
@@ -113,7 +113,7 @@ def fetch(text: str, *, cache: Cache | None = None) -> Path:
     except UnknownScheme as exc:
         raise InputFileError(f"{mask_secrets(text)}: {exc}") from exc
     if not address.is_remote:
-        if isinstance(found := _probe_local(address.path), Problem):
+        if isinstance(found := _probe_local(address.path), FileProblem):
             raise InputFileError(f"{text}: {found.message}")
         return address.path
     return fetch_through_cache(
@@ -162,41 +162,41 @@ def copy_to(path: Path, folder: Path) -> Path:
     return target
 
 
-def _probe(address: Address) -> Problem | Remote:
+def _probe(address: Address) -> FileProblem | Remote:
     if not address.is_remote:
         return _probe_local(address.path)
     try:
         return _head(address, patient=False)
     except ConfigError as exc:
-        return Problem(str(exc))
+        return FileProblem(str(exc))
     except (KeyMissing, StoreError, http.WebError) as exc:
         return _problem(str(address), exc)
 
 
-def _problem(address: str, exc: KeyMissing | StoreError | http.WebError) -> Problem:
+def _problem(address: str, exc: KeyMissing | StoreError | http.WebError) -> FileProblem:
     """What a server's answer, or its silence, says about a file."""
     if isinstance(exc, KeyMissing):
-        return Problem("404 Not Found, there is no such object", 404)
+        return FileProblem("404 Not Found, there is no such object", 404)
     if isinstance(exc, http.WebError):
         about_the_file = exc.status is not None and 400 <= exc.status < 500 and exc.status not in _REFUSING
-        return Problem(str(exc), exc.status, refused=not about_the_file)
+        return FileProblem(str(exc), exc.status, refused=not about_the_file)
     said = str(exc).partition(f"{address}: ")[2] or str(exc)
     status = _STATUS.match(said)
     # of a bucket all but a 404 is refusal: an expired token is a 400, another region a 301
-    return Problem(said, int(status[0]) if status else None, refused=not _NOT_THERE.search(f": {said}"))
+    return FileProblem(said, int(status[0]) if status else None, refused=not _NOT_THERE.search(f": {said}"))
 
 
-def _probe_local(path: Path) -> Problem | Remote:
+def _probe_local(path: Path) -> FileProblem | Remote:
     try:
         found = path.stat()
     except OSError as exc:
-        return Problem("does not exist" if isinstance(exc, FileNotFoundError) else exc.strerror or str(exc))
+        return FileProblem("does not exist" if isinstance(exc, FileNotFoundError) else exc.strerror or str(exc))
     if path.is_dir():
-        return Problem("is a folder, not a file")
+        return FileProblem("is a folder, not a file")
     if not stat.S_ISREG(found.st_mode):
-        return Problem("is a pipe, a device or a socket, not a file")
+        return FileProblem("is a pipe, a device or a socket, not a file")
     if not os.access(path, os.R_OK):
-        return Problem("cannot be read; check the permissions")
+        return FileProblem("cannot be read; check the permissions")
     return Remote(found.st_size, f"{found.st_mtime_ns:x}-{found.st_size:x}")
 
 

@@ -190,7 +190,7 @@ def _endpoint(session: botocore.session.Session) -> str:
 
 
 @dataclass(frozen=True)
-class Problem:
+class S3Problem:
     """What an error means.
 
     Attributes:
@@ -232,7 +232,7 @@ _ADVICE = {
 }
 
 
-def explain(exc: Exception, *, operation: str, endpoint: str) -> Problem:
+def explain(exc: Exception, *, operation: str, endpoint: str) -> S3Problem:
     """Say what an error of obstore means; see probes of its texts in tests/contracts/test_store.py."""
     text = str(exc)[:LONGEST]
     status, code, message = (_first(pattern, text) for pattern in (_STATUS, _CODE, _MESSAGE))
@@ -242,14 +242,16 @@ def explain(exc: Exception, *, operation: str, endpoint: str) -> Problem:
         advice = _ADVICE.get(code) or _ADVICE.get(status[:3]) or _ADVICE.get(status[:1], "see what the server said")
         said = f"{status}{', ' if code or message else ''}{': '.join(filter(None, (code, message)))}"
         missing = status.startswith("404") and (code == "NoSuchKey" or "performing HEAD" in text)  # HEAD has no body
-        return Problem(f"{_one_line(said)} ({advice.format(operation=operation)})", missing, answered=True)
+        return S3Problem(f"{_one_line(said)} ({advice.format(operation=operation)})", missing, answered=True)
     timed_out = "no answer in time" if "TimedOut" in text else ""
     if "ETag Header missing" in text:
         said = f"what answers at {endpoint} is not S3, perhaps a web page"
-        return Problem(f"{said} (check AWS_ENDPOINT_URL, or the profile's endpoint_url)", missing=False, answered=True)
+        check = "(check AWS_ENDPOINT_URL, or the profile's endpoint_url)"
+        return S3Problem(f"{said} {check}", missing=False, answered=True)
     host = "the host's name is unknown" if "dns error" in text else ""
     said = host or _first(_SYSTEM, text) or timed_out or _one_line(text.partition("Debug source")[0])
-    return Problem(f"{said} (check the endpoint {endpoint or 'of AWS'} and the network)", missing=False, answered=False)
+    check = f"(check the endpoint {endpoint or 'of AWS'} and the network)"
+    return S3Problem(f"{said} {check}", missing=False, answered=False)
 
 
 def refused(exc: Exception) -> bool:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from scythe_cli.run.outcomes import LOG_LIMIT, cut_bytes
 
 
-class AtWork(NamedTuple):
+class RunningRow(NamedTuple):
     """The row at work, when that began, on the monotonic clock, and how many rows are at work in the same call."""
 
     row: int
@@ -30,7 +30,7 @@ _HALF = LOG_LIMIT // 2
 class _Text:
     """What one spec has printed, some of which may not be in its file any more: its beginning, its end, its size."""
 
-    at: AtWork | None
+    at: RunningRow | None
     head: bytes
     tail: bytes
     size: int
@@ -43,14 +43,14 @@ class CapturedOutput:
         self._descriptor = descriptor
         self._dropped: _Text | None = None
 
-    def bound(self, at: AtWork | None) -> None:
+    def bound(self, at: RunningRow | None) -> None:
         """Throw away the middle of what is printed without end; its head is kept here."""
         size = os.fstat(self._descriptor).st_size
         if size > CAPTURE_BYTES:
             self._dropped = self._whole(at, size)
             os.ftruncate(self._descriptor, 0)
 
-    def text(self, at: AtWork | None) -> str:
+    def text(self, at: RunningRow | None) -> str:
         """What the spec at work has printed, and what the process said when it ended; at most `LOG_LIMIT` bytes."""
         size = os.fstat(self._descriptor).st_size
         whole = self._whole(at, size)
@@ -58,7 +58,7 @@ class CapturedOutput:
             return os.pread(self._descriptor, size, 0).decode(errors="replace")
         return cut_bytes(whole.head, whole.tail, whole.size, LOG_LIMIT)
 
-    def _whole(self, at: AtWork | None, size: int) -> _Text:
+    def _whole(self, at: RunningRow | None, size: int) -> _Text:
         """What was thrown away, and the `size` bytes in the file."""
         tail = os.pread(self._descriptor, _HALF, max(0, size - _HALF))
         if self._dropped is None or self._dropped.at != at:

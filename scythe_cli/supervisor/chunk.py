@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scythe_cli.lane.job import Job
-    from scythe_cli.supervisor.captured_output import AtWork
+    from scythe_cli.supervisor.captured_output import RunningRow
     from scythe_cli.supervisor.run_progress import RunWork
 
 CHUNK_SECONDS = 0.5
@@ -72,13 +72,13 @@ class Chunk:
         whole = len(reported) + sum(map(len, self.sent)) == len(self.rows)
         return [*reported] if whole else self.open_rows()
 
-    def together(self, at: AtWork) -> list[int]:
+    def together(self, at: RunningRow) -> list[int]:
         """The open rows that are at work in one call."""
         first = self.rows.index(at.row)
         open_rows = {*self.open_rows()}
         return [row for row in self.rows[first : first + at.together] if row in open_rows]
 
-    def reclaim(self, at: AtWork | None = None) -> list[int]:
+    def reclaim(self, at: RunningRow | None = None) -> list[int]:
         """Take away from the lane the rows that come after those at work, or all."""
         keep = 0 if at is None else self.rows.index(at.row) + at.together
         back = list(self.rows[keep:])

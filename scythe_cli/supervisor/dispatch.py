@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from scythe_cli.supervisor.captured_output import AtWork
+    from scythe_cli.supervisor.captured_output import RunningRow
     from scythe_cli.supervisor.lane_handle import LaneHandle
     from scythe_cli.supervisor.pool import Pool
-    from scythe_cli.supervisor.run_progress import RunWork, Source
+    from scythe_cli.supervisor.run_progress import RowSource, RunWork
 
 PREFETCH_BELOW = 0.25
 """A lane gets its next chunk ahead of time while a chunk lasts less than this many seconds."""
@@ -43,7 +43,7 @@ class Dispatcher:
         draining: no more rows are given.
     """
 
-    def __init__(self, pool: Pool, source: Source, *, allowance: Callable[[int, int], int] | None) -> None:
+    def __init__(self, pool: Pool, source: RowSource, *, allowance: Callable[[int, int], int] | None) -> None:
         self._pool = pool
         self._source = source
         self._allowance = allowance
@@ -121,7 +121,7 @@ class Dispatcher:
         if busiest is not None:
             busiest.ask_to_stop()
 
-    def _reclaim(self, lane: LaneHandle, at: AtWork) -> None:
+    def _reclaim(self, lane: LaneHandle, at: RunningRow) -> None:
         """Give the rows after those that take their time to others."""
         for number, chunk in enumerate(lane.chunks):
             if back := chunk.reclaim(None if number else at):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from scythe_cli.core.units import MaxFailures
-    from scythe_cli.lane.messages import Sample
+    from scythe_cli.lane.messages import FailureSample
 
 CANARY = 20
 """When the first so many finished specs all failed alike, the rest would too."""
@@ -35,7 +35,14 @@ class FailureLimits:
     _alike: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
     def check(
-        self, samples: Iterable[Sample], *, done: int, failed: int, done_before: int, failed_before: int, total: int
+        self,
+        samples: Iterable[FailureSample],
+        *,
+        done: int,
+        failed: int,
+        done_before: int,
+        failed_before: int,
+        total: int,
     ) -> Ended | None:
         """Why the run should stop, if it should.
 
@@ -54,7 +61,7 @@ class FailureLimits:
             return Ended(EndReason.MAX_FAILURES, self.max_failures.message(all_failed, finished))
         return None
 
-    def _watch_first(self, samples: Iterable[Sample], done: int, failed: int) -> Ended | None:
+    def _watch_first(self, samples: Iterable[FailureSample], done: int, failed: int) -> Ended | None:
         self._alike.update((sample.kind, sample.error_type, sample.place) for sample in samples)
         if done < CANARY:
             return None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from scythe_cli.core.clock import Clock
-from scythe_cli.supervisor.captured_output import AtWork
+from scythe_cli.supervisor.captured_output import RunningRow
 from scythe_cli.supervisor.lane_handle import LaneEndReason
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ def lane_exit_of(lane: LaneHandle, info: ExitInfo) -> LaneExit:
     return LaneExit(lane, list(lane.chunks), row, seconds, info, log, together)
 
 
-def _corrupting_row(lane: LaneHandle, at: AtWork | None) -> AtWork | None:
+def _corrupting_row(lane: LaneHandle, at: RunningRow | None) -> RunningRow | None:
     """The row that must have spoilt the connection: one of those that were not sent and had begun."""
     rows = lane.chunks[0].open_rows() if lane.chunks else []
     begun = rows[: rows.index(at.row) + at.together] if at is not None and at.row in rows else rows
-    return AtWork(begun[0], Clock.monotonic() if at is None else at.since) if len(begun) == 1 else None
+    return RunningRow(begun[0], Clock.monotonic() if at is None else at.since) if len(begun) == 1 else None

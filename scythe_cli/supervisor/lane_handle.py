@@ -29,7 +29,7 @@ from scythe_cli.lane.messages import (
     BatchHeader,
     LaneCommand,
 )
-from scythe_cli.supervisor.captured_output import AtWork, CapturedOutput
+from scythe_cli.supervisor.captured_output import CapturedOutput, RunningRow
 from scythe_cli.supervisor.scratch import unnamed_file
 
 if TYPE_CHECKING:
@@ -99,13 +99,13 @@ class LaneHandle:
     state: LaneState = LaneState.STARTING
     state_since: float = field(default_factory=Clock.monotonic)
     end_reason: LaneEndReason | None = None
-    killed_for: AtWork | None = None
+    killed_for: RunningRow | None = None
     spoke: bool = False
     heard: float = field(default_factory=Clock.monotonic)
     _inbox: wire.Inbox = field(default_factory=wire.Inbox)
     _job: str | None = None
     _block: tuple[str, int] | None = None
-    _asked: tuple[float, AtWork | None] | None = None
+    _asked: tuple[float, RunningRow | None] | None = None
 
     @classmethod
     def new(cls, number: int, folder: str) -> tuple[LaneHandle, list[int]]:
@@ -138,7 +138,7 @@ class LaneHandle:
         if not self.is_ending:
             self._enter(LaneState.DISCONNECTED)
 
-    def expect_exit(self, reason: LaneEndReason, killed_for: AtWork | None = None) -> None:
+    def expect_exit(self, reason: LaneEndReason, killed_for: RunningRow | None = None) -> None:
         """It should be ending from now on."""
         self.end_reason, self.killed_for = reason, killed_for
         self._enter(LaneState.ENDING)
@@ -148,10 +148,12 @@ class LaneHandle:
 
     # what it is at
 
-    def at_work(self) -> AtWork | None:
+    def at_work(self) -> RunningRow | None:
         """The row at work: those before it are done, those after it not begun."""
         row, start = MARKER.unpack_from(self.marker)
-        return None if row == IDLE else AtWork(row, start, max(1, TOGETHER.unpack_from(self.marker, TOGETHER_AT)[0]))
+        if row == IDLE:
+            return None
+        return RunningRow(row, start, max(1, TOGETHER.unpack_from(self.marker, TOGETHER_AT)[0]))
 
     @property
     def is_sending(self) -> bool:
@@ -189,7 +191,7 @@ class LaneHandle:
         when, row = self._asked
         return row is not None and row == self.at_work() and Clock.monotonic() - when > seconds
 
-    def mark_timed_out(self, at: AtWork) -> None:
+    def mark_timed_out(self, at: RunningRow) -> None:
         """Have it not end a row any more."""
         LATE.pack_into(self.marker, LATE_AT, at.since)
 

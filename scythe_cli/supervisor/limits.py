@@ -12,7 +12,7 @@ from scythe_cli.core.clock import Clock
 from scythe_cli.supervisor.lane_handle import LaneEndReason
 
 if TYPE_CHECKING:
-    from scythe_cli.supervisor.captured_output import AtWork
+    from scythe_cli.supervisor.captured_output import RunningRow
     from scythe_cli.supervisor.lane_handle import LaneHandle
     from scythe_cli.supervisor.pool import Pool
 
@@ -29,7 +29,7 @@ class LimitWatch:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._suspects: dict[int, AtWork] = {}
+        self._suspects: dict[int, RunningRow] = {}
         self._poll_fast = False
 
     @property
@@ -57,7 +57,7 @@ class LimitWatch:
             if idle is not None and Clock.monotonic() - idle > SILENT_SECONDS:
                 self._pool.kill(lane, LaneEndReason.SILENT)
 
-    def _watch_clock(self, lane: LaneHandle, at: AtWork) -> None:
+    def _watch_clock(self, lane: LaneHandle, at: RunningRow) -> None:
         """A spec is late once it was seen to be late twice; in between, the lane writes where it is."""
         timeout = lane.chunks[0].run.info.timeout
         if timeout is None or Clock.monotonic() - at.since <= timeout:
@@ -68,7 +68,7 @@ class LimitWatch:
             self._suspects[lane.number] = at
             self._pool.mark_timed_out(lane, at)
 
-    def _watch_memory(self, lane: LaneHandle, at: AtWork) -> None:
+    def _watch_memory(self, lane: LaneHandle, at: RunningRow) -> None:
         """The quick sum counts shared pages often; only where it is too much the exact one is taken."""
         memory = lane.chunks[0].run.info.memory
         if memory is None or lane.pid is None:

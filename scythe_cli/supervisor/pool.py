@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scythe_cli.lane.job import ForkServerConfig
-    from scythe_cli.supervisor.captured_output import AtWork
+    from scythe_cli.supervisor.captured_output import RunningRow
     from scythe_cli.supervisor.chunk import Chunk
     from scythe_cli.supervisor.lane_exit import LaneExit
     from scythe_cli.supervisor.lane_handle import Message
@@ -105,7 +105,7 @@ class Pool:
             wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if lane.unsent else 0)
             self._selector.modify(lane.connection, wanted, lane)
 
-    def kill(self, lane: LaneHandle, reason: LaneEndReason, killed_for: AtWork | None = None) -> None:
+    def kill(self, lane: LaneHandle, reason: LaneEndReason, killed_for: RunningRow | None = None) -> None:
         """Kill a lane and everything it started; its exit follows.
 
         Args:
@@ -141,7 +141,7 @@ class Pool:
         for lane in self.lanes.values():
             lane.captured.bound(lane.at_work())
 
-    def mark_timed_out(self, lane: LaneHandle, at: AtWork) -> None:
+    def mark_timed_out(self, lane: LaneHandle, at: RunningRow) -> None:
         """Have the lane not end a row any more, and write into its log where in the user's code it is."""
         lane.mark_timed_out(at)
         self._server.order(ServerOrder.WHERE, lane.number)

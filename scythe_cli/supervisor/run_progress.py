@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
     from pathlib import Path
 
-    from scythe_cli.lane.messages import Sample
+    from scythe_cli.lane.messages import FailureSample
     from scythe_cli.run.engine import Ended, Work
     from scythe_cli.run.parts import PartWriter
     from scythe_cli.storage.base import Store
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 KEPT_BLOCKS = 8
 
 
-class Source(Protocol):
+class RowSource(Protocol):
     """Where the rows come from."""
 
     def next(self, cost: float | None, lanes: int) -> tuple[RunWork, int, Sequence[int]] | None:
@@ -186,7 +186,7 @@ class RunWork:
         """The sort_index of one row."""
         return self._blocks.sort_index(row)
 
-    def check_limits(self, samples: Sequence[Sample]) -> Ended | None:
+    def check_limits(self, samples: Sequence[FailureSample]) -> Ended | None:
         """Why the run should stop after these failures, if it should."""
         before = {"done_before": self.info.done_before, "failed_before": self.info.failed_before}
         return self.limits.check(samples, done=self.done, failed=self.failed, total=self.info.total, **before)

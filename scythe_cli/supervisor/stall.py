@@ -11,7 +11,7 @@ from scythe_cli.core import processes
 from scythe_cli.core.clock import Clock
 
 if TYPE_CHECKING:
-    from scythe_cli.supervisor.captured_output import AtWork
+    from scythe_cli.supervisor.captured_output import RunningRow
     from scythe_cli.supervisor.lane_handle import LaneHandle
     from scythe_cli.supervisor.pool import Pool
 
@@ -28,7 +28,7 @@ class StallWatch:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._first: dict[int, AtWork] = {}
+        self._first: dict[int, RunningRow] = {}
         self._over = False
 
     def look(self) -> str | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from scythe_cli.core.clock import Clock
 from scythe_cli.core.events import Draining, Notice, Progress
 from scythe_cli.errors import ScytheError
-from scythe_cli.lane.messages import Sample
+from scythe_cli.lane.messages import FailureSample
 from scythe_cli.run.engine import Ended, EndReason
 from scythe_cli.run.outcomes import failed_table
 from scythe_cli.run.parts import decode
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from scythe_cli.supervisor.chunk import Chunk
     from scythe_cli.supervisor.lane_exit import LaneExit
     from scythe_cli.supervisor.pool import Pool
-    from scythe_cli.supervisor.run_progress import RunWork, Source
+    from scythe_cli.supervisor.run_progress import RowSource, RunWork
 
 CANCEL_GRACE = 1.0
 """Running specs get no more than this when the run is cancelled: it stops within five seconds."""
@@ -63,7 +63,7 @@ class Supervisor:
     def __init__(
         self,
         pool: Pool,
-        source: Source,
+        source: RowSource,
         *,
         listener: Listener,
         grace: float,
@@ -274,10 +274,10 @@ class Supervisor:
         if lane_exit.left is not None:
             run.writer.add_folder(chunk.block, lane_exit.left, run.job.failed_folder(outcome.sort_index))
         run.writer.add_table(chunk.block, failed_table(run.info.schema, [outcome]))
-        sample = Sample(row, failure.kind, failure.error_type, failure.place)
+        sample = FailureSample(row, failure.kind, failure.error_type, failure.place)
         self._count_outcomes(run, chunk.block, 1, 1, [sample])
 
-    def _count_outcomes(self, run: RunWork, block: int, n: int, failed: int, samples: Sequence[Sample]) -> None:
+    def _count_outcomes(self, run: RunWork, block: int, n: int, failed: int, samples: Sequence[FailureSample]) -> None:
         """Count outcomes that are final; write a block that is whole; stop a run that fails too often."""
         run.done += n
         run.failed += failed

@@ -22,7 +22,7 @@ from scythe_cli.operations.resume import remaining
 from scythe_cli.operations.status import status
 from scythe_cli.remove.own_objects import REMOVED, contents
 from scythe_cli.remove.remove import refuse_at_work, remove
-from scythe_cli.remove.selection import Selection, select
+from scythe_cli.remove.selection import RunSelection, select
 from scythe_cli.run import lease
 from scythe_cli.run.claim import claim
 from scythe_cli.run.find import find
@@ -89,7 +89,7 @@ def chosen(storage: Store, pattern: str, **how: object) -> list[Run]:
     skipped: list[str] = []
     broken: list[Broken] = []
     found = select(
-        storage, pattern, Selection(**how), on_skipped=skipped.append, on_broken=broken.append  # type: ignore[arg-type]
+        storage, pattern, RunSelection(**how), on_skipped=skipped.append, on_broken=broken.append  # type: ignore[arg-type]
     )  # fmt: skip
     assert (skipped, broken) == ([], [])
     return found

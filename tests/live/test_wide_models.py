@@ -56,8 +56,8 @@ def encode(n: int) -> Callable[[], object]:
         known, pending = OutputModel(gives), Pending()
         accepting = Outputs(known, ExperimentInputSpec, outbox="", root="")
         for row, output in enumerate(outputs):
-            settled = accepting.accept(pending, row, ExperimentInputSpec(), output, Path())
-            pending.add(row, row, output=settled, attempt=1, start=0.0, duration=0.0, log=None)
+            normalized = accepting.accept(pending, row, ExperimentInputSpec(), output, Path())
+            pending.add(row, row, output=normalized, attempt=1, start=0.0, duration=0.0, log=None)
         return Encoder(known, worker="").messages(pending)
 
     return hand_over

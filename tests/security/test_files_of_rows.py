@@ -83,7 +83,7 @@ def test_an_input_file_without_an_end_is_refused(tmp_path: Path, kind: str) -> N
         case "folder":
             path.mkdir()
     (found,) = references.probe([str(path)]).values()
-    assert isinstance(found, references.Problem)
+    assert isinstance(found, references.FileProblem)
     with pytest.raises(InputFileError, match="not a file"):
         artifacts.plan_uploads({"weather": [path]})
     with pytest.raises(InputFileError, match="not a file"):

@@ -37,7 +37,7 @@ def test_a_redirect_to_somewhere_else_inside_is_not(web_server: WebServer, cache
     with pytest.raises(ScytheError, match="redirects to"):
         references.fetch(f"{web_server.url}/x.epw", cache=cache)
     (found,) = references.probe([f"{web_server.url}/x.epw"]).values()
-    assert isinstance(found, references.Problem)
+    assert isinstance(found, references.FileProblem)
     assert "redirects to" in found.message
 
 

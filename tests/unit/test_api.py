@@ -38,7 +38,7 @@ from scythe_cli.errors import (
 )
 from scythe_cli.experiment import importer
 from scythe_cli.run.engine import Ended, EndReason
-from scythe_cli.run_future import Ref
+from scythe_cli.run_future import RunFuture
 
 HEAVY = {"polars", "pyarrow", "pandas", "numpy", "boto3", "obstore", "hatchet_sdk", "typer", "rich"}
 
@@ -224,8 +224,8 @@ def test_a_run_elsewhere_is_followed_only_while_somebody_waits() -> None:
     run = SimpleNamespace(id="e/v1.0.0/t", total=3, store=SimpleNamespace(locate=lambda _key: "s3://b/e/v1.0.0/t"))
     work: Any = SimpleNamespace(run=run, file=SimpleNamespace(engine="hatchet"), experiment=None)
     ticket = Elsewhere()
-    ref = Ref(work, ticket)
-    assert (ticket.waits, ref.workflow_run_id, repr(ref)) == (0, "abc", "<Ref of e/v1.0.0/t, under way>")
+    ref = RunFuture(work, ticket)
+    assert (ticket.waits, ref.workflow_run_id, repr(ref)) == (0, "abc", "<RunFuture of e/v1.0.0/t, under way>")
     with pytest.raises(Interrupted, match="no longer followed") as caught:
         ref.result()
     assert caught.value.hint == "scythe status s3://b/e/v1.0.0/t --watch"

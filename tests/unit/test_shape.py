@@ -1,6 +1,7 @@
-"""The shape of the code: files of at most 400 lines, functions of at most 60, at most six positional parameters."""
+"""The shape of the code: lines of files and functions, positional parameters, one class a name."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,12 @@ def test_the_shape_of_a_file(path: Path) -> None:
     assert [(one.name, n_lines(one)) for one, _ in found if n_lines(one) > MAX_FUNCTION] == []
     many = [(one.name, n_positional(one, bound=bound)) for one, bound in found]
     assert [(name, n) for name, n in many if n > MAX_POSITIONAL] == []
+
+
+def test_no_two_classes_have_one_name() -> None:
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in FILES]
+    names = Counter(one.name for tree in trees for one in tree.body if isinstance(one, ast.ClassDef))
+    assert [name for name, n in names.items() if n > 1] == []
 
 
 def test_lines_and_parameters_are_counted_as_written() -> None:

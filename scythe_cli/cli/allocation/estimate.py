@@ -35,11 +35,11 @@ def print_plan(prepared: Prepared, version: Bump | SemVer, *, as_json: bool) -> 
 
 def _print_slurm_script(prepared: Prepared) -> None:
     """`--dry-run` with `engine: slurm`: print the script that sbatch would get."""
-    from scythe_cli.engines.slurm.script import Job, array_script
+    from scythe_cli.engines.slurm.script import SlurmJob, array_script
 
     file, folder, path = prepared.file, prepared.experiment.folder, prepared.loaded.path
     run = f"{prepared.name}/<version>/<time>"
-    job = Job(f"{file.storage}/{run}", run, 1, file.slurm, file.slurm.tasks, folder, path and path.absolute())
+    job = SlurmJob(f"{file.storage}/{run}", run, 1, file.slurm, file.slurm.tasks, folder, path and path.absolute())
     put(printable(array_script(job), lines=True))
 
 

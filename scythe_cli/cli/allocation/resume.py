@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ResumeOptions:
     """What a resume runs.
 
     Attributes:
@@ -49,7 +49,7 @@ class Choice:
             raise ConfigError("--failed and --missing need --resume", hint="add --resume RUN")
 
 
-def resume_run(call: Call, name: str, choice: Choice, *, storage: str | None, sets: list[str]) -> None:
+def resume_run(call: Call, name: str, choice: ResumeOptions, *, storage: str | None, sets: list[str]) -> None:
     """Run what is left of a run. Its code is in the folder of FILE, which may also be the RUN."""
     from scythe_cli.experiment import config
 
@@ -69,7 +69,7 @@ def resume_run(call: Call, name: str, choice: Choice, *, storage: str | None, se
         follow(call, work)
 
 
-def _is_joined(call: Call, run: Run, choice: Choice, *, sets: list[str]) -> bool:
+def _is_joined(call: Call, run: Run, choice: ResumeOptions, *, sets: list[str]) -> bool:
     """Whether the run is at work and is to be followed. A generation that must give way is ended here.
 
     Raises:
@@ -109,7 +109,7 @@ def _settings(run: Run, sets: list[str]) -> ExperimentFile:
     return config.parse(text, sets=sets)
 
 
-def _why_superseded(call: Call, run: Run, choice: Choice, generation: int, *, sets: list[str]) -> str | None:
+def _why_superseded(call: Call, run: Run, choice: ResumeOptions, generation: int, *, sets: list[str]) -> str | None:
     """Why a generation that is at work cannot be what a resume asks for; None when it is."""
     from scythe_cli.engines.generation.plan import plan_of
     from scythe_cli.experiment import experiment
@@ -141,7 +141,7 @@ def _included(file: Path) -> list[str]:
     return config.load(file).file.code.include if file.exists() else []
 
 
-def _work_left(call: Call, run: Run, choice: Choice, *, sets: list[str]) -> Work | None:
+def _work_left(call: Call, run: Run, choice: ResumeOptions, *, sets: list[str]) -> Work | None:
     """What is left of a run, None for nothing. Settings are those of the run's own file, code that of FILE's folder."""
     from scythe_cli.experiment import experiment
     from scythe_cli.operations.resume import (

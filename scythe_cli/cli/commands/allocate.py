@@ -11,7 +11,7 @@ from scythe_cli.cli import options
 from scythe_cli.cli.allocation.estimate import print_plan, probe_first
 from scythe_cli.cli.allocation.follow import follow, resumable
 from scythe_cli.cli.allocation.inline import run_inline
-from scythe_cli.cli.allocation.resume import Choice, resume_run
+from scythe_cli.cli.allocation.resume import ResumeOptions, resume_run
 from scythe_cli.cli.allocation.summary import Call
 from scythe_cli.cli.notify import Notifier
 from scythe_cli.cli.output import running_user_code
@@ -19,7 +19,7 @@ from scythe_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from scythe_cli.cli.progress import Terminal
-    from scythe_cli.experiment.config import Loaded
+    from scythe_cli.experiment.config import LoadedSettings
     from scythe_cli.experiment.experiment import Experiment
     from scythe_cli.preparation.prepared import Prepared
     from scythe_cli.run.engine import Engine
@@ -59,7 +59,7 @@ def allocate(
     given = {"--bump": bump, "--version": version, "--limit": limit, "--probe": probe, "--only": only}
     fresh = [flag for flag, value in {"SPECS": specs, **given}.items() if value is not None] + ["--dry-run"] * dry_run
     shuffled = _shuffle_seed(limit, seed, shuffle=shuffle)
-    choice = Choice(failed=failed, missing=missing, changed_code=allow_changed_code)
+    choice = ResumeOptions(failed=failed, missing=missing, changed_code=allow_changed_code)
     _refuse_half(only, inline=inline)
     call = Call(Terminal(), file, wait=wait, as_json=as_json, notifier=Notifier.of(notify, no_run=dry_run or inline))
     _refuse_pairs(fresh)
@@ -72,7 +72,7 @@ def allocate(
             resume_run(call, resume, choice, storage=storage, sets=sets)
             return
         loaded, found = _load(call, sets or [], engine=engine, storage=storage, reuse=reuse, specs=specs)
-        selection = Selection(limit, shuffled, changed_code=allow_changed_code, by_sort_index=reuse_by is not None)
+        selection = SpecSelection(limit, shuffled, changed_code=allow_changed_code, by_sort_index=reuse_by is not None)
         selection.check(loaded)
         call.notifier.check_waits(loaded.file.engine, wait=wait)
         check = cache(partial(_prepare, terminal, loaded, found, selection))
@@ -87,7 +87,7 @@ def allocate(
 
 
 @dataclass(frozen=True)
-class Selection:
+class SpecSelection:
     """Which specs of the table run, and which an earlier run gives.
 
     Attributes:
@@ -104,7 +104,7 @@ class Selection:
     by_sort_index: bool
     reuse: bool = True
 
-    def check(self, loaded: Loaded) -> None:
+    def check(self, loaded: LoadedSettings) -> None:
         """Refuse flags of a reuse without one. Raises `ConfigError`."""
         if self.changed_code and loaded.file.reuse is None:
             raise ConfigError("--allow-changed-code needs --resume or --reuse", hint="add --resume RUN or --reuse RUN")
@@ -140,7 +140,7 @@ def _wanted(bump: options.VersionBump | None, version: str | None) -> Bump | Sem
     return SemVer.FromString(version) if version is not None else bump or "keep"
 
 
-def _load(call: Call, sets: list[str], **flags: str | None) -> tuple[Loaded, Experiment]:
+def _load(call: Call, sets: list[str], **flags: str | None) -> tuple[LoadedSettings, Experiment]:
     from scythe_cli.experiment import config, experiment
 
     loaded = config.load(call.file, sets=sets, flags=flags)
@@ -153,7 +153,7 @@ def _load(call: Call, sets: list[str], **flags: str | None) -> tuple[Loaded, Exp
         return loaded.with_options(found.options.settings()).with_name(found.name), found
 
 
-def _prepare(terminal: Terminal, loaded: Loaded, found: Experiment, selection: Selection) -> Prepared:
+def _prepare(terminal: Terminal, loaded: LoadedSettings, found: Experiment, selection: SpecSelection) -> Prepared:
     with terminal.busy("checking the specs"), running_user_code():
         from scythe_cli.preparation.prepare import prepare
         from scythe_cli.preparation.reuse import Reuse, with_reuse

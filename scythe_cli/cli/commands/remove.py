@@ -17,7 +17,7 @@ from scythe_cli.errors import ConfigError, Interrupted
 if TYPE_CHECKING:
     from scythe_cli.cli.progress import Terminal
     from scythe_cli.remove.removed import Removed
-    from scythe_cli.remove.selection import Selection
+    from scythe_cli.remove.selection import RunSelection
     from scythe_cli.run.run import Run
 
 LISTERS = 16
@@ -38,11 +38,11 @@ def remove(
     from scythe_cli.cli.documents import RemoveDocument
     from scythe_cli.cli.progress import Terminal
     from scythe_cli.remove.remove import refuse_at_work
-    from scythe_cli.remove.selection import Selection
+    from scythe_cli.remove.selection import RunSelection
 
     seconds = _seconds(older_than)
     with Terminal() as terminal:
-        found = _selected(run, storage, Selection(every, seconds, keep_latest))
+        found = _selected(run, storage, RunSelection(every, seconds, keep_latest))
         for one in found:
             with hints_from_here(one):
                 refuse_at_work(one)
@@ -69,7 +69,7 @@ def _seconds(text: str | None) -> float | None:
         raise ConfigError(f"--older-than {text}  {exc}") from None
 
 
-def _selected(text: str, storage: str | None, selection: Selection) -> list[Run]:
+def _selected(text: str, storage: str | None, selection: RunSelection) -> list[Run]:
     from scythe_cli.remove.selection import select
     from scythe_cli.run.find import parse_where
     from scythe_cli.storage.open_store import open_store

@@ -13,7 +13,7 @@ from scythe_cli.errors import ConfigError, StoreError, did_you_mean
 
 if TYPE_CHECKING:
     from scythe_cli.designs.design import Design
-    from scythe_cli.experiment.config import Loaded
+    from scythe_cli.experiment.config import LoadedSettings
     from scythe_cli.experiment.settings import DesignSettings
 
 _KINDS = (".csv", ".parquet")
@@ -44,7 +44,7 @@ def sample(
     _write(made, output)
 
 
-def _settings(loaded: Loaded, method: str | None, n: int | None, seed: int | None) -> DesignSettings:
+def _settings(loaded: LoadedSettings, method: str | None, n: int | None, seed: int | None) -> DesignSettings:
     """The design of the file with what the flags replace."""
     from scythe_cli.designs.design import DEFAULT_POINTS
     from scythe_cli.designs.points import LISTED

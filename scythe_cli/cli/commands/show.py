@@ -17,7 +17,7 @@ from scythe_cli.errors import ConfigError, NotFoundError
 
 if TYPE_CHECKING:
     from scythe_cli.run.run import Run
-    from scythe_cli.show.choice import Choice
+    from scythe_cli.show.choice import SpecChoice
     from scythe_cli.show.show import Shown
 
 LISTED = 20
@@ -42,11 +42,11 @@ def show(
     as_json: options.Json = False,
 ) -> None:
     """Show a run; or one of its specs, or those that the options choose."""
-    from scythe_cli.show.choice import Choice
+    from scythe_cli.show.choice import SpecChoice
     from scythe_cli.show.show import show as read
 
     listed = limit or (IN_JSON if as_json else HEAD if head else max(LISTED, slowest or 0))
-    choice = Choice(sort_index, slowest=slowest, failed=failed, where=where, limit=listed)
+    choice = SpecChoice(sort_index, slowest=slowest, failed=failed, where=where, limit=listed)
     _check(choice, log=log)
     found, sort_index = _find(run, storage, sort_index)
     choice = dataclasses.replace(choice, sort_index=sort_index)
@@ -80,7 +80,7 @@ def _find(text: str | None, storage: str | None, sort_index: int | None) -> tupl
     return find_run(None, storage), int(text)
 
 
-def _check(choice: Choice, *, log: bool) -> None:
+def _check(choice: SpecChoice, *, log: bool) -> None:
     """Refuse what contradicts itself, before anything is read."""
     if choice.sort_index is not None and choice.filters:
         raise ConfigError("SORT_INDEX is one spec: use it without --slowest, --failed and --where")

@@ -40,7 +40,7 @@ QUIET_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Claim:
+class RangeClaim:
     """Rows that this worker may run, and nobody else.
 
     Attributes:
@@ -104,7 +104,7 @@ class Claimer:
         """Whether every range was claimed when this worker looked."""
         return self._at >= self.board.segments
 
-    def claim(self) -> Claim | None:
+    def claim(self) -> RangeClaim | None:
         """Claim a range; None where none is free now.
 
         Raises:
@@ -137,7 +137,7 @@ class Claimer:
         self._random.shuffle(near)
         return near
 
-    def _take_one_of(self, offers: list[Offer]) -> Claim | None:
+    def _take_one_of(self, offers: list[Offer]) -> RangeClaim | None:
         for offer in offers[:TRIES]:
             if (claim := self._take(offer)) is not None:
                 return claim
@@ -145,7 +145,7 @@ class Claimer:
             self._listed.pop(offer.segment, None)
         return None
 
-    def _take(self, offer: Offer) -> Claim | None:
+    def _take(self, offer: Offer) -> RangeClaim | None:
         """Create the next claim of a range; None where another worker was first."""
         name = ClaimName(offer.rows, offer.claims + 1)
         died = len(offer.deaths)
@@ -157,9 +157,9 @@ class Claimer:
         self.board.add(offer.segment, name)
         self._holders[offer.rows, name.number] = self._about["worker"]
         self._due = 0.0
-        return Claim(offer.segment, offer.rows, offer.kept, name.number, died)
+        return RangeClaim(offer.segment, offer.rows, offer.kept, name.number, died)
 
-    def _poll(self) -> Claim | None:
+    def _poll(self) -> RangeClaim | None:
         """Look at everything that is not finished: something may be free again, or its holder dead."""
         self.watch.look()
         for segment in self.board.open_segments:
@@ -203,12 +203,12 @@ class Claimer:
         except (KeyMissing, ConfigError, BrokenRun, KeyError, TypeError, ValueError):
             return ""
 
-    def is_mine(self, claim: Claim) -> bool:
+    def is_mine(self, claim: RangeClaim) -> bool:
         """Whether nobody has claimed the range again, by a listing that is made now."""
         self._look(claim.segment)
         return self.board.offer(claim.segment, claim.offered).claims == claim.number
 
-    def note(self, claim: Claim, step: Step, *numbers: int) -> None:
+    def note(self, claim: RangeClaim, step: Step, *numbers: int) -> None:
         """Write what became of a claim. One that is written already is no error."""
         name = claim.name(step, *numbers)
         self._store.write(name.key(self._generation, claim.segment), b"{}\n")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scythe_cli.engines.generation.leaf_queue import Leaf
     from scythe_cli.engines.generation.leaf_runner import LeafRunner
     from scythe_cli.engines.generation.plan import GenerationPlan
-    from scythe_cli.engines.shared.claimer import Claim, Claimer
+    from scythe_cli.engines.shared.claimer import Claimer, RangeClaim
     from scythe_cli.supervisor.run_progress import RunWork
 
 DEATHS_ALONE = 1
@@ -47,7 +47,7 @@ class Lanes:
     base: RunWork
     wake: Callable[[], None]
 
-    def begin(self, claim: Claim, one: Range, todo: list[Range]) -> Leaf:
+    def begin(self, claim: RangeClaim, one: Range, todo: list[Range]) -> Leaf:
         """Have rows of a claim run."""
         leaf = self.runner.begin(
             self.base,
@@ -65,7 +65,7 @@ class Lanes:
 class Held(Protocol):
     """A claim that this worker has."""
 
-    claim: Claim
+    claim: RangeClaim
     lost: bool
     began: float
 
@@ -125,7 +125,7 @@ def advance_all(claims: Sequence[Held]) -> None:
 class HeldRange:
     """A claim whose rows are one leaf. See `Held`."""
 
-    claim: Claim
+    claim: RangeClaim
     lanes: Lanes
     todo: int
     leaf: Leaf
@@ -133,7 +133,7 @@ class HeldRange:
     began: float = field(default_factory=Clock.monotonic)
 
     @classmethod
-    def start(cls, claim: Claim, lanes: Lanes, todo: list[Range]) -> HeldRange:
+    def start(cls, claim: RangeClaim, lanes: Lanes, todo: list[Range]) -> HeldRange:
         """Have the rows run."""
         return cls(claim, lanes, sum(map(len, todo)), lanes.begin(claim, claim.rows, todo))
 
@@ -193,7 +193,7 @@ class CarefulRange:
     """
 
     def __init__(
-        self, claim: Claim, lanes: Lanes, todo: list[Range], *, claimer: Claimer, deaths: Mapping[int, int]
+        self, claim: RangeClaim, lanes: Lanes, todo: list[Range], *, claimer: Claimer, deaths: Mapping[int, int]
     ) -> None:
         self.claim = claim
         self.lost = False

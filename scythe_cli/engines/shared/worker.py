@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from scythe_cli.core.events import Listener
     from scythe_cli.engines.generation.leaf_runner import LeafRunner
     from scythe_cli.engines.generation.plan import GenerationPlan
-    from scythe_cli.engines.shared.claimer import Claim, Claimer
+    from scythe_cli.engines.shared.claimer import Claimer, RangeClaim
     from scythe_cli.engines.shared.held import Held
     from scythe_cli.engines.shared.liveness import Pulse
     from scythe_cli.supervisor.run_progress import RunWork
@@ -201,7 +201,7 @@ class RunWorker:
             self._listener(Notice("no specs are free; waiting, in case another worker leaves some"))
         return claim is not None
 
-    def _begin(self, claim: Claim) -> None:
+    def _begin(self, claim: RangeClaim) -> None:
         """Have the rows of a claim run that have no outcome."""
         todo = self._plan.rows_in(claim.rows)
         if claim.number > 1:
@@ -215,7 +215,7 @@ class RunWorker:
         else:
             self._held.append(HeldRange.start(claim, self._lanes, todo))
 
-    def _note_done(self, claim: Claim, held: Held | None = None) -> None:
+    def _note_done(self, claim: RangeClaim, held: Held | None = None) -> None:
         """Note that all rows of a claim have their outcomes, with how many failed, as far as is known."""
         rows = sum(map(len, self._plan.rows_in(claim.rows)))
         done, failed = (held.done, held.failed) if held is not None else (0, 0)

@@ -16,7 +16,7 @@ from scythe_cli.engines.shared.activity import ClaimsWatch
 from scythe_cli.engines.shared.range_plan import write_range_plan
 from scythe_cli.engines.shared.walltime import END_SECONDS
 from scythe_cli.engines.slurm import commands, jobs
-from scythe_cli.engines.slurm.script import Job
+from scythe_cli.engines.slurm.script import SlurmJob
 from scythe_cli.errors import ConfigError, EngineError, StoreError
 from scythe_cli.run import state
 
@@ -84,10 +84,10 @@ class SlurmEngine:
             raise
         return SlurmTicket(plan, submission)
 
-    def _job(self, work: Work, ranges: int) -> Job:
+    def _job(self, work: Work, ranges: int) -> SlurmJob:
         settings = work.file.slurm
         tasks = max(1, min(settings.tasks, commands.max_array(), ranges))
-        return Job(
+        return SlurmJob(
             work.run.store.address, work.run.id, work.generation, settings, tasks, work.experiment.folder, self._path
         )
 

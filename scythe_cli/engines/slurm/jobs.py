@@ -19,7 +19,7 @@ from scythe_cli.run import state
 
 if TYPE_CHECKING:
     from scythe_cli.engines.slurm.commands import Tasks
-    from scythe_cli.engines.slurm.script import Job
+    from scythe_cli.engines.slurm.script import SlurmJob
     from scythe_cli.run.run import Run
 
 SUBMISSIONS = 1000
@@ -44,7 +44,7 @@ class Submission:
         return f"Slurm job {self.number}; no job follows it, so nothing submits it again: {self.refused}"
 
 
-def submit(run: Run, job: Job) -> Submission:
+def submit(run: Run, job: SlurmJob) -> Submission:
     """Write the scripts into the run and submit them.
 
     Raises:

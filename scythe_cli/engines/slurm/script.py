@@ -28,7 +28,7 @@ NEXT_MINUTES = 60
 
 
 @dataclass(frozen=True)
-class Job:
+class SlurmJob:
     """What a script is made of.
 
     Attributes:
@@ -55,7 +55,7 @@ class Job:
         return None if is_remote(self.address) else f"{self.address}/{layout.SLURM_LOGS}"
 
 
-def array_script(job: Job) -> str:
+def array_script(job: SlurmJob) -> str:
     """The script of the tasks that run specs."""
     settings = job.settings
     options = [f"--array=0-{job.tasks - 1}", f"--cpus-per-task={settings.cpus_per_task}", "--open-mode=append"]
@@ -70,14 +70,14 @@ def array_script(job: Job) -> str:
     return "\n".join([*_head(job, options), *_setup(job), f"exec {shlex.join(worker)}", ""])
 
 
-def next_script(job: Job) -> str:
+def next_script(job: SlurmJob) -> str:
     """The script that builds the tables, or submits again, when all tasks have ended."""
     options = ["--cpus-per-task=1", f"--time={NEXT_MINUTES}", "--open-mode=append", *_common(job, "%j-next")]
     follow = [sys.executable, "-m", "scythe_cli.engines.slurm.next_job", job.address, str(job.generation)]
     return "\n".join([*_head(job, options), *_setup(job), f"exec {shlex.join(follow)}", ""])
 
 
-def _common(job: Job, name: str) -> list[str]:
+def _common(job: SlurmJob, name: str) -> list[str]:
     found = [f"--job-name=scythe-{job.run.rsplit('/', 2)[0].replace('/', '-')}"]
     if job.logs is not None:
         found.append(f"--output={job.logs.replace('%', '%%')}/slurm-{name}.log")
@@ -86,7 +86,7 @@ def _common(job: Job, name: str) -> list[str]:
     return found + job.settings.options
 
 
-def _head(job: Job, options: list[str]) -> list[str]:
+def _head(job: SlurmJob, options: list[str]) -> list[str]:
     about = (
         f"# specs of {job.run}, generation {job.generation}: written by scythe, to be read, or submitted with sbatch"
     )
@@ -99,6 +99,6 @@ def _quoted(option: str) -> str:
     return option if not equals or value == shlex.quote(value) else f"{name}={shlex.quote(value)}"
 
 
-def _setup(job: Job) -> list[str]:
+def _setup(job: SlurmJob) -> list[str]:
     lines = [f"cd {shlex.quote(str(job.folder))}"]
     return lines + ([job.settings.setup.rstrip()] if job.settings.setup else [])

@@ -76,14 +76,14 @@ def test_the_function_gets_its_own_kind_of_table(form: Form, kind: Any) -> None:
 @pytest.mark.parametrize("made", [pl.DataFrame, pa.table, pd.DataFrame])
 def test_a_table_of_any_library_becomes_columns(made: Any) -> None:
     found = read(made({"area": AREAS, "note": ["x", "y", "z"]}))
-    assert found.doubtful == []
+    assert found.needs_validation == []
     assert [column.to_pylist() for column in found.columns] == [AREAS, [1, 1, 1], ["x", "y", "z"]]
 
 
 def test_types_that_hold_the_same_values_fit() -> None:
     narrow = pl.DataFrame({"area": [1, 4, 9], "count": [2.0, 3.0, 4.0]}, schema={"area": pl.Int32, "count": pl.Float32})
     found = read(narrow.with_columns(note=pl.Series(["a", "b", "a"], dtype=pl.Categorical)))
-    assert found.doubtful == []
+    assert found.needs_validation == []
     assert [column.to_pylist() for column in found.columns] == [AREAS, [2, 3, 4], ["a", "b", "a"]]
 
 
@@ -97,11 +97,11 @@ def test_types_that_hold_the_same_values_fit() -> None:
     ],
 )
 def test_only_a_row_that_does_not_fit_is_doubtful(columns: dict[str, list[float]]) -> None:
-    assert read(pl.DataFrame(columns)).doubtful == [1]
+    assert read(pl.DataFrame(columns)).needs_validation == [1]
 
 
 def test_text_for_a_number_is_the_models_to_judge() -> None:
-    assert read(pl.DataFrame({"area": ["1", "4", "x"]})).doubtful == [0, 1, 2]
+    assert read(pl.DataFrame({"area": ["1", "4", "x"]})).needs_validation == [0, 1, 2]
 
 
 def test_missing_whole_numbers_of_pandas_are_none() -> None:
@@ -112,11 +112,11 @@ def test_missing_whole_numbers_of_pandas_are_none() -> None:
 
 
 def test_a_default_that_a_function_makes_is_the_models() -> None:
-    assert read(pl.DataFrame({"area": AREAS}), Size).doubtful == [0, 1, 2]
+    assert read(pl.DataFrame({"area": AREAS}), Size).needs_validation == [0, 1, 2]
 
 
 def test_computed_fields_are_the_models() -> None:
-    assert read(pl.DataFrame({"area": AREAS}), Doubled).doubtful == [0, 1, 2]
+    assert read(pl.DataFrame({"area": AREAS}), Doubled).needs_validation == [0, 1, 2]
 
 
 @pytest.mark.parametrize(

@@ -137,9 +137,9 @@ def written(outputs: list[Any], model: type[ExperimentOutputSpec], folder: Path)
     pending = Pending()
     spec = ExperimentInputSpec(workflow_run_id="12345678-1234-4234-8234-123456789abc")
     for row, output in enumerate(outputs):
-        settled = accepting.accept(pending, row, spec, output, folder)
-        assert not isinstance(settled, Failure), settled.message
-        pending.add(row, row, output=settled, attempt=1, start=0.0, duration=0.0, log=None)
+        normalized = accepting.accept(pending, row, spec, output, folder)
+        assert not isinstance(normalized, Failure), normalized.message
+        pending.add(row, row, output=normalized, attempt=1, start=0.0, duration=0.0, log=None)
     [(_, buffers)] = Encoder(known, worker="w").messages(pending)
     return pa.ipc.open_stream(buffers[0]).read_all()
 

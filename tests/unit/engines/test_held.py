@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from scythe_cli.core.row_ranges import Range
-from scythe_cli.engines.shared.claimer import Claim
+from scythe_cli.engines.shared.claimer import RangeClaim
 from scythe_cli.engines.shared.held import DEATHS_ALONE, CarefulRange, advance_all
 
 
@@ -18,7 +18,7 @@ class Lanes:
         self.runner = SimpleNamespace(size=2)
         self.begun: list[tuple[int, Future[None]]] = []
 
-    def begin(self, claim: Claim, one: Range, todo: list[Range]) -> Any:
+    def begin(self, claim: RangeClaim, one: Range, todo: list[Range]) -> Any:
         del claim, todo
         over: Future[None] = Future()
         self.begun.append((one.first, over))
@@ -30,7 +30,7 @@ class Lanes:
 
 
 def careful(lanes: Lanes, row: int, deaths: int) -> CarefulRange:
-    claim = Claim(0, Range(row, row), Range(row, row), 3, 2)
+    claim = RangeClaim(0, Range(row, row), Range(row, row), 3, 2)
     claimer: Any = SimpleNamespace(note=lambda *_: None)
     some: Any = lanes
     return CarefulRange(claim, some, [Range(row, row)], claimer=claimer, deaths={row: deaths})

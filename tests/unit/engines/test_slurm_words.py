@@ -10,7 +10,7 @@ import pytest
 
 from scythe_cli.engines.shared.walltime import END_SECONDS, parse_left, walltime_left
 from scythe_cli.engines.slurm.commands import Tasks, plain
-from scythe_cli.engines.slurm.script import Job, array_script
+from scythe_cli.engines.slurm.script import SlurmJob, array_script
 from scythe_cli.errors import ConfigError
 from scythe_cli.experiment import config
 from scythe_cli.experiment.settings import SlurmSettings
@@ -51,7 +51,7 @@ def test_a_script_runs_nothing_of_a_name(name: str, tmp_path: Path) -> None:
     folder = tmp_path / name
     folder.mkdir()
     settings = SlurmSettings(tasks=3, options=[f"--comment={name}"])
-    job = Job(f"{folder}/runs/r/v1.0.0/t", "r/v1.0.0/t", 1, settings, 3, folder, folder / "experiment.yml")
+    job = SlurmJob(f"{folder}/runs/r/v1.0.0/t", "r/v1.0.0/t", 1, settings, 3, folder, folder / "experiment.yml")
     script = array_script(job)
     directives = [shlex.split(line)[1:] for line in script.splitlines() if line.startswith("#SBATCH")]
     assert [f"--comment={name}"] in directives

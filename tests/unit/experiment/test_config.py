@@ -33,14 +33,14 @@ artifacts:
 resources: {high_memory: true, high_cpu: false, has_gpu: true}
 tree: {factor: 8, max_depth: 2}
 """
-Load = Callable[..., config.Loaded]
+Load = Callable[..., config.LoadedSettings]
 
 
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
     monkeypatch.chdir(tmp_path)
 
-    def write_and_load(text: str = HEAD, **given: object) -> config.Loaded:
+    def write_and_load(text: str = HEAD, **given: object) -> config.LoadedSettings:
         Path("experiment.yml").write_text(text, encoding="utf-8")
         return config.load("experiment.yml", **({"environ": {}} | given))  # type: ignore[arg-type]  # tests give any
 

@@ -19,7 +19,7 @@ from scythe_cli.export import workbook
 from scythe_cli.export.csv_tables import write_csv
 from scythe_cli.export.relative_references import make_relative
 from scythe_cli.export.settings import Export
-from scythe_cli.export.tables import Source
+from scythe_cli.export.tables import TableSource
 from scythe_cli.export.workbook import refuse_too_large, sheet_names, slow_sentence, write_workbook
 from scythe_cli.operations.download import download
 from scythe_cli.storage.local import LocalStore
@@ -28,13 +28,13 @@ FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\N{FULLWIDTH EQUALS
 MOMENT = dt.datetime(2026, 1, 31, 12, 0, 0, 500_000)
 
 
-def source(folder: Path, table: pa.Table, name: str = "scalars", *, parts: int = 1) -> Source:
+def source(folder: Path, table: pa.Table, name: str = "scalars", *, parts: int = 1) -> TableSource:
     files = []
     rows = -(-table.num_rows // parts)
     for at in range(parts):
         files.append(folder / f"{name}-{at}.pq")
         pq.write_table(table.slice(at * rows, rows), files[-1])
-    return Source(name, files, "etag")
+    return TableSource(name, files, "etag")
 
 
 def sheet(folder: Path, table: pa.Table, units: dict[str, str] | None = None) -> list[tuple[Any, ...]]:

@@ -6,7 +6,7 @@ import pytest
 
 from scythe_cli.lane import wire
 from scythe_cli.lane.job import Job
-from scythe_cli.lane.messages import BatchHeader, LaneCommand, Sample
+from scythe_cli.lane.messages import BatchHeader, FailureSample, LaneCommand
 
 
 def sent(header: dict[str, object], buffers: list[bytes]) -> tuple[dict[str, object], list[bytes]]:
@@ -28,7 +28,7 @@ def test_a_command_arrives_as_it_was(command: LaneCommand) -> None:
 @pytest.mark.parametrize(
     "header",
     [
-        BatchHeader(rows=range(2, 5), failed=1, samples=[Sample(3, "crash", "E", "p")], uploads=[("a", "b")]),
+        BatchHeader(rows=range(2, 5), failed=1, samples=[FailureSample(3, "crash", "E", "p")], uploads=[("a", "b")]),
         BatchHeader(rows=[7], frames=["x"], seconds=1.5, retry=[9], done=True, left=[10, 11], needs_restart="why"),
         BatchHeader(),
     ],

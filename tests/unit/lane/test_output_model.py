@@ -1,4 +1,4 @@
-"""An output is settled when its spec ends: as it is, as plain scalars, or as a failure."""
+"""An output is normalized when its spec ends: as it is, as plain scalars, or as a failure."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ class Shy(dict[str, Any]):
         return {"answer": self.answer}.items()
 
 
-def failed(settled: Any) -> Failure:
-    assert isinstance(settled, Failure)
-    return settled
+def failed(normalized: Any) -> Failure:
+    assert isinstance(normalized, Failure)
+    return normalized
 
 
 def test_an_output_that_columns_take_is_kept() -> None:
     output = Plain(heat=1.0)
-    assert OutputModel(Plain).settle(output) is output
+    assert OutputModel(Plain).normalize(output) is output
 
 
 def _made(**values: Any) -> Any:
@@ -69,11 +69,11 @@ class Hooked(ExperimentOutputSpec):
         return super().__getattribute__(name)
 
 
-def test_what_was_settled_once_is_settled_without_a_look_at_the_model() -> None:
+def test_what_was_normalized_once_is_normalized_without_a_look_at_the_model() -> None:
     model = OutputModel(Plain)
-    assert not model.is_settled(Plain(heat=1.0))
-    model.settle(Plain(heat=1.0))
-    assert model.is_settled(Plain(heat=2.0))
+    assert not model.is_normalized(Plain(heat=1.0))
+    model.normalize(Plain(heat=1.0))
+    assert model.is_normalized(Plain(heat=2.0))
 
 
 @pytest.mark.parametrize(
@@ -86,25 +86,25 @@ def test_what_was_settled_once_is_settled_without_a_look_at_the_model() -> None:
         pytest.param(None, id="None"),
     ],
 )
-def test_what_needs_a_look_is_not_taken_for_settled(output: Any) -> None:
+def test_what_needs_a_look_is_not_taken_for_normalized(output: Any) -> None:
     model = OutputModel(Plain)
-    model.settle(Plain(heat=1.0))
-    assert not model.is_settled(output)
+    model.normalize(Plain(heat=1.0))
+    assert not model.is_normalized(output)
 
 
 @pytest.mark.parametrize(("kind", "output"), [(Checked, Checked(heat=1.0)), (Hooked, Hooked(heat=1.0))])
-def test_what_may_run_code_of_the_user_is_not_taken_for_settled(kind: Any, output: Any) -> None:
+def test_what_may_run_code_of_the_user_is_not_taken_for_normalized(kind: Any, output: Any) -> None:
     model = OutputModel(kind)
-    model.settle(output)
+    model.normalize(output)
     CALLS.clear()
-    assert not model.is_settled(output)
+    assert not model.is_normalized(output)
     assert not CALLS
 
 
 def test_an_output_past_its_bounds_is_found_in_the_column() -> None:
     model, pending = OutputModel(Plain), Pending()
     for row, heat in enumerate((1.0, -1.0, 2.0)):
-        output = model.settle(Plain.model_construct(heat=heat))
+        output = model.normalize(Plain.model_construct(heat=heat))
         pending.add(row, row, output=output, attempt=1, start=0.0, duration=0.0)
     ((header, _),) = Encoder(model, worker="").messages(pending)
     assert header.failed == 1
@@ -114,33 +114,33 @@ def test_an_output_past_its_bounds_is_found_in_the_column() -> None:
 def test_a_value_of_another_type_is_validated_at_once() -> None:
     output = Plain.model_construct(heat=0.0)
     output.__dict__["heat"] = "many"
-    assert failed(OutputModel(Plain).settle(output)).place == "Plain.heat"
+    assert failed(OutputModel(Plain).normalize(output)).place == "Plain.heat"
 
 
 def test_validators_of_the_users_do_not_run_twice_for_a_sound_output() -> None:
     output = Checked(heat=1.0)
     CALLS.clear()
-    assert OutputModel(Checked).settle(output) is output
+    assert OutputModel(Checked).normalize(output) is output
     assert CALLS == []
 
 
 def test_validators_of_the_users_run_at_once_for_a_doubtful_output() -> None:
     CALLS.clear()
-    failure = failed(OutputModel(Checked).settle(Checked.model_construct(heat=-1.0, name="")))
+    failure = failed(OutputModel(Checked).normalize(Checked.model_construct(heat=-1.0, name="")))
     assert failure.place == "Checked.heat"
 
 
-def test_nothing_of_a_settled_output_is_asked_later() -> None:
+def test_nothing_of_a_normalized_output_is_asked_later() -> None:
     output = Loose(heat=1.0, anything=Shy("text"))
-    settled = OutputModel(Loose).settle(output)
-    assert isinstance(settled, PlainScalars)
+    normalized = OutputModel(Loose).normalize(output)
+    assert isinstance(normalized, PlainScalars)
     output.anything.answer = ValueError("asked again")
-    ((column, _),) = zip(OutputModel(Loose).columns([settled])[1:], [None], strict=True)
+    ((column, _),) = zip(OutputModel(Loose).columns([normalized])[1:], [None], strict=True)
     assert column.to_pylist() == ['{"answer":"text"}']
 
 
 def test_a_value_that_raises_is_a_failure() -> None:
-    failure = failed(OutputModel(Loose).settle(Loose(heat=1.0, anything=Shy(ZeroDivisionError("no")))))
+    failure = failed(OutputModel(Loose).normalize(Loose(heat=1.0, anything=Shy(ZeroDivisionError("no")))))
     assert failure.kind == "invalid_output"
 
 
@@ -156,4 +156,4 @@ def test_nan_is_a_float(heat: float) -> None:
             return name
 
     output = Free(heat=heat)
-    assert OutputModel(Free).settle(output) is output
+    assert OutputModel(Free).normalize(output) is output

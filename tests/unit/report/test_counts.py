@@ -12,7 +12,7 @@ import pytest
 from scythe_cli.report.classes import class_count, label, make_classes
 from scythe_cli.report.counts import ClassSums, Counter, equal_bins, growing_bins
 from scythe_cli.report.fields import ModelTexts, kind_of
-from scythe_cli.report.rows import Levels
+from scythe_cli.report.rows import TextLevels
 from scythe_cli.report.summary import Moments
 from scythe_cli.storage.local import LocalStore
 
@@ -138,7 +138,7 @@ def test_labels(value: float, kind: str, text: str) -> None:
 
 
 def test_levels_keep_their_numbers_from_block_to_block() -> None:
-    levels = Levels()
+    levels = TextLevels()
     assert levels.encode(pa.chunked_array([["a", None, "b"]])).tolist()[::2] == [0.0, 1.0]
     assert levels.encode(pa.chunked_array([["c", "b"]])).tolist() == [2.0, 1.0]
     assert levels.values == ["a", "b", "c"]
@@ -146,7 +146,7 @@ def test_levels_keep_their_numbers_from_block_to_block() -> None:
 
 
 def test_texts_that_hardly_repeat_are_no_category() -> None:
-    levels = Levels()
+    levels = TextLevels()
     levels.encode(pa.chunked_array([[f"name {at}" for at in range(200)]]))
     assert levels.free_text
     assert levels.values == []

@@ -9,7 +9,7 @@ import pytest
 
 from scythe_cli.designs.points import sampled_points
 from scythe_cli.report.design_indices import DesignOutputs
-from scythe_cli.report.rows import Chunk
+from scythe_cli.report.rows import ReportBlock
 
 FIELDS = ["a", "b", "c"]
 
@@ -18,8 +18,8 @@ def design(method: str, n: int, points: int) -> dict[str, Any]:
     return {"method": method, "n": n, "seed": 3, "points": points, "space": {name: [0.0, 10.0] for name in FIELDS}}
 
 
-def chunk(inputs: np.ndarray, output: np.ndarray, rows: np.ndarray) -> Chunk:
-    return Chunk(
+def chunk(inputs: np.ndarray, output: np.ndarray, rows: np.ndarray) -> ReportBlock:
+    return ReportBlock(
         block=0,
         rows=rows,
         inputs=[inputs[:, at] for at in range(inputs.shape[1])],

@@ -37,8 +37,8 @@ class TestProbe:
         found = references.probe([str(path), str(tmp_path), str(tmp_path / "nope"), str(path)])
         assert len(found) == 3
         assert isinstance(found[str(path)], Remote)
-        assert found[str(tmp_path)] == references.Problem("is a folder, not a file")
-        assert found[str(tmp_path / "nope")] == references.Problem("does not exist")
+        assert found[str(tmp_path)] == references.FileProblem("is a folder, not a file")
+        assert found[str(tmp_path / "nope")] == references.FileProblem("does not exist")
 
     def test_web_asks_once_and_fetches_nothing(self, web_server: WebServer) -> None:
         web_server.pages |= {"/x": b"12345", "/secret": 403}
@@ -47,8 +47,8 @@ class TestProbe:
         here = found[f"{url}/x"]
         assert isinstance(here, Remote)
         assert here.size == 5
-        assert found[f"{url}/nope"] == references.Problem("404 Not Found", 404)
-        assert found[f"{url}/secret"] == references.Problem("403 Forbidden", 403, refused=True)
+        assert found[f"{url}/nope"] == references.FileProblem("404 Not Found", 404)
+        assert found[f"{url}/secret"] == references.FileProblem("403 Forbidden", 403, refused=True)
         assert web_server.counts["HEAD"] == 3
 
     def test_servers_that_refuse_head(self, web_server: WebServer) -> None:
@@ -64,9 +64,9 @@ class TestProbe:
         here, nope, bucket = found.values()
         assert isinstance(here, Remote)
         assert here.size == 3
-        assert isinstance(nope, references.Problem)
+        assert isinstance(nope, references.FileProblem)
         assert nope.status == 404
-        assert isinstance(bucket, references.Problem)
+        assert isinstance(bucket, references.FileProblem)
         assert "NoSuchBucket" in bucket.message
         assert not bucket.refused
         with pytest.raises(errors.InputFileError, match="NoSuchBucket"):
@@ -74,7 +74,7 @@ class TestProbe:
 
     def test_nobody_there(self) -> None:
         (problem,) = references.probe(["http://127.0.0.1:9/x"]).values()
-        assert isinstance(problem, references.Problem)
+        assert isinstance(problem, references.FileProblem)
         assert problem.status is None
         assert problem.refused
         assert "Connection refused" in problem.message

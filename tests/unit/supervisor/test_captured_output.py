@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scythe_cli.run.outcomes import LOG_LIMIT
-from scythe_cli.supervisor.captured_output import CAPTURE_BYTES, AtWork, CapturedOutput
+from scythe_cli.supervisor.captured_output import CAPTURE_BYTES, CapturedOutput, RunningRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FIRST, SECOND = AtWork(1, 5.0), AtWork(2, 6.0)
+FIRST, SECOND = RunningRow(1, 5.0), RunningRow(2, 6.0)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from supervised import run_work
 
-from scythe_cli.supervisor.captured_output import AtWork
+from scythe_cli.supervisor.captured_output import RunningRow
 from scythe_cli.supervisor.chunk import Chunk, chunk_size
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def test_rows_that_were_sent_are_not_open(chunk: Chunk) -> None:
 
 
 def test_reclaim_takes_the_rows_after_the_one_at_work(chunk: Chunk) -> None:
-    assert chunk.reclaim(AtWork(12, 0.0)) == [13, 14, 15]
+    assert chunk.reclaim(RunningRow(12, 0.0)) == [13, 14, 15]
     assert list(chunk.rows) == [10, 11, 12]
 
 
@@ -49,16 +49,16 @@ def test_rows_the_lane_lost_are_left_too(chunk: Chunk) -> None:
 
 
 def test_reclaimed_rows_are_not_left(chunk: Chunk) -> None:
-    chunk.reclaim(AtWork(12, 0.0))
+    chunk.reclaim(RunningRow(12, 0.0))
     chunk.sent.append(range(10, 13))
     assert chunk.left([13, 14, 15]) == []
 
 
 def test_rows_of_one_call_are_reclaimed_together(chunk: Chunk) -> None:
-    at = AtWork(11, 0.0, together=3)
+    at = RunningRow(11, 0.0, together=3)
     assert chunk.together(at) == [11, 12, 13]
     assert chunk.reclaim(at) == [14, 15]
-    assert chunk.together(AtWork(12, 0.0, together=99)) == [12, 13]
+    assert chunk.together(RunningRow(12, 0.0, together=99)) == [12, 13]
 
 
 @pytest.mark.parametrize(

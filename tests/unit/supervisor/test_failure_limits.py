@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from scythe_cli.core.units import MaxFailures
-from scythe_cli.lane.messages import Sample
+from scythe_cli.lane.messages import FailureSample
 from scythe_cli.run.engine import Ended, EndReason
 from scythe_cli.supervisor.failure_limits import CANARY, FailureLimits
 
 
-def sample(row: int = 0, kind: str = "exception") -> Sample:
-    return Sample(row, kind, "ValueError", "work (a.py:3)")
+def sample(row: int = 0, kind: str = "exception") -> FailureSample:
+    return FailureSample(row, kind, "ValueError", "work (a.py:3)")
 
 
-def check(limits: FailureLimits, samples: list[Sample], **counts: int) -> Ended | None:
+def check(limits: FailureLimits, samples: list[FailureSample], **counts: int) -> Ended | None:
     held: dict[str, Any] = {"done_before": 0, "failed_before": 0, "total": 1000} | counts
     return limits.check(samples, **held)
 
