@@ -37,7 +37,7 @@ def gardener(workers: Fleet) -> Iterator[Fleet]:
     try:
         yield workers
     finally:
-        workers.kill("gardener")
+        workers.terminate("gardener")  # an engine hands tasks to a killed worker for half a minute
         sys.modules.pop("pipeline", None)
 
 
