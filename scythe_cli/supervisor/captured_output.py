@@ -24,6 +24,7 @@ class RunningRow(NamedTuple):
 CAPTURE_BYTES = 8 << 20
 """What a spec may have printed before the middle of it is thrown away."""
 _HALF = LOG_LIMIT // 2
+_STACK = b"(most recent call first):"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class CapturedOutput:
         if whole.size == size <= LOG_LIMIT:
             return os.pread(self._descriptor, size, 0).decode(errors="replace")
         return cut_bytes(whole.head, whole.tail, whole.size, LOG_LIMIT)
+
+    def has_stack(self) -> bool:
+        """Whether the end of it is where the process is, as `faulthandler` writes it."""
+        size = os.fstat(self._descriptor).st_size
+        return _STACK in os.pread(self._descriptor, _HALF, max(0, size - _HALF))
 
     def _whole(self, at: RunningRow | None, size: int) -> _Text:
         """What was thrown away, and the `size` bytes in the file."""

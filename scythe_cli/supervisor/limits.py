@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 TICK = 0.1
 """Seconds between two looks at the clocks of the lanes."""
 CONFIRM_SECONDS = 0.02
+STACK_SECONDS = 0.5
+"""What a lane gets to write where it is, on a machine that is busy with other work."""
 FAST_POLL_SECONDS = 0.01
 SILENT_SECONDS = 60.0
 """A lane that is at no row and has some says something within this time."""
@@ -29,7 +31,7 @@ class LimitWatch:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._suspects: dict[int, RunningRow] = {}
+        self._suspects: dict[int, tuple[RunningRow, float]] = {}
         self._poll_fast = False
 
     @property
@@ -48,7 +50,7 @@ class LimitWatch:
         self._pool.end_stuck_lanes()
         for lane in list(self._pool.lanes.values()):
             at = lane.at_work()
-            if self._suspects.get(lane.number) not in (None, at):
+            if lane.number in self._suspects and self._suspects[lane.number][0] != at:
                 del self._suspects[lane.number]
             if at is not None and lane.chunks and not lane.is_ending:
                 self._watch_clock(lane, at)
@@ -59,14 +61,14 @@ class LimitWatch:
 
     def _watch_clock(self, lane: LaneHandle, at: RunningRow) -> None:
         """A spec is late once it was seen to be late twice; in between, the lane writes where it is."""
-        timeout = lane.chunks[0].run.info.timeout
-        if timeout is None or Clock.monotonic() - at.since <= timeout:
+        timeout, now = lane.chunks[0].run.info.timeout, Clock.monotonic()
+        if timeout is None or now - at.since <= timeout:
             return
-        if lane.number in self._suspects:
-            self._pool.kill(lane, LaneEndReason.TIMEOUT, at)
-        else:
-            self._suspects[lane.number] = at
+        if lane.number not in self._suspects:
+            self._suspects[lane.number] = (at, now)
             self._pool.mark_timed_out(lane, at)
+        elif lane.captured.has_stack() or now - self._suspects[lane.number][1] > STACK_SECONDS:
+            self._pool.kill(lane, LaneEndReason.TIMEOUT, at)
 
     def _watch_memory(self, lane: LaneHandle, at: RunningRow) -> None:
         """The quick sum counts shared pages often; only where it is too much the exact one is taken."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import unicodedata
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def test_the_host_of_a_lease(storage: Storage) -> None:
         "boot_id": "x",
         "pid": 5,
         "started": 1.0,
-        "written": "2999-01-01T00:00:00+00:00",
+        "written": datetime.now(UTC).isoformat(),
         "lasts": 30.0,
     }
     lease.write_text(json.dumps(note))

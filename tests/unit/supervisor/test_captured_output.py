@@ -58,3 +58,10 @@ def test_the_next_spec_has_nothing_of_it(file: tuple[int, CapturedOutput]) -> No
     file[1].bound(FIRST)
     os.pwrite(file[0], b"mine", 0)
     assert file[1].text(SECOND) == "mine"
+
+
+def test_a_stack_is_found_at_the_end(file: tuple[int, CapturedOutput]) -> None:
+    os.write(file[0], b"hello" * LOG_LIMIT)
+    assert not file[1].has_stack()
+    os.write(file[0], b'Current thread 0x00007f (most recent call first):\n  File "a.py", line 1 in sleeps\n')
+    assert file[1].has_stack()
