@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from pyenergyplus.dataset import weather_files
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[2] / "scythe_cli" / "templates" / "energy"
 JANUARY = {"begin_month": 1, "end_month": 1}
 JULY = {"begin_month": 7, "end_month": 7}

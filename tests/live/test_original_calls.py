@@ -160,7 +160,7 @@ def python(folder: Path, name: str, text: str, *args: str, **env: str) -> subpro
     )
 
 
-@pytest.fixture(scope="module", params=["folder", "bucket"])
+@pytest.fixture(scope="module", params=["folder", pytest.param("bucket", marks=pytest.mark.slow)])
 def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a script of a user of scythe-engine sees."""
     folder = tmp_path_factory.mktemp("original")

@@ -13,6 +13,8 @@ import pytest
 
 from scythe_cli import scan
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "surrogate"
 
 
