@@ -63,12 +63,14 @@ def with_hyperqueue(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A local HyperQueue, one task a case; a task returns nothing, so each writes a file."""
     from hyperqueue import Job, LocalCluster
     from hyperqueue.cluster import WorkerConfig
+    from hyperqueue.task.function import PythonEnv
 
     with tempfile.TemporaryDirectory() as text, LocalCluster(worker_config=WorkerConfig(cores=WORKERS)) as cluster:
-        client, job = cluster.client(), Job(default_env={"PYTHONPATH": str(Path.cwd())})
+        client = cluster.client(python_env=PythonEnv(python_bin=sys.executable))
+        job = Job(default_env={"PYTHONPATH": str(Path.cwd())})
         paths = [Path(text, f"{at}.json") for at in range(len(rows))]
         for row, path in zip(rows, paths, strict=True):
-            job.function(_one_to_file, args=(row, path))
+            job.function(_one_to_file, args=(row, path), cwd=text)
         client.wait_for_jobs([client.submit(job)])
         return [json.loads(path.read_text()) for path in paths]
 
