@@ -161,10 +161,6 @@ def _float_rules(constraints: Mapping[str, Any]) -> list[Check] | None:
     return None if checks is None else [pc.is_finite, *checks]
 
 
-def _datetime_rules(constraints: Mapping[str, Any], kind: pa.TimestampType) -> list[Check] | None:
-    return [] if constraints in ({}, {"microseconds_precision": "truncate"}) and kind.tz is None else None
-
-
 def _str_rules(constraints: Mapping[str, Any], config: Mapping[str, Any]) -> list[Check] | None:
     wanted = {key.removeprefix("str_"): value for key, value in config.items() if key.startswith("str_") and value}
     wanted.update({key: value for key, value in constraints.items() if value is not False})

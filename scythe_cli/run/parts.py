@@ -158,10 +158,6 @@ class PartWriter:
         """Of outcomes that the store is to take and has not yet."""
         return sum(weight for future, weight in self._writing.items() if not future.done())
 
-    def next_due(self) -> float | None:
-        """When the oldest held outcome must be written, on the monotonic clock."""
-        return min((held.since for held in self._held.values()), default=None)
-
     def finish(self) -> None:
         """Write all that is held and wait until it is in the store."""
         for block in list(self._held):
