@@ -46,7 +46,7 @@ bench: $(STAMP)  ## measure against named peers; prints a table, writes bench/re
 	$(BIN)/python -m bench
 
 docs: $(STAMP)  ## run what the documentation shows
-	$(BIN)/python -m pytest tests/docs
+	$(BIN)/python -m pytest -m "not soak" tests/docs
 
 docs-reference: $(STAMP)  ## write the tables of commands and settings again from the code
 	$(BIN)/python docs/_tools/reference.py

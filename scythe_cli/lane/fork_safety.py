@@ -26,6 +26,8 @@ LOOK_SECONDS = 0.5
 """A thread that runs has no stack to read, so it is looked at again: OpenBLAS waits for 0.12 s before it sleeps."""
 PAUSE_SECONDS = 0.005
 STACK_BYTES = 1 << 16
+UNKNOWN = "an unknown library"
+"""Whose a thread is that runs all the time, or whose stack cannot be read."""
 _TASKS = Path("/proc/self/task")
 _SYSTEM = re.compile(r"^(\[|ld-|lib(c|m|dl|rt|pthread|stdc\+\+|gcc_s)[-.])")
 _SURVIVES = re.compile(r"openblas|^libarrow|^libparquet|^lib\.cpython")
@@ -47,7 +49,8 @@ def reason_not_to_fork() -> str | None:
     """Why a forked lane might hang; None where it would not."""
     if threading.active_count() > 1:
         return "the module starts a Python thread"
-    if (owner := _thread_that_does_not_survive()) is not None:
+    owner = _thread_that_does_not_survive()
+    if owner not in (None, UNKNOWN):
         return f"the module starts threads of {owner}"
     parallel: Any = sys.modules.get("numba.np.ufunc.parallel")
     if parallel is not None and getattr(parallel, "_is_initialized", False):
@@ -57,7 +60,7 @@ def reason_not_to_fork() -> str | None:
         return "the module uses the GPU"
     if "polars" in sys.modules and not _polars_survives():
         return "the module uses polars"
-    return None
+    return None if owner is None else f"the module starts threads of {owner}"
 
 
 def _thread_that_does_not_survive() -> str | None:
@@ -69,7 +72,7 @@ def _thread_that_does_not_survive() -> str | None:
             continue
         owners = _owners(task)
         if not owners or not all(_SURVIVES.search(owner) or _POLARS.search(owner) for owner in owners):
-            return ", ".join(owner for owner in owners if not _SURVIVES.search(owner)) or "an unknown library"
+            return ", ".join(owner for owner in owners if not _SURVIVES.search(owner)) or UNKNOWN
     return None
 
 

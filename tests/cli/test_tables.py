@@ -109,6 +109,7 @@ def test_types_stay_when_there_is_no_value_and_no_row(empty: Path, tmp_path: Pat
     ).schema  # fmt: skip
 
 
+@pytest.mark.slow
 def test_twenty_at_once_are_twenty_runs(tmp_path: Path) -> None:
     folder = project(tmp_path, "x\n1\n")
     flags = ["--set", "run.workers=1", "--json"]

@@ -19,6 +19,8 @@ from scythe_cli.experiment.settings import SECTIONS, ExperimentFile
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
+FIRST_READ = ("README.md", "docs/tutorial.md")
+"""Pages that `make test` runs too; `make docs` and `make test-slow` run all."""
 RUN = [
     *("README.md", "docs/tutorial.md", "docs/coming-from-scythe-engine.md"),
     *("docs/how-to/artifacts.md", "docs/how-to/frames.md", "docs/how-to/resume-and-failures.md", "docs/how-to/s3.md"),
@@ -38,7 +40,9 @@ def _bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     servers.make_bucket(endpoint, "my-bucket")
 
 
-@pytest.mark.parametrize("page", RUN)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=() if page in FIRST_READ else pytest.mark.slow) for page in RUN]
+)
 def test_blocks_run(page: str, tmp_path: Path) -> None:
     assert Session(ROOT / page, tmp_path).run()
 

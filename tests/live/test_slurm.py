@@ -52,6 +52,7 @@ def project(tmp_path: Path, cluster: Path) -> Iterator[Project]:
     found.close()
 
 
+@pytest.mark.slow
 def test_from_allocate_to_the_tables(project: Project, cluster: Path) -> None:
     project.write([{"x": x, "seconds": 0.02} for x in range(12)], SETTINGS)
     printed = project.scythe("allocate", "--engine", "slurm", "--dry-run")
@@ -96,6 +97,7 @@ def test_a_refusal_of_the_job_that_follows_is_printed(project: Project, cluster:
     assert project.table("scalars").height == 1
 
 
+@pytest.mark.slow
 def test_status_and_cancel_know_the_tasks(project: Project) -> None:
     project.write([{"x": x, "do": "wait"} for x in range(6)], SETTINGS)
     project.scythe("allocate", "--engine", "slurm")
