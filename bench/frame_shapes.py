@@ -7,16 +7,14 @@ The share of the machine that a busy neighbour takes is in both; CPU seconds of 
 from __future__ import annotations
 
 import os
-import resource
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from bench.harness import SCYTHE, Row, Usage, report, run
+from bench.harness import SCYTHE, Row, report, run
 
 SHARE = int(os.environ.get("SCYTHE_BENCH_SHARE", "1"))
 MODULE = """
@@ -110,14 +108,6 @@ SHAPES = (
 )
 
 
-def measured(action: Callable[[], Usage]) -> tuple[Usage, float]:
-    """Its usage, and its CPU seconds."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    usage = action()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
 def compare(shape: Shape) -> list[Row]:
     """One shape."""
     n = max(2, shape.specs // SHARE)
@@ -127,16 +117,16 @@ def compare(shape: Shape) -> list[Row]:
         (folder / "loop.py").write_text(LOOP)
         (folder / "experiment.yml").write_text("experiment: shapes:simulate\nspecs: specs.csv\nrun: {workers: 2}\n")
         pl.DataFrame({"width": [at / 10 for at in range(n)], "use": [shape.use] * n}).write_csv(folder / "specs.csv")
-        ours, our_cpu = measured(lambda: run([*SCYTHE, "allocate"], cwd=folder))
-        plain, plain_cpu = measured(lambda: run([sys.executable, "loop.py", str(n), shape.use], cwd=folder))
+        ours = run([*SCYTHE, "allocate"], cwd=folder)
+        plain = run([sys.executable, "loop.py", str(n), shape.use], cwd=folder)
         (made,) = folder.glob("scythe-runs/*/*/*/final/made.pq")
         parts = made.rglob("*.parquet") if made.is_dir() else [made]
         size, other = sum(part.stat().st_size for part in parts), (folder / "plain.pq").stat().st_size
-    each = f"{n} specs: {ours.seconds:.1f} s, {our_cpu:.1f} CPU s / {plain.seconds:.1f} s, {plain_cpu:.1f} CPU s"
+    each = f"{n} specs: {ours.seconds:.1f} s, {ours.cpu:.1f} CPU s / {plain.seconds:.1f} s, {plain.cpu:.1f} CPU s"
     memory = f"{ours.memory >> 20} MiB / {plain.memory >> 20} MiB"
     return [
         Row(f"{shape.name}: time", ours.seconds / plain.seconds, shape.seconds, detail=each),
-        Row(f"{shape.name}: CPU", our_cpu / plain_cpu, shape.seconds, detail=each),
+        Row(f"{shape.name}: CPU", ours.cpu / plain.cpu, shape.seconds, detail=each),
         Row(f"{shape.name}: memory", ours.memory / plain.memory, shape.memory, detail=memory),
         Row(f"{shape.name}: size", size / other, shape.size, detail=f"{size >> 20} MiB / {other >> 20} MiB"),
     ]

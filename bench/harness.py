@@ -70,7 +70,7 @@ def run(
     Raises:
         RuntimeError: it failed.
     """
-    began, used = time.perf_counter(), _cpu_of_children()
+    began, used = time.perf_counter(), cpu_of_children()
     env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | (environ or {})
     with subprocess.Popen(command, cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as child:
         peak = 0
@@ -85,11 +85,11 @@ def run(
         told = child.stderr.read().decode()
     if child.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {child.returncode}:\n{told[-2000:]}")
-    return Usage(seconds, peak, _cpu_of_children() - used)
+    return Usage(seconds, peak, cpu_of_children() - used)
 
 
-def _cpu_of_children() -> float:
-    """What all processes that this one has waited for used, with theirs."""
+def cpu_of_children() -> float:
+    """CPU seconds of all processes that this one has waited for, with theirs."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

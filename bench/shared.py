@@ -5,7 +5,6 @@ The times are those of the run's own objects in one folder: from the first claim
 
 from __future__ import annotations
 
-import resource
 import shutil
 import subprocess
 import tempfile
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from bench.harness import SCYTHE, Row, Usage, in_turn, median, median_cpu, ratio, ratio_cpu, report
+from bench.harness import SCYTHE, Row, Usage, cpu_of_children, in_turn, median, median_cpu, ratio, ratio_cpu, report
 from bench.trivial import N, project
 
 SLEEPERS, SECONDS, WORKERS, LANES = 1024, 0.5, 4, 8
@@ -32,12 +31,6 @@ def measure(spec: In) -> Out:
     time.sleep(0.5)
     return Out(y=spec.x)
 """
-
-
-def cpu_of_children() -> float:
-    """Seconds of a core of all children that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def only_run(folder: Path) -> Path:

@@ -79,7 +79,6 @@ def begin(prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep"
         layout.INPUTS: encode_inputs(_inputs(prepared)),
         layout.OUTCOME_SCHEMA: parts.encode(outcome_schema(prepared.experiment.output_model).empty_table()),
     }
-    processes.share_heaps()
     with ThreadPoolExecutor(len(small)) as pool:
         list(pool.map(store.write, small, small.values()))
     write_specs(

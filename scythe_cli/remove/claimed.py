@@ -27,7 +27,7 @@ class ClaimedRun(Run):
 
 
 def open_claim(storage: Store, run_id: str) -> ClaimedRun | None:
-    """What an allocate has written under an id, without a manifest; None where there is no claim."""
+    """What an allocate has written under an id, without a manifest; None if nobody has claimed it."""
     store = storage.within(run_id)
     try:
         store.stat(layout.CLAIM)

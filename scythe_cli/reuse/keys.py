@@ -103,10 +103,12 @@ def keys_of_run(run: Run, fields: Iterable[str], *, features: Iterable[str], by_
         by_sort_index: compare the sort_index too.
     """
     ignored = {*NOT_COMPARED, *features} - {layout.SORT_INDEX}
-    names = [name for name in read_block(run.store, 0).column_names if name not in ignored]
+    first = read_block(run.store, 0)
+    names = [name for name in first.column_names if name not in ignored]
     blocks = -(-run.total // run.manifest.block_size)
     with ThreadPoolExecutor(READERS, "scythe-reuse") as pool:
-        specs = pa.concat_tables(pool.map(lambda number: read_block(run.store, number, names), range(blocks)))
+        others = pool.map(lambda number: read_block(run.store, number, names), range(1, blocks))
+        specs = pa.concat_tables([first.select(names), *others])
     files = [field for field in fields if field in specs.column_names]
     return keys_of(specs, _identities(run, specs, files), by_sort_index=by_sort_index)
 

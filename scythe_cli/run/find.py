@@ -144,7 +144,7 @@ def _matches(version: SemVer, wanted: str) -> bool:
 
 
 def _only_claimed(storage: Store, run_id: str) -> NotFoundError | None:
-    """The error for an id that an allocate has claimed without making a run of it; None where there is no claim."""
+    """The error for an id that an allocate has claimed without making a run of it; None if nobody has."""
     try:
         storage.within(run_id).stat(layout.CLAIM)
     except KeyMissing:

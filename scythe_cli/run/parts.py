@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from scythe_cli.columns import frames
-from scythe_cli.core import layout, processes
+from scythe_cli.core import layout
 from scythe_cli.core.layout import PartName
 from scythe_cli.errors import BrokenRun, KeyMissing, NotFinishedError, StoreError
 from scythe_cli.run import checksum
@@ -61,7 +61,6 @@ class PartThreads:
     """The threads that write parts, move output files and read blocks ahead; several writers may share them."""
 
     def __init__(self) -> None:
-        processes.share_heaps()
         self.encoding = BoundedSemaphore(ENCODERS)
         self.readers = ThreadPoolExecutor(READERS, "scythe-block")
         self.writers = ThreadPoolExecutor(WRITERS, "scythe-part")

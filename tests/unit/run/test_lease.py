@@ -26,6 +26,13 @@ def elsewhere(hours: float) -> dict[str, Any]:
     return lease._note(30.0) | {"host": "elsewhere", "boot_id": "another", "written": written.isoformat()}
 
 
+def renew_soon(store: LocalStore, hours: float) -> threading.Timer:
+    """The holder on another machine renews its lease in a moment."""
+    renewal = threading.Timer(0.3, lambda: state.write_mark(store, Mark.LEASE, 2, elsewhere(hours)))
+    renewal.start()
+    return renewal
+
+
 @HOURS
 def test_a_holder_elsewhere_that_died_loses_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: int
@@ -45,8 +52,7 @@ def test_a_holder_elsewhere_that_renews_keeps_the_run(
     monkeypatch.setattr(lease, "LOOK_EVERY", 0.05)
     store = LocalStore(tmp_path)
     state.write_mark(store, Mark.LEASE, 1, elsewhere(hours))
-    renewal = threading.Timer(0.3, lambda: state.write_mark(store, Mark.LEASE, 2, elsewhere(hours)))
-    renewal.start()
+    renewal = renew_soon(store, hours)
     with pytest.raises(NotFinishedError, match="elsewhere"), lease.hold(store):
         pass
     renewal.join()
@@ -74,8 +80,7 @@ def test_a_status_does_not_believe_the_clock_of_a_holder_that_renews(
     monkeypatch.setattr(lease, "LOOK_EVERY", 0.05)
     store = LocalStore(tmp_path)
     state.write_mark(store, Mark.LEASE, 1, elsewhere(hours))
-    renewal = threading.Timer(0.3, lambda: state.write_mark(store, Mark.LEASE, 2, elsewhere(hours)))
-    renewal.start()
+    renewal = renew_soon(store, hours)
     said: list[object] = []
     lease.observe(store, said.append)
     renewal.join()
