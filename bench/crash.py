@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from bench.harness import SCYTHE, Row, Usage, in_turn, median, ratio, report, run
+from bench.harness import SCYTHE, Row, Usage, in_turn, median, ratio, report, run, write_project
 
 SPECS = 2000
 EVERY = 10
@@ -34,11 +34,8 @@ AT_MOST_FAILED_SPECS = ["sh", "-c", '"$@"; test $? -le 1', "sh"]
 def allocate(*, crashes: bool) -> Usage:
     """One run, from the command to the final tables; every spec is counted."""
     with tempfile.TemporaryDirectory() as text:
-        folder = Path(text)
-        (folder / "crash.py").write_text(MODULE)
-        (folder / "experiment.yml").write_text("experiment: crash:double\nspecs: specs.csv\n")
-        table = pl.DataFrame({"crashes": [crashes and row % EVERY == 0 for row in range(SPECS)]})
-        table.write_csv(folder / "specs.csv")
+        specs = {"crashes": [crashes and row % EVERY == 0 for row in range(SPECS)]}
+        folder = write_project(Path(text), "crash:double", MODULE, specs)
         usage = run([*AT_MOST_FAILED_SPECS, *SCYTHE, "allocate"], cwd=folder)
         (final,) = folder.glob("scythe-runs/*/*/*/final")
         errors = pl.read_parquet(final / "errors.pq")

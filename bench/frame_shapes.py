@@ -12,9 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
-
-from bench.harness import SCYTHE, Row, report, run
+from bench.harness import SCYTHE, TWO_WORKERS, Row, report, run, write_project
 
 SHARE = int(os.environ.get("SCYTHE_BENCH_SHARE", "1"))
 MODULE = """
@@ -112,11 +110,9 @@ def compare(shape: Shape) -> list[Row]:
     """One shape."""
     n = max(2, shape.specs // SHARE)
     with tempfile.TemporaryDirectory() as text:
-        folder = Path(text)
-        (folder / "shapes.py").write_text(MODULE)
+        specs = {"width": [at / 10 for at in range(n)], "use": [shape.use] * n}
+        folder = write_project(Path(text), "shapes:simulate", MODULE, specs, TWO_WORKERS)
         (folder / "loop.py").write_text(LOOP)
-        (folder / "experiment.yml").write_text("experiment: shapes:simulate\nspecs: specs.csv\nrun: {workers: 2}\n")
-        pl.DataFrame({"width": [at / 10 for at in range(n)], "use": [shape.use] * n}).write_csv(folder / "specs.csv")
         ours = run([*SCYTHE, "allocate"], cwd=folder)
         plain = run([sys.executable, "loop.py", str(n), shape.use], cwd=folder)
         (made,) = folder.glob("scythe-runs/*/*/*/final/made.pq")

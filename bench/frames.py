@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from bench.harness import SCYTHE, Row, in_turn, median, ratio, report, run
+from bench.harness import SCYTHE, TWO_WORKERS, Row, in_turn, median, ratio, report, run, write_project
 
 N = 10_000
 ROWS = 100
@@ -41,10 +41,8 @@ pl.concat(frames).lazy().sink_parquet(sys.argv[2])
 def main(times: int = 3) -> None:
     """Measure and report."""
     with tempfile.TemporaryDirectory() as text:
-        folder = Path(text)
-        (folder / "frames.py").write_text(MODULE)
-        (folder / "experiment.yml").write_text("experiment: frames:simulate\nspecs: specs.csv\nrun: {workers: 2}\n")
-        pl.DataFrame({"width": [at / 10 for at in range(N)]}).write_csv(folder / "specs.csv")
+        widths = {"width": [at / 10 for at in range(N)]}
+        folder = write_project(Path(text), "frames:simulate", MODULE, widths, TWO_WORKERS)
         run([*SCYTHE, "allocate"], cwd=folder)
         (final,) = (folder / "scythe-runs").glob("*/*/*/final/hourly.pq")
         frame = pl.read_parquet(final)

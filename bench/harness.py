@@ -10,17 +10,19 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import psutil
 
 RESULTS = Path(__file__).parent / "results"
 SCYTHE = [sys.executable, "-m", "scythe_cli.cli.app"]
 SAMPLE_SECONDS = 0.1
+TWO_WORKERS = "run: {workers: 2}\n"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,23 @@ class Row:
     def met(self) -> bool:
         """Whether the target was reached."""
         return self.value <= self.target
+
+
+def write_project(folder: Path, entry: str, code: str, specs: Mapping[str, Any], settings: str = "") -> Path:
+    """An experiment as a user has it.
+
+    Args:
+        folder: where; made where it is missing.
+        entry: "module:function".
+        code: of the module.
+        specs: the table's columns.
+        settings: more lines of experiment.yml.
+    """
+    folder.mkdir(exist_ok=True)
+    (folder / f"{entry.partition(':')[0]}.py").write_text(code)
+    (folder / "experiment.yml").write_text(f"experiment: {entry}\nspecs: specs.csv\n{settings}")
+    pl.DataFrame(specs).write_csv(folder / "specs.csv")
+    return folder
 
 
 def run(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from bench.harness import SCYTHE, Row, in_turn, median, ratio, report, run
+from bench.harness import SCYTHE, TWO_WORKERS, Row, in_turn, median, ratio, report, run, write_project
 from scythe_cli.core import layout
 
 SHARE = int(os.environ.get("SCYTHE_BENCH_SHARE", "1"))
@@ -48,10 +48,8 @@ pl.scan_parquet(sys.argv[1]).sink_parquet(sys.argv[2])
 def main(times: int = 2) -> None:
     """Measure and report. It needs some ten gigabytes of disk and six minutes."""
     with tempfile.TemporaryDirectory() as text:
-        folder = Path(text)
-        (folder / "hourly.py").write_text(MODULE)
-        (folder / "experiment.yml").write_text("experiment: hourly:simulate\nspecs: specs.csv\nrun: {workers: 2}\n")
-        pl.DataFrame({"width": [at / 10 for at in range(SPECS)]}).write_csv(folder / "specs.csv")
+        widths = {"width": [at / 10 for at in range(SPECS)]}
+        folder = write_project(Path(text), "hourly:simulate", MODULE, widths, TWO_WORKERS)
         run([*SCYTHE, "allocate"], cwd=folder)
         storage = folder / "scythe-runs"
         (one,) = storage.glob("*/*/*")

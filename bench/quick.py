@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from bench.harness import SCYTHE, Row, Usage, in_turn, median, median_cpu, report, run
+from bench.harness import SCYTHE, TWO_WORKERS, Row, Usage, in_turn, median, median_cpu, report, run, write_project
 
 HERE = Path(__file__).parent
 MODULE = """
@@ -24,15 +24,6 @@ def double(input_spec: In) -> Out:
 """
 
 
-def project(folder: Path, specs: int) -> Path:
-    """A folder as a user has it."""
-    folder.mkdir()
-    (folder / "double.py").write_text(MODULE)
-    (folder / "experiment.yml").write_text("experiment: double:double\nspecs: specs.csv\nrun: {workers: 2}\n")
-    (folder / "specs.csv").write_text("a\n" + "".join(f"{at}\n" for at in range(specs)))
-    return folder
-
-
 def allocate(folder: Path, *options: str) -> Usage:
     """One command in the folder; its run is removed."""
     used = run([*SCYTHE, "allocate", *options], cwd=folder, watch=False)
@@ -43,7 +34,9 @@ def allocate(folder: Path, *options: str) -> Usage:
 def main(times: int = 11) -> None:
     """Measure and report."""
     with tempfile.TemporaryDirectory() as text:
-        three, many = project(Path(text) / "three", 3), project(Path(text) / "many", 24)
+        three, many = (
+            write_project(Path(text) / str(n), "double:double", MODULE, {"a": range(n)}, TWO_WORKERS) for n in (3, 24)
+        )
         allocate(three)  # bytecode
         runs, dry = in_turn(times, lambda: allocate(three), lambda: allocate(many, "--dry-run"))
     rows = [

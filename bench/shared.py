@@ -12,7 +12,19 @@ from pathlib import Path
 
 import polars as pl
 
-from bench.harness import SCYTHE, Row, Usage, cpu_of_children, in_turn, median, median_cpu, ratio, ratio_cpu, report
+from bench.harness import (
+    SCYTHE,
+    Row,
+    Usage,
+    cpu_of_children,
+    in_turn,
+    median,
+    median_cpu,
+    ratio,
+    ratio_cpu,
+    report,
+    write_project,
+)
 from bench.trivial import N, project
 
 SLEEPERS, SECONDS, WORKERS, LANES = 1024, 0.5, 4, 8
@@ -75,19 +87,11 @@ def shared(folder: Path, lanes: int) -> Usage:
     return found
 
 
-def sleepers(folder: Path) -> Path:
-    """A folder with specs that sleep."""
-    folder.mkdir()
-    (folder / "sleeping.py").write_text(SLEEPING)
-    (folder / "experiment.yml").write_text("experiment: sleeping:measure\nspecs: specs.csv\n")
-    pl.DataFrame({"x": range(SLEEPERS)}).write_csv(folder / "specs.csv")
-    return folder
-
-
 def main(times: int = 3) -> None:
     """Measure and report."""
     with tempfile.TemporaryDirectory() as text:
-        big, small = project(Path(text) / "big", N), sleepers(Path(text) / "small")
+        big = project(Path(text) / "big", N)
+        small = write_project(Path(text) / "small", "sleeping:measure", SLEEPING, {"x": range(SLEEPERS)})
         ours, theirs = in_turn(times, lambda: shared(big, 1), lambda: local(big))
         slept = [shared(small, LANES) for _ in range(times)]
     ideal = SLEEPERS * SECONDS / (WORKERS * LANES)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from bench.harness import SCYTHE, Row, report, run
+from bench.harness import SCYTHE, Row, report, run, write_project
 
 LANES = 2
 MODULE = """
@@ -45,12 +45,8 @@ def ideal(seconds: list[float], lanes: int) -> float:
 def allocate(seconds: list[float]) -> tuple[float, float]:
     """Seconds from the first spec's start to the last one's end, and the sum of all specs' own, as the run has them."""
     with tempfile.TemporaryDirectory() as text:
-        folder = Path(text)
-        (folder / "uneven.py").write_text(MODULE)
-        (folder / "experiment.yml").write_text(
-            f"experiment: uneven:wait\nspecs: specs.csv\nrun: {{workers: {LANES}, max_failures: all}}\n"
-        )
-        pl.DataFrame({"seconds": seconds}).write_csv(folder / "specs.csv")
+        settings = f"run: {{workers: {LANES}, max_failures: all}}\n"
+        folder = write_project(Path(text), "uneven:wait", MODULE, {"seconds": seconds}, settings)
         run([*SCYTHE, "allocate"], cwd=folder)
         parts = pl.concat(
             pl.read_parquet(path, columns=["_start", "_duration"])

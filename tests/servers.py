@@ -25,6 +25,7 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 LIVE_ENDPOINT = os.environ.get("SCYTHE_TEST_S3_ENDPOINT", "")
 LIVE_KEY = os.environ.get("SCYTHE_TEST_S3_KEY", "testing-key")
@@ -71,6 +72,12 @@ def s3_storage(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """A fresh `s3://bucket/prefix`, with the environment set so that scythe and boto3 find the server."""
     use_s3(monkeypatch, s3_endpoint)
     return f"s3://{BUCKET}/{uuid.uuid4().hex}"
+
+
+@pytest.fixture(params=["folder", "s3"])
+def any_storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A place for runs, once in a folder and once in a bucket."""
+    return str(tmp_path / "runs") if request.param == "folder" else str(request.getfixturevalue("s3_storage"))
 
 
 def use_s3(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,13 +25,11 @@ N = 24
 CLAIMS = f"{layout.CLAIMS}/1/0"
 
 
-@pytest.fixture(params=["folder", "s3"])
-def project(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Project]:
+@pytest.fixture
+def project(any_storage: str, tmp_path: Path) -> Iterator[Project]:
     """An experiment in a folder, its runs in a folder or a bucket."""
-    storage = str(tmp_path / "runs") if request.param == "folder" else str(request.getfixturevalue("s3_storage"))
-    found = Project(tmp_path, storage)
-    yield found
-    found.close()
+    with closing(Project(tmp_path, any_storage)) as found:
+        yield found
 
 
 def test_workers_share_a_run_and_the_last_one_builds_its_tables(project: Project) -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,13 +33,11 @@ pytestmark = pytest.mark.slow
 CLAIMS = f"{layout.CLAIMS}/1/0"
 
 
-@pytest.fixture(params=["folder", "s3"])
-def project(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Project]:
+@pytest.fixture
+def project(any_storage: str, tmp_path: Path) -> Iterator[Project]:
     """An experiment in a folder, its runs in a folder or a bucket."""
-    storage = str(tmp_path / "runs") if request.param == "folder" else str(request.getfixturevalue("s3_storage"))
-    found = Project(tmp_path, storage)
-    yield found
-    found.close()
+    with closing(Project(tmp_path, any_storage)) as found:
+        yield found
 
 
 def kill_at_random(project: Project, chance: random.Random, *, specs: int, kills: int) -> None:
