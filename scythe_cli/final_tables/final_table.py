@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scythe_cli.columns.few_values import has_few_values
 from scythe_cli.columns.pandas_metadata import PANDAS, pandas_metadata
 from scythe_cli.core import layout
 from scythe_cli.final_tables.publish import FinishedTable
@@ -109,15 +110,7 @@ class FinalTable:
         self._held_rows = 0
         self._held_bytes = 0
         self.schema = schema.with_metadata(_metadata(schema, index, about))
-        texts = [f.name for f in schema if pa.types.is_string(f.type) and f.name != layout.WORKFLOW_RUN_ID]
-        self._writer = pq.ParquetWriter(
-            path,
-            self.schema,
-            compression="snappy",
-            use_dictionary=cast("Any", texts),
-            column_encoding={layout.WORKFLOW_RUN_ID: "DELTA_BYTE_ARRAY"},
-            write_statistics=True,
-        )
+        self._writer: pq.ParquetWriter | None = None
 
     def add(self, columns: Sequence[pa.ChunkedArray[Any]]) -> None:
         """Append rows, column by column in the schema's order."""
@@ -135,9 +128,22 @@ class FinalTable:
         if self._on_group is not None:
             self._on_group(table)
         self._finish_writing()
+        self._writer = self._writer or self._open(table)
         self._writing = self._writers.submit(self._writer.write_table, table, row_group_size=GROUP_ROWS)
         self.rows += table.num_rows
         self._held, self._held_rows, self._held_bytes = [], 0, 0
+
+    def _open(self, first: pa.Table) -> pq.ParquetWriter:
+        """Begin the file, whose first rows say which texts are worth a dictionary."""
+        texts = [f.name for f in self.schema if pa.types.is_string(f.type) and f.name != layout.WORKFLOW_RUN_ID]
+        return pq.ParquetWriter(
+            self._path,
+            self.schema,
+            compression="snappy",
+            use_dictionary=cast("Any", [name for name in texts if has_few_values(first.column(name))]),
+            column_encoding={layout.WORKFLOW_RUN_ID: "DELTA_BYTE_ARRAY"},
+            write_statistics=True,
+        )
 
     def _finish_writing(self) -> None:
         """Wait for the row group under way; raise what it failed with."""
@@ -149,6 +155,7 @@ class FinalTable:
         """Write what is held and end the file."""
         self._write()
         self._finish_writing()
+        self._writer = self._writer or self._open(self.schema.empty_table())
         self._writer.close()
         return FinishedTable([self._path], self.rows)
 
@@ -156,7 +163,8 @@ class FinalTable:
         """Stop; a file that was not finished is of no use."""
         if self._writing is not None:
             self._writing.exception()
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
 
 def _metadata(schema: pa.Schema, index: Sequence[str], about: dict[str, Any]) -> dict[bytes, bytes]:

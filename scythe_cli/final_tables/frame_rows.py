@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from scythe_cli.columns.column_blocks import unpack
+from scythe_cli.columns.few_values import has_few_values
 from scythe_cli.columns.frame_header import ROW, read_header, with_metadata
 from scythe_cli.columns.frame_stack import counts_from_zero, fit
 from scythe_cli.columns.pandas_metadata import to_categories
@@ -23,9 +23,6 @@ from scythe_cli.core import layout
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-SAMPLE = 1 << 14
-FEW = SAMPLE // 4
-"""A column with fewer different values in so many rows is written as a dictionary."""
 WIDE = 1000
 """A frame with more columns has statistics of its index alone: they cost time, and no reader skips rows by the rest."""
 LEVEL = 1
@@ -158,7 +155,7 @@ def encodings(group: pa.Table, index: Sequence[str]) -> dict[str, Any]:
         elif field.name == layout.WORKFLOW_RUN_ID and pa.types.is_string(field.type):
             encoded[field.name] = "DELTA_BYTE_ARRAY"
         elif pa.types.is_dictionary(field.type) or (
-            (not wide or field.name in index) and _has_few(group.column(field.name))
+            (not wide or field.name in index) and _may_repeat(field.type) and has_few_values(group.column(field.name))
         ):
             dictionaries.append(field.name)
     return {
@@ -170,7 +167,5 @@ def encodings(group: pa.Table, index: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _has_few(column: pa.ChunkedArray[Any]) -> bool:
-    if pa.types.is_nested(column.type) or pa.types.is_boolean(column.type) or pa.types.is_null(column.type):
-        return False
-    return pc.count_distinct(column.slice(0, SAMPLE)).as_py() <= min(FEW, len(column) // 2)
+def _may_repeat(kind: pa.DataType) -> bool:
+    return not (pa.types.is_nested(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind))

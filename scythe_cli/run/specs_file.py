@@ -6,22 +6,25 @@ Input: a validated table. Output: specs.pq (for people and tools) and one small 
 from __future__ import annotations
 
 import tempfile
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from scythe_cli.columns.checks import Column
+from scythe_cli.columns.few_values import has_few_values
 from scythe_cli.core import layout
 from scythe_cli.run.parts import encode
 from scythe_cli.spec_table.repeats import repeats, with_repeats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from concurrent.futures import Executor, Future
 
     from scythe_cli.spec_table.table import SpecTable
     from scythe_cli.storage.base import Store
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
 DROP_PAGES_EVERY = 64
 WRITERS = 16
 """Blocks that are on their way to the store at a time."""
+GROUP_BLOCKS = 16
+GROUP_BYTES = 32 << 20
+"""A row group of specs.pq ends at either."""
 
 
 def write_specs(
@@ -58,42 +64,83 @@ def write_specs(
     if features is not None:
         for name in features.column_names:
             specs = specs.append_column(name, features.column(name))
-    with tempfile.TemporaryDirectory(prefix="scythe-specs-") as folder:
-        path = Path(folder) / layout.SPECS
-        writer: pq.ParquetWriter | None = None
-        with ThreadPoolExecutor(WRITERS) as pool:
-            pending = []
-            for first in range(0, specs.num_rows, layout.BLOCK):
-                block = _with_ids(specs.slice(first, layout.BLOCK), experiment_id, root_workflow_run_id, spec_id_prefix)
-                held = with_repeats(block, counts)
-                pending.append(pool.submit(_write_block, store, first // layout.BLOCK, held))
-                writer = writer or _writer(path, block.schema)
-                writer.write_table(block)
-                if len(pending) > WRITERS + 4:
-                    pending.pop(0).result()
-                if first // layout.BLOCK % DROP_PAGES_EVERY == 0:
-                    table.drop_pages()
-            for future in pending:
-                future.result()
-        assert writer is not None  # noqa: S101 - a table has at least one row
-        writer.close()
-        store.upload(layout.SPECS, path, consume=True)
+    with tempfile.TemporaryDirectory(prefix="scythe-specs-") as folder, ThreadPoolExecutor(WRITERS) as pool:
+        file = _SpecsFile(Path(folder) / layout.SPECS, pool)
+        pending: deque[Future[None]] = deque()
+        for first in range(0, specs.num_rows, layout.BLOCK):
+            block = _with_ids(specs.slice(first, layout.BLOCK), experiment_id, root_workflow_run_id, spec_id_prefix)
+            held = with_repeats(block, counts)
+            pending.append(pool.submit(_write_block, store, first // layout.BLOCK, held))
+            file.add(block)
+            if len(pending) > WRITERS + 4:
+                pending.popleft().result()
+            if first // layout.BLOCK % DROP_PAGES_EVERY == 0:
+                table.drop_pages()
+        for future in pending:
+            future.result()
+        store.upload(layout.SPECS, file.finish(), consume=True)
+
+
+class _SpecsFile:
+    """specs.pq while it is written, a row group of several blocks at a time.
+
+    Args:
+        path: the local file.
+        threads: one of them encodes a row group while the next is collected.
+    """
+
+    def __init__(self, path: Path, threads: Executor) -> None:
+        self._path = path
+        self._threads = threads
+        self._writer: pq.ParquetWriter | None = None
+        self._writing: Future[None] | None = None
+        self._held: list[pa.Table] = []
+        self._held_bytes = 0
+
+    def add(self, block: pa.Table) -> None:
+        """Append rows."""
+        self._held.append(block)
+        self._held_bytes += block.nbytes
+        if len(self._held) == GROUP_BLOCKS or self._held_bytes >= GROUP_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._held:
+            return
+        group = pa.concat_tables(self._held)
+        self._finish_writing()
+        self._writer = self._writer or self._open(group)
+        self._writing = self._threads.submit(self._writer.write_table, group, row_group_size=group.num_rows)
+        self._held, self._held_bytes = [], 0
+
+    def _open(self, group: pa.Table) -> pq.ParquetWriter:
+        texts = [f.name for f in group.schema if pa.types.is_string(f.type) and f.name != layout.WORKFLOW_RUN_ID]
+        return pq.ParquetWriter(
+            self._path,
+            group.schema,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=cast("Any", [name for name in texts if has_few_values(group.column(name))]),
+            column_encoding={layout.WORKFLOW_RUN_ID: "DELTA_BYTE_ARRAY"},
+        )
+
+    def _finish_writing(self) -> None:
+        """Wait for the row group under way; raise what it failed with."""
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
+
+    def finish(self) -> Path:
+        """Write what is held and end the file, which has at least one row."""
+        self._flush()
+        self._finish_writing()
+        assert self._writer is not None  # noqa: S101 - a table has at least one row
+        self._writer.close()
+        return self._path
 
 
 def _write_block(store: Store, number: int, block: pa.Table) -> None:
     store.write(layout.input_block(number), encode(block))
-
-
-def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    strings = [f.name for f in schema if pa.types.is_string(f.type) and f.name != layout.WORKFLOW_RUN_ID]
-    return pq.ParquetWriter(
-        path,
-        schema,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=strings,  # type: ignore[arg-type]  # it takes names too
-        column_encoding={layout.WORKFLOW_RUN_ID: "DELTA_BYTE_ARRAY"},
-    )
 
 
 def _with_ids(block: pa.Table, experiment_id: str, root: str, prefix: str) -> pa.Table:

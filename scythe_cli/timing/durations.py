@@ -1,7 +1,7 @@
 """How long specs took: the median and the slowest one.
 
 Input: outcomes while the tables are built, or a run and its state. Output: `Durations`. A gather counts all of them and
-keeps them in its mark; of a run that is not finished, the parts that were written last are read.
+keeps what it found in its mark; of a run that is not finished, the parts that were written last are read.
 """
 
 from __future__ import annotations
@@ -26,13 +26,25 @@ if TYPE_CHECKING:
 
 PARTS = 32
 """Parts that are read of a run that is not finished."""
+HELD = 1 << 16
+"""Durations that are held as they are, before they are counted in a histogram."""
+LEAST = 2.0**-34
+"""Seconds of the histogram's first bin; the last one begins 64 doublings later."""
+BINS = 64 << 12
+_DROPPED = 52 - 12
+_FIRST = int(np.array([LEAST]).view(np.int64)[0]) >> _DROPPED
 
 
 class DurationCounter:
-    """The durations of specs, block by block: eight bytes a spec, and the number of the slowest."""
+    """The durations of specs, block by block, and the number of the slowest.
+
+    Of many specs the median is that of a histogram, so that memory does not grow with them: exact to 1 in 4,096.
+    """
 
     def __init__(self) -> None:
         self._seconds: list[np.ndarray[Any, Any]] = []
+        self._held = self._specs = 0
+        self._counts: np.ndarray[Any, Any] | None = None
         self._slowest = (-1.0, 0)
 
     def add(self, table: pa.Table) -> None:
@@ -45,14 +57,39 @@ class DurationCounter:
         at = int(np.argmax(seconds))
         self._slowest = max(self._slowest, (float(seconds[at]), -int(known.column(layout.SORT_INDEX)[at].as_py())))
         self._seconds.append(seconds)
+        self._held += len(seconds)
+        self._specs += len(seconds)
+        if self._held > HELD:
+            self._count()
+
+    def _count(self) -> None:
+        """Put what is held into the histogram."""
+        if self._seconds:
+            bins = _bins(np.concatenate(self._seconds))
+            counts = np.bincount(bins, minlength=BINS)
+            self._counts = counts if self._counts is None else self._counts + counts
+        self._seconds, self._held = [], 0
 
     def result(self) -> Durations | None:
         """The durations of all that was added; None where nothing was."""
-        if not self._seconds:
+        if not self._specs:
             return None
-        seconds = np.concatenate(self._seconds)
         slowest, number = self._slowest
-        return Durations(float(np.median(seconds)), slowest, -number, len(seconds))
+        return Durations(self._median(), slowest, -number, self._specs)
+
+    def _median(self) -> float:
+        if self._counts is None:
+            return float(np.median(np.concatenate(self._seconds)))
+        self._count()
+        middle = int(np.searchsorted(np.cumsum(self._counts), (self._specs + 1) // 2))
+        return float(np.array([(middle + _FIRST) << _DROPPED], np.int64).view(np.float64)[0])
+
+
+def _bins(seconds: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The bin of each duration: the head of its bits, exponent and mantissa."""
+    heads: np.ndarray[Any, Any] = np.maximum(seconds, LEAST).view(np.int64) >> _DROPPED
+    bins: np.ndarray[Any, Any] = np.minimum(heads - _FIRST, BINS - 1)
+    return bins
 
 
 def read_durations(run: Run, state: RunState) -> Durations | None:
