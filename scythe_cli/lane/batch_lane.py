@@ -22,7 +22,7 @@ from scythe_cli.core import layout
 from scythe_cli.core.clock import Clock, sleep_until_killed
 from scythe_cli.experiment.signature import Form
 from scythe_cli.lane.lane import Lane
-from scythe_cli.lane.messages import LATE, LATE_AT, MARKER, STOP_AT, TOGETHER, TOGETHER_AT
+from scythe_cli.lane.messages import MARKER, STOP_AT, TOGETHER, TOGETHER_AT
 from scythe_cli.lane.output_model import invalid
 from scythe_cli.lane.pending import CallOutcomes
 from scythe_cli.run.outcomes import LOG_LIMIT_OF_SUCCESS, Failure, cut, scalar_schema
@@ -141,7 +141,7 @@ class BatchLane(Lane):
         self._after_user_code()
         ended = Clock.monotonic()
         call.seconds = (ended - clock) / len(call.rows)
-        if LATE.unpack_from(self._marker, LATE_AT)[0] == clock:
+        if self._late_since[0] == clock:
             sleep_until_killed()  # the supervisor has ended what ran: that is no result
         if failure is None:
             try:

@@ -19,12 +19,21 @@ from pydantic import BaseModel, ValidationError
 
 from scythe_cli.columns.model_fields import is_plain
 from scythe_cli.columns.rows import make_specs
-from scythe_cli.core import layout, spec_random
+from scythe_cli.core import layout, processes, spec_random
 from scythe_cli.core.clock import Clock, sleep_until_killed
 from scythe_cli.experiment.field_kinds import file_fields
 from scythe_cli.lane import wire
 from scythe_cli.lane.encode import Encoder
-from scythe_cli.lane.messages import IDLE, LATE, LATE_AT, MARKER, MARKER_SIZE, STOP_AT, BatchHeader, LaneCommand
+from scythe_cli.lane.messages import (
+    IDLE,
+    LATE,
+    LATE_AT,
+    MARKER,
+    MARKER_SIZE,
+    STOP_AT,
+    BatchHeader,
+    LaneCommand,
+)
 from scythe_cli.lane.output_model import OutputModel
 from scythe_cli.lane.outputs import Outputs
 from scythe_cli.lane.process_state import ProcessState
@@ -54,6 +63,8 @@ if TYPE_CHECKING:
 
 MODELS_AT_A_TIME = 512
 """Specs made into models at a time."""
+WALL_SECONDS = 1e-3
+"""The wall clock is asked so often; between, it is taken to go like the monotonic one."""
 
 
 class Lane:
@@ -85,12 +96,16 @@ class Lane:
         self._capture = Capture(capture_fd)
         self._tempdir = TempDir(Path(folder))
         self._block: tuple[int, pa.Table, dict[str, Any]] | None = None
-        self._pid = os.getpid()
+        self._fork_mark = processes.fork_mark()
+        self._late_since = memoryview(self._marker)[LATE_AT : LATE_AT + LATE.size].cast("d")
+        self._wall_offset = self._wall_asked = 0.0
         self._ids: dict[str, Any] = {}
         self._calls: list[int] = []
         self._plain = experiment is not None and is_plain(experiment.input_model)
         self._input_files = file_fields(experiment.input_model) if experiment is not None else ()
-        self._uses_tempdir = experiment is not None and (experiment.takes_tempdir or bool(self._input_files))
+        self._function: Any = experiment.function if experiment is not None else None
+        self._takes_tempdir = experiment is not None and experiment.takes_tempdir
+        self._uses_tempdir = self._takes_tempdir or bool(self._input_files)
         self._sender = Sender(connection, self._marker)
         self._process_state = ProcessState(self._capture)
 
@@ -205,14 +220,18 @@ class Lane:
         assert experiment is not None  # noqa: S101 - _run_rows holds it
         failure: Failure | None = None
         output = None
-        start = Clock.time()
+        if clock - self._wall_asked > WALL_SECONDS:
+            self._wall_offset, self._wall_asked = Clock.time() - clock, clock
+        start = clock + self._wall_offset
         sender.in_user_code = True
         try:
             if not self._plain:
                 spec = make_specs(spec, experiment.input_model, self._ids)[0]
             if self._inputs is not None:
                 self._inputs.resolve(spec, self._input_files, self._tempdir.path)
-            output = copy_context().run(experiment.call, spec, self._tempdir.path)  # see python_state
+            call = copy_context().run  # see python_state
+            more = (self._tempdir.path,) if self._takes_tempdir else ()
+            output = call(self._function, spec, *more)
         except BaseException as exc:  # noqa: BLE001 - around the user's function
             failure = self._failure(exc)
         self._after_user_code()
@@ -223,7 +242,7 @@ class Lane:
             output = self._accept(row, spec, output)
             if type(output) is Failure:
                 failure = output
-        if LATE.unpack_from(self._marker, LATE_AT)[0] == clock:
+        if self._late_since[0] == clock:
             sleep_until_killed()  # the supervisor has ended what ran: that is no result
         log = self._capture.take()
         if failure is None:
@@ -252,12 +271,12 @@ class Lane:
         except BaseException as exc:  # noqa: BLE001 - the same
             return self._failure(exc)
         finally:
-            if os.getpid() != self._pid:
+            if not self._fork_mark[0]:
                 os._exit(0)
 
     def _after_user_code(self) -> None:
         """A child that the user's code forked goes no further, and no other thread takes outcomes any more."""
-        if os.getpid() != self._pid:
+        if not self._fork_mark[0]:
             os._exit(0)
         self._sender.leave_user_code()
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MARKER = struct.Struct("<qd")
 """First: the row at work and its start on the monotonic clock. The lane writes it. Or `IDLE`, and since when: 0 before
 the first row."""
-LATE = struct.Struct("<d")
+LATE = struct.Struct("d")
 """Second: the start of a row whose time is over; it may no longer end. The supervisor writes it."""
 LATE_AT = MARKER.size
 STOP_AT = LATE_AT + LATE.size

@@ -82,10 +82,10 @@ class OutputModel:
         if type(output) is not self.model or not self._runs_no_code or self._has_custom_validation:
             return False
         try:
-            *values, frames = self._values_of(output.__dict__)
+            values = self._values_of(output.__dict__)
         except KeyError:  # made without validation
             return False
-        return type(frames) is dict and not frames and tuple(map(type, values)) in self._types_seen
+        return tuple(map(type, values)) in self._types_seen and not values[-1]  # the last are the frames
 
     @cached_property
     def _has_custom_validation(self) -> bool:
@@ -106,7 +106,7 @@ class OutputModel:
             return self._normalize_computed(output)
         values = output.__dict__
         types = tuple([type(values.get(name)) for name in self._names])
-        exact = types in self._types_seen or self._is_exact(types)
+        exact = (*types, dict) in self._types_seen or self._is_exact(types)
         if exact and not self._has_custom_validation:
             return output
         try:
@@ -143,7 +143,7 @@ class OutputModel:
         """Whether columns take values of these types as they are; which is remembered."""
         if any(given not in self._exact[name] for name, given in zip(self._names, types, strict=True)):
             return False
-        self._types_seen.add(types)
+        self._types_seen.add((*types, dict))
         return True
 
     def _plain(self, values: dict[str, Any]) -> PlainScalars:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from scythe_cli.core import processes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FORKS = "ignore:.*multi-threaded:DeprecationWarning"
 
 
 @pytest.mark.parametrize("handles", [True, False], ids=["with handles", "without"])
@@ -20,3 +27,26 @@ def test_tagged_processes_are_killed(monkeypatch: pytest.MonkeyPatch, handles: b
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={name: value}) as process:
         processes.kill_tagged(tag)
         assert process.wait(10) == -9
+
+
+@pytest.mark.filterwarnings(FORKS)
+@pytest.mark.parametrize("fork", [os.fork, ctypes.CDLL(None).fork], ids=["of Python", "of C code"])
+def test_a_forked_child_sees_that_it_is_one(fork: Callable[[], int]) -> None:
+    mark = processes.fork_mark()
+    assert mark[0] == 1
+    child = fork()
+    if child == 0:
+        os._exit(mark[0])
+    assert os.waitpid(child, 0)[1] == 0
+    assert mark[0] == 1
+
+
+@pytest.mark.filterwarnings(FORKS)
+def test_a_forked_child_sees_that_it_is_one_where_the_kernel_wipes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_LINUX", False)
+    mark = processes.fork_mark()
+    child = os.fork()
+    if child == 0:
+        os._exit(mark[0])
+    assert os.waitpid(child, 0)[1] == 0
+    assert mark[0] == 1
