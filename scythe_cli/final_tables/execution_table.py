@@ -51,6 +51,9 @@ class ExecutionTable:
 
     def add(self, rows: pa.Table, index: pa.Table) -> None:
         """Append the rows of some outcomes; `index` has the index columns of the same rows."""
-        state: pa.ChunkedArray[Any] = pc.if_else(pc.is_valid(rows.column(outcomes.KIND)), FAILED, SUCCEEDED)
+        kinds = rows.column(outcomes.KIND)
+        state: Any = pa.repeat(SUCCEEDED, len(kinds))
+        if kinds.null_count < len(kinds):
+            state = pc.if_else(pc.is_valid(kinds), FAILED, SUCCEEDED)
         known = rows.append_column(outcomes.STATE, state).select(self._parts)
         self.table.add([*index.select(_HEAD).columns, *known.columns, *index.select(self._rest).columns])

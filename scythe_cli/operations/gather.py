@@ -249,8 +249,10 @@ class _Gather:
     def _add(self, block: LoadedBlock) -> None:
         table, offset = block.outcomes, (block.outcomes.column(outcomes.ROW)[0].as_py() // layout.BLOCK) * layout.BLOCK
         table = self._frames.add(block, table, offset)
-        bad = pc.is_valid(table.column(outcomes.KIND))
-        good, failed = (table, None) if not pc.any(bad).as_py() else (table.filter(pc.invert(bad)), table.filter(bad))
+        kinds = table.column(outcomes.KIND)
+        good, failed = table, None
+        if kinds.null_count < len(kinds):
+            good, failed = table.filter(pc.is_null(kinds)), table.filter(pc.is_valid(kinds))
         self._durations.add(table)
         self._execution.add(table, take_index(block.specs, table.column(outcomes.ROW), offset))
         index = take_index(block.specs, good.column(outcomes.ROW), offset)

@@ -245,10 +245,12 @@ def _at_once(function: Callable[..., _T], calls: Iterable[tuple[Any, ...]]) -> I
 def _renumbered(table: pa.Table, column: str, theirs: Rows, mine: Rows) -> pa.Table:
     """The rows of a table that have a number of `theirs`, which is sorted, with the number of `mine` in its place."""
     numbers: Rows = table.column(column).to_numpy()
-    places = np.minimum(np.searchsorted(theirs, numbers), len(theirs) - 1)
-    kept = np.flatnonzero(theirs[places] == numbers)
-    fresh = mine[places[kept]]
-    chosen = table if len(kept) == table.num_rows else table.take(kept)
+    chosen, fresh = table, mine
+    if not np.array_equal(theirs, numbers):
+        places = np.minimum(np.searchsorted(theirs, numbers), len(theirs) - 1)
+        kept = np.flatnonzero(theirs[places] == numbers)
+        fresh = mine[places[kept]]
+        chosen = table if len(kept) == table.num_rows else table.take(kept)
     at = chosen.column_names.index(column)
     return chosen.set_column(at, chosen.schema.field(at), pa.array(fresh, chosen.schema.field(at).type))
 

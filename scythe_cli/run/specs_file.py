@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -155,16 +156,16 @@ def _with_ids(block: pa.Table, experiment_id: str, root: str, prefix: str) -> pa
 
 def _spec_ids(sort_index: Column, prefix: str) -> Column:
     """Each spec's UUID: the prefix, and the sort_index in hex. Where they count up, the head of many is the same."""
-    values: list[int] = sort_index.to_pylist()
+    values: Any = sort_index.to_numpy(zero_copy_only=False)
     pieces: list[Column] = []
     for first in range(0, len(values), layout.BLOCK):
         some = values[first : first + layout.BLOCK]
-        high, low = divmod(some[0], layout.BLOCK)
-        if some == list(range(some[0], some[0] + layout.BLOCK - low))[: len(some)]:
+        high, low = divmod(int(some[0]), layout.BLOCK)
+        if low + len(some) <= layout.BLOCK and (np.diff(some) == 1).all():
             tails = _hex_tails()[low : low + len(some)]
             pieces.append(pc.binary_join_element_wise(f"{prefix}-{high:09x}", tails, ""))
         else:
-            pieces.append(pa.array([f"{prefix}-{value:012x}" for value in some], type=pa.string()))
+            pieces.append(pa.array([f"{prefix}-{value:012x}" for value in some.tolist()], type=pa.string()))
     return pa.concat_arrays(pieces)
 
 

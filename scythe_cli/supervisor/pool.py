@@ -54,11 +54,12 @@ class Pool:
 
     Attributes:
         forks: lanes are forked from the fork server; otherwise each imports the module by itself.
+        imported: the fork server has imported the module, or has found that it cannot be imported.
     """
 
     def __init__(self, config: ForkServerConfig, size: int) -> None:
         self.size = size
-        self.forks = False
+        self.forks = self.imported = False
         self.lanes: dict[int, LaneHandle] = {}
         self._config = config
         self.folder = config.folder
@@ -208,7 +209,7 @@ class Pool:
             return
         for event in events:
             if event["event"] == ServerEvent.READY:
-                self.forks = event["obstacle"] is None
+                self.imported, self.forks = True, event["obstacle"] is None
             lane = self.lanes.get(event.get("lane", 0))
             if lane is None:
                 continue  # killed before it began, or the server speaks of itself

@@ -50,7 +50,8 @@ class DurationCounter:
     def add(self, table: pa.Table) -> None:
         """Add rows of outcomes."""
         known = table.select([layout.SORT_INDEX, DURATION])
-        known = known.filter(pc.is_valid(known.column(DURATION)))
+        if known.column(DURATION).null_count:
+            known = known.filter(pc.is_valid(known.column(DURATION)))
         if not known.num_rows:
             return
         seconds = known.column(DURATION).to_numpy()

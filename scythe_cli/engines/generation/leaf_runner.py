@@ -62,6 +62,7 @@ class LeafRunner:
         self._bases: OrderedDict[tuple[str, int], RunWork] = OrderedDict()
         self._active: set[Leaf] = set()
         self._names = 0
+        self._pool: Pool | None = None
         self._supervisor: Supervisor | None = None
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._supervise, name=f"scythe-lanes-{experiment.name}", daemon=True)
@@ -75,7 +76,7 @@ class LeafRunner:
         )
         try:
             with ExitStack() as stack:
-                pool = Pool(config, self.size)
+                self._pool = pool = Pool(config, self.size)
                 stack.callback(pool.close)
                 self._supervisor = Supervisor(pool, self.queue, listener=ignore, grace=0.0, allowance=self._may)
                 self._ready.set()
@@ -119,6 +120,11 @@ class LeafRunner:
     def idle(self) -> bool:
         """Whether no leaf is here."""
         return not self._active
+
+    @property
+    def has_imported(self) -> bool:
+        """Whether the lanes have the user's module, so that rows would begin at once."""
+        return self._pool is not None and self._pool.imported
 
     @property
     def running(self) -> int:

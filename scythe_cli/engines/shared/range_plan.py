@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 SEGMENT = 200
 """Ranges whose claims are in one folder: a listing of it is one page of a bucket."""
-LANES, ROWS_A_LANE = 32, 20_000
-"""The ranges suit so many lanes, and one more for each so many rows. Long ranges are cut further while they run."""
+LANES, ROWS_A_LANE = 64, 20_000
+"""The ranges suit so many lanes, or one for each so many rows. Long ranges are cut further while they run."""
 SMALLEST = 20_000
 """No range is smaller than the rows of the run divided by this."""
 
@@ -43,7 +43,7 @@ def cut(ranges: Sequence[Range], *, most: int = layout.BLOCK, least: int = 1) ->
     for block in _by_block(ranges):
         rest = block
         while rest:
-            size = min(most, max(smallest, left // (2 * lanes), least))
+            size = min(most, max(smallest, left // lanes, least))
             taken, rest = _take(rest, size)
             left -= sum(map(len, taken))
             found.append(Range(taken[0].first, taken[-1].last))

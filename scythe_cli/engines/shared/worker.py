@@ -49,6 +49,8 @@ OUTAGE_SECONDS = 600.0
 """A storage may be away for so long before a worker ends."""
 RETRY_SECONDS = 1.0
 LAST_SECONDS = 10.0
+IMPORT_SECONDS = 10.0
+"""A worker that imports for longer claims rows all the same: it must learn when nothing is left."""
 CANARY_SECONDS = 2.0
 """The parts of the first specs are looked at so often, until there are enough of them."""
 
@@ -165,12 +167,18 @@ class RunWorker:
         if ended is not None:
             self._withdraw(ended)
             return ended if not self._held else None
-        if self._runner.needs_work:
+        if not self._is_ready():
+            self._idle_since = Clock.monotonic()
+        elif self._runner.needs_work:
             while self._claim() and self._runner.needs_work and not self._stops:
                 self._finish_claims()
         else:
             self._share()
         return None
+
+    def _is_ready(self) -> bool:
+        """Whether to claim: rows that wait for the user's module to be imported could run elsewhere."""
+        return self._runner.has_imported or Clock.monotonic() - self._began > IMPORT_SECONDS
 
     def _check_runner(self) -> None:
         if self._runner.failure is not None:
