@@ -29,7 +29,6 @@ from scythe_cli.experiment.field_kinds import file_fields, scalar_fields
 from scythe_cli.experiment.registry import TASK_PREFIX, ignored_options
 from scythe_cli.operations.gather import FinalReport, gather, gathered
 from scythe_cli.operations.seeded import seeded_at_import
-from scythe_cli.reuse.take_over import take_over
 from scythe_cli.run import parts
 from scythe_cli.run.claim import Claim, claim, next_version
 from scythe_cli.run.code import keep_code
@@ -253,6 +252,8 @@ def first_work(run: Run, prepared: Prepared, listener: Listener = ignore) -> Wor
     """What a new run has to do: all of it, less the rows that it takes over from an earlier run, which is done here."""
     if prepared.reuse is None:
         return Work(run, prepared.experiment, prepared.file, [Range(0, run.total - 1)], generation=1)
+    from scythe_cli.reuse.take_over import take_over
+
     take_over(run, listener)
     state = read_state(run)
     return Work(run, prepared.experiment, prepared.file, state.missing(), generation=1, done=state.done)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout
 from scythe_cli.core.clock import Clock
-from scythe_cli.designs.design import make_design
 from scythe_cli.errors import TableError
 from scythe_cli.experiment.field_kinds import user_fields
 from scythe_cli.experiment.settings import DesignSettings
@@ -91,6 +90,7 @@ def prepare(
 
 def design_of(loaded: config.LoadedSettings, experiment: Experiment, settings: DesignSettings) -> Design:
     """The table that a design of an experiment file makes; messages name the file's line. Raises `ConfigError`."""
+    from scythe_cli.designs.design import make_design
 
     def where(key: str) -> str:
         return f"{loaded.place(f'specs.{key}')}  specs.{key}"

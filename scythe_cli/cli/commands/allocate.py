@@ -156,11 +156,11 @@ def _load(call: Call, sets: list[str], **flags: str | None) -> tuple[LoadedSetti
 def _prepare(terminal: Terminal, loaded: LoadedSettings, found: Experiment, selection: SpecSelection) -> Prepared:
     with terminal.busy("checking the specs"), running_user_code():
         from scythe_cli.preparation.prepare import prepare
-        from scythe_cli.preparation.reuse import Reuse, with_reuse
 
         prepared = prepare(loaded, found, limit=selection.limit, shuffle=selection.shuffle)
     if loaded.file.reuse is None or not selection.reuse:
         return prepared
+    from scythe_cli.preparation.reuse import Reuse, with_reuse
     from scythe_cli.storage.open_store import open_store
 
     with terminal.busy(f"comparing the specs with those of {loaded.file.reuse}"):
