@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SAMPLE = 1 << 14
+SAMPLE = 1 << 16
 FEW = SAMPLE // 4
 
 
