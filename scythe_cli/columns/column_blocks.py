@@ -15,7 +15,7 @@ from scythe_cli.columns.frame_header import ROW, FrameColumns, FrameHeader, Pack
 from scythe_cli.core import layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy as np
 
@@ -29,6 +29,8 @@ KINDS = {
         *(pa.float32(), pa.float64()),
     )
 }
+TURNED_ROWS = 64
+"""Rows that become parts of columns at a time."""
 _COLUMN = "_block"
 _LAST = (ROW, layout.SORT_SUBINDEX)
 
@@ -150,11 +152,27 @@ def block_arrays(column: pa.ChunkedArray[Any], block: Packed) -> list[pa.Array[A
 
     rows = len(column)
     count = sum(last - first for first, last in block.spans)
-    chunks = [_values(chunk, block.kind, count) for chunk in column.chunks if len(chunk)]
-    matrix = chunks[0] if len(chunks) == 1 else np.concatenate(chunks or [np.empty((0, count))])
-    flat = np.ascontiguousarray(matrix.T).ravel()
-    values = pa.array(flat, KINDS[block.kind], from_pandas=block.missing)
+    by_column = np.empty((count, rows), numpy_type(block.kind))
+    end = 0
+    for matrix in _turned_at_once([_values(chunk, block.kind, count) for chunk in column.chunks if len(chunk)]):
+        by_column[:, end : end + len(matrix)] = matrix.T
+        end += len(matrix)
+    values = pa.array(by_column.ravel(), KINDS[block.kind], from_pandas=block.missing)
     return [values.slice(at * rows, rows) for at in range(count)]
+
+
+def _turned_at_once(chunks: Iterable[np.ndarray[Any, Any]]) -> Iterator[np.ndarray[Any, Any]]:
+    """The rows of chunks, so many at a time that each column gets some: single rows are slow to write into columns."""
+    import numpy as np
+
+    held: list[np.ndarray[Any, Any]] = []
+    for chunk in chunks:
+        held.append(chunk)
+        if sum(map(len, held)) >= TURNED_ROWS:
+            yield np.concatenate(held) if len(held) > 1 else chunk
+            held = []
+    if held:
+        yield np.concatenate(held)
 
 
 def _values(chunk: Any, kind: str, count: int) -> np.ndarray[Any, Any]:

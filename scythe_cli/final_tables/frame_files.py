@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scythe_cli.core import processes
 from scythe_cli.final_tables.frame_rows import encodings
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ class FrameFiles:
             self._open.close(metadata)
             self._ended.append((self._open.path, metadata))
             self._open = None
+            processes.give_memory_back()  # the writer of a wide file has some 4 kB for each column of a row group
 
     def finish(self, empty: pa.Table) -> list[Path]:
         """End the last file; `empty` is a table without rows for a frame that has none. Returns the files, in order."""

@@ -87,6 +87,7 @@ def gather(run: Run, *, partial: bool = False, listener: Listener = ignore) -> F
         StoreError: the store does not answer or refuses.
     """
     processes.share_heaps()
+    _give_memory_back()
     state = read_state(run)
     refuse_removed(run, state.marks)
     refuse_wrong_total(run)
@@ -110,9 +111,14 @@ def gather(run: Run, *, partial: bool = False, listener: Listener = ignore) -> F
                 raise _set_aside(run, exc) from exc
         finally:
             del once
-            pa.default_memory_pool().release_unused()
-            processes.give_memory_back()
+            _give_memory_back()
     return gather(run, partial=True, listener=listener)
+
+
+def _give_memory_back() -> None:
+    """Before and after, for what ran before and runs next needs memory of its own."""
+    pa.default_memory_pool().release_unused()
+    processes.give_memory_back()
 
 
 def gathered(run: Run) -> FinalReport | None:
