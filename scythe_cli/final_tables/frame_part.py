@@ -42,6 +42,7 @@ class FramePart:
 
     Attributes:
         schema: its columns, with the frame's header.
+        groups: how many row groups it has.
         nbytes: the size of the part, packed.
 
     Raises:
@@ -54,7 +55,12 @@ class FramePart:
         try:
             data = store.read(key)
             self._checked = checksum.verify(data)
-            self._open(pa.BufferReader(data))
+            self._source: Any = pa.BufferReader(data)
+            self._file: pq.ParquetFile | None = self._open()
+            self.schema = self._file.schema_arrow
+            self.groups = self._file.num_row_groups
+            if ROW not in self.schema.names:
+                raise CorruptPart(f"{self.address} has no column {ROW!r}")
             _refuse_bomb(self._file, len(data))
         except KeyMissing as exc:
             raise CorruptPart(f"{self.address} does not exist any more") from exc
@@ -65,16 +71,19 @@ class FramePart:
         self.nbytes = len(data)
         self._data: bytes | None = data
 
-    def _open(self, source: Any) -> None:
-        self._file = pq.ParquetFile(source, page_checksum_verification=not self._checked)
-        self.schema = self._file.schema_arrow
-        if ROW not in self.schema.names:
-            raise CorruptPart(f"{self.address} has no column {ROW!r}")
+    def _open(self) -> pq.ParquetFile:
+        return pq.ParquetFile(self._source, page_checksum_verification=not self._checked)
 
-    @property
-    def groups(self) -> int:
-        """How many row groups it has."""
-        return self._file.num_row_groups
+    def _read(self, group: int, columns: list[str] | None = None) -> pa.Table:
+        """A row group. Of a part on the disk, what says where things are is in memory only while they are read."""
+        try:
+            file = self._file = self._file or self._open()
+            table = file.read_row_group(group, columns=columns, use_threads=False)
+        except GARBAGE as exc:
+            raise self._corrupt(exc) from exc
+        if self._data is None and group == self.groups - 1:
+            self._file = None
+        return table
 
     def spill(self) -> None:
         """Keep the packed bytes in a temporary file, and none in memory. Raises OSError where its disk is full."""
@@ -83,8 +92,14 @@ class FramePart:
         file: IO[bytes] = tempfile.TemporaryFile(prefix="scythe-frames-")  # noqa: SIM115 - lives as long as the part
         file.write(self._data)
         file.flush()
-        self._data = None
-        self._open(pa.PythonFile(cast("Any", file), mode="r"))
+        self._data = self._file = None
+        self._source = pa.PythonFile(cast("Any", file), mode="r")
+
+    def share_schema(self, known: pa.Schema | None) -> pa.Schema:
+        """Use an equal schema of another part in place of the own: of a wide frame each has a megabyte."""
+        if known is not None and known.equals(self.schema, check_metadata=True):
+            self.schema = known
+        return self.schema
 
     @cached_property
     def runs(self) -> list[np.ndarray[Any, Any]]:
@@ -94,10 +109,7 @@ class FramePart:
     def _runs(self, group: int) -> np.ndarray[Any, Any]:
         import numpy as np
 
-        try:
-            rows = self._file.read_row_group(group, columns=[ROW], use_threads=False).column(0).to_numpy()
-        except GARBAGE as exc:
-            raise self._corrupt(exc) from exc
+        rows = self._read(group, [ROW]).column(0).to_numpy()
         starts = np.flatnonzero(np.diff(rows, prepend=rows[0] - 1)) if len(rows) else np.empty(0, "i8")
         found = np.empty(len(starts), [("row", "i8"), ("start", "i8"), ("length", "i8")])
         found["row"], found["start"] = rows[starts], starts
@@ -106,10 +118,7 @@ class FramePart:
 
     def read(self, group: int) -> pa.Table:
         """A row group. The rows that do not count are among its rows."""
-        try:
-            table = self._file.read_row_group(group, use_threads=False)
-        except GARBAGE as exc:
-            raise self._corrupt(exc) from exc
+        table = self._read(group)
         return table.replace_schema_metadata(self.schema.metadata)  # without the checksum, which no other part has
 
     def counts(self, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

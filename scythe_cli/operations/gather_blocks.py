@@ -73,6 +73,7 @@ class BlockReader:
         self._names = names
         self.schema = read_schema(store)
         self._spilled = 0
+        self._schemas: dict[str, pa.Schema] = {}
         self._budget = ReadBudget(READING_BYTES, expected=PART_BYTES)
         self._readers = ThreadPoolExecutor(READERS, "scythe-read")
 
@@ -123,7 +124,10 @@ class BlockReader:
                 f"{self._store.locate(part.key)} has a frame {wrong[0][:100]!r}, which no frame can be called",
                 hint="somebody else wrote it: remove it, and its specs run again with scythe allocate --resume",
             )
-        return table, [(name, self._open_frame(part.frame_key(name), wanted, held)) for name in names]
+        frames = [(name, self._open_frame(part.frame_key(name), wanted, held)) for name in names]
+        for name, frame in frames:
+            self._schemas[name] = frame.share_schema(self._schemas.get(name))
+        return table, frames
 
     def _open_frame(self, key: str, wanted: Sequence[int] | None, held: list[int]) -> FramePart:
         """A frame of a part; `held` has what those of its block weigh, which wait on the disk past a size."""
