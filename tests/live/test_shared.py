@@ -100,6 +100,36 @@ def test_a_worker_that_was_stopped_past_its_takeover(project: Project, tmp_path:
     assert len(list((tmp_path / "copy" / "results" / "text").iterdir())) == 6
 
 
+IMPORTING = """
+from scythe_cli.engines.generation.leaf_runner import LeafRunner
+from scythe_cli.engines.shared import worker
+
+LeafRunner.has_imported = property(lambda self: False)
+worker.IMPORT_SECONDS = {seconds}
+"""
+
+
+def test_a_worker_that_still_imports_leaves_the_specs_to_others(tmp_path: Path) -> None:
+    with closing(Project(tmp_path, str(tmp_path / "runs"))) as project:
+        project.write([{"x": x} for x in range(6)])
+        project.scythe("allocate")
+        imports = project.hasty_worker("--idle-timeout", "1s", before=IMPORTING.format(seconds=PATIENCE))
+        project.wait_for(lambda: "serves" in project.logs)
+        other = project.worker("--workers", "2")
+        assert other.wait(PATIENCE) == 0, project.logs
+        assert project.table("scalars")["who"].unique().to_list() == [other.pid]
+        assert imports.poll() is None, project.logs
+
+
+def test_a_worker_that_imports_for_long_claims_all_the_same(tmp_path: Path) -> None:
+    with closing(Project(tmp_path, str(tmp_path / "runs"))) as project:
+        project.write([{"x": x} for x in range(6)])
+        project.scythe("allocate")
+        project.hasty_worker("--workers", "2", before=IMPORTING.format(seconds=0.5))
+        project.wait_for_workers()
+        assert project.table("scalars").height == 6
+
+
 def test_what_a_killed_worker_had_is_run_by_another_and_no_attempt_counts(tmp_path: Path) -> None:
     project = Project(tmp_path, str(tmp_path / "runs"))
     project.write([{"x": x, "do": "wait" if x == 5 else ""} for x in range(6)])
