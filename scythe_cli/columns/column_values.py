@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 ZONE = "has a time zone, which the field does not keep: annotate it AwareDatetime, or leave the offset out"
 ZONE_OF_TIME = "has a time zone, which no column of times keeps: leave the offset out"
+SAMPLE = 1 << 16
+FEW = SAMPLE // 4
 _EXACT: dict[pa.DataType, set[type]] = {  # what arrow takes as it is, without bending a value
     pa.bool_(): {bool},
     pa.int64(): {int},
@@ -164,3 +166,8 @@ def _is_exact(plain: Any, kind: pa.DataType) -> bool:
     if isinstance(kind, pa.StructType):
         return isinstance(plain, dict) and all(_is_exact(plain.get(part.name), part.type) for part in kind)
     return type(plain) in _EXACT[kind]
+
+
+def has_few_values(column: pa.ChunkedArray[Any]) -> bool:
+    """Whether its first rows have at most a quarter as many values, so that a file best keeps them in a dictionary."""
+    return len(column.slice(0, SAMPLE).unique()) <= min(FEW, len(column) // 2)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scythe_cli.columns.few_values import has_few_values
+from scythe_cli.columns.column_values import has_few_values
 from scythe_cli.columns.pandas_metadata import PANDAS, pandas_metadata
 from scythe_cli.core import layout
 from scythe_cli.final_tables.publish import FinishedTable

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from scythe_cli.columns.column_blocks import unpack
-from scythe_cli.columns.few_values import has_few_values
+from scythe_cli.columns.column_values import has_few_values
 from scythe_cli.columns.frame_header import ROW, read_header, with_metadata
 from scythe_cli.columns.frame_stack import counts_from_zero, fit
 from scythe_cli.columns.pandas_metadata import to_categories

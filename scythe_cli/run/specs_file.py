@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from scythe_cli.columns.checks import Column
-from scythe_cli.columns.few_values import has_few_values
+from scythe_cli.columns.column_values import has_few_values
 from scythe_cli.core import layout
 from scythe_cli.run.parts import encode
 from scythe_cli.spec_table.repeats import repeats, with_repeats
