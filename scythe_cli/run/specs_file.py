@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 DROP_PAGES_EVERY = 64
 WRITERS = 16
 """Blocks that are on their way to the store at a time."""
-GROUP_BLOCKS = 16
+GROUP_BLOCKS = 4
 GROUP_BYTES = 32 << 20
 """A row group of specs.pq ends at either."""
 
@@ -65,8 +65,12 @@ def write_specs(
     if features is not None:
         for name in features.column_names:
             specs = specs.append_column(name, features.column(name))
-    with tempfile.TemporaryDirectory(prefix="scythe-specs-") as folder, ThreadPoolExecutor(WRITERS) as pool:
-        file = _SpecsFile(Path(folder) / layout.SPECS, pool)
+    with (
+        tempfile.TemporaryDirectory(prefix="scythe-specs-") as folder,
+        ThreadPoolExecutor(1) as encoder,  # always the same thread: each keeps the memory that it has used
+        ThreadPoolExecutor(WRITERS) as pool,
+    ):
+        file = _SpecsFile(Path(folder) / layout.SPECS, encoder)
         pending: deque[Future[None]] = deque()
         for first in range(0, specs.num_rows, layout.BLOCK):
             block = _with_ids(specs.slice(first, layout.BLOCK), experiment_id, root_workflow_run_id, spec_id_prefix)
@@ -87,12 +91,12 @@ class _SpecsFile:
 
     Args:
         path: the local file.
-        threads: one of them encodes a row group while the next is collected.
+        encoder: encodes a row group while the next is collected.
     """
 
-    def __init__(self, path: Path, threads: Executor) -> None:
+    def __init__(self, path: Path, encoder: Executor) -> None:
         self._path = path
-        self._threads = threads
+        self._encoder = encoder
         self._writer: pq.ParquetWriter | None = None
         self._writing: Future[None] | None = None
         self._held: list[pa.Table] = []
@@ -111,7 +115,7 @@ class _SpecsFile:
         group = pa.concat_tables(self._held)
         self._finish_writing()
         self._writer = self._writer or self._open(group)
-        self._writing = self._threads.submit(self._writer.write_table, group, row_group_size=group.num_rows)
+        self._writing = self._encoder.submit(self._writer.write_table, group, row_group_size=group.num_rows)
         self._held, self._held_bytes = [], 0
 
     def _open(self, group: pa.Table) -> pq.ParquetWriter:
