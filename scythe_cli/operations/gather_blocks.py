@@ -10,7 +10,7 @@ import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -176,8 +176,9 @@ def _fill(table: pa.Table, schema: pa.Schema) -> pa.Table:
 def _with_origin(table: pa.Table, schema: pa.Schema, generation: int) -> pa.Table:
     """A part's outcomes with the run's columns, and the columns that say where they come from."""
     n = table.num_rows
+    origin: Any = pa.nulls(n, pa.string())
+    if outcomes.REUSED_FROM in table.column_names:
+        origin, table = table.column(outcomes.REUSED_FROM), table.drop_columns([outcomes.REUSED_FROM])
     known = table.cast(schema) if table.schema.equals(schema) else _fill(table, schema)
-    reused = outcomes.REUSED_FROM in table.column_names
-    origin = table.column(outcomes.REUSED_FROM) if reused else pa.nulls(n, pa.string())
     known = known.append_column(pa.field(outcomes.GENERATION, pa.int64()), pa.repeat(pa.scalar(generation), n))
     return known.append_column(pa.field(outcomes.REUSED_FROM, pa.string()), origin)

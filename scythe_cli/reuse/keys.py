@@ -78,8 +78,20 @@ def keys_of(specs: pa.Table, files: Identities, *, by_sort_index: bool) -> SpecK
         frame = frame.with_columns(pl.Series(layout.SORT_INDEX, specs.column(layout.SORT_INDEX)))
     columns = [name for name in frame.columns if name != "_known"]
     frame = frame.with_columns(pl.struct(columns).hash(seed=0).alias("_hash"))
-    place = pl.int_range(pl.len()).over("_hash")
-    return SpecKeys(frame.with_columns(place.alias("_place")).with_row_index("_row"), sorted(unknown))
+    return SpecKeys(frame.with_columns(_places(frame["_hash"])).with_row_index("_row"), sorted(unknown))
+
+
+def _places(hashes: pl.Series) -> pl.Series:
+    """The place of each row among those with the same hash, counted only where there are several: it takes long."""
+    import polars as pl
+
+    places = pl.zeros(len(hashes), pl.Int64, eager=True).alias("_place")
+    several = hashes.is_duplicated()
+    if not several.any():
+        return places
+    rows = several.arg_true()
+    counted = pl.DataFrame({"_hash": hashes.gather(rows)}).select(pl.int_range(pl.len()).over("_hash"))
+    return places.scatter(rows, counted.to_series())
 
 
 def _flat(frame: pl.DataFrame) -> list[pl.Series]:
