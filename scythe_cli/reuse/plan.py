@@ -7,6 +7,7 @@ before its manifest is written, so that any process can take the rows over.
 from __future__ import annotations
 
 import ast
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -139,11 +140,13 @@ def plan_reuse(wanted: Wanted, source: Run, *, changed_code: bool, by_sort_index
     refuse_other_models(source, experiment)
     state = read_state(source)
     generations = _generations(source, state, experiment, wanted.seed, changed_code=changed_code)
-    old = keys_of_run(
-        source, file_fields(experiment.input_model), features=wanted.features, by_sort_index=by_sort_index
-    )
-    new = keys_of(wanted.specs, wanted.files, by_sort_index=by_sort_index)
     import polars as pl
+
+    files = file_fields(experiment.input_model)
+    with ThreadPoolExecutor(1, "scythe-reuse") as pool:  # reads, while this thread makes the keys of the table
+        earlier = pool.submit(keys_of_run, source, files, features=wanted.features, by_sort_index=by_sort_index)
+        new = keys_of(wanted.specs, wanted.files, by_sort_index=by_sort_index)
+        old = earlier.result()
 
     rows = match(new, old, pl.Series(_succeeded(state, generations), dtype=pl.UInt32))
     notes = [f"{address} has no version (ETag): specs that name it run again" for address in new.unknown]
