@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from scythe_cli.storage.base import Store
 
 READERS = 4
+COMPARED = 1 << 16
+"""Rows that are compared column by column at a time."""
 NOT_COMPARED = frozenset({*layout.INDEX_HEAD, RAW_INPUT})
 Identities = dict[str, dict[str, str | None]]
 """By file field and address: what the file is, or None where this is unknown."""
@@ -175,12 +177,23 @@ def match(new: SpecKeys, old: SpecKeys, reusable: pl.Series) -> pl.DataFrame:
     import polars as pl
 
     _refuse_other_fields(new.table, old.table)
-    candidates = old.table.filter(pl.col("_known") & pl.col("_row").is_in(reusable.implode()))
-    joined = new.table.filter(pl.col("_known")).join(candidates, on=["_hash", "_place"], how="inner", suffix="_old")
-    columns = [name for name in new.table.columns if not name.startswith("_")]
-    same = pl.all_horizontal([pl.col(name).eq_missing(pl.col(f"{name}_old")) for name in columns]) if columns else True
+    names = ["_hash", "_place", "_row"]
+    candidates = old.table.filter(pl.col("_known") & pl.col("_row").is_in(reusable.implode())).select(names)
+    mine = new.table.filter(pl.col("_known")).select(names)
+    pairs = mine.join(candidates, on=["_hash", "_place"], how="inner", suffix="_old").sort("_row")
+    found = [pairs.clear(), *(_equal(piece, new.table, old.table) for piece in pairs.iter_slices(COMPARED))]
     rows = pl.col("_row").cast(pl.Int64).alias("row"), pl.col("_row_old").cast(pl.Int64).alias("source_row")
-    return joined.filter(same).select(rows).sort("row")
+    return pl.concat(found).select(rows)
+
+
+def _equal(pairs: pl.DataFrame, new: pl.DataFrame, old: pl.DataFrame) -> pl.DataFrame:
+    """The pairs whose rows have equal columns."""
+    import polars as pl
+
+    same = pl.repeat(value=True, n=pairs.height, eager=True)
+    for name in (name for name in new.columns if not name.startswith("_")):
+        same &= new[name].gather(pairs["_row"]).eq_missing(old[name].gather(pairs["_row_old"]))
+    return pairs.filter(same)
 
 
 def _refuse_other_fields(new: pl.DataFrame, old: pl.DataFrame) -> None:

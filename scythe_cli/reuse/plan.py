@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from scythe_cli.core import layout
 from scythe_cli.core.layout import Mark
-from scythe_cli.core.row_ranges import Range
 from scythe_cli.errors import InputError, KeyMissing, NotFoundError
 from scythe_cli.experiment import provenance
 from scythe_cli.experiment.field_kinds import file_fields
@@ -231,17 +231,17 @@ def _changed_packages(source: Run, experiment: Experiment) -> list[str]:
     return [f"packages have changed since {source.version}: {'; '.join(changed)}"] if changed else []
 
 
-def _succeeded(state: RunState, generations: set[int]) -> list[int]:
+def _succeeded(state: RunState, generations: set[int]) -> np.ndarray[Any, Any]:
     """The rows whose outcome is a success of one of these generations."""
-    found: list[int] = []
+    found = [np.empty(0, np.int64)]
     for block in state.blocks.values():
         for part, rows in block.by_part.items():
             if part.generation not in generations:
                 continue
-            chosen = rows if rows is not None else list(Range(part.first, part.last))
+            chosen = np.arange(part.first, part.last + 1) if rows is None else np.array(rows, np.int64)
             if part.failed:
                 table = parts.read_part(state.store, part.key, [ROW, KIND])
-                failed = set(table.filter(pc.is_valid(table.column(KIND))).column(ROW).to_pylist())
-                chosen = [row for row in chosen if row not in failed]
-            found += chosen
-    return found
+                failed = table.filter(pc.is_valid(table.column(KIND))).column(ROW).to_numpy()
+                chosen = chosen[~np.isin(chosen, failed)]
+            found.append(chosen)
+    return np.concatenate(found)
