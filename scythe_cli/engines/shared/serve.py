@@ -18,7 +18,6 @@ from scythe_cli.core.events import Notice, WorkerReady
 from scythe_cli.core.layout import Mark
 from scythe_cli.core.machine import cores, require_files, require_memory
 from scythe_cli.engines.generation import fence
-from scythe_cli.engines.generation.gather_process import gather_apart
 from scythe_cli.engines.generation.lane_budget import LaneBudget
 from scythe_cli.engines.generation.leaf_runner import LeafRunner
 from scythe_cli.engines.generation.plan import plan_of
@@ -30,7 +29,6 @@ from scythe_cli.engines.shared.range_plan import read_range_plan
 from scythe_cli.engines.shared.walltime import walltime_left
 from scythe_cli.engines.shared.worker import RunWorker, WorkerLimits
 from scythe_cli.errors import ConfigError, InputError, NotFinishedError
-from scythe_cli.operations.gather import gathered
 from scythe_cli.run import lease, state
 from scythe_cli.run.compatibility import refuse_other_models
 from scythe_cli.run.engine import Ended, EndReason
@@ -177,6 +175,8 @@ def _until_gathered(plan: GenerationPlan, one: RunWorker, board: ClaimBoard, lis
     ended = one.run()
     if ended is not None or not build_tables(plan, listener, patient=one.is_last):
         return ended
+    from scythe_cli.engines.generation.gather_process import gather_apart
+
     board.reopen()
     if (ended := one.run()) is None:
         gather_apart(plan.run)
@@ -201,6 +201,9 @@ def build_tables(plan: GenerationPlan, listener: Listener, *, patient: bool) -> 
         listener: gets a sentence.
         patient: watch a holder on another machine, who may be dead; others end at once.
     """
+    from scythe_cli.engines.generation.gather_process import gather_apart
+    from scythe_cli.operations.gather import gathered
+
     run = plan.run
     if not patient and LeaseWatcher(run.store).holder() is not None:
         listener(Notice(f"all specs of {run.id} are finished; another process builds the tables"))
