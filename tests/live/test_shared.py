@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from contextlib import closing
 from pathlib import Path
@@ -32,13 +33,21 @@ def project(any_storage: str, tmp_path: Path) -> Iterator[Project]:
         yield found
 
 
-def test_workers_share_a_run_and_the_last_one_builds_its_tables(project: Project) -> None:
-    project.write([{"x": x, "seconds": 0.02, "do": "fail" if x == 7 else ""} for x in range(N)])
+def holders(project: Project) -> set[str]:
+    """The process ids of the workers that have claimed something."""
+    store = project.run.store
+    claims = [store.read(entry.key).decode() for entry in store.list(CLAIMS) if entry.key.endswith("-c1.yml")]
+    return {found[1] for found in (re.search(r"^name: .*-(\d+)$", text, re.MULTILINE) for text in claims) if found}
+
+
+def test_workers_share_a_run_and_the_last_one_builds_its_tables(project: Project, tmp_path: Path) -> None:
+    project.write([{"x": x, "do": "fail" if x == 7 else "wait"} for x in range(N)])
     said = project.scythe("allocate")
     assert f"next: scythe worker --run {project.run.id}" in said
     assert list_marks(project.run.store)[Mark.PLAN] == [1]
-    for _ in range(3):
-        project.worker("--workers", "2")
+    workers = [project.worker("--workers", "2").pid for _ in range(3)]
+    project.wait_for(lambda: {*map(str, workers)} <= holders(project))
+    (tmp_path / "go").touch()
     project.wait_for_workers()
     scalars, errors = project.table("scalars"), project.table("errors")
     assert sorted(scalars["double"].to_list()) == [2 * x for x in range(N) if x != 7]

@@ -169,6 +169,7 @@ class RunWorker:
             return ended if not self._held else None
         if not self._is_ready():
             self._idle_since = Clock.monotonic()
+            self._pulse.busy = True  # soon; the number of an idle worker is raised too rarely for one that has rows
         elif self._runner.needs_work:
             while self._claim() and self._runner.needs_work and not self._stops:
                 self._finish_claims()
