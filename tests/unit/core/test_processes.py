@@ -24,7 +24,10 @@ def test_tagged_processes_are_killed(monkeypatch: pytest.MonkeyPatch, handles: b
         monkeypatch.delattr(os, "pidfd_open")
     tag = f"SCYTHE_TEST_TAG={os.getpid()}-{handles}"
     name, _, value = tag.partition("=")
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={name: value}) as process:
+    command = [sys.executable, "-c", "print(flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={name: value}) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # before that the kernel may not show its environment yet
         processes.kill_tagged(tag)
         assert process.wait(10) == -9
 
