@@ -7,20 +7,18 @@ everything else sees plain columns.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from scythe_cli.columns.column_values import has_few_values
 from scythe_cli.columns.pandas_metadata import PANDAS, pandas_metadata
-from scythe_cli.core import layout
 from scythe_cli.final_tables.publish import FinishedTable
 from scythe_cli.run import outcomes
+from scythe_cli.run.table_file import TableFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Executor
     from pathlib import Path
 
 GROUP_ROWS = 1 << 17
@@ -101,70 +99,29 @@ class FinalTable:
         writers: Executor,
         on_group: Callable[[pa.Table], None] | None = None,
     ) -> None:
-        self._path = path
-        self._writers = writers
-        self._on_group = on_group
-        self._writing: Future[None] | None = None
-        self.rows = 0
-        self._held: list[pa.Table] = []
-        self._held_rows = 0
-        self._held_bytes = 0
         self.schema = schema.with_metadata(_metadata(schema, index, about))
-        self._writer: pq.ParquetWriter | None = None
+        self._file = TableFile(
+            path,
+            self.schema,
+            group_rows=GROUP_ROWS,
+            group_bytes=GROUP_BYTES,
+            encoder=writers,
+            compression="snappy",
+            on_group=on_group,
+        )
 
     def add(self, columns: Sequence[pa.ChunkedArray[Any]]) -> None:
         """Append rows, column by column in the schema's order."""
-        table = pa.table(list(columns), schema=self.schema)
-        self._held.append(table)
-        self._held_rows += table.num_rows
-        self._held_bytes += table.nbytes
-        if self._held_rows >= GROUP_ROWS or self._held_bytes >= GROUP_BYTES:
-            self._write()
-
-    def _write(self) -> None:
-        if not self._held:
-            return
-        table = pa.concat_tables(self._held)
-        if self._on_group is not None:
-            self._on_group(table)
-        self._finish_writing()
-        self._writer = self._writer or self._open(table)
-        self._writing = self._writers.submit(self._writer.write_table, table, row_group_size=GROUP_ROWS)
-        self.rows += table.num_rows
-        self._held, self._held_rows, self._held_bytes = [], 0, 0
-
-    def _open(self, first: pa.Table) -> pq.ParquetWriter:
-        """Begin the file, whose first rows say which texts are worth a dictionary."""
-        texts = [f.name for f in self.schema if pa.types.is_string(f.type) and f.name != layout.WORKFLOW_RUN_ID]
-        return pq.ParquetWriter(
-            self._path,
-            self.schema,
-            compression="snappy",
-            use_dictionary=cast("Any", [name for name in texts if has_few_values(first.column(name))]),
-            column_encoding={layout.WORKFLOW_RUN_ID: "DELTA_BYTE_ARRAY"},
-            write_statistics=True,
-        )
-
-    def _finish_writing(self) -> None:
-        """Wait for the row group under way; raise what it failed with."""
-        if self._writing is not None:
-            self._writing.result()
-            self._writing = None
+        self._file.add(pa.table(list(columns), schema=self.schema))
 
     def finish(self) -> FinishedTable:
         """Write what is held and end the file."""
-        self._write()
-        self._finish_writing()
-        self._writer = self._writer or self._open(self.schema.empty_table())
-        self._writer.close()
-        return FinishedTable([self._path], self.rows)
+        path = self._file.finish()
+        return FinishedTable([path], self._file.rows)
 
     def close(self) -> None:
         """Stop; a file that was not finished is of no use."""
-        if self._writing is not None:
-            self._writing.exception()
-        if self._writer is not None:
-            self._writer.close()
+        self._file.close()
 
 
 def _metadata(schema: pa.Schema, index: Sequence[str], about: dict[str, Any]) -> dict[bytes, bytes]:

@@ -29,6 +29,7 @@ from scythe_cli.experiment.field_kinds import file_fields, scalar_fields
 from scythe_cli.experiment.registry import TASK_PREFIX, ignored_options
 from scythe_cli.operations.gather import FinalReport, gather, gathered
 from scythe_cli.operations.seeded import seeded_at_import
+from scythe_cli.preparation.specs_file import write_specs
 from scythe_cli.run import parts
 from scythe_cli.run.claim import Claim, claim, next_version
 from scythe_cli.run.code import keep_code
@@ -37,7 +38,6 @@ from scythe_cli.run.find import real_runs
 from scythe_cli.run.input_files import Record, describe_inputs, encode_inputs, shared_names
 from scythe_cli.run.outcomes import outcome_schema
 from scythe_cli.run.run import Manifest, Run, spec_id_prefix, write_manifest
-from scythe_cli.run.specs_file import write_specs
 from scythe_cli.run.state import read_state
 from scythe_cli.run.version import Bump, SemVer
 from scythe_cli.storage import artifacts

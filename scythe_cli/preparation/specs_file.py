@@ -10,17 +10,16 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from scythe_cli.columns.checks import Column
-from scythe_cli.columns.column_values import has_few_values
 from scythe_cli.core import layout
 from scythe_cli.run.parts import encode
+from scythe_cli.run.table_file import TableFile
 from scythe_cli.spec_table.repeats import repeats, with_repeats
 
 if TYPE_CHECKING:
@@ -70,12 +69,13 @@ def write_specs(
         ThreadPoolExecutor(1) as encoder,  # always the same thread: each keeps the memory that it has used
         ThreadPoolExecutor(WRITERS) as pool,
     ):
-        file = _SpecsFile(Path(folder) / layout.SPECS, encoder)
+        file: TableFile | None = None
         pending: deque[Future[None]] = deque()
         for first in range(0, specs.num_rows, layout.BLOCK):
             block = _with_ids(specs.slice(first, layout.BLOCK), experiment_id, root_workflow_run_id, spec_id_prefix)
             held = with_repeats(block, counts)
             pending.append(pool.submit(_write_block, store, first // layout.BLOCK, held))
+            file = file or _open(Path(folder) / layout.SPECS, block.schema, encoder)
             file.add(block)
             if len(pending) > WRITERS + 4:
                 pending.popleft().result()
@@ -83,65 +83,20 @@ def write_specs(
                 table.drop_pages()
         for future in pending:
             future.result()
+        assert file is not None  # noqa: S101 - a table has at least one row
         store.upload(layout.SPECS, file.finish(), consume=True)
 
 
-class _SpecsFile:
-    """specs.pq while it is written, a row group of several blocks at a time.
-
-    Args:
-        path: the local file.
-        encoder: encodes a row group while the next is collected.
-    """
-
-    def __init__(self, path: Path, encoder: Executor) -> None:
-        self._path = path
-        self._encoder = encoder
-        self._writer: pq.ParquetWriter | None = None
-        self._writing: Future[None] | None = None
-        self._held: list[pa.Table] = []
-        self._held_bytes = 0
-
-    def add(self, block: pa.Table) -> None:
-        """Append rows."""
-        self._held.append(block)
-        self._held_bytes += block.nbytes
-        if len(self._held) == GROUP_BLOCKS or self._held_bytes >= GROUP_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        if not self._held:
-            return
-        group = pa.concat_tables(self._held)
-        self._finish_writing()
-        self._writer = self._writer or self._open(group)
-        self._writing = self._encoder.submit(self._writer.write_table, group, row_group_size=group.num_rows)
-        self._held, self._held_bytes = [], 0
-
-    def _open(self, group: pa.Table) -> pq.ParquetWriter:
-        texts = [f.name for f in group.schema if pa.types.is_string(f.type) and f.name != layout.WORKFLOW_RUN_ID]
-        return pq.ParquetWriter(
-            self._path,
-            group.schema,
-            compression="zstd",
-            compression_level=1,
-            use_dictionary=cast("Any", [name for name in texts if has_few_values(group.column(name))]),
-            column_encoding={layout.WORKFLOW_RUN_ID: "DELTA_BYTE_ARRAY"},
-        )
-
-    def _finish_writing(self) -> None:
-        """Wait for the row group under way; raise what it failed with."""
-        if self._writing is not None:
-            self._writing.result()
-            self._writing = None
-
-    def finish(self) -> Path:
-        """Write what is held and end the file, which has at least one row."""
-        self._flush()
-        self._finish_writing()
-        assert self._writer is not None  # noqa: S101 - a table has at least one row
-        self._writer.close()
-        return self._path
+def _open(path: Path, schema: pa.Schema, encoder: Executor) -> TableFile:
+    return TableFile(
+        path,
+        schema,
+        group_rows=GROUP_BLOCKS * layout.BLOCK,
+        group_bytes=GROUP_BYTES,
+        encoder=encoder,
+        compression="zstd",
+        level=1,
+    )
 
 
 def _write_block(store: Store, number: int, block: pa.Table) -> None:
