@@ -26,8 +26,9 @@ demo-surrogate: $(STAMP)  ## fit a surrogate of EnergyPlus and grow its design u
 	@BIN="$(CURDIR)/$(BIN)" sh examples/demo-surrogate.sh
 
 test: PROCESSES ?= 3
+test: MARKS ?= not soak and not slow
 test: $(STAMP)  ## run the tests, in less than six minutes on two cores; a third process works while others wait
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile -m "$(MARKS)" $(TESTS)
 
 test-slow: PROCESSES ?= 2
 test-slow: $(STAMP)  ## run the tests that take longer: engines, kills, whole examples

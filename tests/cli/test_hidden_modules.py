@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SCYTHE = str(Path(sys.executable).with_name("scythe"))
 MODULE = """
 from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry

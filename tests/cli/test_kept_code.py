@@ -12,6 +12,7 @@ from command import FILE, MODULE, project, runs, scythe
 
 from scythe_cli.core import yaml_document
 
+pytestmark = pytest.mark.slow
 INCLUDE = FILE + "code: {include: [factors.txt, data/*.json]}\n"
 
 

@@ -9,6 +9,8 @@ import polars as pl
 import pytest
 from command import Done, scythe, tree
 
+pytestmark = pytest.mark.slow
+
 MODULE = """
 from typing import Literal
 

@@ -24,6 +24,7 @@ from scythe_cli.cli import progress
 from scythe_cli.cli.views.text_table import wrapped
 from scythe_cli.core import events
 
+pytestmark = pytest.mark.slow
 SOME_FAIL = "x,how\n" + "".join(f"{at},{'badly' if at == 3 else 'well'}\n" for at in range(9))
 TOKENS = re.compile(r"\n|\r|\x1b\[[0-9;?]*[A-Za-z]|[^\x1b\r\n]+|\x1b.")
 COLOURS = re.compile(r"\x1b\[[0-9;]*[1-9][0-9;]*m")

@@ -464,6 +464,7 @@ if servers.LIVE_ENDPOINT:
             return servers.LIVE_ENDPOINT
 
 
+@pytest.mark.slow
 class TestS3Faults:
     """What a store does when the server does not do its part."""
 

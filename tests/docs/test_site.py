@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from docpages import ROOT
 
+pytestmark = pytest.mark.slow
 DOCS = ROOT / "docs"
 BUILD = [
     sys.executable,

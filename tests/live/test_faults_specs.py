@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
 TIMEOUT = 2.5
 MEMORY = 600 << 20
 TROUBLES = [*FAILS, *sorted(LIVES)]

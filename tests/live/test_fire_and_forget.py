@@ -12,6 +12,8 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 MODULE = """
 import time
 from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry

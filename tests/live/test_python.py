@@ -15,6 +15,8 @@ import polars as pl
 import pytest
 from signals import inherited
 
+pytestmark = pytest.mark.slow
+
 MODELS = """
 import asyncio
 import json

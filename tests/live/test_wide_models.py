@@ -24,6 +24,7 @@ from scythe_cli.lane.outputs import Outputs
 from scythe_cli.lane.pending import Pending
 from scythe_cli.spec_table.read import read_specs
 
+pytestmark = pytest.mark.slow
 FEW, MANY = 400, 3_200
 LINEAR = MANY / FEW
 
