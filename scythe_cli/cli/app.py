@@ -28,7 +28,7 @@ from scythe_cli.core import signals
 from scythe_cli.core.machine import require_memory
 from scythe_cli.core.printable import printable
 from scythe_cli.errors import ExitCode, InputError, InsecureEndpoint, ScytheError, did_you_mean
-from scythe_cli.libraries.late_pandas import defer_pandas
+from scythe_cli.libraries.lean_imports import lean_imports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -127,7 +127,7 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text files here
     gc.set_threshold(IMPORTED_OBJECTS, *gc.get_threshold()[1:])
-    defer_pandas()
+    lean_imports()
     warnings.showwarning = partial(_show_warning, warnings.showwarning)
     _leave(run(sys.argv[1:]))
 

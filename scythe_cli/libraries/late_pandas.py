@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from scythe_cli.libraries.import_hook import ImportHook
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
@@ -25,7 +26,7 @@ def defer_pandas() -> None:
     if "pyarrow" in sys.modules:
         _hide_pandas(sys.modules["pyarrow"])
     else:
-        sys.meta_path.insert(0, _AfterImport("pyarrow", _hide_pandas))
+        sys.meta_path.insert(0, ImportHook("pyarrow", after=_hide_pandas))
 
 
 def _hide_pandas(pyarrow: ModuleType) -> None:
@@ -38,7 +39,7 @@ def _hide_pandas(pyarrow: ModuleType) -> None:
         vars(pyarrow)["array"]([0])
     finally:
         sys.meta_path.remove(refusing)
-    sys.meta_path.insert(0, _AfterImport("pandas", _show_pandas))
+    sys.meta_path.insert(0, ImportHook("pandas", after=_show_pandas))
 
 
 def _show_pandas(_: ModuleType) -> None:
@@ -56,33 +57,3 @@ class _Refusing:
         if name == "pandas":
             raise ModuleNotFoundError("pandas is not imported before somebody uses it", name=name)
         return None
-
-
-class _AfterImport:
-    """Does something once, after a module was imported."""
-
-    def __init__(self, name: str, then: Callable[[ModuleType], None]) -> None:
-        self._name = name
-        self._then = then
-
-    def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:  # noqa: ARG002 - Python's protocol
-        if name != self._name:
-            return None
-        at = sys.meta_path.index(self)
-        sys.meta_path.remove(self)
-        try:
-            spec = importlib.util.find_spec(name)
-        finally:
-            sys.meta_path.insert(at, self)  # who looks for it, as polars does, need not import it
-        if spec is not None and spec.loader is not None:
-            loader: Any = spec.loader
-            run = loader.exec_module
-
-            def exec_module(module: ModuleType) -> None:
-                if self in sys.meta_path:
-                    sys.meta_path.remove(self)
-                run(module)
-                self._then(module)
-
-            loader.exec_module = exec_module
-        return spec

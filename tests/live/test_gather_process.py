@@ -31,6 +31,16 @@ def test_its_report_is_that_of_a_gather_here(work: Work) -> None:
     assert gather_process.gather_apart(work.run) == gather(work.run)
 
 
+def test_it_imports_no_pandas(work: Work, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    with closing(LocalEngine(1).submit(work)) as ticket:
+        ticket.wait(lambda _: None)
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    gather_process.gather_apart(work.run)
+    imported = {line.rpartition("|")[2].strip() for line in capfd.readouterr().err.splitlines()}
+    assert "pyarrow" in imported
+    assert "pandas.core" not in imported  # pyarrow looks for pandas, in vain
+
+
 def test_its_error_is_raised_here(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gather_process, "_is_large", lambda _: True)
     with pytest.raises(NotFinishedError, match="5 of 5 specs have no outcome yet"):

@@ -49,7 +49,11 @@ def _is_large(run: Run) -> bool:
 
 
 def _in_child(address: str) -> FinalReport:
-    code = f"import sys; sys.path[:] = {sys.path!r}\nfrom {__name__} import main; main(sys.argv[1])"
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        "from scythe_cli.libraries.lean_imports import lean_imports; lean_imports()\n"
+        f"from {__name__} import main; main(sys.argv[1])"
+    )
     command = [sys.executable, "-c", code, address]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
     lines = done.stdout.strip().splitlines()

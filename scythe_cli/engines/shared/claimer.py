@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 
 FRESH_SECONDS = 0.5
 """A listing that is younger is not repeated: a create that loses corrects it."""
+NEAR = 8
+"""A worker takes one of the first ranges that seem free: so many for each worker, so that few want the same."""
 TRIES = 4
-"""Creates that may lose before the claims are listed again."""
+"""Creates that may lose at the end of the plan before the claims are listed again; before the end, one."""
 OPERATIONS = 30.0
 """Operations a second that all workers without work may cost together, where they are many."""
 QUICKEST, SLOWEST = 1.0, 25.0
@@ -112,7 +114,7 @@ class Claimer:
         """
         while not self.in_tail:
             self.look_ahead()
-            if not self.in_tail and (found := self._take_one_of(self._near(self.board.free(self._at)))) is not None:
+            if not self.in_tail and (found := self._take_near(self.board.free(self._at))) is not None:
                 return found
         if (found := self._take_one_of(self.board.all_free())) is not None:
             return found
@@ -131,11 +133,10 @@ class Claimer:
         self.board.look(segment)
         self._listed[segment] = self._clock()
 
-    def _near(self, offers: list[Offer]) -> list[Offer]:
-        """The first of some offers, in any order: workers that look at the same time take different ones."""
-        near = offers[: max(1, 2 * self.watch.workers)]
-        self._random.shuffle(near)
-        return near
+    def _take_near(self, offers: list[Offer]) -> RangeClaim | None:
+        """Claim any of the first of some offers: workers that look at the same time take different ones."""
+        near = offers[: NEAR * max(1, self.watch.workers)]
+        return self._take_one_of([self._random.choice(near)]) if near else None
 
     def _take_one_of(self, offers: list[Offer]) -> RangeClaim | None:
         for offer in offers[:TRIES]:

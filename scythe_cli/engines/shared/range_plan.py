@@ -24,8 +24,8 @@ SEGMENT = 200
 """Ranges whose claims are in one folder: a listing of it is one page of a bucket."""
 LANES, ROWS_A_LANE = 64, 20_000
 """The ranges suit so many lanes, or one for each so many rows. Long ranges are cut further while they run."""
-SMALLEST = 20_000
-"""No range is smaller than the rows of the run divided by this."""
+SMALLEST, SMALLEST_SHARE = 1_000, 1_000
+"""No range is smaller than so many rows, or than the rows of the run divided by the second, whichever is less."""
 
 
 def cut(ranges: Sequence[Range], *, most: int = layout.BLOCK, least: int = 1) -> list[Range]:
@@ -38,7 +38,7 @@ def cut(ranges: Sequence[Range], *, most: int = layout.BLOCK, least: int = 1) ->
     """
     left = total = sum(map(len, ranges))
     lanes = max(LANES, total // ROWS_A_LANE)
-    smallest = max(1, total // SMALLEST)
+    smallest = max(1, min(SMALLEST, total // SMALLEST_SHARE))
     found: list[Range] = []
     for block in _by_block(ranges):
         rest = block

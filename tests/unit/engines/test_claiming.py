@@ -108,6 +108,22 @@ def test_each_range_is_claimed_once_with_three_operations() -> None:
     assert fleet.memory.operations.total() <= 3 * len(claims) + races_and_the_look_at_the_end
 
 
+@pytest.mark.parametrize("workers", [1, 4, 12])
+@pytest.mark.parametrize("seconds", [0.002, 0.02])
+def test_workers_whose_ranges_take_no_time_rarely_want_the_same(workers: int, seconds: float) -> None:
+    fleet = Fleet(cut([Range(0, 999_999)]), workers)
+    claims = 0
+    while working := [claimer for claimer in fleet.claimers if not claimer.in_tail]:
+        for claimer in working:
+            if (claim := claimer.claim()) is not None:
+                claimer.note(claim, Step.DONE, len(claim.rows), 0)
+                claims += 1
+                fleet.clock.now += seconds
+    looks_at_the_end = 3 * workers
+    assert fleet.memory.operations.total() <= 3 * claims + looks_at_the_end
+    assert fleet.memory.operations["create"] <= 1.5 * claims
+
+
 def test_twelve_workers_that_start_at_once_get_different_ranges() -> None:
     fleet = Fleet(cut([Range(0, 999)]), 12)
     claims = [claimer.claim() for claimer in fleet.claimers]
