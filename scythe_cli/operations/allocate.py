@@ -91,6 +91,7 @@ def begin(prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep"
     )
     if prepared.reuse is not None:
         store.write(layout.REUSE, prepared.reuse.encode())
+        prepared.reuse.release()
     manifest = _manifest(prepared, ours)
     write_manifest(store, manifest)
     prepared.table.release()

@@ -13,7 +13,8 @@ import polars as pl
 from scythe_cli.core import layout, yaml_document
 from scythe_cli.errors import InputError, NotFoundError
 from scythe_cli.operations.scan import final_tables, load_table
-from scythe_cli.reuse.keys import keys_of_run, match
+from scythe_cli.reuse.keys import keys_of_run
+from scythe_cli.reuse.match import match
 from scythe_cli.run.code import read_code
 from scythe_cli.run.parts import read_block
 from scythe_cli.run.run import OriginalRun, refuse_download
@@ -182,9 +183,9 @@ def _code(first: Run, second: Run) -> CodeDifference:
 def _rows(first: Run, second: Run) -> tuple[pl.DataFrame, RowDifference]:
     """Pairs of the sort_index of equal rows, and the counts."""
     old, new = (keys_of_run(run, _file_fields(run), features=(), by_sort_index=False) for run in (first, second))
-    matched = match(new, old, old.table["_row"])
+    matched = match(new, old)
     before, after = _sort_index(first), _sort_index(second)
-    pairs = pl.DataFrame({"first": before[matched["source_row"]], "second": after[matched["row"]]})
+    pairs = pl.DataFrame({"first": before[matched.source_rows], "second": after[matched.rows]})
     left, right = set(before) - set(pairs["first"]), set(after) - set(pairs["second"])
     changed = len(left & right)
     return pairs, RowDifference(pairs.height, changed, len(right) - changed, len(left) - changed)

@@ -43,7 +43,7 @@ def with_reuse(prepared: Prepared, storage: Store, reuse: Reuse) -> Prepared:
     wanted = Wanted(
         prepared.experiment,
         prepared.file.run.seed,
-        prepared.table.table,
+        prepared.table,
         _identities(prepared),
         [] if prepared.features is None else prepared.features.column_names,
     )

@@ -1,7 +1,7 @@
 """What makes two specs the same: every input field, files by name and content.
 
-Input: the checked table of a new run, or the specs of an earlier one. Output: a table of the same rows with the columns
-that are compared, and for each row whether it can be compared at all: a remote file without a version cannot.
+Input: the checked table of a new run, or the specs of an earlier one. Output: pieces of them in order, with the columns
+that are compared, and whether each row can be compared at all: a remote file without a version cannot.
 """
 
 from __future__ import annotations
@@ -9,47 +9,62 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from scythe_cli.columns.rows import RAW_INPUT
 from scythe_cli.core import layout
-from scythe_cli.errors import InputError
+from scythe_cli.reuse.in_turn import in_turn
 from scythe_cli.run.input_files import read_inputs
 from scythe_cli.run.parts import read_block
 from scythe_cli.storage import file_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    import polars as pl
+    from numpy.typing import NDArray
 
     from scythe_cli.run.run import Run
     from scythe_cli.storage.base import Store
 
-READERS = 4
-COMPARED = 1 << 16
-"""Rows that are compared column by column at a time."""
+THREADS = 4
+PIECE = 16 * layout.BLOCK
+"""Rows of a piece."""
 NOT_COMPARED = frozenset({*layout.INDEX_HEAD, RAW_INPUT})
-Identities = dict[str, dict[str, str | None]]
-"""By file field and address: what the file is, or None where this is unknown."""
+Meaning = dict[str, str | None]
+"""By address: what the file is, or None where this is unknown."""
+Identities = dict[str, Meaning]
+"""By file field."""
 
 
 @dataclass(frozen=True)
-class SpecKeys:
-    """The specs of a run as they are compared.
+class KeyedPiece:
+    """Some specs as they are compared.
 
     Attributes:
-        table: one row for each spec; `_hash` and `_place`, its place among equal rows, then the compared columns.
-        unknown: addresses of files that nobody can compare, which keep their rows from being reused.
+        columns: those that are compared, in one chunk; files as what they are, lists, dicts and models as text.
+        known: the rows whose files are all known.
+        unknown: addresses of the others' files, which nobody can compare.
     """
 
-    table: pl.DataFrame
-    unknown: list[str]
+    columns: pa.Table
+    known: NDArray[np.bool_]
+    unknown: set[str]
+
+    def __len__(self) -> int:
+        return len(self.known)
+
+    def hashes(self) -> NDArray[np.uint64]:
+        """Of the rows. Equal rows have equal hashes in any piece, whatever the order of the columns."""
+        import polars as pl
+
+        names = sorted(self.columns.column_names)
+        return pl.DataFrame(self.columns).select(pl.struct(names).hash(seed=0)).to_series().to_numpy()
 
 
 def identity(name: str, sha256: str) -> str:
@@ -57,57 +72,27 @@ def identity(name: str, sha256: str) -> str:
     return f"{file_names.decode(file_names.as_text(name), sha256)}\0{sha256}"
 
 
-def keys_of(specs: pa.Table, files: Identities, *, by_sort_index: bool) -> SpecKeys:
-    """The keys of some specs, in their order."""
-    import polars as pl
-
-    names = [name for name in specs.column_names if name not in NOT_COMPARED]
-    frame = pl.DataFrame(specs.select(names))
-    unknown: set[str] = set()
-    for field, known in files.items():
-        addresses = frame[field].unique().drop_nulls().to_list()
-        meaning = {address: known.get(address) for address in addresses}
-        unknown |= {address for address, what in meaning.items() if what is None}
-        frame = frame.with_columns(
-            pl.when(pl.col(field).is_null())
-            .then(pl.lit("-"))
-            .otherwise(pl.col(field).replace_strict(meaning, default=None, return_dtype=pl.String))
-            .alias(field)
-        )
-    comparable = pl.all_horizontal([pl.col(field).is_not_null() for field in files]) if files else pl.lit(value=True)
-    frame = frame.with_columns(_flat(frame)).with_columns(comparable.alias("_known"))
-    if by_sort_index:
-        frame = frame.with_columns(pl.Series(layout.SORT_INDEX, specs.column(layout.SORT_INDEX)))
-    columns = [name for name in frame.columns if name != "_known"]
-    frame = frame.with_columns(pl.struct(columns).hash(seed=0).alias("_hash"))
-    return SpecKeys(frame.with_columns(_places(frame["_hash"])).with_row_index("_row"), sorted(unknown))
+def remote_identity(address: str, etag: str | None) -> str | None:
+    """What a remote file is: its address and version; None where its server gives no version."""
+    return f"{address}\0{etag}" if etag else None
 
 
-def _places(hashes: pl.Series) -> pl.Series:
-    """The place of each row among those with the same hash, counted only where there are several: it takes long."""
-    import polars as pl
+def keys_of(specs: pa.Table, files: Identities, *, by_sort_index: bool) -> Iterator[KeyedPiece]:
+    """The keys of the specs of a table, in their order.
 
-    places = pl.zeros(len(hashes), pl.Int64, eager=True).alias("_place")
-    several = hashes.is_duplicated()
-    if not several.any():
-        return places
-    rows = several.arg_true()
-    counted = pl.DataFrame({"_hash": hashes.gather(rows)}).select(pl.int_range(pl.len()).over("_hash"))
-    return places.scatter(rows, counted.to_series())
-
-
-def _flat(frame: pl.DataFrame) -> list[pl.Series]:
-    """Lists, dicts and models as text: polars compares no such columns."""
-    import polars as pl
-
-    nested = [name for name, kind in frame.schema.items() if kind.is_nested() or kind == pl.Object]
-    return [
-        pl.Series(name, [json.dumps(value, default=str, sort_keys=True) for value in frame[name].to_list()])
-        for name in nested
-    ]
+    Args:
+        specs: the checked table.
+        files: what each file of the table is.
+        by_sort_index: compare the sort_index too.
+    """
+    meaning = {field: _Files(known) for field, known in files.items()}
+    pieces = ((specs.slice(at, PIECE), meaning, by_sort_index) for at in range(0, max(1, specs.num_rows), PIECE))
+    return in_turn(_keyed, pieces, threads=2)
 
 
-def keys_of_run(run: Run, fields: Iterable[str], *, features: Iterable[str], by_sort_index: bool) -> SpecKeys:
+def keys_of_run(
+    run: Run, fields: Iterable[str], *, features: Iterable[str], by_sort_index: bool
+) -> Iterator[KeyedPiece]:
     """The keys of the specs of an earlier run.
 
     Args:
@@ -117,38 +102,89 @@ def keys_of_run(run: Run, fields: Iterable[str], *, features: Iterable[str], by_
         by_sort_index: compare the sort_index too.
     """
     ignored = {*NOT_COMPARED, *features} - {layout.SORT_INDEX}
-    first = read_block(run.store, 0)
-    names = [name for name in first.column_names if name not in ignored]
-    blocks = -(-run.total // run.manifest.block_size)
-    with ThreadPoolExecutor(READERS, "scythe-reuse") as pool:
-        others = pool.map(lambda number: read_block(run.store, number, names), range(1, blocks))
-        specs = pa.concat_tables([first.select(names), *others])
-    files = [field for field in fields if field in specs.column_names]
-    return keys_of(specs, _identities(run, specs, files), by_sort_index=by_sort_index)
+    names = [name for name in read_block(run.store, 0).column_names if name not in ignored]
+    meaning = _files_of_run(run, [field for field in fields if field in names])
+    blocks = range(-(-run.total // run.manifest.block_size))
+    each = max(1, PIECE // run.manifest.block_size)
+
+    def piece(numbers: Iterable[int]) -> KeyedPiece:
+        specs = pa.concat_tables([read_block(run.store, number, names) for number in numbers])
+        return _keyed(specs, meaning, by_sort_index)
+
+    return in_turn(piece, ((blocks[at : at + each],) for at in range(0, len(blocks), each)), threads=THREADS)
 
 
-def _identities(run: Run, specs: pa.Table, fields: Iterable[str]) -> Identities:
+def _keyed(specs: pa.Table, files: Mapping[str, _Files], by_sort_index: bool) -> KeyedPiece:
+    """The columns that are compared, and which rows can be."""
+    columns: dict[str, Any] = {}
+    known = np.ones(specs.num_rows, bool)
+    unknown: set[str] = set()
+    for name in (name for name in specs.column_names if name not in NOT_COMPARED):
+        column: Any = specs.column(name)
+        if name in files:
+            column, here, missing = files[name].translate(column)
+            known &= here
+            unknown |= missing
+        elif pa.types.is_nested(column.type):
+            column = pa.array([_as_text(value) for value in column.to_pylist()], pa.string())
+        columns[name] = column
+    if by_sort_index:
+        columns[layout.SORT_INDEX] = specs.column(layout.SORT_INDEX)
+    return KeyedPiece(pa.table(columns).combine_chunks(), known, unknown)
+
+
+def _as_text(value: Any) -> str | None:
+    """A list, a dict or a model: what is compared of it."""
+    return None if value is None else json.dumps(value, default=str, sort_keys=True)
+
+
+class _Files:
+    """What the files of one field are.
+
+    Args:
+        known: by address.
+        find: what a file is whose address is not there; None where it stays unknown.
+    """
+
+    def __init__(self, known: Meaning, find: Callable[[str], str | None] = lambda _: None) -> None:
+        self._known = known
+        self._find = find
+        self._lock = Lock()
+
+    def translate(self, column: Any) -> tuple[Any, NDArray[np.bool_], set[str]]:
+        """A column of addresses as what the files are, the rows that are known, and the addresses that are not."""
+        encoded = column.combine_chunks().dictionary_encode()
+        addresses: list[str] = encoded.dictionary.to_pylist()
+        meaning = {address: self._of(address) for address in addresses}
+        texts = pa.array([f"\0{address}" if what is None else what for address, what in meaning.items()], pa.string())
+        missing = {address for address, what in meaning.items() if what is None}
+        unknown = np.array([address in missing for address in addresses] + [False])
+        return texts.take(encoded.indices), ~unknown[encoded.indices.fill_null(-1).to_numpy()], missing
+
+    def _of(self, address: str) -> str | None:
+        with self._lock:
+            if address not in self._known:
+                self._known[address] = self._find(address)
+            return self._known[address]
+
+
+def _files_of_run(run: Run, fields: Iterable[str]) -> dict[str, _Files]:
     root = run.manifest.specs_uri.removesuffix(layout.SPECS)
     recorded = read_inputs(run.store)
-    found: Identities = {}
+
+    def artifact(address: str) -> str | None:
+        return _hashed(run.store, address.removeprefix(root)) if address.startswith(root) else None
+
+    found: dict[str, _Files] = {}
     for field in fields:
-        known: dict[str, str | None] = {}
+        known: Meaning = {}
         for record in recorded.get(field, []):
             if "key" in record:
                 known[root + record["key"]] = identity(record["name"], record["sha256"])
             else:
                 known[record["address"]] = remote_identity(record["address"], record.get("etag"))
-        addresses: list[str | None] = specs.column(field).unique().to_pylist()
-        for address in filter(None, addresses):
-            if field not in recorded and address.startswith(root):
-                known[address] = _hashed(run.store, address.removeprefix(root))
-        found[field] = known
+        found[field] = _Files(known) if field in recorded else _Files(known, artifact)
     return found
-
-
-def remote_identity(address: str, etag: str | None) -> str | None:
-    """What a remote file is: its address and version; None where its server gives no version."""
-    return f"{address}\0{etag}" if etag else None
 
 
 def _hashed(store: Store, key: str) -> str:
@@ -159,53 +195,3 @@ def _hashed(store: Store, key: str) -> str:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return identity(key.rpartition("/")[2], sha256)
-
-
-def match(new: SpecKeys, old: SpecKeys, reusable: pl.Series) -> pl.DataFrame:
-    """The rows of `new` that have the same key as a reusable row of `old`: columns `row` and `source_row`, sorted.
-
-    Rows are found by a hash of the key and then compared column by column, so that a collision reuses nothing.
-
-    Args:
-        new: the specs of the new run.
-        old: the specs of the earlier run.
-        reusable: rows of the earlier run that succeeded.
-
-    Raises:
-        InputError: the two have different fields.
-    """
-    import polars as pl
-
-    _refuse_other_fields(new.table, old.table)
-    names = ["_hash", "_place", "_row"]
-    candidates = old.table.filter(pl.col("_known") & pl.col("_row").is_in(reusable.implode())).select(names)
-    mine = new.table.filter(pl.col("_known")).select(names)
-    pairs = mine.join(candidates, on=["_hash", "_place"], how="inner", suffix="_old").sort("_row")
-    found = [pairs.clear(), *(_equal(piece, new.table, old.table) for piece in pairs.iter_slices(COMPARED))]
-    rows = pl.col("_row").cast(pl.Int64).alias("row"), pl.col("_row_old").cast(pl.Int64).alias("source_row")
-    return pl.concat(found).select(rows)
-
-
-def _equal(pairs: pl.DataFrame, new: pl.DataFrame, old: pl.DataFrame) -> pl.DataFrame:
-    """The pairs whose rows have equal columns."""
-    import polars as pl
-
-    same = pl.repeat(value=True, n=pairs.height, eager=True)
-    for name in (name for name in new.columns if not name.startswith("_")):
-        same &= new[name].gather(pairs["_row"]).eq_missing(old[name].gather(pairs["_row_old"]))
-    return pairs.filter(same)
-
-
-def _refuse_other_fields(new: pl.DataFrame, old: pl.DataFrame) -> None:
-    ours, theirs = _fields(new), _fields(old)
-    problems = [f"{name} is new" for name in ours if name not in theirs]
-    problems += [f"{name} is not there any more" for name in theirs if name not in ours]
-    problems += [
-        f"{name} was {theirs[name]} and is {ours[name]}" for name in ours if theirs.get(name, ours[name]) != ours[name]
-    ]
-    if problems:
-        raise InputError(f"the input fields differ from those of the earlier run: {'; '.join(problems)}")
-
-
-def _fields(frame: pl.DataFrame) -> Mapping[str, Any]:
-    return {name: kind for name, kind in frame.schema.items() if not name.startswith("_")}

@@ -7,7 +7,6 @@ before its manifest is written, so that any process can take the rows over.
 from __future__ import annotations
 
 import ast
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from scythe_cli.core import layout
+from scythe_cli.core import layout, processes
 from scythe_cli.core.layout import Mark
 from scythe_cli.errors import InputError, KeyMissing, NotFoundError
 from scythe_cli.experiment import provenance
 from scythe_cli.experiment.field_kinds import file_fields
 from scythe_cli.experiment.registry import TASK_PREFIX
-from scythe_cli.reuse.keys import keys_of, keys_of_run, match
+from scythe_cli.reuse.keys import keys_of, keys_of_run
+from scythe_cli.reuse.match import match
 from scythe_cli.run import find, parts
 from scythe_cli.run.code import read_code
 from scythe_cli.run.compatibility import refuse_other_models
@@ -30,10 +30,15 @@ from scythe_cli.run.run import OriginalRun
 from scythe_cli.run.state import read_state
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
     from scythe_cli.experiment.experiment import Experiment
-    from scythe_cli.reuse.keys import Identities
+    from scythe_cli.reuse.keys import Identities, KeyedPiece
     from scythe_cli.run.run import Run
     from scythe_cli.run.state import RunState
+    from scythe_cli.spec_table.table import SpecTable
     from scythe_cli.storage.base import Store
 
 LATEST = "latest"
@@ -42,7 +47,7 @@ _BOOKKEEPING = frozenset(layout.INDEX_HEAD)
 _SOURCE, _SOURCE_ID = b"scythe.reuse.address", b"scythe.reuse.id"
 
 
-@dataclass(frozen=True)
+@dataclass
 class ReusePlan:
     """The rows that a new run takes over.
 
@@ -62,6 +67,10 @@ class ReusePlan:
         """The object that the new run keeps."""
         metadata: Any = {_SOURCE: self.source.encode(), _SOURCE_ID: self.source_id.encode()}
         return parts.encode(self.rows.replace_schema_metadata(metadata))
+
+    def release(self) -> None:
+        """Drop the rows, which are in the store now: the memory of a run must not grow with its specs."""
+        self.rows = _SCHEMA.empty_table()
 
 
 def read_plan(run: Run) -> ReusePlan | None:
@@ -90,7 +99,7 @@ class Wanted:
 
     experiment: Experiment
     seed: int
-    specs: pa.Table
+    specs: SpecTable
     files: Identities
     features: list[str]
 
@@ -140,19 +149,23 @@ def plan_reuse(wanted: Wanted, source: Run, *, changed_code: bool, by_sort_index
     refuse_other_models(source, experiment)
     state = read_state(source)
     generations = _generations(source, state, experiment, wanted.seed, changed_code=changed_code)
-    import polars as pl
-
     files = file_fields(experiment.input_model)
-    with ThreadPoolExecutor(1, "scythe-reuse") as pool:  # reads, while this thread makes the keys of the table
-        earlier = pool.submit(keys_of_run, source, files, features=wanted.features, by_sort_index=by_sort_index)
-        new = keys_of(wanted.specs, wanted.files, by_sort_index=by_sort_index)
-        old = earlier.result()
-
-    rows = match(new, old, pl.Series(_succeeded(state, generations), dtype=pl.UInt32))
-    notes = [f"{address} has no version (ETag): specs that name it run again" for address in new.unknown]
+    old = keys_of_run(source, files, features=wanted.features, by_sort_index=by_sort_index)
+    found = match(_keys_of(wanted, by_sort_index=by_sort_index), old, _succeeded(source, state, generations))
+    pa.default_memory_pool().release_unused()
+    processes.give_memory_back()
+    notes = [f"{address} has no version (ETag): specs that name it run again" for address in found.unknown]
     notes += _changed_packages(source, experiment)
-    notes.append(_summary(source, rows.height, wanted.specs.num_rows))
-    return ReusePlan(source.id, source.store.address, rows.to_arrow().cast(_SCHEMA), notes)
+    notes.append(_summary(source, len(found.rows), wanted.specs.rows))
+    rows = pa.table([pa.array(found.rows), pa.array(found.source_rows)], schema=_SCHEMA)
+    return ReusePlan(source.id, source.store.address, rows, notes)
+
+
+def _keys_of(wanted: Wanted, *, by_sort_index: bool) -> Iterator[KeyedPiece]:
+    """The keys of the new run; what was read of its table need not stay in memory."""
+    for piece in keys_of(wanted.specs.table, wanted.files, by_sort_index=by_sort_index):
+        yield piece
+        wanted.specs.drop_pages()
 
 
 def _summary(source: Run, reused: int, total: int) -> str:
@@ -231,9 +244,9 @@ def _changed_packages(source: Run, experiment: Experiment) -> list[str]:
     return [f"packages have changed since {source.version}: {'; '.join(changed)}"] if changed else []
 
 
-def _succeeded(state: RunState, generations: set[int]) -> np.ndarray[Any, Any]:
-    """The rows whose outcome is a success of one of these generations."""
-    found = [np.empty(0, np.int64)]
+def _succeeded(source: Run, state: RunState, generations: set[int]) -> NDArray[np.bool_]:
+    """By row, whether its outcome is a success of one of these generations."""
+    found = np.zeros(source.total, bool)
     for block in state.blocks.values():
         for part, rows in block.by_part.items():
             if part.generation not in generations:
@@ -243,5 +256,5 @@ def _succeeded(state: RunState, generations: set[int]) -> np.ndarray[Any, Any]:
                 table = parts.read_part(state.store, part.key, [ROW, KIND])
                 failed = table.filter(pc.is_valid(table.column(KIND))).column(ROW).to_numpy()
                 chosen = chosen[~np.isin(chosen, failed)]
-            found.append(chosen)
-    return np.concatenate(found)
+            found[chosen] = True
+    return found

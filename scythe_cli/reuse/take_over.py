@@ -8,19 +8,19 @@ was killed loses at most one window of blocks.
 from __future__ import annotations
 
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from scythe_cli.columns import frames
-from scythe_cli.core import layout
+from scythe_cli.core import layout, processes
 from scythe_cli.core.events import TakenOver, TakeOverStarted, ignore
 from scythe_cli.core.layout import PartName
 from scythe_cli.errors import StoreError
+from scythe_cli.reuse.in_turn import in_turn
 from scythe_cli.reuse.plan import read_plan
 from scythe_cli.run import lease, outcomes, parts
 from scythe_cli.run.precedence import list_parts
@@ -29,7 +29,7 @@ from scythe_cli.run.state import read_state
 from scythe_cli.storage.open_store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -41,14 +41,12 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.int64]
 
-_T = TypeVar("_T")
-
 GENERATION = 0
 """Of the parts: any later success of the same rows wins."""
 THREADS = 8
 """Parts that are read or written, or whose files are copied, at a time."""
-WINDOW_BYTES = 128 << 20
-"""Outcomes and frames that are held at a time, estimated from the first part."""
+WINDOW_BYTES, WINDOW_BLOCKS = 16 << 20, 256
+"""Outcomes and frames that are read at a time, estimated from blocks before; a few such windows are held."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +67,17 @@ def take_over(run: Run, listener: Listener = ignore) -> int:
     plan = read_plan(run)
     if plan is None:
         return 0
-    left = _left(run, plan)
-    if len(left):
+    processes.share_heaps()
+    there = _taken(run, plan)
+    if not there.all():
         with lease.hold(run.store, lambda: None):
             listener(TakeOverStarted(plan.rows.num_rows))
-            _TakeOver(run, plan, listener, done=plan.rows.num_rows - len(left)).take(left)
+            _TakeOver(run, plan, listener, there).take()
     return plan.rows.num_rows
 
 
-def _left(run: Run, plan: ReusePlan) -> Rows:
-    """Places in the plan whose row has no part of generation 0 yet."""
+def _taken(run: Run, plan: ReusePlan) -> NDArray[np.bool_]:
+    """By place in the plan, whether its row has a part of generation 0."""
     rows: Rows = plan.rows.column("row").to_numpy()
     there = np.zeros(len(rows), bool)
     for part in list_parts(run.store):
@@ -89,17 +88,19 @@ def _left(run: Run, plan: ReusePlan) -> Rows:
             else:  # the frames of its block did not fit into one part
                 taken = parts.read_part(run.store, part.key, [outcomes.ROW]).column(outcomes.ROW).to_numpy()
                 there[np.searchsorted(rows, taken)] = True
-    return np.flatnonzero(~there)
+    return there
 
 
 class _TakeOver:
     """One run's taking over."""
 
-    def __init__(self, run: Run, plan: ReusePlan, listener: Listener, *, done: int) -> None:
+    def __init__(self, run: Run, plan: ReusePlan, listener: Listener, there: NDArray[np.bool_]) -> None:
         self._run = run
         self._plan = plan
         self._listener = listener
-        self._done = done
+        self._there = there
+        self._done = int(there.sum())
+        self._block_bytes = WINDOW_BYTES
         store = open_store(plan.source)
         self._source = _open_at(store, plan.source_id)
         self._state: RunState = read_state(self._source)
@@ -107,31 +108,35 @@ class _TakeOver:
         self._source_rows: Rows = plan.rows.column("source_row").to_numpy()
         self._schema = parts.read_schema(run.store)
 
-    def take(self, left: Rows) -> None:
-        """Take the rows at these places of the plan, a few blocks at a time."""
-        window = 1
-        blocks, starts = np.unique(self._rows[left] // layout.BLOCK, return_index=True)
-        ends = [*starts[1:].tolist(), len(left)]
-        at = 0
-        while at < len(blocks):
-            last = min(len(blocks), at + window) - 1
-            weight = self._take_window(left[starts[at] : ends[last]])
-            each = max(1, weight // (last - at + 1))
-            at, window = last + 1, max(1, min(256, WINDOW_BYTES // each))
+    def take(self) -> None:
+        """Take the rows that are not there, a few blocks at a time: those that follow are read meanwhile."""
+        for window in in_turn(self._read_window, self._windows(), threads=1):
+            for rows in in_turn(self._write, sorted(window.items()), threads=THREADS):
+                self._done += rows
+                self._listener(TakenOver(self._done))
 
-    def _take_window(self, places: Rows) -> int:
-        """Take the rows of some blocks; what they weighed."""
+    def _windows(self) -> Iterator[tuple[Rows, int]]:
+        """The places of the plan that are not there, some blocks at a time, and how many blocks that is."""
+        block, last = 0, int(self._rows[-1]) // layout.BLOCK
+        while block <= last:
+            blocks = max(1, min(WINDOW_BLOCKS, WINDOW_BYTES // self._block_bytes))
+            first, end = np.searchsorted(self._rows, [block * layout.BLOCK, (block + blocks) * layout.BLOCK])
+            places = first + np.flatnonzero(~self._there[first:end])
+            block += blocks
+            if len(places):
+                yield places, blocks
+
+    def _read_window(self, places: Rows, blocks: int) -> dict[int, list[_Part]]:
+        """What is taken for some blocks, by block."""
         taken: dict[int, list[_Part]] = {}
         weight = 0
-        for piece in _at_once(self._read_part, self._parts(places)):
+        for piece in in_turn(self._read_part, self._parts(places), threads=THREADS):
             weight += piece.outcomes.nbytes + sum(frame.nbytes for frame in piece.frames.values())
-            blocks: Rows = piece.outcomes.column(outcomes.ROW).to_numpy() // layout.BLOCK
-            for block in np.unique(blocks).tolist():
+            inside: Rows = piece.outcomes.column(outcomes.ROW).to_numpy() // layout.BLOCK
+            for block in np.unique(inside).tolist():
                 taken.setdefault(block, []).append(_of_block(piece, block))
-        for rows in _at_once(self._write, sorted(taken.items())):
-            self._done += rows
-            self._listener(TakenOver(self._done))
-        return weight
+        self._block_bytes = max(1, weight // blocks)
+        return taken
 
     def _parts(self, places: Rows) -> Iterator[tuple[PartName, Rows, Rows]]:
         """The parts of the earlier run that have these rows: which of ours they are, and which of theirs."""
@@ -231,15 +236,6 @@ def _copy(source: Store, source_key: str, target: Store, key: str) -> None:
         path = Path(folder) / "file"
         source.download(source_key, path)
         target.upload(key, path, consume=True)
-
-
-def _at_once(function: Callable[..., _T], calls: Iterable[tuple[Any, ...]]) -> Iterator[_T]:
-    """What the calls return, in their order; a few of them wait for the store at a time."""
-    pool = ThreadPoolExecutor(THREADS, "scythe-reuse")
-    try:
-        yield from pool.map(lambda arguments: function(*arguments), calls)
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _renumbered(table: pa.Table, column: str, theirs: Rows, mine: Rows) -> pa.Table:
