@@ -45,7 +45,7 @@ GENERATION = 0
 """Of the parts: any later success of the same rows wins."""
 THREADS = 8
 """Parts that are read or written, or whose files are copied, at a time."""
-WINDOW_BYTES, WINDOW_BLOCKS = 16 << 20, 256
+WINDOW_BYTES, WINDOW_BLOCKS = 32 << 20, 256
 """Outcomes and frames that are read at a time, estimated from blocks before; a few such windows are held."""
 
 
@@ -129,12 +129,18 @@ class _TakeOver:
     def _read_window(self, places: Rows, blocks: int) -> dict[int, list[_Part]]:
         """What is taken for some blocks, by block."""
         taken: dict[int, list[_Part]] = {}
+        without_frames: list[pa.Table] = []
         weight = 0
         for piece in in_turn(self._read_part, self._parts(places), threads=THREADS):
             weight += piece.outcomes.nbytes + sum(frame.nbytes for frame in piece.frames.values())
+            if not piece.frames:
+                without_frames.append(piece.outcomes)
+                continue
             inside: Rows = piece.outcomes.column(outcomes.ROW).to_numpy() // layout.BLOCK
             for block in np.unique(inside).tolist():
                 taken.setdefault(block, []).append(_of_block(piece, block))
+        for block, table in _by_block(without_frames):
+            taken.setdefault(block, []).append(_Part(table, {}))
         self._block_bytes = max(1, weight // blocks)
         return taken
 
@@ -249,6 +255,17 @@ def _renumbered(table: pa.Table, column: str, theirs: Rows, mine: Rows) -> pa.Ta
         chosen = table if len(kept) == table.num_rows else table.take(kept)
     at = chosen.column_names.index(column)
     return chosen.set_column(at, chosen.schema.field(at), pa.array(fresh, chosen.schema.field(at).type))
+
+
+def _by_block(tables: list[pa.Table]) -> Iterator[tuple[int, pa.Table]]:
+    """The rows of outcomes by block, in order. In a table in another order each part has a few rows of each block."""
+    if not tables:
+        return
+    table = _sorted(pa.concat_tables(tables, promote_options="default"), outcomes.ROW)
+    blocks, starts = np.unique(table.column(outcomes.ROW).to_numpy() // layout.BLOCK, return_index=True)
+    ends = [*starts[1:].tolist(), table.num_rows]
+    for block, start, end in zip(blocks.tolist(), starts.tolist(), ends, strict=True):
+        yield block, table.slice(start, end - start)
 
 
 def _of_block(piece: _Part, block: int) -> _Part:
