@@ -115,7 +115,7 @@ class _Kind:
 def index_columns(pieces: Sequence[Piece], schema: pa.Schema, *, repeated: bool) -> list[Any]:
     """The index columns of all rows. Where specs have several rows, texts are dictionaries of the specs' values."""
     specs = pa.concat_tables([piece.specs.take(pa.array(piece.places)) for piece in pieces])
-    each = np.repeat(np.arange(specs.num_rows), np.concatenate([piece.lengths for piece in pieces]))
+    each = np.repeat(np.arange(specs.num_rows, dtype=np.int32), np.concatenate([piece.lengths for piece in pieces]))
     rows: Any = pa.array(each)
     made: list[Any] = []
     for field in schema:
@@ -165,6 +165,7 @@ def encodings(group: pa.Table, index: Sequence[str]) -> dict[str, Any]:
         "compression_level": LEVEL,
         "use_dictionary": dictionaries,
         "column_encoding": encoded,
+        "write_batch_size": 1 << 16,
         "write_statistics": [name for name in (index if wide else group.column_names) if name not in IDS],
     }
 

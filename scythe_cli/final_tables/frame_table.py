@@ -80,7 +80,7 @@ class FrameTable:
     def __init__(
         self, path: Callable[[], Path], index: pa.Schema, about: dict[str, Any], *, max_file: int, writers: Executor
     ) -> None:
-        self._index = index
+        self._index = pa.schema([field.with_nullable(field.name not in _WHOLE) for field in index])
         self._about = about
         self.schema: pa.Schema = pa.schema([])
         self._header = FrameHeader()
@@ -246,7 +246,12 @@ class FrameTable:
         known = self._header.pandas.categories if self._header.pandas else {}
         categories = {name: values for name, (values, _) in known.items()}
         kept = () if self._repeated else (layout.WORKFLOW_RUN_ID,)
-        return pa.table(frame_rows.as_dictionaries(table, categories, kept), names=table.column_names)
+        columns = frame_rows.as_dictionaries(table, categories, kept)
+        fields = [
+            pa.field(name, column.type, nullable=name not in _WHOLE)
+            for name, column in zip(table.column_names, columns, strict=True)
+        ]
+        return pa.table(columns, schema=pa.schema(fields))
 
     def _full_schema(self) -> pa.Schema:
         return pa.schema([*self.schema, *self._index, *([_PLACE] if self._counted else [])])
@@ -275,7 +280,9 @@ class FrameTable:
         self._files.close()
 
 
-_PLACE = pa.field(PLACE, pa.int64())
+_PLACE = pa.field(PLACE, pa.int64(), nullable=False)
+_WHOLE = frozenset({*layout.INDEX_HEAD, PLACE})
+"""Index columns that have a value in every row, which makes them quick to write."""
 
 
 def count_rows(specs: np.ndarray[Any, Any], last: tuple[Any, int]) -> tuple[np.ndarray[Any, Any], tuple[Any, int]]:
