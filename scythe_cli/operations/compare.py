@@ -186,8 +186,9 @@ def _rows(first: Run, second: Run) -> tuple[pl.DataFrame, RowDifference]:
     matched = match(new, old)
     before, after = _sort_index(first), _sort_index(second)
     pairs = pl.DataFrame({"first": before[matched.source_rows], "second": after[matched.rows]})
-    left, right = set(before) - set(pairs["first"]), set(after) - set(pairs["second"])
-    changed = len(left & right)
+    left = before.filter(~before.is_in(pairs["first"].implode()))
+    right = after.filter(~after.is_in(pairs["second"].implode()))
+    changed = int(left.is_in(right.implode()).sum())
     return pairs, RowDifference(pairs.height, changed, len(right) - changed, len(left) - changed)
 
 
@@ -222,8 +223,7 @@ def _output(name: str, was: pl.Series, now: pl.Series) -> OutputDifference:
 
 
 def _failures(first: Run, second: Run, pairs: pl.DataFrame) -> FailureDifference:
-    was, now = (set(load_table(run, layout.ERRORS)[layout.SORT_INDEX]) for run in (first, second))
-    failed = [(one in was, other in now) for one, other in pairs.iter_rows()]
-    return FailureDifference(
-        both=failed.count((True, True)), new=failed.count((False, True)), gone=failed.count((True, False))
-    )
+    was, now = (load_table(run, layout.ERRORS)[layout.SORT_INDEX].implode() for run in (first, second))
+    failed = pairs["first"].is_in(was), pairs["second"].is_in(now)
+    both = int((failed[0] & failed[1]).sum())
+    return FailureDifference(both=both, new=int(failed[1].sum()) - both, gone=int(failed[0].sum()) - both)
