@@ -45,6 +45,7 @@ class FrameFiles:
         build: makes the rows of a row group from pieces.
         metadata: the metadata of a file, when it is ended.
         index: names of the index columns.
+        as_written: gives the columns of a row group that was read the types that `build` gives them.
         writers: threads that encode a row group while the next is collected.
 
     Attributes:
@@ -60,6 +61,7 @@ class FrameFiles:
         build: Callable[[list[Piece]], pa.Table],
         metadata: Callable[[], dict[bytes, bytes]],
         index: Sequence[str],
+        as_written: Callable[[pa.Table], pa.Table],
         writers: Executor,
     ) -> None:
         self._path = path
@@ -68,6 +70,7 @@ class FrameFiles:
         self._build = build
         self._metadata = metadata
         self._index = index
+        self._as_written = as_written
         self._writers = writers
         self._writing: Future[None] | None = None
         self._ended: list[tuple[Path, dict[bytes, bytes]]] = []
@@ -158,7 +161,7 @@ class FrameFiles:
         metadata = self._metadata()
         for at, (path, written) in enumerate(self._ended):
             if written != metadata:  # a later spec had other labels for the same columns
-                copy = self._copied(path, plain)
+                copy = self._copied(path, self._as_written)
                 copy.close(metadata)
                 self._ended[at] = copy.path, metadata
         return [path for path, _ in self._ended]
@@ -186,7 +189,7 @@ class FrameFiles:
                 copy.close({})
                 copy.path.unlink()
             last, _ = old.pop()
-            self._open = self._copied(last, plain)
+            self._open = self._copied(last, self._as_written)
             raise
         finally:
             self.held, (self._held_rows, self._held_bytes) = held, n_held

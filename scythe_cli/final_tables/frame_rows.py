@@ -27,6 +27,8 @@ WIDE = 1000
 """A frame with more columns has statistics of its index alone: they cost time, and no reader skips rows by the rest."""
 IDS = (layout.EXPERIMENT_ID, layout.WORKFLOW_RUN_ID, layout.ROOT_WORKFLOW_RUN_ID)
 """Columns without statistics: those of texts take as long as to write them, and `sort_index` finds the same rows."""
+BATCH = 1 << 13
+"""Values that are encoded at a time. A page may be so many values larger than it should."""
 LEVEL = 1
 """Of zstd: higher ones are slower and hardly smaller."""
 
@@ -165,7 +167,7 @@ def encodings(group: pa.Table, index: Sequence[str]) -> dict[str, Any]:
         "compression_level": LEVEL,
         "use_dictionary": dictionaries,
         "column_encoding": encoded,
-        "write_batch_size": 1 << 16,
+        "write_batch_size": BATCH,
         "write_statistics": [name for name in (index if wide else group.column_names) if name not in IDS],
     }
 

@@ -80,7 +80,7 @@ class FrameTable:
     def __init__(
         self, path: Callable[[], Path], index: pa.Schema, about: dict[str, Any], *, max_file: int, writers: Executor
     ) -> None:
-        self._index = pa.schema([field.with_nullable(field.name not in _WHOLE) for field in index])
+        self._index = pa.schema([field.with_nullable(field.name not in _IDS) for field in index])
         self._about = about
         self.schema: pa.Schema = pa.schema([])
         self._header = FrameHeader()
@@ -96,6 +96,7 @@ class FrameTable:
             build=self._build,
             metadata=self._metadata,
             index=[*index.names, PLACE],
+            as_written=self._as_written,
             writers=writers,
         )
 
@@ -248,7 +249,7 @@ class FrameTable:
         kept = () if self._repeated else (layout.WORKFLOW_RUN_ID,)
         columns = frame_rows.as_dictionaries(table, categories, kept)
         fields = [
-            pa.field(name, column.type, nullable=name not in _WHOLE)
+            pa.field(name, column.type, nullable=name not in _IDS)
             for name, column in zip(table.column_names, columns, strict=True)
         ]
         return pa.table(columns, schema=pa.schema(fields))
@@ -280,9 +281,9 @@ class FrameTable:
         self._files.close()
 
 
-_PLACE = pa.field(PLACE, pa.int64(), nullable=False)
-_WHOLE = frozenset({*layout.INDEX_HEAD, PLACE})
-"""Index columns that have a value in every row, which makes them quick to write."""
+_PLACE = pa.field(PLACE, pa.int64())  # a frame's own column of this name may lack values
+_IDS = frozenset(layout.INDEX_HEAD)
+"""They have a value in every row, which makes them quick to write."""
 
 
 def count_rows(specs: np.ndarray[Any, Any], last: tuple[Any, int]) -> tuple[np.ndarray[Any, Any], tuple[Any, int]]:

@@ -1,6 +1,7 @@
-"""Keeps numpy from starting a thread for each core in processes that do no linear algebra.
+"""Keeps numpy from starting a thread for each core in the processes of the commands.
 
-numpy brings OpenBLAS, which starts its threads when it is loaded, and reads how many from the environment.
+numpy brings OpenBLAS, which starts its threads when it is loaded, and reads how many from the environment. The user's
+code in these processes, as with `--inline`, has one thread then, as it has in the workers of a run.
 """
 
 from __future__ import annotations
@@ -37,4 +38,5 @@ def _one_thread() -> Iterator[None]:
     try:
         yield
     finally:
-        os.environ.pop(_VARIABLE, None)
+        if os.environ.get(_VARIABLE) == "1":
+            del os.environ[_VARIABLE]

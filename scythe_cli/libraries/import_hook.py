@@ -1,13 +1,13 @@
 """Does something when a module is imported, whoever imports it.
 
-Input: the module's name and what to do. A hook is for one import: it removes itself.
+Input: the module's name and what to do, once. A hook stays in `sys.meta_path`: another thread may be at that list.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import sys
 from contextlib import nullcontext
+from threading import local
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,26 +36,26 @@ class ImportHook:
         self._name = name
         self._during = during
         self._after = after
+        self._is_over = False
+        self._here = local()
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:  # noqa: ARG002 - Python's protocol
-        """Python's own spec of the module, with what is to be done."""
-        if name != self._name:
+        """Python's own spec of the module, with what is to be done. Who only looks for it need not import it."""
+        if name != self._name or self._is_over or getattr(self._here, "looks", False):
             return None
-        at = sys.meta_path.index(self)
-        sys.meta_path.remove(self)
+        self._here.looks = True
         try:
             spec = importlib.util.find_spec(name)
         finally:
-            sys.meta_path.insert(at, self)  # who looks for it, as polars does, need not import it
+            self._here.looks = False
         if spec is not None and spec.loader is not None:
             loader: Any = spec.loader
             run = loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
-                if self in sys.meta_path:
-                    sys.meta_path.remove(self)
                 with self._during():
                     run(module)
+                self._is_over = True
                 self._after(module)
 
             loader.exec_module = exec_module

@@ -91,10 +91,11 @@ def begin(prepared: Prepared, storage: Store, *, version: Bump | SemVer = "keep"
     )
     if prepared.reuse is not None:
         store.write(layout.REUSE, prepared.reuse.encode())
-        prepared.reuse.release()
     manifest = _manifest(prepared, ours)
     write_manifest(store, manifest)
     prepared.table.release()
+    if prepared.reuse is not None:
+        prepared.reuse.release()
     return Run(store, manifest)
 
 

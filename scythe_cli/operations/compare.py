@@ -13,7 +13,7 @@ import polars as pl
 from scythe_cli.core import layout, yaml_document
 from scythe_cli.errors import InputError, NotFoundError
 from scythe_cli.operations.scan import final_tables, load_table
-from scythe_cli.reuse.keys import keys_of_run
+from scythe_cli.reuse.keys import keys_of_run, piece_rows
 from scythe_cli.reuse.match import match
 from scythe_cli.run.code import read_code
 from scythe_cli.run.parts import read_block
@@ -182,7 +182,10 @@ def _code(first: Run, second: Run) -> CodeDifference:
 
 def _rows(first: Run, second: Run) -> tuple[pl.DataFrame, RowDifference]:
     """Pairs of the sort_index of equal rows, and the counts."""
-    old, new = (keys_of_run(run, _file_fields(run), features=(), by_sort_index=False) for run in (first, second))
+    rows = piece_rows(first)
+    old, new = (
+        keys_of_run(run, _file_fields(run), features=(), by_sort_index=False, rows=rows) for run in (first, second)
+    )
     matched = match(new, old)
     before, after = _sort_index(first), _sort_index(second)
     pairs = pl.DataFrame({"first": before[matched.source_rows], "second": after[matched.rows]})

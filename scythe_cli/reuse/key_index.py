@@ -118,9 +118,10 @@ class _Columns:
         """Append rows."""
         if not self._starts:
             self.schema = columns.schema
-        self._starts.append(self._rows)
-        self._rows += columns.num_rows
-        self._pieces += columns.to_batches() or [_no_rows(columns.schema)]
+        for piece in columns.to_batches():
+            self._starts.append(self._rows)
+            self._rows += piece.num_rows
+            self._pieces.append(piece)
         self._bytes += columns.nbytes
         if self._bytes > MEMORY_LIMIT:
             self._move_to_disk()
@@ -166,10 +167,6 @@ def _on_disk() -> Iterator[None]:
             f"cannot keep the specs of the earlier run in the temporary folder: {exc.strerror or exc}",
             hint="free some space there, or set TMPDIR to a folder with more",
         ) from exc
-
-
-def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)
 
 
 def equal(new: pa.Table, old: pa.Table) -> NDArray[np.bool_]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -25,7 +26,7 @@ from scythe_cli.run.parts import read_block
 from scythe_cli.storage import file_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -33,13 +34,15 @@ if TYPE_CHECKING:
     from scythe_cli.storage.base import Store
 
 THREADS = 4
-PIECE = 16 * layout.BLOCK
-"""Rows of a piece."""
+PIECE, PIECE_BYTES = 1 << 16, 32 << 20
+"""The most rows of a piece, and about the most bytes."""
 NOT_COMPARED = frozenset({*layout.INDEX_HEAD, RAW_INPUT})
 Meaning = dict[str, str | None]
 """By address: what the file is, or None where this is unknown."""
 Identities = dict[str, Meaning]
 """By file field."""
+_NOTHING = "_"
+"""The one column of a model without fields."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,9 @@ class KeyedPiece:
         return pl.DataFrame(self.columns).select(pl.struct(names).hash(seed=0)).to_series().to_numpy()
 
 
+Keys = Generator[KeyedPiece, None, None]
+
+
 def identity(name: str, sha256: str) -> str:
     """What a file is: its own name and its content."""
     return f"{file_names.decode(file_names.as_text(name), sha256)}\0{sha256}"
@@ -77,22 +83,28 @@ def remote_identity(address: str, etag: str | None) -> str | None:
     return f"{address}\0{etag}" if etag else None
 
 
-def keys_of(specs: pa.Table, files: Identities, *, by_sort_index: bool) -> Iterator[KeyedPiece]:
+def piece_rows(run: Run) -> int:
+    """How many rows a piece of this run and of one that is matched with it should have: some blocks."""
+    size, first = run.manifest.block_size, read_block(run.store, 0)
+    rows = min(PIECE, PIECE_BYTES * first.num_rows // max(1, first.nbytes))
+    return max(size, rows // size * size)
+
+
+def keys_of(specs: pa.Table, files: Identities, *, by_sort_index: bool, rows: int) -> Keys:
     """The keys of the specs of a table, in their order.
 
     Args:
         specs: the checked table.
         files: what each file of the table is.
         by_sort_index: compare the sort_index too.
+        rows: of a piece.
     """
     meaning = {field: _Files(known) for field, known in files.items()}
-    pieces = ((specs.slice(at, PIECE), meaning, by_sort_index) for at in range(0, max(1, specs.num_rows), PIECE))
+    pieces = ((specs.slice(at, rows), meaning, by_sort_index) for at in range(0, max(1, specs.num_rows), rows))
     return in_turn(_keyed, pieces, threads=2)
 
 
-def keys_of_run(
-    run: Run, fields: Iterable[str], *, features: Iterable[str], by_sort_index: bool
-) -> Iterator[KeyedPiece]:
+def keys_of_run(run: Run, fields: Iterable[str], *, features: Iterable[str], by_sort_index: bool, rows: int) -> Keys:
     """The keys of the specs of an earlier run.
 
     Args:
@@ -100,12 +112,13 @@ def keys_of_run(
         fields: the file fields of its input.
         features: the columns that `computed_features` makes, which are not compared.
         by_sort_index: compare the sort_index too.
+        rows: of a piece.
     """
     ignored = {*NOT_COMPARED, *features} - {layout.SORT_INDEX}
     names = [name for name in read_block(run.store, 0).column_names if name not in ignored]
     meaning = _files_of_run(run, [field for field in fields if field in names])
     blocks = range(-(-run.total // run.manifest.block_size))
-    each = max(1, PIECE // run.manifest.block_size)
+    each = max(1, rows // run.manifest.block_size)
 
     def piece(numbers: Iterable[int]) -> KeyedPiece:
         specs = pa.concat_tables([read_block(run.store, number, names) for number in numbers])
@@ -130,6 +143,8 @@ def _keyed(specs: pa.Table, files: Mapping[str, _Files], by_sort_index: bool) ->
         columns[name] = column
     if by_sort_index:
         columns[layout.SORT_INDEX] = specs.column(layout.SORT_INDEX)
+    if not columns:
+        columns[_NOTHING] = pa.nulls(specs.num_rows)
     return KeyedPiece(pa.table(columns).combine_chunks(), known, unknown)
 
 
@@ -147,7 +162,7 @@ class _Files:
     """
 
     def __init__(self, known: Meaning, find: Callable[[str], str | None] = lambda _: None) -> None:
-        self._known = known
+        self._known = {**known}
         self._find = find
         self._lock = Lock()
 
@@ -162,10 +177,11 @@ class _Files:
         return texts.take(encoded.indices), ~unknown[encoded.indices.fill_null(-1).to_numpy()], missing
 
     def _of(self, address: str) -> str | None:
-        with self._lock:
-            if address not in self._known:
-                self._known[address] = self._find(address)
-            return self._known[address]
+        if address not in self._known:
+            with self._lock:  # a file is read once
+                if address not in self._known:
+                    self._known[address] = self._find(address)
+        return self._known[address]
 
 
 def _files_of_run(run: Run, fields: Iterable[str]) -> dict[str, _Files]:

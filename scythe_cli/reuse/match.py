@@ -6,6 +6,7 @@ has grown, their pieces are compared as they are; what follows is looked for by 
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -16,12 +17,12 @@ from scythe_cli.errors import InputError
 from scythe_cli.reuse.key_index import KeyIndex, equal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from scythe_cli.reuse.keys import KeyedPiece
+    from scythe_cli.reuse.keys import KeyedPiece, Keys
 
     Rows = NDArray[np.int64]
 
@@ -41,11 +42,11 @@ class Matches:
     unknown: list[str]
 
 
-def match(new: Iterable[KeyedPiece], old: Iterable[KeyedPiece], reusable: NDArray[np.bool_] | None = None) -> Matches:
+def match(new: Keys, old: Keys, reusable: NDArray[np.bool_] | None = None) -> Matches:
     """Match the specs of a new run with those of an earlier one: the k-th of equal specs with the k-th.
 
     Args:
-        new: the specs of the new run, in order; at least one piece.
+        new: the specs of the new run, in order, at least one piece; closed at the end.
         old: those of the earlier run, likewise.
         reusable: by row of the earlier run, whether it may be matched; all unless given.
 
@@ -56,11 +57,12 @@ def match(new: Iterable[KeyedPiece], old: Iterable[KeyedPiece], reusable: NDArra
     rows: list[Rows] = []
     source_rows: list[Rows] = []
     unknown: set[str] = set()
-    for piece, mine, theirs in _pairs(iter(new), iter(old)):
-        kept = slice(None) if reusable is None else reusable[theirs]
-        rows.append(mine[kept])
-        source_rows.append(theirs[kept])
-        unknown |= piece.unknown
+    with closing(new), closing(old):
+        for piece, found, sources in _pairs(new, old):
+            kept = slice(None) if reusable is None else reusable[sources]
+            rows.append(found[kept])
+            source_rows.append(sources[kept])
+            unknown |= piece.unknown
     return Matches(np.concatenate(rows), np.concatenate(source_rows), sorted(unknown))
 
 

@@ -7,6 +7,7 @@ before its manifest is written, so that any process can take the rows over.
 from __future__ import annotations
 
 import ast
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from scythe_cli.errors import InputError, KeyMissing, NotFoundError
 from scythe_cli.experiment import provenance
 from scythe_cli.experiment.field_kinds import file_fields
 from scythe_cli.experiment.registry import TASK_PREFIX
-from scythe_cli.reuse.keys import keys_of, keys_of_run
+from scythe_cli.reuse.keys import keys_of, keys_of_run, piece_rows
 from scythe_cli.reuse.match import match
 from scythe_cli.run import find, parts
 from scythe_cli.run.code import read_code
@@ -30,12 +31,10 @@ from scythe_cli.run.run import OriginalRun
 from scythe_cli.run.state import read_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from scythe_cli.experiment.experiment import Experiment
-    from scythe_cli.reuse.keys import Identities, KeyedPiece
+    from scythe_cli.reuse.keys import Identities, Keys
     from scythe_cli.run.run import Run
     from scythe_cli.run.state import RunState
     from scythe_cli.spec_table.table import SpecTable
@@ -54,7 +53,7 @@ class ReusePlan:
     Attributes:
         source_id: the earlier run's id.
         source: its address.
-        rows: columns `row` and `source_row`, sorted by `row`.
+        rows: columns `row` and `source_row`, sorted by `row`; none after `release`.
         notes: sentences for the user.
     """
 
@@ -150,22 +149,25 @@ def plan_reuse(wanted: Wanted, source: Run, *, changed_code: bool, by_sort_index
     state = read_state(source)
     generations = _generations(source, state, experiment, wanted.seed, changed_code=changed_code)
     files = file_fields(experiment.input_model)
-    old = keys_of_run(source, files, features=wanted.features, by_sort_index=by_sort_index)
-    found = match(_keys_of(wanted, by_sort_index=by_sort_index), old, _succeeded(source, state, generations))
+    rows = piece_rows(source)
+    old = keys_of_run(source, files, features=wanted.features, by_sort_index=by_sort_index, rows=rows)
+    new = _keys_of(wanted, by_sort_index=by_sort_index, rows=rows)
+    found = match(new, old, _succeeded(source, state, generations))
     pa.default_memory_pool().release_unused()
     processes.give_memory_back()
     notes = [f"{address} has no version (ETag): specs that name it run again" for address in found.unknown]
     notes += _changed_packages(source, experiment)
     notes.append(_summary(source, len(found.rows), wanted.specs.rows))
-    rows = pa.table([pa.array(found.rows), pa.array(found.source_rows)], schema=_SCHEMA)
-    return ReusePlan(source.id, source.store.address, rows, notes)
+    pairs = pa.table([pa.array(found.rows), pa.array(found.source_rows)], schema=_SCHEMA)
+    return ReusePlan(source.id, source.store.address, pairs, notes)
 
 
-def _keys_of(wanted: Wanted, *, by_sort_index: bool) -> Iterator[KeyedPiece]:
+def _keys_of(wanted: Wanted, *, by_sort_index: bool, rows: int) -> Keys:
     """The keys of the new run; what was read of its table need not stay in memory."""
-    for piece in keys_of(wanted.specs.table, wanted.files, by_sort_index=by_sort_index):
-        yield piece
-        wanted.specs.drop_pages()
+    with closing(keys_of(wanted.specs.table, wanted.files, by_sort_index=by_sort_index, rows=rows)) as pieces:
+        for piece in pieces:
+            yield piece
+            wanted.specs.drop_pages()
 
 
 def _summary(source: Run, reused: int, total: int) -> str:
@@ -256,5 +258,5 @@ def _succeeded(source: Run, state: RunState, generations: set[int]) -> NDArray[n
                 table = parts.read_part(state.store, part.key, [ROW, KIND])
                 failed = table.filter(pc.is_valid(table.column(KIND))).column(ROW).to_numpy()
                 chosen = chosen[~np.isin(chosen, failed)]
-            found[chosen] = True
+            found[chosen[chosen < source.total]] = True
     return found

@@ -45,8 +45,8 @@ GENERATION = 0
 """Of the parts: any later success of the same rows wins."""
 THREADS = 8
 """Parts that are read or written, or whose files are copied, at a time."""
-WINDOW_BYTES, WINDOW_BLOCKS = 32 << 20, 256
-"""Outcomes and frames that are read at a time, estimated from blocks before; a few such windows are held."""
+WINDOW_BYTES = 48 << 20
+"""Outcomes and frames that are read at a time, as those before them were; of two windows one is written meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class _TakeOver:
         self._listener = listener
         self._there = there
         self._done = int(there.sum())
-        self._block_bytes = WINDOW_BYTES
+        self._at_once = layout.BLOCK
         store = open_store(plan.source)
         self._source = _open_at(store, plan.source_id)
         self._state: RunState = read_state(self._source)
@@ -115,18 +115,22 @@ class _TakeOver:
                 self._done += rows
                 self._listener(TakenOver(self._done))
 
-    def _windows(self) -> Iterator[tuple[Rows, int]]:
-        """The places of the plan that are not there, some blocks at a time, and how many blocks that is."""
-        block, last = 0, int(self._rows[-1]) // layout.BLOCK
-        while block <= last:
-            blocks = max(1, min(WINDOW_BLOCKS, WINDOW_BYTES // self._block_bytes))
-            first, end = np.searchsorted(self._rows, [block * layout.BLOCK, (block + blocks) * layout.BLOCK])
-            places = first + np.flatnonzero(~self._there[first:end])
-            block += blocks
-            if len(places):
-                yield places, blocks
+    def _windows(self) -> Iterator[tuple[Rows]]:
+        """The places of the plan that are not there, those of some blocks at a time."""
+        first = 0
+        while first < len(self._rows):
+            found: list[Rows] = []
+            count = 0
+            while first < len(self._rows) and (not count or count + layout.BLOCK <= self._at_once):
+                block = int(self._rows[first]) // layout.BLOCK
+                end = int(np.searchsorted(self._rows, (block + 1) * layout.BLOCK))
+                found.append(first + np.flatnonzero(~self._there[first:end]))
+                count += len(found[-1])
+                first = end
+            if count:
+                yield (np.concatenate(found),)
 
-    def _read_window(self, places: Rows, blocks: int) -> dict[int, list[_Part]]:
+    def _read_window(self, places: Rows) -> dict[int, list[_Part]]:
         """What is taken for some blocks, by block."""
         taken: dict[int, list[_Part]] = {}
         without_frames: list[pa.Table] = []
@@ -141,7 +145,8 @@ class _TakeOver:
                 taken.setdefault(block, []).append(_of_block(piece, block))
         for block, table in _by_block(without_frames):
             taken.setdefault(block, []).append(_Part(table, {}))
-        self._block_bytes = max(1, weight // blocks)
+        wanted = WINDOW_BYTES * len(places) // max(1, weight)
+        self._at_once = min(wanted, max(2 * len(places), layout.BLOCK))
         return taken
 
     def _parts(self, places: Rows) -> Iterator[tuple[PartName, Rows, Rows]]:

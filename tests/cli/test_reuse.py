@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +23,8 @@ pytestmark = pytest.mark.slow
 
 MODULE = """
 import os
+import random
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -358,3 +362,58 @@ def test_a_bucket_gives_its_files_too(folder: Path, s3_storage: str) -> None:
     assert fetched.code == 0, fetched.err
     texts = sorted(path.read_text()[:1] for path in (folder / "here").rglob("*.csv.gz"))
     assert texts == ["0", "1", "2", "4", "5", "5"]
+
+
+MANY = """
+import polars as pl
+from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry
+
+
+class Case(ExperimentInputSpec):
+    a: int
+
+
+class Found(ExperimentOutputSpec):
+    twice: int
+
+
+@ExperimentRegistry.Register()
+def study(input_spec: Case) -> Found:
+    steps = {"steps": pl.DataFrame({"value": [input_spec.a, 1]})} if input_spec.a % 7 == 0 else {}
+    return Found(twice=2 * input_spec.a, dataframes=steps)
+"""
+
+
+def test_blocks_of_a_table_in_another_order_with_frames_and_without(tmp_path: Path) -> None:
+    """Each block has rows of all blocks of the earlier run. Taken over in part, a resume takes the rest."""
+    (tmp_path / "study.py").write_text(MANY)
+    (tmp_path / "experiment.yml").write_text("experiment: study:study\nspecs: specs.csv\n")
+    values = list(range(13_000))
+    (tmp_path / "specs.csv").write_text("\n".join(["a", *map(str, values)]) + "\n")
+    allocate(tmp_path, code=0)
+    random.Random(1).shuffle(values)
+    (tmp_path / "specs.csv").write_text("\n".join(["a", *map(str, values)]) + "\n")
+    done = allocate(tmp_path, "--reuse", "latest", "--bump", "minor", code=0)
+    assert "13,000 of 13,000 specs reused" in done.err
+
+    def check() -> None:
+        scalars = final(tmp_path, "scalars")
+        assert scalars["a"].to_list() == values
+        assert scalars["twice"].to_list() == [2 * value for value in values]
+        steps = final(tmp_path, "steps")
+        assert steps["value"].to_list() == [found for value in values if value % 7 == 0 for found in (value, 1)]
+
+    check()
+    run = newest(tmp_path)
+    parts = sorted((run / "scatter-gather" / "output").glob("*/g*.pq"))
+    assert len(parts) >= 4
+    for lost in parts[::2]:
+        lost.unlink()
+    shutil.rmtree(run / "final")
+    for mark in (run / "control").glob("gathered*"):
+        mark.unlink()
+    assert scythe("allocate", "--resume", "study/v1.1.0", cwd=tmp_path).code == 0
+    check()
+    assert set(final(tmp_path, "execution")["reused_from"]) == {
+        "/".join(min(run.parents[1].glob("v1.0.0/*")).parts[-3:])
+    }

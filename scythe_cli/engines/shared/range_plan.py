@@ -25,7 +25,8 @@ SEGMENT = 200
 LANES, ROWS_A_LANE = 64, 20_000
 """The ranges suit so many lanes, or one for each so many rows. Long ranges are cut further while they run."""
 SMALLEST, SMALLEST_SHARE = 1_000, 1_000
-"""No range is smaller than so many rows, or than the rows of the run divided by the second, whichever is less."""
+"""No range is smaller than so many rows, or than the rows of the run divided by the second, whichever is less; but for
+the rest of a block, and with a smaller `run.leaf_size`."""
 
 
 def cut(ranges: Sequence[Range], *, most: int = layout.BLOCK, least: int = 1) -> list[Range]:

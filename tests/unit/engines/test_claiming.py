@@ -119,6 +119,7 @@ def test_workers_whose_ranges_take_no_time_rarely_want_the_same(workers: int, se
                 claimer.note(claim, Step.DONE, len(claim.rows), 0)
                 claims += 1
                 fleet.clock.now += seconds
+    assert claims == len(cut([Range(0, 999_999)]))
     looks_at_the_end = 3 * workers
     assert fleet.memory.operations.total() <= 3 * claims + looks_at_the_end
     assert fleet.memory.operations["create"] <= 1.5 * claims

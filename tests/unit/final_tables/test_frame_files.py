@@ -140,3 +140,27 @@ def test_index_texts_come_back_as_text(open_table: Callable[[int], FrameTable]) 
     (path,) = filled(open_table(1 << 30), [random_frame(row) for row in range(3)])
     assert pq.read_schema(path).field("use").type == pa.string()
     assert str(pl.read_parquet(path).schema["use"]) == "String"
+
+
+def test_a_frame_may_have_a_column_sort_subindex_that_lacks_values(open_table: Callable[[int], FrameTable]) -> None:
+    made: list[Any] = [pl.DataFrame({"a": [1, 2, 3], "sort_subindex": [5, None, 7]}), pl.DataFrame({"a": [4]})]
+    (path,) = filled(open_table(1 << 20), made)
+    assert pl.read_parquet(path)["a"].to_list() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("max_file", [1 << 20, 4096])
+def test_frames_go_on_after_one_that_fits_only_without_those_before(
+    open_table: Callable[[int], FrameTable], monkeypatch: pytest.MonkeyPatch, max_file: int
+) -> None:
+    monkeypatch.setattr(frame_files, "GROUP_ROWS", 4)
+    table = open_table(max_file)
+    for row in range(30):
+        one = part(row, pl.DataFrame({"a": [2**60 + 1] * 3, "s": [f"text {row}"] * 3}))
+        assert table.knows(one.schema) or table.fit(one) is None
+        table.count_places()
+        table.append(iter([one]), SPECS, 0)
+        if row == 20:
+            assert table.fit(part(row + 1, pl.DataFrame({"a": [0.5], "s": ["misfit"]}))) is not None
+    together = pl.concat([pl.read_parquet(path) for path in table.finish().files])
+    assert together["s"].to_list() == [f"text {row}" for row in range(30) for _ in range(3)]
+    assert set(together["a"]) == {2**60 + 1}

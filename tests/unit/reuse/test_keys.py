@@ -13,7 +13,7 @@ from scythe_cli.reuse.keys import keys_of
 
 def hashes(columns: dict[str, Any], *, files: keys.Identities | None = None, by_sort_index: bool = False) -> list[int]:
     """The hashes of a table's rows."""
-    pieces = keys_of(pa.table(columns), files or {}, by_sort_index=by_sort_index)
+    pieces = keys_of(pa.table(columns), files or {}, by_sort_index=by_sort_index, rows=keys.PIECE)
     return [number for piece in pieces for number in piece.hashes().tolist()]
 
 
@@ -43,7 +43,7 @@ def test_files_are_what_they_are_and_not_where() -> None:
 
 def test_a_file_of_which_nothing_is_known_is_told_with_its_rows() -> None:
     files = {"weather": {"a": "a\0aa", "b": None}}
-    (piece,) = keys_of(pa.table({"weather": ["a", "b", None, "c"]}), files, by_sort_index=False)
+    (piece,) = keys_of(pa.table({"weather": ["a", "b", None, "c"]}), files, by_sort_index=False, rows=10)
     assert piece.known.tolist() == [True, False, True, False]
     assert piece.unknown == {"b", "c"}
     assert len(set(piece.hashes().tolist())) == 4

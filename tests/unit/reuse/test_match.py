@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,14 +16,9 @@ from scythe_cli.reuse import key_index, keys
 from scythe_cli.reuse.keys import keys_of
 from scythe_cli.reuse.match import match
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
-    from scythe_cli.reuse.keys import KeyedPiece
-
-
-def keyed(columns: dict[str, Any], files: keys.Identities | None = None) -> Iterator[KeyedPiece]:
-    return keys_of(pa.table(columns), files or {}, by_sort_index=False)
+def keyed(columns: dict[str, Any], files: keys.Identities | None = None) -> keys.Keys:
+    return keys_of(pa.table(columns), files or {}, by_sort_index=False, rows=keys.PIECE)
 
 
 def pairs(old: dict[str, Any], new: dict[str, Any], reusable: list[bool] | None = None) -> list[tuple[int, int]]:
@@ -109,3 +105,23 @@ def test_the_same_unknown_file_is_not_matched() -> None:
 def test_other_fields_are_refused() -> None:
     with pytest.raises(InputError, match="y is new; z is not there any more; x was Int64 and is String"):
         match(keyed({"x": ["1"], "y": [1]}), keyed({"x": [1], "z": [1]}))
+
+
+def test_a_model_without_fields() -> None:
+    empty = {"sort_index": [0, 1, 2]}
+    assert pairs({"sort_index": [0, 1]}, empty) == [(0, 0), (1, 1)]
+
+
+@pytest.mark.usefixtures("storage")
+def test_missing_values_and_nan_equal_themselves() -> None:
+    old = {"x": [1.0, None, float("nan"), -0.0], "none": pa.nulls(4)}
+    new = {"x": [float("nan"), 0.0, 1.0, None], "none": pa.nulls(4)}
+    assert pairs(old, new) == [(0, 2), (1, 3), (2, 0), (3, 1)]
+
+
+def test_no_thread_is_left_when_fields_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "PIECE", 1)
+    before = threading.active_count()
+    with pytest.raises(InputError):
+        match(keyed({"x": [1, 2, 3, 4]}), keyed({"y": [1, 2, 3, 4]}))
+    assert threading.active_count() == before
