@@ -22,11 +22,12 @@ NEW = 1_000
 RUNS, ROWS = 50, 100_000
 
 
-def grow(path: Path) -> None:
-    """Change the last thousand rows of a table."""
+def grow(path: Path, *, shuffled: bool = False) -> None:
+    """Change the last thousand rows of a table; with `shuffled` put its rows in another order, too."""
     table = pl.read_csv(path, infer_schema=False)
     last = pl.int_range(pl.len()) >= pl.len() - NEW
-    table.with_columns(pl.when(last).then(pl.lit("new")).otherwise("code").alias("code")).write_csv(path)
+    grown = table.with_columns(pl.when(last).then(pl.lit("new")).otherwise("code").alias("code"))
+    (grown.sample(fraction=1, shuffle=True, seed=1) if shuffled else grown).write_csv(path)
 
 
 def reuse(folder: Path, times: int) -> list[Row]:
@@ -34,22 +35,29 @@ def reuse(folder: Path, times: int) -> list[Row]:
     pairs = [run_and_reuse(folder / str(at), N) for at in range(times)]
     ran, took = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     memory = max(usage.memory for usage in took) / 1e9
-    of_run = max(usage.memory for usage in ran) / 1e9
+    plain = max(usage.memory for usage in ran) / 1e9
     _, large = run_and_reuse(folder / "large", MANY)
+    whole, shuffled = run_and_reuse(folder / "shuffled", N, shuffled=True)
     what = f"{N - NEW:,} of {N:,} specs reused / run"
     return [
         Row(what, ratio(took, ran), 0.6, detail=f"{median(took):.1f} s, {median(ran):.1f} s to run them"),
         Row(f"{what}: CPU", ratio_cpu(took, ran), 0.6, detail=f"{median_cpu(took):.1f} s, {median_cpu(ran):.1f} s"),
-        Row(f"{what}: peak memory of the tree", memory / of_run, 1.2, detail=f"{memory:.2f} GB, {of_run:.2f} GB"),
+        Row(f"{what}: peak memory of the tree", memory / plain, 1.2, detail=f"{memory:.2f} GB, {plain:.2f} GB"),
         Row(f"growth of that memory to {MANY:,} specs", large.memory / 1e9 / memory, 1.4),
+        Row(
+            "the same, the table in another order / run",
+            shuffled.seconds / whole.seconds,
+            1,
+            detail=f"{shuffled.memory / 1e9:.2f} GB",
+        ),
     ]
 
 
-def run_and_reuse(home: Path, specs: int) -> tuple[Usage, Usage]:
+def run_and_reuse(home: Path, specs: int, *, shuffled: bool = False) -> tuple[Usage, Usage]:
     """What it costs to run specs, and then to take over all but a few of them."""
     project(home, specs)
     ran = run([*SCYTHE, "allocate"], cwd=home)
-    grow(home / "specs.csv")
+    grow(home / "specs.csv", shuffled=shuffled)
     took = run([*SCYTHE, "allocate", "--reuse", "latest", "--bump", "minor"], cwd=home)
     shutil.rmtree(home)
     return ran, took

@@ -35,7 +35,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class FailedTests:
-    """Writes the ids of failed tests to the file that FAILED_TESTS names, for `.ci/run` to try them once more."""
+    """Writes the ids of failed tests to the file that FAILED_TESTS names, for `.ci/run` to try them once more.
+
+    Not after an error of pytest's own or an interrupt: then other tests did not run at all.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -45,8 +48,9 @@ class FailedTests:
         if report.failed:
             self._failed[report.nodeid] = None
 
-    def pytest_sessionfinish(self) -> None:
-        Path(self._path).write_text("".join(f"{name}\n" for name in self._failed))
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        if exitstatus == pytest.ExitCode.TESTS_FAILED:
+            Path(self._path).write_text("".join(f"{name}\n" for name in self._failed))
 
 
 @pytest.fixture(autouse=True)
