@@ -47,6 +47,8 @@ THREADS = 8
 """Parts that are read or written, or whose files are copied, at a time."""
 WINDOW_BYTES = 48 << 20
 """Outcomes and frames that are read at a time, as those before them were; of two windows one is written meanwhile."""
+GROWTH = 8
+"""A window has at most so many times the rows of the one before, which may have been smaller than others."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ class _TakeOver:
         for block, table in _by_block(without_frames):
             taken.setdefault(block, []).append(_Part(table, {}))
         wanted = WINDOW_BYTES * len(places) // max(1, weight)
-        self._at_once = min(wanted, max(2 * len(places), layout.BLOCK))
+        self._at_once = min(wanted, max(GROWTH * len(places), layout.BLOCK))
         return taken
 
     def _parts(self, places: Rows) -> Iterator[tuple[PartName, Rows, Rows]]:
