@@ -135,7 +135,7 @@ class Claimer:
 
     def _take_near(self, offers: list[Offer]) -> RangeClaim | None:
         """Claim any of the first of some offers: workers that look at the same time take different ones."""
-        near = offers[: NEAR * max(1, self.watch.workers)]
+        near = offers[: NEAR * self.watch.workers if self.watch.workers > 1 else 1]
         return self._take_one_of([self._random.choice(near)]) if near else None
 
     def _take_one_of(self, offers: list[Offer]) -> RangeClaim | None:
