@@ -25,6 +25,7 @@ from scythe_cli.core import extras, library_names, package, signals
 from scythe_cli.errors import EntryPointError, ScytheError, did_you_mean
 from scythe_cli.experiment import source_files, stored_code
 from scythe_cli.experiment.source_files import is_library
+from scythe_cli.libraries.fresh_source import FreshSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -269,13 +270,24 @@ def _first_on_path(folders: tuple[Path, ...]) -> Iterator[None]:
     sys.path[:0] = places
     _importing += 1
     try:
-        with library_names.libraries_first(places):
+        with library_names.libraries_first(places), _texts_as_they_are(places):
             yield
     finally:
         _importing -= 1
         for place in places:
             sys.path.remove(place)
         sys.path += [place for place in places if place not in sys.path]
+
+
+@contextmanager
+def _texts_as_they_are(places: list[str]) -> Iterator[None]:
+    """Import the user's modules from their texts of now, also where compiled code of older ones looks as good."""
+    finder = FreshSource(places)
+    sys.meta_path.insert(sys.meta_path.index(PathFinder), finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = project(tmp_path_factory.mktemp("home"), TABLE)
     assert scythe("allocate", cwd=folder).code == 1
     shutil.copytree(runs(folder)[0] / "final", folder / "first")
-    (folder / "doubles.py").write_text(MODULE.replace('"badly":\n        raise', '"never":\n        raise'))
+    (folder / "doubles.py").write_text(MODULE.replace('"badly":\n        raise', '"never again":\n        raise'))
     done = scythe("allocate", "--resume", "doubles", "--allow-changed-code", "--set", "run.grace=3s", cwd=folder)
     assert done.code == 0, done.err
     return runs(folder)[0]
