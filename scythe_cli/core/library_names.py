@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
     from importlib.machinery import ModuleSpec
+
+    from _typeshed.importlib import MetaPathFinderProtocol
 
 LIBRARIES = frozenset(
     {
@@ -51,11 +54,17 @@ def hidden_library(folder: str) -> Path | None:
     return None
 
 
-@contextmanager
-def libraries_first(folders: Sequence[str]) -> Iterator[None]:
+def libraries_first(folders: Sequence[str]) -> AbstractContextManager[None]:
     """Import taken names from where they belong, although the user's folders are first on the path."""
-    finder = _LibrariesFirst(folders)
-    # right before the finder that looks along the path: those before it do something when a library is imported
+    return asked_before_path(_LibrariesFirst(folders))
+
+
+@contextmanager
+def asked_before_path(finder: MetaPathFinderProtocol) -> Iterator[None]:
+    """Have a finder of modules asked right before the one that looks along the path.
+
+    Those before it do something when a library is imported.
+    """
     sys.meta_path.insert(sys.meta_path.index(PathFinder), finder)
     try:
         yield

@@ -270,24 +270,13 @@ def _first_on_path(folders: tuple[Path, ...]) -> Iterator[None]:
     sys.path[:0] = places
     _importing += 1
     try:
-        with library_names.libraries_first(places), _texts_as_they_are(places):
+        with library_names.libraries_first(places), library_names.asked_before_path(FreshSource(places)):
             yield
     finally:
         _importing -= 1
         for place in places:
             sys.path.remove(place)
         sys.path += [place for place in places if place not in sys.path]
-
-
-@contextmanager
-def _texts_as_they_are(places: list[str]) -> Iterator[None]:
-    """Import the user's modules from their texts of now, also where compiled code of older ones looks as good."""
-    finder = FreshSource(places)
-    sys.meta_path.insert(sys.meta_path.index(PathFinder), finder)
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(finder)
 
 
 @contextmanager

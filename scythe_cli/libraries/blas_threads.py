@@ -21,7 +21,7 @@ _VARIABLE = "OPENBLAS_NUM_THREADS"
 
 
 def one_blas_thread() -> None:
-    """From now on, whoever imports numpy gets one thread, unless the user's environment says how many.
+    """Have numpy start with one thread when it is imported, unless the user's environment says how many.
 
     The environment is as before when numpy is imported: the processes that specs run in have settings of their own.
     """

@@ -1,4 +1,4 @@
-"""Does something when a module is imported, whoever imports it.
+"""Does something when a module is imported, by any code.
 
 Input: the module's name and what to do, once. A hook stays in `sys.meta_path`: another thread may be at that list.
 """
