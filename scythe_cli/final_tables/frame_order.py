@@ -1,11 +1,12 @@
 """The rows of a block's frames in the order of their specs, read when their turn comes.
 
 Input: opened parts, each with the rows of several specs in any order; those of one spec are together. Output: tables of
-rows that follow each other, a row group or less at a time.
+rows that follow each other, a row group or less at a time, and how many rows each spec has in them.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -24,13 +25,27 @@ class Stretch(NamedTuple):
         part: which part.
         group: which row group of it.
         start: the first row's place in the row group.
-        length: how many.
+        specs: the specs they belong to, and how many rows of it each has.
     """
 
     part: int
     group: int
     start: int
-    length: int
+    specs: np.ndarray[Any, Any]
+
+
+class FrameRows(NamedTuple):
+    """Rows of frames that follow each other.
+
+    Attributes:
+        table: the rows, with the row of each one's spec.
+        specs: the rows of these specs, each once, in turn.
+        lengths: how many rows of the table each spec has.
+    """
+
+    table: pa.Table
+    specs: np.ndarray[Any, Any]
+    lengths: np.ndarray[Any, Any]
 
 
 class OrderedFrames:
@@ -52,22 +67,26 @@ class OrderedFrames:
         self.rows = int(runs["length"].sum())
         self._stretches = _joined(runs)
 
-    def tables(self) -> Iterator[pa.Table]:
-        """The rows, in order. A row group is kept while rows of it are still to come."""
+    def tables(self) -> Iterator[FrameRows]:
+        """The rows, in order. A row group is read while the one before is used, and kept while rows are to come."""
         left: dict[tuple[int, int], int] = {}
         for one in self._stretches:
             left[one.part, one.group] = left.get((one.part, one.group), 0) + 1
         held: dict[tuple[int, int], pa.Table] = {}
-        for part, group, start, length in self._stretches:
-            at = part, group
-            if at not in held:
-                held[at] = self._parts[part].read(group)
-            table = held[at]
-            left[at] -= 1
-            if not left[at]:
-                del held[at]
-            yield table.slice(start, length)
-            del table
+        with ThreadPoolExecutor(1, "scythe-frames") as reader:
+            reads = (reader.submit(self._parts[part].read, group) for part, group in list(left))
+            ahead = next(reads, None)
+            for part, group, start, specs in self._stretches:
+                at = part, group
+                if at not in held and ahead is not None:
+                    held[at] = ahead.result()
+                    ahead = next(reads, None)
+                table = held[at]
+                left[at] -= 1
+                if not left[at]:
+                    del held[at]
+                yield FrameRows(table.slice(start, int(specs["length"].sum())), specs["row"], specs["length"])
+                del table
 
 
 def _runs(parts: Sequence[FramePart], without: Collection[int]) -> np.ndarray[Any, Any]:
@@ -104,7 +123,6 @@ def _joined(runs: np.ndarray[Any, Any]) -> list[Stretch]:
         & (before["start"] + before["length"] == after["start"])
     )
     firsts = np.concatenate([[0], np.flatnonzero(~follows) + 1])
-    lengths = np.add.reduceat(runs["length"], firsts)
     first = runs[firsts]
-    columns = (first["part"], first["group"], first["start"], lengths)
-    return [Stretch(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
+    columns = (first["part"].tolist(), first["group"].tolist(), first["start"].tolist())
+    return [Stretch(*values) for values in zip(*columns, np.split(runs, firsts[1:]), strict=True)]

@@ -6,7 +6,8 @@ Input: the bytes of a frame's part. Output: its schema and the rows it has, at o
 from __future__ import annotations
 
 import tempfile
-from functools import cached_property
+import weakref
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
@@ -43,14 +44,16 @@ class FramePart:
     Attributes:
         schema: its columns, with the frame's header.
         groups: how many row groups it has.
+        runs: for each row group, the specs whose rows it has, in turn: `row`, and `start` and `length` of its rows.
         nbytes: the size of the part, packed.
 
     Raises:
-        CorruptPart: from every method, when the bytes are not what was written.
+        CorruptPart: at once or from every method, when the bytes are not what was written.
     """
 
     def __init__(self, store: Store, key: str, wanted: Sequence[int] | None = None) -> None:
         self.address = store.locate(key)
+        self._open_file = partial(store.open_file, key)
         self._wanted = wanted
         try:
             data = store.read(key)
@@ -70,6 +73,7 @@ class FramePart:
             raise self._corrupt(exc) from exc
         self.nbytes = len(data)
         self._data: bytes | None = data
+        self.runs = [self._runs(group) for group in range(self.groups)]
 
     def _open(self) -> pq.ParquetFile:
         return pq.ParquetFile(self._source, page_checksum_verification=not self._checked)
@@ -86,13 +90,22 @@ class FramePart:
         return table
 
     def spill(self) -> None:
-        """Keep the packed bytes in a temporary file, and none in memory. Raises OSError where its disk is full."""
+        """Keep the packed bytes on the disk alone: in the part's own file, or in a temporary copy of one in a bucket.
+
+        Raises OSError where the disk is full.
+        """
         if self._data is None:
             return
-        file: IO[bytes] = tempfile.TemporaryFile(prefix="scythe-frames-")  # noqa: SIM115 - lives as long as the part
-        file.write(self._data)
-        file.flush()
+        try:
+            file: IO[bytes] | None = self._open_file()
+        except KeyMissing as exc:
+            raise CorruptPart(f"{self.address} does not exist any more") from exc
+        if file is None:
+            file = tempfile.TemporaryFile(prefix="scythe-frames-")  # noqa: SIM115 - lives as long as the part
+            file.write(self._data)
+            file.flush()
         self._data = self._file = None
+        weakref.finalize(self, file.close)
         self._source = pa.PythonFile(cast("Any", file), mode="r")
 
     def share_schema(self, known: pa.Schema | None) -> pa.Schema:
@@ -100,11 +113,6 @@ class FramePart:
         if known is not None and known.equals(self.schema, check_metadata=True):
             self.schema = known
         return self.schema
-
-    @cached_property
-    def runs(self) -> list[np.ndarray[Any, Any]]:
-        """For each row group, the specs whose rows it has, in turn: `row`, and `start` and `length` of its rows."""
-        return [self._runs(group) for group in range(self.groups)]
 
     def _runs(self, group: int) -> np.ndarray[Any, Any]:
         import numpy as np

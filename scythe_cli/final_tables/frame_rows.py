@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from scythe_cli.columns.column_blocks import unpack
-from scythe_cli.columns.column_values import has_few_values
+from scythe_cli.columns.column_values import SAMPLE, has_few_values
 from scythe_cli.columns.frame_header import ROW, read_header, with_metadata
 from scythe_cli.columns.frame_stack import counts_from_zero, fit
 from scythe_cli.columns.pandas_metadata import to_categories
@@ -29,8 +29,13 @@ IDS = (layout.EXPERIMENT_ID, layout.WORKFLOW_RUN_ID, layout.ROOT_WORKFLOW_RUN_ID
 """Columns without statistics: those of texts take as long as to write them, and `sort_index` finds the same rows."""
 BATCH = 1 << 13
 """Values that are encoded at a time. A page may be so many values larger than it should."""
+STEADY = 0.9
+PAGE = 8 << 20
+"""Bytes. Each page begins a compression of its own, which takes some 0.1 ms."""
 LEVEL = 1
 """Of zstd: higher ones are slower and hardly smaller."""
+QUICK = "snappy"
+"""For index columns of few values: to begin with zstd takes longer than to pack them."""
 
 
 @dataclass
@@ -154,17 +159,19 @@ def encodings(group: pa.Table, index: Sequence[str]) -> dict[str, Any]:
     encoded: dict[str, str] = {}
     wide = group.num_columns > WIDE
     for field in group.schema:
-        if field.name == layout.SORT_SUBINDEX and pa.types.is_int64(field.type):
+        column = group.column(field.name)
+        sampled = not wide or field.name in index
+        if sampled and _has_steady_steps(column):
             encoded[field.name] = "DELTA_BINARY_PACKED"
         elif field.name == layout.WORKFLOW_RUN_ID and pa.types.is_string(field.type):
             encoded[field.name] = "DELTA_BYTE_ARRAY"
-        elif pa.types.is_dictionary(field.type) or (
-            (not wide or field.name in index) and _may_repeat(field.type) and has_few_values(group.column(field.name))
-        ):
+        elif pa.types.is_dictionary(field.type) or (sampled and _may_repeat(field.type) and has_few_values(column)):
             dictionaries.append(field.name)
+    quick = {*dictionaries}.intersection(index)
     return {
-        "compression": "zstd",
-        "compression_level": LEVEL,
+        "compression": {name: QUICK if name in quick else "zstd" for name in group.column_names},
+        "compression_level": {name: LEVEL for name in group.column_names if name not in quick},
+        "data_page_size": PAGE,
         "use_dictionary": dictionaries,
         "column_encoding": encoded,
         "write_batch_size": BATCH,
@@ -174,3 +181,15 @@ def encodings(group: pa.Table, index: Sequence[str]) -> dict[str, Any]:
 
 def _may_repeat(kind: pa.DataType) -> bool:
     return not (pa.types.is_nested(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind))
+
+
+def _has_steady_steps(column: pa.ChunkedArray[Any]) -> bool:
+    """Whether nearly all of its first rows are one step from the row before, as the hours of a year are."""
+    if not (pa.types.is_integer(column.type) or pa.types.is_temporal(column.type)):
+        return False
+    sample: Any = column.slice(0, SAMPLE).drop_null().combine_chunks()
+    if len(sample) < 2:
+        return False
+    steps, counts = np.unique(np.diff(sample.view(f"int{sample.type.bit_width}").to_numpy()), return_counts=True)
+    most = counts.argmax()
+    return bool(steps[most] != 0 and counts[most] >= STEADY * (len(sample) - 1))

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scythe_cli.columns.frame_header import Pandas
+    from scythe_cli.final_tables.frame_order import FrameRows
 
 KNOWN = 8
 """Schemas of parts that are remembered as fitting."""
@@ -212,21 +213,18 @@ class FrameTable:
 
         return refit
 
-    def append(self, tables: Iterator[pa.Table], specs: pa.Table, offset: int) -> None:
+    def append(self, frames: Iterator[FrameRows], specs: pa.Table, offset: int) -> None:
         """Append rows of frames that fit.
 
         Args:
-            tables: the rows, in order, with the row of their spec.
+            frames: the rows, in order.
             specs: the index columns of one block's specs.
             offset: the row of the first of these.
         """
-        for table in tables:
-            rows = table.column(ROW).to_numpy()
-            starts = np.flatnonzero(np.diff(rows, prepend=rows[0] - 1))
-            lengths = np.diff(starts, append=len(rows))
+        for table, rows, lengths in frames:
             first = self._last[1] if rows[0] == self._last[0] else 0
-            self._files.add(Piece(table, specs, rows[starts] - offset, lengths, first))
-            self._last = int(rows[-1]), int(lengths[-1]) + (first if len(starts) == 1 else 0)
+            self._files.add(Piece(table, specs, rows - offset, lengths, first))
+            self._last = int(rows[-1]), int(lengths[-1]) + (first if len(rows) == 1 else 0)
 
     def _build(self, pieces: list[Piece]) -> pa.Table:
         """A row group: the frames' own columns, the index, the place in the spec."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias
 
 from scythe_cli.errors import BrokenRun
 
@@ -93,6 +93,9 @@ class Store(Protocol):
 
     def read(self, key: str, *, limit: int | None = None) -> bytes:
         """The whole object. Raises `KeyMissing`, and `BrokenRun` for one of more than `limit` bytes, unread."""
+
+    def open_file(self, key: str) -> BinaryIO | None:
+        """The object's own file, open to be read; None where it has none on this machine. Raises `KeyMissing`."""
 
     def stat(self, key: str) -> Entry:
         """Size and etag of an object. Raises `KeyMissing`."""

@@ -48,6 +48,10 @@ class LocalStore:
             check_size(self.locate(key), os.fstat(file.fileno()).st_size, limit)
             return file.read()
 
+    def open_file(self, key: str) -> BinaryIO | None:
+        with self._opened(key) as file:
+            return os.fdopen(os.dup(file.fileno()), "rb")
+
     def stat(self, key: str) -> Entry:
         with self._found(key) as path:
             found = path.stat()

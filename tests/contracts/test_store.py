@@ -83,6 +83,14 @@ class Promises:
         assert store.read("empty") == b""
         assert [(entry.key, entry.size) for entry in store.list()] == [("empty", 0)]
 
+    def test_an_object_may_have_a_file_of_its_own(self, store: Store) -> None:
+        store.write("a/b", b"there")
+        file = store.open_file("a/b")
+        assert (file is not None) == (not store.address.startswith("s3:"))
+        if file is not None:
+            with file:
+                assert (file.read(), file.seek(1), file.read()) == (b"there", 1, b"here")
+
     def test_missing_key(self, store: Store, tmp_path: Path) -> None:
         store.write("folder/inside", b"x")
         for key in ("nope", "folder", "folder/inside/deeper"):
@@ -269,6 +277,15 @@ class Promises:
 
 class TestFolder(Promises):
     """A folder of the disk."""
+
+    def test_a_file_that_is_missing_or_leads_out_is_not_opened(self, store: Store, tmp_path: Path) -> None:
+        store.write("a/b", b"there")
+        (tmp_path / "secret").write_bytes(b"x")
+        Path(store.address, "a", "link").symlink_to(tmp_path / "secret")
+        with pytest.raises(KeyMissing):
+            store.open_file("a/c")
+        with pytest.raises(errors.BrokenRun, match="leads out of"):
+            store.open_file("a/link")
 
     @pytest.fixture
     def store(self, tmp_path: Path) -> Store:

@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from frame_rows import rows_of
 
 from scythe_cli.columns import frames
 from scythe_cli.core import layout
@@ -49,7 +50,7 @@ def filled(table: FrameTable, made: list[Any]) -> list[Path]:
             assert table.fit(one) is None
         if one.num_rows > 1:
             table.count_places()
-        table.append(iter([one]), SPECS, 0)
+        table.append(rows_of(one), SPECS, 0)
     return [*table.finish().files]
 
 
@@ -129,9 +130,9 @@ def test_a_value_that_the_wider_type_would_change_leaves_the_files_as_they_are(
     for row in range(40):
         one = part(row, pl.DataFrame({"v": [2**60 + row]}))
         assert table.fit(one) is None
-        table.append(iter([one]), SPECS, 0)
+        table.append(rows_of(one), SPECS, 0)
     assert table.fit(part(40, pl.DataFrame({"v": [0.5]}))) is not None
-    table.append(iter([part(41, pl.DataFrame({"v": [7]}))]), SPECS, 0)
+    table.append(rows_of(part(41, pl.DataFrame({"v": [7]}))), SPECS, 0)
     (path,) = table.finish().files
     assert pq.read_table(path)["v"].to_pylist() == [*range(2**60, 2**60 + 40), 7]
 
@@ -158,7 +159,7 @@ def test_frames_go_on_after_one_that_fits_only_without_those_before(
         one = part(row, pl.DataFrame({"a": [2**60 + 1] * 3, "s": [f"text {row}"] * 3}))
         assert table.knows(one.schema) or table.fit(one) is None
         table.count_places()
-        table.append(iter([one]), SPECS, 0)
+        table.append(rows_of(one), SPECS, 0)
         if row == 20:
             assert table.fit(part(row + 1, pl.DataFrame({"a": [0.5], "s": ["misfit"]}))) is not None
     together = pl.concat([pl.read_parquet(path) for path in table.finish().files])

@@ -2,16 +2,57 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pytest
 
 from scythe_cli.columns import frames
 from scythe_cli.final_tables.frame_part import FramePart
-from scythe_cli.run.parts import encode
+from scythe_cli.run.parts import CorruptPart, encode
+from scythe_cli.storage.local import LocalStore
 from scythe_cli.storage.open_store import open_store
+
+
+class Bucket(LocalStore):
+    """A store whose objects are no files of this machine."""
+
+    def open_file(self, key: str) -> None:
+        """None, whatever the key."""
+
+
+def written(store: LocalStore) -> FramePart:
+    """A part of two specs in row groups of some rows, whose bytes are in memory."""
+    table = pa.table({"v": [*range(30)], frames.ROW: [3] * 10 + [5] * 20})
+    store.write("a.pq", encode(table, group_bytes=100))
+    return FramePart(store, "a.pq")
+
+
+@pytest.mark.parametrize("kind", [LocalStore, Bucket])
+def test_a_part_that_waits_on_the_disk_is_the_same(kind: type[LocalStore], tmp_path: Path) -> None:
+    part = written(kind(tmp_path))
+    groups = [part.read(at) for at in range(part.groups)]
+    assert len(groups) > 2
+    for _ in range(2):
+        part.spill()
+        assert [part.read(at) for at in range(part.groups)] == groups
+
+
+def test_a_part_in_a_folder_needs_no_second_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = written(LocalStore(tmp_path))
+    monkeypatch.setattr(tempfile, "TemporaryFile", None)
+    part.spill()
+    assert part.read(0).num_rows
+
+
+def test_a_part_that_is_gone_when_it_is_put_on_the_disk(tmp_path: Path) -> None:
+    part = written(LocalStore(tmp_path))
+    (tmp_path / "a.pq").unlink()
+    with pytest.raises(CorruptPart, match=r"a\.pq does not exist any more"):
+        part.spill()
 
 
 def test_what_is_read_has_the_schema_of_its_part_and_of_others_like_it(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from frame_rows import rows_of
 
 from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec
 from scythe_cli.columns import frames
@@ -71,7 +72,7 @@ def test_only_the_spec_whose_frame_clashes_fails_of_those_in_its_part(table: Fra
     misfits = list(_fit_part(table, part, lambda: iter(())))
     assert misfits == [(8, Clash("column 'a' is int64, not string,", 6))]
     fitting = part.read(0).take([0, 2])
-    table.append(iter([fitting]), specs(10), 0)
+    table.append(rows_of(fitting), specs(10), 0)
     (path,) = table.finish().files
     assert pq.read_table(path).to_pydict() == {"a": [None, None], "b": [1, 3], "sort_index": [7, 9]}
 
@@ -100,7 +101,7 @@ def test_a_frame_without_values_decides_no_type(order: tuple[pa.Table, ...], tab
         placed = _placed(one, row)
         assert table.fit(placed) is None
         if placed.num_rows:
-            table.append(iter([placed]), specs(5), 0)
+            table.append(rows_of(placed), specs(5), 0)
     (path,) = table.finish().files
     left = pq.read_table(path).drop_columns([layout.SORT_INDEX])
     assert {f.name: f.type for f in left.schema} == {
