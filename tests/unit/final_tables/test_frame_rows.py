@@ -48,7 +48,7 @@ def test_hours_and_moments_are_written_as_their_steps(kind: pa.DataType, tmp_pat
     assert pq.read_table(path).equals(table)
     expected: Any = pl.from_arrow(table)
     assert pl.read_parquet(path).equals(expected)
-    read = duckdb.read_parquet(path).query("x", 'SELECT count("full"), count(gaps), sum(gaps) FROM x').fetchall()
+    read = duckdb.execute('SELECT count("full"), count(gaps), sum(gaps) FROM read_parquet(?)', [path]).fetchall()
     assert read == [(N, N - gaps.null_count, sum(value or 0 for value in gaps.to_pylist()))]
 
 
