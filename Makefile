@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-surrogate test test-slow lint bench docs docs-reference docs-pictures docs-site docs-serve wheel schemas soak live live-s3 live-slurm clean
+.PHONY: help setup demo demo-surrogate test test-slow lint bench docs docs-reference docs-pictures docs-site docs-serve wheel bare schemas soak live live-s3 live-slurm clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -65,6 +65,12 @@ docs-serve: docs-site  ## show the site at http://localhost:8000
 wheel: $(STAMP)  ## build dist/*.whl, to install elsewhere with pip
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	@ls dist/*.whl
+
+bare: wheel  ## install the wheel as a user does, without what tests need, and run an experiment
+	$(PYTHON) -m venv --clear $(VENV)-bare
+	$(VENV)-bare/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	cd $(VENV)-bare && bin/scythe init example && cd example && ../bin/scythe allocate && ../bin/scythe allocate --reuse latest
+	cd $(VENV)-bare/example && ../bin/scythe status && ../bin/scythe show --head 3 && ../bin/scythe download
 
 soak: $(STAMP)  ## the long version of the fault tests
 	$(BIN)/python -m pytest -m soak --timeout 3600 tests/live

@@ -22,8 +22,8 @@ def scan(
 ) -> pl.LazyFrame:
     """The rows of one table of all runs of a name, with a column `run` that has each run's id.
 
-    Columns that a run lacks are null there; numbers are widened. Nothing is read before the frame is collected, and
-    then only the columns and rows that are needed.
+    It is called `run_` where a field is called `run`. Columns that a run lacks are null there; numbers are widened.
+    Nothing is read before the frame is collected, and then only the columns and rows that are needed.
 
     Args:
         name: of the runs.

@@ -35,7 +35,6 @@ class Labels:
         names: the text name of each column.
         labels: each column's entry `name` in pandas' metadata; None where it is the text name.
         levels: the entry `column_indexes` of pandas' metadata, one for each level.
-        one_to_one: whether pandas needs no more than the text names.
     """
 
     names: tuple[str, ...]
@@ -63,7 +62,7 @@ def read_labels(columns: pd.Index) -> Labels:
     for known, names, labels in _known:
         if names == levels and _same(known, columns):
             return labels
-    labels = _multi(columns) if columns.nlevels > 1 else _single(columns)
+    labels = _multi(columns) if columns.nlevels > 1 else _single(columns.get_level_values(0))
     _known.insert(0, (columns, levels, labels))
     del _known[KNOWN:]
     return labels
@@ -89,15 +88,11 @@ def _types(labels: Any) -> list[type]:
 
 
 def _single(columns: Any) -> Labels:
-    values = [_first(label) if columns.nlevels > 1 else label for label in columns]
+    values = list(columns)
     labels = tuple(_text(label) for label in values)
     names = tuple(str(label) if text is None else text for label, text in zip(values, labels, strict=True))
     _check_unique(names, values)
     return Labels(names, labels, (_level(columns, columns.names[0]),))
-
-
-def _first(label: Any) -> Any:
-    return label[0]
 
 
 def _multi(columns: Any) -> Labels:

@@ -8,6 +8,7 @@ printed.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -46,6 +47,15 @@ def printable(text: object, *, lines: bool = False) -> Printable:
 def printable_json(text: str) -> Printable:
     """A JSON document with the same content, in which no character acts on a terminal."""
     return Printable(_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+def text_for_bytes(value: Any) -> Any:
+    """A value of a table with text in place of bytes, which no JSON document holds; inside lists and dicts too."""
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    if isinstance(value, list):
+        return [text_for_bytes(one) for one in value]
+    return {key: text_for_bytes(one) for key, one in value.items()} if isinstance(value, dict) else value
 
 
 def mask_secrets(text: str) -> str:

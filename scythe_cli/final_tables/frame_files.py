@@ -163,6 +163,7 @@ class FrameFiles:
             if written != metadata:  # a later spec had other labels for the same columns
                 copy = self._copied(path, self._as_written)
                 copy.close(metadata)
+                path.unlink()
                 self._ended[at] = copy.path, metadata
         return [path for path, _ in self._ended]
 
@@ -190,23 +191,32 @@ class FrameFiles:
                 copy.path.unlink()
             last, _ = old.pop()
             self._open = self._copied(last, self._as_written)
+            last.unlink()
             raise
         finally:
             self.held, (self._held_rows, self._held_bytes) = held, n_held
+        for path, _ in old:
+            path.unlink()
         for copy in copies[:-1]:
             copy.close(self._metadata())
         self._ended = [(copy.path, {}) for copy in copies[:-1]]
         self._open = copies[-1]
 
     def _copied(self, path: Path, change: Callable[[pa.Table], pa.Table]) -> _OpenFile:
-        """A new open file with the row groups of another one, which is removed once that has succeeded."""
-        source = pq.ParquetFile(path)
+        """A new open file with the row groups of another one, changed. Where that raises, no file is left of it."""
         file: _OpenFile | None = None
-        for group in range(source.num_row_groups):
-            table = change(plain(source.read_row_group(group, use_threads=False)))
-            file = file or self._start(table)
-            file.write(table)
-            file.groups += 1
+        try:
+            with pq.ParquetFile(path) as source:
+                for group in range(source.num_row_groups):
+                    table = change(plain(source.read_row_group(group, use_threads=False)))
+                    file = file or self._start(table)
+                    file.write(table)
+                    file.groups += 1
+        except BaseException:
+            if file is not None:
+                file.close({})
+                file.path.unlink()
+            raise
         assert file is not None  # noqa: S101 - every file has a row group
         file.grown()
         return file

@@ -5,10 +5,12 @@ Input: the bytes of a frame's part. Output: its schema and the rows it has, at o
 
 from __future__ import annotations
 
+import os
 import tempfile
 import weakref
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,7 +22,7 @@ from scythe_cli.run import checksum
 from scythe_cli.run.parts import GARBAGE, CorruptPart
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
 
@@ -53,12 +55,14 @@ class FramePart:
 
     def __init__(self, store: Store, key: str, wanted: Sequence[int] | None = None) -> None:
         self.address = store.locate(key)
-        self._open_file = partial(store.open_file, key)
+        self._open_file: Callable[[], IO[bytes] | None] = partial(store.open_file, key)
+        self._opened: list[IO[bytes]] = []
+        weakref.finalize(self, _close_all, self._opened)
         self._wanted = wanted
         try:
             data = store.read(key)
             self._checked = checksum.verify(data)
-            self._source: Any = pa.BufferReader(data)
+            self._data: bytes | None = data
             self._file: pq.ParquetFile | None = self._open()
             self.schema = self._file.schema_arrow
             self.groups = self._file.num_row_groups
@@ -72,21 +76,32 @@ class FramePart:
         except GARBAGE as exc:
             raise self._corrupt(exc) from exc
         self.nbytes = len(data)
-        self._data: bytes | None = data
         self.runs = [self._runs(group) for group in range(self.groups)]
 
     def _open(self) -> pq.ParquetFile:
-        return pq.ParquetFile(self._source, page_checksum_verification=not self._checked)
+        source: Any = self._data
+        if source is None:
+            source = self._open_file()
+            self._opened.append(source)
+            source = pa.PythonFile(source, mode="r")
+        else:
+            source = pa.BufferReader(source)
+        return pq.ParquetFile(source, page_checksum_verification=not self._checked)
+
+    def _close(self) -> None:
+        self._file = None
+        while self._opened:
+            self._opened.pop().close()
 
     def _read(self, group: int, columns: list[str] | None = None) -> pa.Table:
-        """A row group. Of a part on the disk, what says where things are is in memory only while they are read."""
+        """A row group. A part on the disk is open, and what says where things are in memory, only while it is read."""
         try:
             file = self._file = self._file or self._open()
             table = file.read_row_group(group, columns=columns, use_threads=False)
         except GARBAGE as exc:
             raise self._corrupt(exc) from exc
         if self._data is None and group == self.groups - 1:
-            self._file = None
+            self._close()
         return table
 
     def spill(self) -> None:
@@ -97,16 +112,18 @@ class FramePart:
         if self._data is None:
             return
         try:
-            file: IO[bytes] | None = self._open_file()
+            file = self._open_file()
         except KeyMissing as exc:
             raise CorruptPart(f"{self.address} does not exist any more") from exc
         if file is None:
-            file = tempfile.TemporaryFile(prefix="scythe-frames-")  # noqa: SIM115 - lives as long as the part
-            file.write(self._data)
-            file.flush()
+            with tempfile.NamedTemporaryFile(prefix="scythe-frames-", delete=False) as copy:
+                weakref.finalize(self, os.unlink, copy.name)
+                copy.write(self._data)
+            path = Path(copy.name)
+            self._open_file = lambda: path.open("rb")
+        else:
+            file.close()
         self._data = self._file = None
-        weakref.finalize(self, file.close)
-        self._source = pa.PythonFile(cast("Any", file), mode="r")
 
     def share_schema(self, known: pa.Schema | None) -> pa.Schema:
         """Use an equal schema of another part in place of the own: of a wide frame each has a megabyte."""
@@ -117,7 +134,10 @@ class FramePart:
     def _runs(self, group: int) -> np.ndarray[Any, Any]:
         import numpy as np
 
-        rows = self._read(group, [ROW]).column(0).to_numpy()
+        column = self._read(group, [ROW]).column(0)
+        if column.type != pa.int64() or column.null_count:
+            raise CorruptPart(f"{self.address} has a column {ROW!r} that is not one of rows")
+        rows = column.to_numpy()
         starts = np.flatnonzero(np.diff(rows, prepend=rows[0] - 1)) if len(rows) else np.empty(0, "i8")
         found = np.empty(len(starts), [("row", "i8"), ("start", "i8"), ("length", "i8")])
         found["row"], found["start"] = rows[starts], starts
@@ -143,6 +163,11 @@ class FramePart:
 
     def _corrupt(self, exc: BaseException) -> CorruptPart:
         return CorruptPart(f"{self.address} cannot be read: {exc}")
+
+
+def _close_all(files: list[IO[bytes]]) -> None:
+    for file in files:
+        file.close()
 
 
 def _refuse_bomb(file: pq.ParquetFile, packed: int) -> None:

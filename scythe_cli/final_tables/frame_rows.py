@@ -168,9 +168,11 @@ def encodings(group: pa.Table, index: Sequence[str]) -> dict[str, Any]:
         elif pa.types.is_dictionary(field.type) or (sampled and _may_repeat(field.type) and has_few_values(column)):
             dictionaries.append(field.name)
     quick = {*dictionaries}.intersection(index)
+    if any(pa.types.is_nested(field.type) for field in group.schema):
+        quick = set()  # pyarrow looks for the paths of leaves, and packs no leaf whose path is not there
     return {
-        "compression": {name: QUICK if name in quick else "zstd" for name in group.column_names},
-        "compression_level": {name: LEVEL for name in group.column_names if name not in quick},
+        "compression": {name: QUICK if name in quick else "zstd" for name in group.column_names} if quick else "zstd",
+        "compression_level": {name: LEVEL for name in group.column_names if name not in quick} if quick else LEVEL,
         "data_page_size": PAGE,
         "use_dictionary": dictionaries,
         "column_encoding": encoded,

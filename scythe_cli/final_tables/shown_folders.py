@@ -6,7 +6,10 @@ no claim has a folder.
 
 from __future__ import annotations
 
+import filecmp
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout
@@ -84,4 +87,13 @@ def _replace(store: Store, shown: str, folder: str) -> None:
 def _has_all(store: Store, files: dict[str, int], there: dict[str, int], shown: str, folder: str) -> bool:
     if any(there.get(name) != size for name, size in files.items()):
         return False
-    return all(store.read(f"{folder}/{name}") == store.read(f"{shown}/{name}") for name in files)
+    return all(_are_equal(store, f"{folder}/{name}", f"{shown}/{name}") for name in files)
+
+
+def _are_equal(store: Store, one: str, other: str) -> bool:
+    """Whether two objects have the same bytes; they may be larger than the memory."""
+    with tempfile.TemporaryDirectory(prefix="scythe-compare-") as folder:
+        copies = [Path(folder, name) for name in ("one", "other")]
+        for key, path in zip((one, other), copies, strict=True):
+            store.download(key, path)
+        return filecmp.cmp(copies[0], copies[1], shallow=False)

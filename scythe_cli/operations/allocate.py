@@ -213,9 +213,9 @@ def start(work: Work, engine: Engine, listener: Listener = ignore) -> Ticket:
         listener(Notice(message))
     if work.file.run.order == "longest" and work.file.engine != "local":
         listener(Notice("run.order is longest: only the local engine begins with the longest specs"))
-    ticket = engine.submit(work)
     if seeded := seeded_at_import(work.experiment):
         listener(Notice(seeded))
+    ticket = engine.submit(work)
     listener(
         RunReady(
             work.run.id,

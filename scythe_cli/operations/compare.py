@@ -23,6 +23,9 @@ from scythe_cli.storage.base import MANIFEST_LIMIT
 if TYPE_CHECKING:
     from scythe_cli.run.run import Run
 
+_FIRST, _SECOND = "_first", "_second"
+"""Columns of pairs of rows, and what the outputs of a run are called next to the other's; no field begins so."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -188,9 +191,9 @@ def _rows(first: Run, second: Run) -> tuple[pl.DataFrame, RowDifference]:
     )
     matched = match(new, old)
     before, after = _sort_index(first), _sort_index(second)
-    pairs = pl.DataFrame({"first": before[matched.source_rows], "second": after[matched.rows]})
-    left = before.filter(~before.is_in(pairs["first"].implode()))
-    right = after.filter(~after.is_in(pairs["second"].implode()))
+    pairs = pl.DataFrame({_FIRST: before[matched.source_rows], _SECOND: after[matched.rows]})
+    left = before.filter(~before.is_in(pairs[_FIRST].implode()))
+    right = after.filter(~after.is_in(pairs[_SECOND].implode()))
     changed = int(left.is_in(right.implode()).sum())
     return pairs, RowDifference(pairs.height, changed, len(right) - changed, len(left) - changed)
 
@@ -208,11 +211,13 @@ def _sort_index(run: Run) -> pl.Series:
 
 def _outputs(first: Run, second: Run, pairs: pl.DataFrame) -> list[OutputDifference]:
     names = [name for name in first.manifest.scalars if name in second.manifest.scalars]
-    was, now = (load_table(run, layout.SCALARS).select(layout.SORT_INDEX, *names) for run in (first, second))
-    both = pairs.join(was, left_on="first", right_on=layout.SORT_INDEX).join(
-        now, left_on="second", right_on=layout.SORT_INDEX, suffix="_now"
-    )
-    return [_output(name, both[name], both[f"{name}_now"]) for name in names]
+    both = pairs
+    for run, key in ((first, _FIRST), (second, _SECOND)):
+        values = load_table(run, layout.SCALARS).select(
+            pl.col(layout.SORT_INDEX).alias(key), *(pl.col(name).alias(f"{key}{name}") for name in names)
+        )
+        both = both.join(values, on=key)
+    return [_output(name, both[f"{_FIRST}{name}"], both[f"{_SECOND}{name}"]) for name in names]
 
 
 def _output(name: str, was: pl.Series, now: pl.Series) -> OutputDifference:
@@ -227,6 +232,6 @@ def _output(name: str, was: pl.Series, now: pl.Series) -> OutputDifference:
 
 def _failures(first: Run, second: Run, pairs: pl.DataFrame) -> FailureDifference:
     was, now = (load_table(run, layout.ERRORS)[layout.SORT_INDEX].implode() for run in (first, second))
-    failed = pairs["first"].is_in(was), pairs["second"].is_in(now)
+    failed = pairs[_FIRST].is_in(was), pairs[_SECOND].is_in(now)
     both = int((failed[0] & failed[1]).sum())
     return FailureDifference(both=both, new=int(failed[1].sum()) - both, gone=int(failed[0].sum()) - both)

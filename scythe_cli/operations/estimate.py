@@ -6,6 +6,7 @@ Input: checked specs. Output: a `Plan` or an `Estimate`. The probe runs in a tem
 from __future__ import annotations
 
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -174,9 +175,11 @@ def probe(prepared: Prepared, k: int, engine: Engine, listener: Listener = ignor
     features = None if prepared.features is None else prepared.features.take(rows)
     with tempfile.TemporaryDirectory(prefix="scythe-probe-") as folder:
         settings = prepared.file.model_copy(update={"engine": "local", "storage": folder})
-        few = replace(prepared, table=table, features=features, loaded=replace(prepared.loaded, file=settings))
+        loaded = replace(prepared.loaded, file=settings)
+        few = replace(prepared, table=table, features=features, loaded=loaded, reuse=None)
         run = begin(few, LocalStore(Path(folder)))
-        ended = engine.submit(first_work(run, few)).wait(listener)
+        with closing(engine.submit(first_work(run, few))) as ticket:
+            ended = ticket.wait(listener)
         if ended is not None and ended.reason != EndReason.CANARY:
             raise NotFinishedError(f"the probe ended early: {ended.detail}")
         durations = _durations(run)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from scythe_cli.core import layout
+from scythe_cli.core.printable import text_for_bytes
 from scythe_cli.run.state import READERS
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def describe_group(alike: Alike, count: int, row: dict[str, Any], inputs: dict[s
         sort_index=row[layout.SORT_INDEX],
         message=row[MESSAGE] or "",
         attempts=row[ATTEMPTS],
-        inputs=inputs,
+        inputs=text_for_bytes(inputs),
         log=(row[LOG] or "")[-EXAMPLE_LOG:],
         traceback=_essential_part(row[TRACEBACK] or "", f"{error_type}: {row[MESSAGE]}"),
     )

@@ -194,8 +194,10 @@ class _Gather:
                 seen += block.outcomes.num_rows
                 self._listener(Gathered(seen))
             tables = self._finish()
-        publish(self._run.store, tables, self._state.generation)
-        if not missing:
+        if missing:
+            self._publish_partial(tables)
+        else:
+            publish(self._run.store, tables, self._state.generation)
             show_folders(self._run, self._state)
             mark_gathered(self._run.store, tables, self._state.generation, about=self._about_outcomes())
         return FinalReport(
@@ -206,6 +208,12 @@ class _Gather:
             missing=missing,
             outputs=self._counter.counts(),
         )
+
+    def _publish_partial(self, tables: dict[str, FinishedTable]) -> None:
+        """Another process may have gathered the run since this one began: its mark is not true of these tables."""
+        remove_mark(self._run.store, Mark.GATHERED, self._state.generation)
+        publish(self._run.store, tables, self._state.generation)
+        remove_mark(self._run.store, Mark.GATHERED, self._state.generation)
 
     def _about_outcomes(self) -> dict[str, Any]:
         """What `status` says of a finished run without reading its tables."""

@@ -6,7 +6,7 @@ NaN has succeeded, unless the model or `run.nan` says otherwise, so somebody mus
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -42,7 +42,17 @@ def from_note(note: Mapping[str, Any], names: Iterable[str]) -> dict[str, Output
     """From the mark of a gather; empty where it says nothing, as older ones."""
     if not isinstance(found := note.get("outputs"), dict):
         return {}
-    return {name: OutputCounts(**found.get(name, {})) for name in names}
+    return {name: _from_note(found.get(name)) for name in names}
+
+
+def _from_note(found: Any) -> OutputCounts:
+    """What is known here; a newer version may have noted more."""
+    known = found if isinstance(found, dict) else {}
+    return OutputCounts(**{one.name: known[one.name] for one in fields(OutputCounts) if _is_count(known.get(one.name))})
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value >= 0
 
 
 def sentences(counts: Mapping[str, OutputCounts], succeeded: int) -> list[str]:

@@ -18,6 +18,8 @@ PACKED = 100
 """No table is so many times larger in memory than its files are."""
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import polars as pl
 
     from scythe_cli.run.run import Run
@@ -38,6 +40,24 @@ def final_tables(store: Store) -> dict[str, list[str]]:
         if name.endswith(layout.TABLE_SUFFIX):
             found.setdefault(name.removesuffix(layout.TABLE_SUFFIX), []).append(key)
     return dict(sorted(found.items()))
+
+
+def execution_table(run: Run, tables: Mapping[str, Sequence[str]]) -> str | None:
+    """The name of the table of how specs ran: it has an underscore where a frame of an older run is called so.
+
+    Args:
+        run: the run.
+        tables: as `final_tables` gives them.
+    """
+    from scythe_cli.final_tables.final_table import execution_columns
+    from scythe_cli.run.outcomes import ATTEMPTS, DURATION, STATE
+
+    columns = execution_columns(run.manifest.index)
+    always = {columns[name] for name in (STATE, ATTEMPTS, DURATION)}
+    for name in (layout.EXECUTION, f"{layout.EXECUTION}_"):
+        if name in tables and always <= {*run.store.scan(tables[name]).collect_schema().names()}:
+            return name
+    return None
 
 
 def scan_table(run: Run, name: str) -> pl.LazyFrame:

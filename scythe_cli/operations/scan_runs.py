@@ -13,6 +13,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from scythe_cli.core import layout
 from scythe_cli.errors import ConfigError, InputError, NotFoundError
+from scythe_cli.final_tables.final_table import free_name
 from scythe_cli.operations.scan import final_tables
 from scythe_cli.run import find
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from scythe_cli.storage.base import Store
 
 RUN = "run"
-"""The column that says which run a row is of."""
+"""The column that says which run a row is of; `run_` where the table has a column `run`."""
 
 
 def scan_runs(storage: Store, name: str, table: str = layout.SCALARS, versions: str | None = None) -> pl.LazyFrame:
@@ -49,7 +50,8 @@ def scan_runs(storage: Store, name: str, table: str = layout.SCALARS, versions: 
         raise NotFoundError(f"no run of {name!r}{within} in {storage.locate('')} has a table {table!r}")
     frames = [(run, run.store.scan(files)) for run, files in found]
     types = _common_types([(run, frame.collect_schema()) for run, frame in frames])
-    return pl.concat([_widened(run, frame, types) for run, frame in frames], how="vertical")
+    own = free_name(RUN, types)
+    return pl.concat([_widened(frame, types).with_columns(pl.lit(run.id).alias(own)) for run, frame in frames])
 
 
 def _range(versions: str | None) -> SpecifierSet | None:
@@ -91,7 +93,7 @@ def _wider(one: pl.DataType, other: pl.DataType) -> pl.DataType | None:
     return pl.String() if one in texts and other in texts else None
 
 
-def _widened(run: Run, frame: pl.LazyFrame, types: dict[str, pl.DataType]) -> pl.LazyFrame:
+def _widened(frame: pl.LazyFrame, types: dict[str, pl.DataType]) -> pl.LazyFrame:
     """A run's rows with the columns and types of all runs."""
     own = frame.collect_schema()
     columns = [
@@ -100,4 +102,4 @@ def _widened(run: Run, frame: pl.LazyFrame, types: dict[str, pl.DataType]) -> pl
         else pl.lit(None, kind).alias(name)
         for name, kind in types.items()
     ]
-    return frame.select(*columns, pl.lit(run.id).alias(RUN))
+    return frame.select(columns)

@@ -65,6 +65,8 @@ def _imported_names(tree: ast.Module) -> Iterator[tuple[str, str]]:
 def _calls_at_import(node: ast.AST, *, kept: bool) -> Iterator[ast.Call]:
     """The calls that run when a module is imported, but those whose value is only used to call a method of it."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        for value in _run_when_defined(node):
+            yield from _calls_at_import(value, kept=kept)
         return
     if isinstance(node, ast.If) and "__main__" in ast.unparse(node.test):
         return
@@ -73,6 +75,12 @@ def _calls_at_import(node: ast.AST, *, kept: bool) -> Iterator[ast.Call]:
     for child in ast.iter_child_nodes(node):
         used_up = isinstance(node, ast.Attribute) and isinstance(child, ast.Call)
         yield from _calls_at_import(child, kept=not used_up)
+
+
+def _run_when_defined(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> list[ast.expr]:
+    """The decorators and the defaults of a function."""
+    decorators = [] if isinstance(node, ast.Lambda) else node.decorator_list
+    return [*decorators, *node.args.defaults, *(value for value in node.args.kw_defaults if value is not None)]
 
 
 def _seeds(call: ast.Call, names: dict[str, str]) -> bool:
@@ -102,7 +110,7 @@ def _seeded_variables(file: Path) -> list[str]:
 
 
 def _file_of(module: Any) -> str | None:
-    file = vars(module).get("__file__")
+    file = getattr(module, "__dict__", {}).get("__file__")  # None stands for a module that must not be imported
     return file if isinstance(file, str) else None
 
 

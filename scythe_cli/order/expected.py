@@ -24,13 +24,16 @@ ROUNDS = 3
 LEAST_SECONDS = 1e-6
 
 
-def expected(columns: Sequence[pa.ChunkedArray[Any]], measured: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+def expected(
+    columns: Sequence[pa.ChunkedArray[Any]], rows: int, measured: np.ndarray, seconds: np.ndarray
+) -> np.ndarray:
     """The logarithm of the seconds that each spec may take.
 
     Each value of each field has an effect, the mean of what the other fields leave over where it was measured.
 
     Args:
         columns: one for each field, a value for each spec.
+        rows: how many specs there are.
         measured: the places of specs that were measured, at least one, each once.
         seconds: what these took.
     """
@@ -46,11 +49,10 @@ def expected(columns: Sequence[pa.ChunkedArray[Any]], measured: np.ndarray, seco
             counts = np.bincount(known, minlength=len(effect))
             effect[:] = np.bincount(known, weights=left, minlength=len(effect)) / (counts + 1)
             left = left - effect[known]
-    rows = len(columns[0]) if columns else 0
     found = np.full(rows, base)
     for code, effect in zip(codes, effects, strict=True):
         found += effect[code]
-    found[measured[measured < rows]] = logs[measured < rows]
+    found[measured] = logs
     return found
 
 

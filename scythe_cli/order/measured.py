@@ -73,7 +73,7 @@ def longest_first(run: Run, experiment: Experiment, ranges: list[Range]) -> list
     both = pa.concat_tables([specs, probed.drop_columns([_SECONDS])])
     files = set(file_fields(experiment.input_model))
     columns = [_base_names(both[name]) if name in files else both[name] for name in fields]
-    found = expected(columns, measured, seconds)
+    found = expected(columns, both.num_rows, measured, seconds)
     rows = np.concatenate([np.arange(one.first, one.last + 1) for one in ranges])
     order: list[int] = rows[np.argsort(-found[rows], kind="stable")].tolist()
     return order

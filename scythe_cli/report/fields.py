@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-import re
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -16,16 +15,15 @@ import pyarrow as pa
 from scythe_cli.core import layout, yaml_document
 from scythe_cli.errors import ScytheError
 from scythe_cli.report.document import FieldText
+from scythe_cli.show.field_notes import note_of
 from scythe_cli.storage.base import PLAN_LIMIT
 
 if TYPE_CHECKING:
     from scythe_cli.report.document import Kind
     from scythe_cli.storage.base import Store
 
-_UNIT = re.compile(r"^(?P<text>.*?)\s*\[(?P<unit>[^\[\]]{1,40})\](?P<rest>[^\[\]]*)$", re.DOTALL)
 MOST_TEXT = 400
 """Characters of a description."""
-MOST_UNIT = 40
 
 
 class ModelTexts:
@@ -61,9 +59,10 @@ class ModelTexts:
         for part in column.name.split("."):
             node = self._resolved(_mapping(node.get("properties")).get(part))
             node = {**node, **self._single(node)}
-        text, unit = _text_and_unit(node)
+        note = note_of(node)
+        text = note.description if len(note.description) <= MOST_TEXT else f"{note.description[: MOST_TEXT - 3]}..."
         low, high = _bound(node, "minimum", "exclusiveMinimum"), _bound(node, "maximum", "exclusiveMaximum")
-        return FieldText(column.name, kind_of(column.type), unit, text, low, high)
+        return FieldText(column.name, kind_of(column.type), note.unit, text, low, high)
 
     def _single(self, node: dict[str, Any]) -> dict[str, Any]:
         """The only choice of an `anyOf` that is not null: what an optional field is when it is given."""
@@ -87,17 +86,6 @@ def kind_of(kind: pa.DataType) -> Kind:
 
 def _mapping(node: Any) -> dict[str, Any]:
     return node if isinstance(node, dict) else {}
-
-
-def _text_and_unit(node: dict[str, Any]) -> tuple[str, str]:
-    text = str(node.get("description") or "")[: 10 * MOST_TEXT]
-    given = node.get("unit") or node.get("units")
-    found = _UNIT.match(text)
-    if found is not None:
-        text = f"{found['text']}{found['rest']}".strip()
-    unit = str(given)[:MOST_UNIT] if given else (found["unit"] if found else "")
-    text = " ".join(text.split())
-    return (text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 3]}..."), ("" if unit in {"-", "1"} else unit)
 
 
 def _bound(node: dict[str, Any], *names: str) -> float | None:

@@ -7,7 +7,6 @@ run that is at work can be reported.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scythe_cli.errors import ConfigError
@@ -28,7 +27,7 @@ from scythe_cli.report.document import (
     Sensitivity,
 )
 from scythe_cli.report.rows import RowReader
-from scythe_cli.report.summary import Summary, plain
+from scythe_cli.report.summary import Summary
 from scythe_cli.run.compatibility import refuse_wrong_total
 from scythe_cli.run.run import OriginalRun
 from scythe_cli.run.state import read_state
@@ -119,7 +118,6 @@ def _head(run: Run, state: RunState, now: RunStatus, reader: RowReader) -> Head:
 
 def _failures(run: Run, state: RunState, counts: Counts) -> Failures:
     groups = failure_groups(run, state) if state.failed else []
-    groups = [replace(group, inputs=plain(group.inputs)) for group in groups]
     return Failures(
         groups=groups[:MOST_GROUPS],
         more_groups=max(0, len(groups) - MOST_GROUPS),

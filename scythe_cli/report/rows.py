@@ -85,7 +85,11 @@ class TextLevels:
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
         self._values = 0
-        self._closed = False
+        self._closed = self._frozen = False
+
+    def freeze(self) -> None:
+        """Count no more: what is encoded from now on was met before."""
+        self._frozen = True
 
     @property
     def free_text(self) -> bool:
@@ -103,9 +107,13 @@ class TextLevels:
         if self._closed:
             return np.full(len(column), np.nan)
         coded: Any = column.combine_chunks().dictionary_encode()
-        numbers = [self._numbers.setdefault(one, len(self._numbers)) for one in coded.dictionary.to_pylist()]
-        self._closed = len(self._numbers) > MOST_LEVELS
-        self._values += len(column) - column.null_count
+        texts = coded.dictionary.to_pylist()
+        if not self._frozen:
+            for text in texts:
+                self._numbers.setdefault(text, len(self._numbers))
+            self._closed = len(self._numbers) > MOST_LEVELS
+            self._values += len(column) - column.null_count
+        numbers = [self._numbers.get(text, np.nan) for text in texts]
         indices = coded.indices.to_numpy(zero_copy_only=False).astype(np.float64)
         known = np.isfinite(indices)
         found = np.full(len(column), np.nan)
@@ -154,6 +162,8 @@ class RowReader:
                 self._kept.append(_without_tables(chunk))
             yield chunk
         self._complete = self._room > 0
+        for levels in (*self.input_levels, *self.output_levels):
+            levels.freeze()
 
     def second_pass(self) -> Iterator[ReportBlock]:
         """The same blocks, without their tables."""

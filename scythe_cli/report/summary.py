@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scythe_cli.core import layout
+from scythe_cli.core.printable import text_for_bytes
 from scythe_cli.report.document import SlowSpec
 from scythe_cli.run import outcomes
 
@@ -166,10 +167,5 @@ def _slow_spec(chunk: ReportBlock, at: int) -> SlowSpec:
         attempts=row[outcomes.ATTEMPTS],
         worker=row[outcomes.WORKER] or "",
         start=row[outcomes.START],
-        inputs=plain(chunk.specs.slice(at, 1).to_pylist()[0]),
+        inputs=text_for_bytes(chunk.specs.slice(at, 1).to_pylist()[0]),
     )
-
-
-def plain(values: dict[str, Any]) -> dict[str, Any]:
-    """The same values, bytes as hexadecimal text, which JSON has."""
-    return {name: value.hex() if isinstance(value, bytes) else value for name, value in values.items()}

@@ -121,6 +121,7 @@ def _from_final_tables(
     import polars as pl
 
     from scythe_cli.final_tables.final_table import error_columns, execution_columns
+    from scythe_cli.operations.scan import execution_table
     from scythe_cli.run import outcomes
 
     index, part = run.manifest.index, {name: f"_{name}" for name in OWN}
@@ -128,8 +129,8 @@ def _from_final_tables(
         key: name for key, name in error_columns(index).items() if key in (outcomes.ERROR_TYPE, outcomes.MESSAGE)
     }
     own = {name: pl.col(there[part[name]]).alias(here) for name, here in columns.own.items() if here in wanted}
-    groups: dict[str, list[Any]] = {
-        _execution(tables): [expr for name, expr in own.items() if name not in _OF_ERRORS],
+    groups: dict[str | None, list[Any]] = {
+        execution_table(run, tables): [expr for name, expr in own.items() if name not in _OF_ERRORS],
         layout.ERRORS: [expr for name, expr in own.items() if name in _OF_ERRORS],
         layout.SCALARS: [pl.col(name) for name in columns.outputs if name in wanted],
         layout.FILE_REFS: [pl.col(name) for name in columns.files if name in wanted],
@@ -137,15 +138,8 @@ def _from_final_tables(
     return [
         run.store.scan(tables[name]).select(layout.SORT_INDEX, *chosen)
         for name, chosen in groups.items()
-        if chosen and name in tables
+        if chosen and name is not None and name in tables
     ]
-
-
-def _execution(tables: Iterable[str]) -> str:
-    """The table of how specs ran; its name has an underscore where a frame of an older run is called so."""
-    from scythe_cli.final_tables.final_table import free_name
-
-    return free_name(layout.EXECUTION, {layout.EXECUTION}) if f"{layout.EXECUTION}_" in tables else layout.EXECUTION
 
 
 def _from_parts(run: Run, columns: QueryColumns, wanted: set[str]) -> list[pl.LazyFrame]:

@@ -15,11 +15,12 @@ from scythe_cli.errors import ConfigError, KeyMissing
 from scythe_cli.storage.base import MANIFEST_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from scythe_cli.run.run import Run
 
 _BRACKETS = re.compile(r"\s*\[(?P<unit>[^\[\]]{1,40})\]\s*")
+MOST_UNIT = 40
 _NONE = frozenset({"-", "1", ""})
 """How people write that a number has no unit."""
 
@@ -30,7 +31,8 @@ class FieldNote:
 
     Attributes:
         description: its description without the unit, or "".
-        unit: as in `Field(description="Heating demand [kWh/m2]")`; "" where there is none, also for `[-]`.
+        unit: as in `Field(description="Heating demand [kWh/m2]")`, from the last brackets, or as in
+            `Field(json_schema_extra={"unit": "W"})`; "" where there is none, also for `[-]`.
     """
 
     description: str = ""
@@ -48,19 +50,19 @@ def read_field_notes(run: Run) -> dict[str, FieldNote]:
     for side in ("input", "output"):
         for name, schema in _properties(document, side).items():
             if name not in layout.INDEX_HEAD and isinstance(schema, dict):
-                found.setdefault(str(name), note_of(str(schema.get("description") or "")))
+                found.setdefault(str(name), note_of(schema))
     return found
 
 
-def note_of(description: str) -> FieldNote:
-    """Take a description apart: `Heating demand [kWh/m2]` is a text and a unit."""
-    text = " ".join(str(printable(description)).split())
-    found = _BRACKETS.search(text)
-    if found is None:
-        return FieldNote(text)
-    unit = found["unit"].strip()
-    rest = f"{text[: found.start()]} {text[found.end() :]}".strip().replace(" .", ".").replace(" ,", ",")
-    return FieldNote(rest, "" if unit in _NONE else unit)
+def note_of(schema: Mapping[str, Any]) -> FieldNote:
+    """What the JSON Schema of a field says: `Heating demand [kWh/m2]` is a text and a unit; so is a key `unit`."""
+    text = " ".join(str(printable(schema.get("description") or "")).split())
+    unit = str(printable(schema.get("unit") or schema.get("units") or ""))[:MOST_UNIT]
+    *_, found = (None, *_BRACKETS.finditer(text))
+    if found is not None:
+        unit = unit or found["unit"].strip()
+        text = f"{text[: found.start()]} {text[found.end() :]}".strip().replace(" .", ".").replace(" ,", ",")
+    return FieldNote(text, "" if unit in _NONE else unit)
 
 
 def units(notes: dict[str, FieldNote], names: Iterable[str]) -> dict[str, str]:

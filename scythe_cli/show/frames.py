@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout
-from scythe_cli.show.values import plain
+from scythe_cli.core.printable import text_for_bytes
 
 if TYPE_CHECKING:
     from scythe_cli.core.layout import PartName
@@ -81,5 +81,5 @@ def _first_rows(held: FramePart, places: list[tuple[int, int, int]], count: int)
         table = unpack(held.read(group).slice(start, min(length, count - len(rows))))
         names = [name for name in table.column_names if name not in (ROW, layout.SORT_SUBINDEX)]
         some: list[Any] = table.select(names[:HEAD_COLUMNS]).to_pylist()
-        rows += [{name: plain(value) for name, value in one.items()} for one in some]
+        rows += [{name: text_for_bytes(value) for name, value in one.items()} for one in some]
     return rows

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout
+from scythe_cli.core.printable import text_for_bytes
 from scythe_cli.errors import NotFoundError
 from scythe_cli.show.columns import OWN, QueryColumns
 from scythe_cli.show.frames import HEAD_COLUMNS, Frame
 from scythe_cli.show.spec import FAILED, MISSING, SUCCEEDED, Spec
-from scythe_cli.show.values import plain
 from scythe_cli.storage.address import is_remote
 
 if TYPE_CHECKING:
@@ -42,10 +42,11 @@ def read_from_tables(run: Run, rows: Sequence[int], *, frames: bool, head: int) 
     import polars as pl
 
     from scythe_cli.final_tables.final_table import error_columns, execution_columns
-    from scythe_cli.operations.scan import final_tables
+    from scythe_cli.operations.scan import execution_table, final_tables
 
     tables = final_tables(run.store)
-    for name in (layout.EXECUTION, layout.ERRORS, layout.SCALARS):
+    execution_name = execution_table(run, tables) or layout.EXECUTION
+    for name in (execution_name, layout.ERRORS, layout.SCALARS):
         if name not in tables:
             raise NotFoundError(f"{run.store.locate('')} has no table {name}.pq: download the run as parquet")
     specs = run.store.scan([layout.SPECS]).with_row_index(_ROW).filter(pl.col(_ROW).is_in(list(rows)))
@@ -53,7 +54,8 @@ def read_from_tables(run: Run, rows: Sequence[int], *, frames: bool, head: int) 
     numbers = found[layout.SORT_INDEX].to_list()
     index = run.manifest.index
     named = {f"_{name}" for name in (*OWN, *_TEXTS)}
-    execution = _by_spec(run, tables[layout.EXECUTION], numbers, _renamed(execution_columns(index), named), own=True)
+    ran_columns = _renamed(execution_columns(index), named)
+    execution = _by_spec(run, tables.pop(execution_name), numbers, ran_columns, own=True)
     errors = _by_spec(run, tables[layout.ERRORS], numbers, _renamed(error_columns(index), named), own=True)
     scalars = _by_spec(run, tables[layout.SCALARS], numbers, {name: name for name in run.manifest.scalars})
     files: dict[int, dict[str, Any]] = {}
@@ -68,8 +70,8 @@ def read_from_tables(run: Run, rows: Sequence[int], *, frames: bool, head: int) 
             number,
             str(row.get(layout.WORKFLOW_RUN_ID)),
             MISSING if not ran else FAILED if failed else SUCCEEDED,
-            {name: plain(row[name]) for name in columns.inputs if name in row},
-            outputs={name: plain(value) for name, value in scalars.get(number, {}).items()},
+            {name: text_for_bytes(row[name]) for name in columns.inputs if name in row},
+            outputs={name: text_for_bytes(value) for name, value in scalars.get(number, {}).items()},
             files={
                 name: _address(run, str(value)) for name, value in files.get(number, {}).items() if value is not None
             },
@@ -132,14 +134,13 @@ def _frames(run: Run, tables: dict[str, list[str]], number: int, *, head: int) -
     import polars as pl
 
     found = []
-    others = {*layout.OWN_TABLES, layout.EXECUTION}
-    for name in sorted(set(tables) - others):
+    for name in sorted(set(tables) - {*layout.OWN_TABLES}):
         table = run.store.scan(tables[name]).filter(pl.col(layout.SORT_INDEX) == number)
         hidden = {*run.manifest.index, layout.SORT_SUBINDEX}
         columns = [column for column in table.collect_schema().names() if column not in hidden]
         rows = int(table.select(pl.len()).collect().item())
         if rows:
             first: pl.DataFrame = table.select(columns[:HEAD_COLUMNS]).head(head).collect()
-            values = [{key: plain(value) for key, value in row.items()} for row in first.to_dicts()]
+            values = [{key: text_for_bytes(value) for key, value in row.items()} for row in first.to_dicts()]
             found.append(Frame(name, rows, columns, values))
     return found

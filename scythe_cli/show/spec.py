@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.core import layout
+from scythe_cli.core.printable import text_for_bytes
 from scythe_cli.errors import BrokenRun
 from scythe_cli.run.state import READERS, read_blocks
 from scythe_cli.show.frames import Frame  # at run time: pydantic writes the document by the annotations
-from scythe_cli.show.values import plain
 from scythe_cli.storage.artifacts import key_in_run
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _read_block(run: Run, block: int, rows: list[int], resolved: Resolved) -> li
     outcomes = _outcomes(run, rows, resolved)
     found = []
     for row, head, given in zip(rows, ids, values, strict=True):
-        known = {name: _opening(run, plain(value)) for name, value in given.items()}
+        known = {name: _opening(run, text_for_bytes(value)) for name, value in given.items()}
         spec = Spec(head[layout.SORT_INDEX], head[layout.WORKFLOW_RUN_ID], MISSING, known)
         found.append(_with_outcome(run, Found(spec, row, None, ()), outcomes.get(row)))
     return found
@@ -220,7 +220,7 @@ def _with_outcome(run: Run, found: Found, outcome: _Outcome | None) -> Found:
     spec = Spec(
         **known,
         state=FAILED if failed else SUCCEEDED,
-        outputs={} if failed else {name: plain(row.get(name)) for name in manifest.scalars},
+        outputs={} if failed else {name: text_for_bytes(row.get(name)) for name in manifest.scalars},
         files={name: str(_opening(run, row[name])) for name in manifest.files if row.get(name) is not None},
         kind=row[outcomes.KIND],
         error_type=row[outcomes.ERROR_TYPE],

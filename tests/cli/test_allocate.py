@@ -130,6 +130,19 @@ def test_a_probe_as_json_is_one_document_and_with_yes_the_runs(tmp_path: Path) -
     assert "doubles: 1 spec probed, 1 failed\n" in done.err
 
 
+def test_a_probe_of_a_run_that_reuses_another(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    assert scythe("allocate", cwd=folder).code == 0
+    specs = folder / "specs.csv"
+    lines = specs.read_text().splitlines()
+    specs.write_text("\n".join([*lines, *lines[1:]]) + "\n")
+    rows = len(lines) - 1
+    done = scythe("allocate", "--probe", str(2 * rows), "--yes", "--reuse", "latest", cwd=folder)
+    assert done.code == 0, done.err
+    assert f"{rows} of {2 * rows} specs reused" in done.err + done.out
+    assert pl.read_parquet(sorted(runs(folder))[-1] / "final" / "execution.pq")["reused_from"].null_count() == rows
+
+
 def test_a_probe_of_a_model_that_computes_features(tmp_path: Path) -> None:
     features = "    @property\n    def computed_features(self):\n        return {'root': self.x ** 0.5}\n"
     folder = project(tmp_path, SOME_FAIL, module=MODULE.replace("class Out(", features + "\nclass Out(", 1))

@@ -53,6 +53,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_outputs_may_have_any_name(tmp_path: Path) -> None:
+    module = MODULE.replace("heat: float", "second: float\n    first: float\n    load: float\n    load_now: float")
+    module = module.replace("heat=2 * input_spec.a", "second=input_spec.a, first=1, load=2, load_now=3")
+    assert allocate(tmp_path, [1, 2], module).code == 0
+    assert allocate(tmp_path, [1, 2], module + "# other code\n").code == 0
+    done = scythe("compare", "study/v1.0.0", "study/v1.1.0", "--json", cwd=tmp_path)
+    assert {one["name"]: one["rows_changed"] for one in json.loads(done.out)["outputs"]} == dict.fromkeys(
+        ["second", "first", "load", "load_now", "note"], 0
+    )
+
+
+def test_a_field_called_run_keeps_its_name(tmp_path: Path) -> None:
+    assert allocate(tmp_path, [1, 2], MODULE.replace("note: str", "note: str\n    run: int = 7")).code == 0
+    found = scythe_cli.scan("study", storage=tmp_path / "scythe-runs").collect()
+    assert found["run"].to_list() == [7, 7]
+    assert set(found["run_"].str.slice(0, 13)) == {"study/v1.0.0/"}
+
+
 @pytest.fixture(scope="module")
 def document(folder: Path) -> Any:
     done = scythe("compare", "study/v1.0.0", "study/v1.1.0", "--json", cwd=folder)

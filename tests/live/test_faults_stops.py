@@ -433,11 +433,17 @@ def test_a_run_that_lost_a_part_is_not_gathered_any_more(tmp_path: Path, whole: 
     assert (quick_status(run).state, quick_status(run).missing) == ("gathered", 0)
 
 
+@pytest.mark.parametrize("frames", [True, False])
 def test_a_partial_gather_that_comes_late_leaves_no_gathered_run(
-    tmp_path: Path, whole: Run, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, whole: Run, frames: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It looked at the run before its end, and put its tables in the place of the whole ones."""
-    run = copy_of(whole, tmp_path)
+    if frames:
+        run = copy_of(whole, tmp_path)
+    else:
+        run = faults.begin(tmp_path / "runs", [{"trouble": "none"}] * 5)
+        assert faults.drive(faults.first(run)) is None
+        gather(run)
     assert quick_status(run).state == "gathered"
     found = state.read_state(run)
     early = dataclasses.replace(found, blocks={}, marks={Mark.GENERATION: [1]})

@@ -45,6 +45,15 @@ def again(frame: pd.DataFrame, index: Mapping[str, Any] | None = None) -> pd.Dat
     return pd.read_parquet(written(frames.to_arrow("t", frame, index or {})))
 
 
+def test_labels_of_one_level_of_a_multiindex_are_labels_of_an_index() -> None:
+    """As pandas has it: a column of such a frame has a label, and not a tuple of one."""
+    columns = pd.MultiIndex.from_arrays([["a", "b"]], names=["kind"])
+    found = again(numbers(columns))
+    assert found.columns.to_list() == ["a", "b"]
+    assert found.columns.names == ["kind"]
+    assert frames.to_arrow("t", numbers(columns), {}).column_names == ["a", "b"]
+
+
 def numbers(columns: Any, rows: int = 2) -> pd.DataFrame:
     count = len(columns)
     return pd.DataFrame(np.arange(rows * count, dtype="float64").reshape(rows, count), columns=columns)

@@ -117,6 +117,7 @@ def test_files_of_text_categories_that_a_later_spec_adds_to(open_table: Callable
     made.append(pd.DataFrame({"kind": pd.Categorical(["z"]), "n": [1]}))
     paths = filled(open_table(30_000), made)
     assert len(paths) > 1
+    assert {*paths[0].parent.iterdir()} == {*paths}
     found = pd.concat([pd.read_parquet(path)["kind"].astype(str) for path in paths])
     assert set(found) == {"b", "z"}
     assert str(pd.read_parquet(paths[0])["kind"].dtype) == "category"
@@ -135,6 +136,7 @@ def test_a_value_that_the_wider_type_would_change_leaves_the_files_as_they_are(
     table.append(rows_of(part(41, pl.DataFrame({"v": [7]}))), SPECS, 0)
     (path,) = table.finish().files
     assert pq.read_table(path)["v"].to_pylist() == [*range(2**60, 2**60 + 40), 7]
+    assert [*path.parent.iterdir()] == [path]
 
 
 def test_index_texts_come_back_as_text(open_table: Callable[[int], FrameTable]) -> None:

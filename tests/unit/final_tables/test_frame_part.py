@@ -24,6 +24,11 @@ class Bucket(LocalStore):
         """None, whatever the key."""
 
 
+def open_files() -> int:
+    """How many this process has open."""
+    return len([*Path("/proc/self/fd").iterdir()])
+
+
 def written(store: LocalStore) -> FramePart:
     """A part of two specs in row groups of some rows, whose bytes are in memory."""
     table = pa.table({"v": [*range(30)], frames.ROW: [3] * 10 + [5] * 20})
@@ -32,18 +37,27 @@ def written(store: LocalStore) -> FramePart:
 
 
 @pytest.mark.parametrize("kind", [LocalStore, Bucket])
-def test_a_part_that_waits_on_the_disk_is_the_same(kind: type[LocalStore], tmp_path: Path) -> None:
+def test_a_part_that_waits_on_the_disk_is_the_same_and_is_open_only_while_it_is_read(
+    kind: type[LocalStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     part = written(kind(tmp_path))
     groups = [part.read(at) for at in range(part.groups)]
     assert len(groups) > 2
+    opened = open_files()
     for _ in range(2):
         part.spill()
+        assert open_files() == opened
         assert [part.read(at) for at in range(part.groups)] == groups
+    assert part.read(0) == groups[0]  # which leaves the file open
+    del part
+    assert open_files() == opened
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["a.pq"]
 
 
 def test_a_part_in_a_folder_needs_no_second_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     part = written(LocalStore(tmp_path))
-    monkeypatch.setattr(tempfile, "TemporaryFile", None)
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", None)
     part.spill()
     assert part.read(0).num_rows
 

@@ -81,3 +81,11 @@ def test_index_columns_of_few_values_are_packed_by_what_begins_quickly() -> None
     )
     found = {name: chunk.compression for name, chunk in chunks(written(table, [layout.SORT_INDEX, "use"])).items()}
     assert found == {"load": "ZSTD", layout.SORT_INDEX: "SNAPPY", "use": "SNAPPY"}
+
+
+def test_all_columns_next_to_nested_ones_are_packed() -> None:
+    nested: dict[str, Any] = {"a": [[at, at] for at in HOURS], "b": [{"x": at, "y": "text"} for at in HOURS]}
+    table = pa.table({**nested, layout.SORT_INDEX: [at // 100 for at in HOURS]})
+    found = chunks(written(table, [layout.SORT_INDEX]))
+    assert {chunk.compression for chunk in found.values()} == {"ZSTD"}
+    assert len(found) == 4

@@ -52,6 +52,17 @@ def test_moments_of_huge_values_do_not_warn() -> None:
     assert (found.low, found.high) == (-1e308, 1e308)
 
 
+def test_levels_are_the_same_when_the_rows_are_read_again() -> None:
+    column = pa.chunked_array([[f"level {at % 60}" for at in range(400)]])
+    levels = TextLevels()
+    first = levels.encode(column)
+    assert levels.free_text
+    levels.freeze()
+    assert np.array_equal(levels.encode(column), first)
+    assert levels.free_text
+    assert np.isnan(levels.encode(pa.chunked_array([["another"]]))).all()
+
+
 def test_a_histogram_counts_every_row() -> None:
     values = np.concatenate([RNG.random(5000), [np.nan, np.inf]])
     counter = Counter(equal_bins(moments(values), whole=False))

@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 
 from scythe_cli.core import layout
+from scythe_cli.core.printable import text_for_bytes
 from scythe_cli.errors import ConfigError, NotFoundError
 from scythe_cli.run.parts import encode
 from scythe_cli.show.choice import SpecChoice, choose, row_of
 from scythe_cli.show.columns import QueryColumns
-from scythe_cli.show.values import plain
 from scythe_cli.storage.open_store import open_store
 
 if TYPE_CHECKING:
@@ -74,4 +74,4 @@ def test_what_counts_as_a_filter(choice: SpecChoice, filters: bool) -> None:
 
 
 def test_bytes_become_text_wherever_they_are() -> None:
-    assert plain({"a": [b"x\xff", 1], "b": None}) == {"a": ["x\\xff", 1], "b": None}
+    assert text_for_bytes({"a": [b"x\xff", 1], "b": None}) == {"a": ["x\\xff", 1], "b": None}
