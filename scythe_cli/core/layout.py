@@ -155,6 +155,8 @@ def result(field: str, workflow_run_id: str, suffixes: str, *, claim: int = 1) -
     return f"{RESULTS}/{field}/{workflow_run_id}{again}{suffixes}"
 
 
+GATHER_PARTS = 10**17
+"""Parts that a gather writes are numbered from here: failures of specs whose frame does not fit the others'."""
 CLAIM_PARTS = 1000
 """Where workers claim rows, the parts of one claim are numbered from this times its number."""
 
@@ -316,6 +318,11 @@ class PartName:
     def frame_key(self, frame: str) -> str:
         """Where one frame of the same specs is."""
         return f"{OUTPUT}/{self.block}/{frame}/{self.file}"
+
+    @property
+    def of_gather(self) -> bool:
+        """Whether a gather wrote it: what it says of a spec counts, and not the result that the spec had."""
+        return self.attempt >= GATHER_PARTS
 
     @property
     def sparse(self) -> bool:

@@ -29,19 +29,19 @@ from scythe_cli.final_tables.index_columns import take_index
 from scythe_cli.final_tables.publish import FinishedTable, mark_gathered, publish
 from scythe_cli.final_tables.shown_folders import show_folders
 from scythe_cli.operations.gather_blocks import BlockReader
-from scythe_cli.operations.gather_frames import FrameTables
+from scythe_cli.operations.gather_frames import FrameTables, with_misfits
 from scythe_cli.operations.output_counter import OutputCounter
 from scythe_cli.operations.output_counts import OutputCounts, as_note, from_note
 from scythe_cli.run import outcomes
 from scythe_cli.run.compatibility import refuse_wrong_total
 from scythe_cli.run.generation import max_file
 from scythe_cli.run.input_files import IndexNames
-from scythe_cli.run.parts import CorruptPart, read_block
+from scythe_cli.run.parts import CorruptPart, PartWriter, read_block
 from scythe_cli.run.state import list_marks, read_mark, read_state, refuse_removed, remove_mark, set_aside
 from scythe_cli.timing.durations import DurationCounter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from scythe_cli.core.events import Listener
     from scythe_cli.core.layout import PartName
@@ -261,8 +261,11 @@ class _Gather:
         self._execution = ExecutionTable(self._start_table, self._schema, self._index)
 
     def _add(self, block: LoadedBlock) -> None:
-        table, offset = block.outcomes, (block.outcomes.column(outcomes.ROW)[0].as_py() // layout.BLOCK) * layout.BLOCK
-        table = self._frames.add(block, table, offset)
+        table, number = block.outcomes, block.outcomes.column(outcomes.ROW)[0].as_py() // layout.BLOCK
+        offset = number * layout.BLOCK
+        if misfits := self._frames.add(block, offset):
+            table = with_misfits(table, misfits)
+            self._keep_misfits(table, number, misfits)
         kinds = table.column(outcomes.KIND)
         good, failed = table, None
         if kinds.null_count < len(kinds):
@@ -277,3 +280,28 @@ class _Gather:
             self._counter.add_failed(failed)
             index = take_index(block.specs, failed.column(outcomes.ROW), offset)
             self._tables[layout.ERRORS].add([*failed.select(list(self._errors)).columns, *index.columns])
+
+    def _keep_misfits(self, table: pa.Table, block: int, misfits: Collection[int]) -> None:
+        """Write the failures of specs whose frame does not fit, so that a resume runs them and every count has them.
+
+        Not while specs are missing: another one may yet be the first.
+        """
+        if self._state.done < self._state.total:
+            return
+        hit = pc.is_in(table.column(outcomes.ROW), value_set=pa.array(sorted(misfits), pa.int64()))
+        failures = table.filter(hit).select(self._schema.names)
+        for name in (*self._run.manifest.scalars, *self._run.manifest.files):
+            at = self._schema.get_field_index(name)
+            failures = failures.set_column(
+                at, self._schema.field(at), pa.nulls(len(failures), self._schema.field(at).type)
+            )
+        generation = self._state.generation
+        before = sum(
+            part.of_gather and (part.block, part.generation) == (block, generation) for part in self._state.parts
+        )
+        writer = PartWriter(self._run.store, generation=generation, flush=0.0, series=layout.GATHER_PARTS + before)
+        try:
+            writer.add_table(block, failures)
+            writer.finish()
+        finally:
+            writer.close()

@@ -44,8 +44,8 @@ class FrameTables:
         self.tables: dict[str, FrameTable] = {}
         self._sort_indexes: dict[int, int] = {}
 
-    def add(self, block: LoadedBlock, table: pa.Table, offset: int) -> pa.Table:
-        """Append a block's frames; specs whose frame does not fit the others' become failures."""
+    def add(self, block: LoadedBlock, offset: int) -> dict[int, str]:
+        """Append a block's frames. Returns why a spec's frame does not fit the others', by the spec's row."""
         by_name: dict[str, list[FramePart]] = {}
         for name, part in block.frames:
             by_name.setdefault(name, []).append(part)
@@ -64,7 +64,7 @@ class FrameTables:
             if any(_is_old(part) for part in parts):
                 self.tables[name].keep_levels_as_columns()
             self.tables[name].append(ordered.tables(), block.specs, offset)
-        return _with_misfits(table, misfits) if misfits else table
+        return misfits
 
     def _fit_all(self, name: str, parts: Sequence[FramePart], misfits: dict[int, str]) -> Iterator[tuple[int, Clash]]:
         """Make the table hold the frames of all parts. Yields the specs whose frame does not fit."""
@@ -165,8 +165,8 @@ def _sort_index(specs: pa.Table, place: int) -> int:
     return cast("int", specs.column(layout.SORT_INDEX)[place].as_py())
 
 
-def _with_misfits(table: pa.Table, misfits: dict[int, str]) -> pa.Table:
-    """Turn the outcomes of some rows into failures."""
+def with_misfits(table: pa.Table, misfits: dict[int, str]) -> pa.Table:
+    """Outcomes, those of some rows turned into failures."""
     hit = pc.is_in(table.column(outcomes.ROW), value_set=pa.array(list(misfits), type=pa.int64()))
     messages = pa.array(
         [misfits.get(cast("int", row)) for row in table.column(outcomes.ROW).to_pylist()], type=pa.string()

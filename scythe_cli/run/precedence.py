@@ -59,7 +59,8 @@ def countable_by_name(parts: list[PartName]) -> bool:
 def resolve(store: Store, parts: list[PartName]) -> Resolved:
     """Decide one block: success over failure, then the newest generation, then the latest claim, then the smallest key.
 
-    So what a worker writes after its rows were claimed again takes the place of no outcome, except a failure.
+    So what a worker writes after its rows were claimed again takes the place of no outcome, except a failure. What a
+    gather has written counts more than the successes that it saw: those of its generation and of earlier ones.
     """
     if countable_by_name(parts):
         return Resolved(dict.fromkeys(parts), sum(p.failed for p in parts), sum(p.rows for p in parts), [])
@@ -68,7 +69,7 @@ def resolve(store: Store, parts: list[PartName]) -> Resolved:
     from scythe_cli.run.outcomes import KIND, ROW
     from scythe_cli.run.parts import CorruptPart, read_part
 
-    best: dict[int, tuple[bool, int, int, str, PartName]] = {}
+    best: dict[int, tuple[bool, tuple[bool, int, bool, int, str], PartName]] = {}
     corrupt = []
     for part in parts:
         try:
@@ -79,11 +80,12 @@ def resolve(store: Store, parts: list[PartName]) -> Resolved:
         rows: list[Any] = table.column(ROW).to_pylist()
         failed: list[Any] = pc.is_valid(table.column(KIND)).to_pylist()
         for row, bad in zip(rows, failed, strict=True):
-            candidate = (bad, -part.generation, -(part.attempt // layout.CLAIM_PARTS), part.key, part)
-            if row not in best or candidate[:4] < best[row][:4]:
-                best[row] = candidate
+            claim = part.attempt // layout.CLAIM_PARTS
+            rank = (bad and not part.of_gather, -part.generation, not part.of_gather, -claim, part.key)
+            if row not in best or rank < best[row][1]:
+                best[row] = bad, rank, part
     by_part: dict[PartName, list[int] | None] = {}
-    for row, (*_, part) in sorted(best.items()):
+    for row, (_, _, part) in sorted(best.items()):
         by_part.setdefault(part, []).append(row)  # type: ignore[union-attr]  # only lists are put in here
     return Resolved(by_part, sum(bad for bad, *_ in best.values()), len(best), corrupt)
 
