@@ -14,15 +14,15 @@ say scythe status building_energy
 "$BIN/scythe" status building_energy
 say scythe download building_energy results
 "$BIN/scythe" download building_energy results
-say python -c "'import pandas; print(pandas.read_parquet(\"results/final/scalars.pq\").head())'"
-"$BIN/python" - <<'P'
+code='
 import pandas as pd
 
-scalars = pd.read_parquet("results/final/scalars.pq").reset_index()
-scalars["weather_file"] = scalars["weather_file"].str.rpartition("/")[2].str.removesuffix(".epw")
+scalars = pd.read_parquet("results/final/scalars.pq").reset_index()  # the inputs are its index
+scalars["weather_file"] = scalars["weather_file"].str.removesuffix(".epw")
 columns = ["r_value", "lpd", "setpoint", "economizer", "weather_file", "heating", "cooling", "lighting", "fans"]
-with pd.option_context("display.width", 160, "display.max_columns", None):
-    print(scalars[columns].head().round(2).to_string(index=False))
-P
+print(scalars[columns].head().round(2).to_string(index=False))
+'
+say "python -c '$code'"
+"$BIN/python" -c "$code"
 printf '\nEverything is in demo/: experiment.yml, building_energy.py, specs.csv; the runs in demo/scythe-runs,\n'
 printf 'the tables in demo/results/final. Change a row of specs.csv and type: cd demo && ../.venv/bin/scythe allocate\n'

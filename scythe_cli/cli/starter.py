@@ -37,8 +37,10 @@ SPECS_FILE = "specs.csv"
 _PREPARE = "prepare.py"
 _NO_VALUE = object()
 _MORE = """
+# specs may also be an xlsx, parquet, feather or ndjson file
+
 run:
-  # timeout: 10m        # for one attempt of one spec; then the spec fails and the others continue
+  # timeout: 10m        # a spec that takes longer fails, and the others continue
   # retries: 1          # more attempts of a failed spec; default: 1 if its process crashed
   # max_failures: 5%    # stop the run when more specs have failed
   # memory: 4GiB        # for one spec

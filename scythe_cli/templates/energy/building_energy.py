@@ -1,6 +1,6 @@
 """Energy use of the DOE small-office reference building in any climate, simulated with EnergyPlus.
 
-Takes one case (walls, lights, thermostat, economizer, weather) and leaves its end uses per floor area, an hourly
+Takes one spec (walls, lights, thermostat, economizer, weather) and returns its end uses per floor area, an hourly
 parquet file and a table of its months. For a building of your own change `MODEL`, `METERS` and `apply_case`.
 """
 
@@ -74,7 +74,7 @@ class BuildingSimulationOutput(ExperimentOutputSpec):
 
 @ExperimentRegistry.Register()
 def simulate_energy(input_spec: BuildingSimulationInput, tempdir: Path) -> BuildingSimulationOutput:
-    """Simulate one case and read the engine's meters.
+    """Simulate one spec and read the engine's meters.
 
     Returns:
         The end uses [kWh/m2]; the frame `monthly` has them for each month.
@@ -114,7 +114,7 @@ def epjson(idf: Path) -> str:
 
 
 def apply_case(model: Model, case: BuildingSimulationInput) -> None:
-    """Write the parameters of a case into the model."""
+    """Write the parameters of a spec into the model."""
     wall = model["Construction"]["Mass Non-res Ext Wall"]
     materials = {name.upper(): material for name, material in model["Material"].items()}
     others = [materials[name.upper()] for layer, name in wall.items() if layer != "layer_3"]
