@@ -25,9 +25,10 @@ _NUMBER = "must be a number"
 _WHOLE = "must be a whole number"
 _DATE = "must be a date such as 2026-01-31"
 _TIME = "must be a date and time such as 2026-01-31T12:00:00"
+NOT_A_FIELD = "is not a field"
 _RULES = {
     "missing": "is missing",
-    "extra_forbidden": "is not a field",
+    "extra_forbidden": NOT_A_FIELD,
     "greater_than": "must be > {gt}",
     "greater_than_equal": "must be >= {ge}",
     "less_than": "must be < {lt}",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, HttpUrl
 from pydantic_core import CoreSchema, core_schema
 
-from scythe_cli.storage.address import FILE, RULE, Address, has_unknown_scheme
+from scythe_cli.storage.address import FILE, Address, UnknownScheme
 
 
 class S3Url(str):
@@ -72,8 +72,11 @@ def _with_readable_scheme(value: Any) -> Any:
         return Address.parse(value).path
     if isinstance(value, str) and value.strip() in {".", "./", ".."}:
         raise ValueError("is a folder: name a file")
-    if isinstance(value, str) and has_unknown_scheme(value):
-        raise ValueError(f"must be {RULE}")
+    if isinstance(value, str):
+        try:
+            Address.parse(value)
+        except UnknownScheme as exc:
+            raise ValueError(str(exc)) from exc
     return value
 
 

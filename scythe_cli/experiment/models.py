@@ -188,12 +188,14 @@ class ExperimentInputSpec(BaseModel):
 class ExperimentOutputSpec(BaseModel):
     """The typed output of one case. Subclass it and add your fields.
 
+    A value for a field that it does not have is an error, unless `model_config = ConfigDict(extra="ignore")` is there.
+
     Attributes:
         dataframes: tables of this case by name; each becomes one final table over all cases, indexed by the specs.
             Anything with the Arrow C stream: pandas, polars, pyarrow.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     dataframes: dict[str, Any] = Field(
         default_factory=dict, exclude=True, repr=False, description="Tables of this case."

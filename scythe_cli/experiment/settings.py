@@ -42,7 +42,7 @@ LEAST_MEMORY = 16 << 20
 
 _TARGET = r"^.+:[^\W\d]\w*$"
 _LINE = r"^[^\x00-\x1f\x7f]+$"
-_STORAGE = r"^(s3://[^/\s]+(/.*)?|(?![A-Za-z0-9+.-]+:/).+)$"
+_STORAGE = r"^(s3://[^/\s]+(/.*)?|(?![A-Za-z0-9+.-]+:[/\\]).+)$"
 
 
 def _check_target(value: str) -> str:
@@ -53,7 +53,7 @@ def _check_target(value: str) -> str:
 
 def _check_storage(value: str) -> str:
     if not re.match(_STORAGE, value):
-        raise ValueError("must be a folder or s3://bucket/prefix")
+        raise ValueError("must be a folder (in WSL, C: is /mnt/c) or s3://bucket/prefix")
     return value
 
 

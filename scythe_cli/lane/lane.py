@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import mmap
 import os
+from contextlib import suppress
 from contextvars import copy_context
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -132,7 +134,7 @@ class Lane:
         self._block = None
         self._process_state.limit_growth(None if job.memory is None else job.memory // 4)
         experiment = self._experiment
-        model = OutputModel(experiment.output_model if experiment is not None else BaseModel)
+        model = self._output_model = OutputModel(experiment.output_model if experiment is not None else BaseModel)
         input_model = experiment.input_model if experiment is not None else None
         self._outputs = Outputs(
             model, input_model, outbox=job.outbox, root=job.root, nan_fails=job.nan_fails, claim=job.claim
@@ -290,7 +292,12 @@ class Lane:
                 kind = FailureKind.INVALID_OUTPUT
         elif issubclass(type(exc), MemoryError) and self._job.memory is not None:
             kind = FailureKind.MEMORY
-        return from_exception(exc, folder=str(experiment.folder), kind=kind)
+        failure = from_exception(exc, folder=str(experiment.folder), kind=kind)
+        if kind is FailureKind.INVALID_OUTPUT:
+            with suppress(Exception):  # pydantic shows the user's values, which may not want that
+                problems = "; ".join(map(str, self._output_model.problems(cast("ValidationError", exc))))
+                failure = replace(failure, message=cut(f"{problems}\n{failure.message}", MESSAGE_LIMIT))
+        return failure
 
     def _fail_all(self, block: pa.Table, offset: int, rows: Sequence[int]) -> None:
         """The import failed in this process, so every row fails, without another attempt."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from dataclasses import replace
 from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
@@ -17,7 +18,8 @@ from pydantic import ValidationError
 from scythe_cli.columns.checks import check_bounds
 from scythe_cli.columns.column_values import ColumnError, as_cell, exact_types, to_column
 from scythe_cli.columns.model_fields import read_fields
-from scythe_cli.core.validation_errors import Problem, model_errors
+from scythe_cli.core.validation_errors import NOT_A_FIELD, Problem, model_errors
+from scythe_cli.errors import did_you_mean
 from scythe_cli.experiment.field_kinds import DATAFRAMES
 from scythe_cli.run.outcomes import MESSAGE_LIMIT, Failure, FailureKind, cut, describe_exception, scalar_schema
 
@@ -200,13 +202,23 @@ class OutputModel:
         """The part of an output that a failure is about: "Out.heat"."""
         return f"{self.name}.{part}"
 
+    def problems(self, exc: ValidationError) -> list[Problem]:
+        """What is wrong with an output, field by field; where a field is not there, the nearest one that is."""
+        of = f"{NOT_A_FIELD} of {self.name}."
+        return [
+            replace(one, rule=f"{of}{did_you_mean(one.field, self.model.model_fields)}")
+            if one.rule == NOT_A_FIELD
+            else one
+            for one in model_errors(exc)
+        ]
+
     def refusal(self, exc: BaseException) -> Failure:
         """What was raised about an output, as its failure."""
         if type(exc) is InvalidOutput:
             return invalid(str(exc), self.place(exc.part))
         if issubclass(type(exc), ValidationError):
             with contextlib.suppress(Exception):  # pydantic shows the user's values, which may not want that
-                problems = model_errors(cast("ValidationError", exc))
+                problems = self.problems(cast("ValidationError", exc))
                 name = _NAME.match(problems[0].field)
                 known = name is not None and name[0] in self.model.model_fields
                 place = self.place(name[0]) if name and known else self.name

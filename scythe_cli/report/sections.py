@@ -265,7 +265,7 @@ def inputs(report: Report, plots: Plots) -> Markup:
                 "The index is the share of an output's variance that an input explains alone, Var(E[Y|X]) / Var(Y), "
                 "from 0 to 1. It is estimated from all rows as the correlation ratio over classes of the input "
                 "(Plischke, Borgonovo and Smith 2013, European Journal of Operational Research 226, 536-550), less "
-                "what chance gives (Kelley 1935). Inputs that act only together with others have a low one. Inputs "
+                "what chance gives (Kelley 1935). Inputs that act only together with others have a low index. Inputs "
                 "that depend on each other share theirs.",
                 "soft",
             )

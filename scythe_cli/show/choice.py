@@ -94,8 +94,17 @@ def row_of(run: Run, sort_index: int) -> int:
     if found.height:
         return int(found.item(0, 0))
     held_specs = f"{run.total:,} specs" if run.total != 1 else "1 spec"
-    numbered = f", numbered from 0 to {run.total - 1}" if run.total else ""
-    raise NotFoundError(f"{run.id} has no spec {sort_index}: it has {held_specs}{numbered}")
+    raise NotFoundError(f"{run.id} has no spec {sort_index}: it has {held_specs}{_numbered(run)}")
+
+
+def _numbered(run: Run) -> str:
+    import polars as pl
+
+    if not run.total:
+        return ""
+    number = pl.col(layout.SORT_INDEX)
+    low, high = run.store.scan([layout.SPECS]).select(number.min(), high=number.max()).collect().row(0)
+    return f", numbered from {low} to {high}"
 
 
 def _matching(run: Run, choice: SpecChoice) -> Chosen:

@@ -20,7 +20,7 @@ from scythe_cli.spec_table.readers.excel_reader import ExcelFile
 from scythe_cli.spec_table.readers.ndjson_reader import JsonFile
 from scythe_cli.spec_table.sources import CHUNK, SpecSource, columns_of, first_line, from_batches
 from scythe_cli.storage import references
-from scythe_cli.storage.address import RULE, Address, UnknownScheme
+from scythe_cli.storage.address import RULE, Address, UnknownScheme, WindowsPath
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,6 +57,8 @@ def open_file(given: SpecsFile, base: Path, place: str) -> SpecSource:
     where = f"{place}{address}"
     try:
         parsed = Address.parse(address, base)
+    except WindowsPath as exc:
+        raise TableError(f"{where} {exc}") from None
     except UnknownScheme:
         raise TableError(f"{where} cannot be read: it must be {RULE}") from None
     path = _fetched(address, place) if parsed.is_remote else parsed.path

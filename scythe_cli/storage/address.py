@@ -5,6 +5,7 @@ Input: an address as a user writes it. Output: a frozen `Address`. This is the o
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ RULE = "a local path, s3:// or https://"
 FILE = "file://"
 """How the address of a local path begins where everything is an address."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+_WINDOWS = re.compile(r"([A-Za-z]):[\\/](?!/)(.*)", re.DOTALL)
 
 
 class Scheme(StrEnum):
@@ -38,6 +40,15 @@ class UnknownScheme(ValueError):
     def __init__(self, scheme: str) -> None:
         super().__init__(f"must be {RULE}")
         self.scheme = scheme
+
+
+class WindowsPath(UnknownScheme):
+    """A path with a drive, `C:\\runs`, which is none here."""
+
+    def __init__(self, drive: str, rest: str) -> None:
+        super().__init__(drive)
+        in_wsl = f"/mnt/{drive.lower()}/{rest}".replace("\\", "/")
+        self.args = (f"is a path of Windows; in WSL write {in_wsl}",)
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,8 @@ class Address:
         """
         found = None if isinstance(text, Path) else _SCHEME.match(text)
         if found is None:
+            if os.name == "posix" and isinstance(text, str) and (windows := _WINDOWS.fullmatch(text)):
+                raise WindowsPath(windows[1], windows[2])
             path = Path(text)
             with suppress(RuntimeError):  # `~somebody` whom this machine does not know: a name like any other
                 path = path.expanduser()
@@ -133,12 +146,3 @@ def is_remote(text: str | Path) -> bool:
         return Address.parse(text).is_remote
     except UnknownScheme:
         return False
-
-
-def has_unknown_scheme(text: str) -> bool:
-    """Whether an address is neither a path nor anything that scythe reads."""
-    try:
-        Address.parse(text)
-    except UnknownScheme:
-        return True
-    return False

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.errors import ConfigError, did_you_mean
-from scythe_cli.storage.address import Address, Scheme, UnknownScheme
+from scythe_cli.storage.address import Address, Scheme, UnknownScheme, WindowsPath
 
 if TYPE_CHECKING:
     from scythe_cli.storage.base import Store
@@ -32,6 +32,8 @@ def open_store(address: str | Path, *, base: Path | None = None, patient: bool =
         raise ConfigError("the storage address is empty; give a folder or s3://bucket/prefix")
     try:
         parsed = Address.parse(address, base or Path())
+    except WindowsPath as exc:
+        raise ConfigError(f"storage {str(address)!r} {exc}") from exc
     except UnknownScheme as exc:
         raise _no_store(str(address), exc.scheme) from exc
     if not parsed.is_remote:

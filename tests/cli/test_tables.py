@@ -125,10 +125,22 @@ def test_twenty_at_once_are_twenty_runs(tmp_path: Path) -> None:
         assert (row["experiment_id"], row["double"]) == (document["run"], 2.0)
 
 
+def test_a_value_for_a_field_that_the_output_does_not_have_is_a_row_of_errors(tmp_path: Path) -> None:
+    module = MODULE.replace("double=", "dubble=0.0, double=")
+    folder = project(tmp_path, "x\n1\n", module=module)
+    done = scythe("allocate", cwd=folder)
+    assert done.code == 1
+    assert "dubble = 0.0: is not a field of Out. Did you mean 'double'?" in done.out
+    module = module.replace("class Out(ExperimentOutputSpec):", "class Out(ExperimentOutputSpec, extra='ignore'):")
+    assert scythe("allocate", cwd=project(tmp_path / "ignores", "x\n1\n", module=module)).code == 0
+
+
 def test_a_model_that_returns_more_than_its_bounds_is_a_row_of_errors(tmp_path: Path) -> None:
     module = MODULE.replace("    double: float\n", "    double: float = Field(le=3)\n")
     folder = project(tmp_path, "x\n1\n2\n", module=module)
     assert scythe("allocate", cwd=folder).code == 1
     (row,) = pl.read_parquet(runs(folder)[0] / "final" / "errors.pq").to_dicts()
     assert row["sort_index"] == 1
-    assert "less than or equal to 3" in row["message"]
+    first, *rest = row["message"].splitlines()
+    assert first == "double = 4.0: must be <= 3"
+    assert "less than or equal to 3" in "".join(rest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,9 @@ def init(
 
 
 def _next(made: Starter) -> str:
-    allocate = "scythe allocate" if made.folder == Path() else f"scythe allocate {made.experiment_file}"
+    allocate = (
+        "scythe allocate" if made.folder == Path() else shlex.join(["scythe", "allocate", str(made.experiment_file)])
+    )
     if made.problem:
-        return f"fix the problem above, then python {made.folder / 'prepare.py'}, then {allocate}"
-    return allocate if made.has_specs else f"fill {made.specs_file}, then {allocate}"
+        return f"fix the problem above, then {shlex.join(['python', str(made.folder / 'prepare.py')])}, then {allocate}"
+    return allocate if made.has_specs else f"fill {shlex.quote(str(made.specs_file))}, then {allocate}"

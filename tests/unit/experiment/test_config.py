@@ -148,8 +148,15 @@ def test_dump_writes_every_key_in_words(load: Load) -> None:
             "engine: hatched",
             "engine is 'hatched': must be 'local', 'hatchet', 'shared' or 'slurm'. Did you mean 'hatchet'?",
         ),
-        ("storage: ftp://host/x", "storage is 'ftp://host/x': must be a folder or s3://bucket/prefix"),
-        ("storage: s3:/bucket", "storage is 's3:/bucket': must be a folder or s3://bucket/prefix"),
+        (
+            "storage: ftp://host/x",
+            "storage is 'ftp://host/x': must be a folder (in WSL, C: is /mnt/c) or s3://bucket/prefix",
+        ),
+        ("storage: C:\\runs", "storage is 'C:\\\\runs': must be a folder (in WSL, C: is /mnt/c) or s3://bucket/prefix"),
+        (
+            "storage: s3:/bucket",
+            "storage is 's3:/bucket': must be a folder (in WSL, C: is /mnt/c) or s3://bucket/prefix",
+        ),
         ("storage: [a]", "storage is ['a']: must be text; put it in quotes"),
         ("resources: {has_gpu: yes}", "resources.has_gpu is 'yes': must be true or false"),
         ("tree: {factor: 1}", "tree.factor is 1: must be 2 or more"),

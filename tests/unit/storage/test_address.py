@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scythe_cli.storage.address import Address, Scheme, UnknownScheme, has_unknown_scheme, is_remote
+from scythe_cli.storage.address import Address, Scheme, UnknownScheme, is_remote
 
 BASE = Path("/base")
 
@@ -42,7 +42,13 @@ def test_a_path_object_is_never_remote() -> None:
 def test_other_schemes_are_refused(text: str) -> None:
     with pytest.raises(UnknownScheme, match="must be a local path, s3:// or https://"):
         Address.parse(text)
-    assert has_unknown_scheme(text)
+    assert not is_remote(text)
+
+
+@pytest.mark.parametrize("text", ["C:\\wx\\miami.epw", "c:/wx/miami.epw"])
+def test_a_path_of_windows_is_refused_with_what_to_write(text: str) -> None:
+    with pytest.raises(UnknownScheme, match=r"is a path of Windows; in WSL write /mnt/c/wx/miami\.epw"):
+        Address.parse(text)
     assert not is_remote(text)
 
 
