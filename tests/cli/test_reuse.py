@@ -417,3 +417,29 @@ def test_blocks_of_a_table_in_another_order_with_frames_and_without(tmp_path: Pa
     assert set(final(tmp_path, "execution")["reused_from"]) == {
         "/".join(min(run.parents[1].glob("v1.0.0/*")).parts[-3:])
     }
+
+
+def test_files_that_scythe_does_not_know_are_named(tmp_path: Path) -> None:
+    (tmp_path / "study.py").write_text(
+        "from pathlib import Path\n"
+        "from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry\n\n\n"
+        "class Case(ExperimentInputSpec):\n    weather: str\n\n\n"
+        "class Found(ExperimentOutputSpec):\n    length: int\n\n\n"
+        "@ExperimentRegistry.Register()\ndef study(case: Case) -> Found:\n"
+        "    known = Path(__file__).with_name('known.txt').read_text()\n"
+        "    return Found(length=len(known + Path(__file__).with_name('data.csv').read_text() + case.weather))\n"
+    )
+    (tmp_path / "known.txt").write_text("no Python: of any kind\n")
+    (tmp_path / "data.csv").write_text("1\n")
+    (tmp_path / "a.epw").write_text("a\n")
+    (tmp_path / "specs.csv").write_text("weather\na.epw\nno.epw\n")
+    (tmp_path / "experiment.yml").write_text(
+        "experiment: study:study\nspecs: specs.csv\ncode: {include: [known.txt]}\n"
+    )
+    assert scythe("allocate", cwd=tmp_path).code == 0
+    done = scythe("allocate", "--reuse", "latest", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert "2 of 2 specs reused" in done.err
+    assert "the code names data.csv: changes there are not seen. Use code.include" in done.err
+    assert "weather = 'a.epw' is a file, and the field is text" in done.err
+    assert "known.txt" not in done.err
