@@ -57,10 +57,10 @@ _NOT_KEPT = (
     "read it from an environment variable (os.environ) or from a file outside the run"
 )
 SHIP = (
-    "write FileReference, which copies the file and gives the function a local Path (for text that is not a file of "
-    "yours write str)"
+    "write FileReference, which copies the file; the function still gets a Path (where the text names no file, write "
+    "str)"
 )
-PATH = f"is a Path, and its file does not go with the run: {SHIP}"
+PATH = f"is a Path, and scythe would not copy its file: {SHIP}"
 _FOLDER = "is a folder, and a run keeps files: write FileReference and give one file, such as a zip of the folder"
 _CODE = "is code, which no table holds: write str, and look the name up in the function"
 _JSON = "is JSON text: write the type that the text has, such as list[int]; a cell of text is read as JSON then"

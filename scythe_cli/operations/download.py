@@ -157,7 +157,11 @@ def _about_run(run: Store, dest: Path, listener: Listener) -> list[Entry]:
     """What else to fetch, unless the folder must stay one of the user's own."""
     if (why := _why_alone(dest)) is None:
         return list(_about(run))
-    listener(Notice(f"manifest, specs and code are left out: {why}; choose a folder of its own for all of the run"))
+    listener(
+        Notice(
+            f"only the tables were copied, without manifest, specs and code: {why}; for the whole run give a new folder"
+        )
+    )
     return []
 
 
@@ -182,7 +186,7 @@ def _of_other_runs(run: Store, record: DownloadRecord, about: list[Entry]) -> se
 def _why_alone(dest: Path) -> str | None:
     """Why a folder cannot get a manifest: it would count as a run, and code in or below it would not be imported."""
     if Path.cwd().is_relative_to(dest):
-        return f"{dest} is the current folder, or has it in it"
+        return f"{dest} is the current folder, or one above it"
     if next(dest.glob("*.py"), None) is not None:
         return f"{dest} has code of yours"
     return None
