@@ -10,7 +10,7 @@ import tempfile
 import weakref
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -70,7 +70,7 @@ class FramePart:
                 raise CorruptPart(f"{self.address} has no column {ROW!r}")
             _refuse_bomb(self._file, len(data))
         except KeyMissing as exc:
-            raise CorruptPart(f"{self.address} does not exist any more") from exc
+            raise self._gone() from exc
         except BrokenRun as exc:
             raise CorruptPart(exc.message) from exc
         except GARBAGE as exc:
@@ -79,13 +79,12 @@ class FramePart:
         self.runs = [self._runs(group) for group in range(self.groups)]
 
     def _open(self) -> pq.ParquetFile:
-        source: Any = self._data
-        if source is None:
-            source = self._open_file()
-            self._opened.append(source)
-            source = pa.PythonFile(source, mode="r")
+        if self._data is not None:
+            source: Any = pa.BufferReader(self._data)
         else:
-            source = pa.BufferReader(source)
+            file = cast("IO[bytes]", self._open_file())
+            self._opened.append(file)
+            source = pa.PythonFile(cast("Any", file), mode="r")
         return pq.ParquetFile(source, page_checksum_verification=not self._checked)
 
     def _close(self) -> None:
@@ -98,6 +97,8 @@ class FramePart:
         try:
             file = self._file = self._file or self._open()
             table = file.read_row_group(group, columns=columns, use_threads=False)
+        except KeyMissing as exc:
+            raise self._gone() from exc
         except GARBAGE as exc:
             raise self._corrupt(exc) from exc
         if self._data is None and group == self.groups - 1:
@@ -114,7 +115,7 @@ class FramePart:
         try:
             file = self._open_file()
         except KeyMissing as exc:
-            raise CorruptPart(f"{self.address} does not exist any more") from exc
+            raise self._gone() from exc
         if file is None:
             with tempfile.NamedTemporaryFile(prefix="scythe-frames-", delete=False) as copy:
                 weakref.finalize(self, os.unlink, copy.name)
@@ -136,7 +137,7 @@ class FramePart:
 
         column = self._read(group, [ROW]).column(0)
         if column.type != pa.int64() or column.null_count:
-            raise CorruptPart(f"{self.address} has a column {ROW!r} that is not one of rows")
+            raise CorruptPart(f"{self.address} has a column {ROW!r} without row numbers")
         rows = column.to_numpy()
         starts = np.flatnonzero(np.diff(rows, prepend=rows[0] - 1)) if len(rows) else np.empty(0, "i8")
         found = np.empty(len(starts), [("row", "i8"), ("start", "i8"), ("length", "i8")])
@@ -160,6 +161,9 @@ class FramePart:
     def explicit_places(self) -> bool:
         """Whether the rows have their place in the spec in a column, as parts of older versions and of some frames."""
         return layout.SORT_SUBINDEX in self.schema.names
+
+    def _gone(self) -> CorruptPart:
+        return CorruptPart(f"{self.address} does not exist any more")
 
     def _corrupt(self, exc: BaseException) -> CorruptPart:
         return CorruptPart(f"{self.address} cannot be read: {exc}")

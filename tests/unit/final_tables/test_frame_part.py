@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,6 +61,22 @@ def test_a_part_in_a_folder_needs_no_second_file(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(tempfile, "NamedTemporaryFile", None)
     part.spill()
     assert part.read(0).num_rows
+
+
+def test_a_part_that_is_gone_when_its_turn_comes(tmp_path: Path) -> None:
+    part = written(LocalStore(tmp_path))
+    part.spill()
+    (tmp_path / "a.pq").unlink()
+    with pytest.raises(CorruptPart, match=r"a\.pq does not exist any more"):
+        part.read(0)
+
+
+@pytest.mark.parametrize("rows", [["x", "y"], [1, None], [0.5, 1.5]])
+def test_a_part_without_row_numbers(tmp_path: Path, rows: list[Any]) -> None:
+    store = LocalStore(tmp_path)
+    store.write("a.pq", encode(pa.table({"v": [1, 2], frames.ROW: rows})))
+    with pytest.raises(CorruptPart, match="without row numbers"):
+        FramePart(store, "a.pq")
 
 
 def test_a_part_that_is_gone_when_it_is_put_on_the_disk(tmp_path: Path) -> None:
