@@ -179,12 +179,20 @@ def widen(one: pa.Schema, other: pa.Schema) -> pa.Schema | None:
     """The narrowest schema that holds both, or None when a column's types have nothing in common."""
     try:
         wider = pa.unify_schemas([one, other], promote_options="permissive")
+        if any(pa.types.is_binary(f.type) and _is_text_in_one(f.name, one, other) for f in wider):
+            return None
         # two decimals may meet in one of more digits than polars reads; where its own are enough, that is a fit
         return pa.schema(
             [f.with_type(frame_types.storable(f.type)) if pa.types.is_decimal256(f.type) else f for f in wider]
         )
     except NO_FIT:
         return None
+
+
+def _is_text_in_one(name: str, *schemas: pa.Schema) -> bool:
+    """Whether a column of bytes is one of text in a schema: arrow would take text for bytes."""
+    kinds = [schema.field(name).type for schema in schemas if name in schema.names]
+    return any(pa.types.is_string(kind) or pa.types.is_large_string(kind) for kind in kinds)
 
 
 def fit(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -78,6 +78,7 @@ def to_arrow(name: str, frame: Any, index: Mapping[str, Any]) -> pa.Table:
         table = _read(frame, index)
         own = _own_columns(table)
         _check_names(own)
+        _check_levels(table)
         if any(column in index or column == layout.SORT_SUBINDEX for column in own):
             table = _without_index(unpack(table), own, index)
         return pack(_with_storable_columns(table))
@@ -112,6 +113,13 @@ def _check_names(names: list[str]) -> None:
         raise BadFrame(f"column {twice[0]!r} is there twice")
     if ROW in names:
         raise BadFrame(f"the column name {ROW!r} belongs to scythe; rename it")
+
+
+def _check_levels(table: pa.Table) -> None:
+    pandas = read_header(table.schema).pandas
+    for column, _ in pandas.index_levels if pandas else ():
+        if column == ROW or table.column_names.count(column) > 1:
+            raise BadFrame(f"the name {column!r} of an index level belongs to scythe; rename it")
 
 
 def _without_index(table: pa.Table, own: list[str], index: Mapping[str, Any]) -> pa.Table:
@@ -178,11 +186,19 @@ def storable_column(field: pa.Field[Any], column: pa.ChunkedArray[Any]) -> pa.Ch
             frame_types.storage_type(extension.decode(errors="replace"))
         cast_column = _cast(column)
         cast_column.validate(full=True)  # else the reader of the final table would find text that is not UTF-8
+        _refuse_far_seconds(cast_column)
     except frame_types.UnsupportedType as exc:
         raise BadFrame(f"{where} {exc}") from None
     except (pa.ArrowException, UnicodeDecodeError) as exc:
         raise BadFrame(f"{where} of type {column.type}: {exc}") from exc
     return cast_column
+
+
+def _refuse_far_seconds(column: pa.ChunkedArray[Any]) -> None:
+    """Raise `ArrowInvalid` for moments so far away that parquet, which has no seconds, does not hold them."""
+    kind = column.type
+    if pa.types.is_timestamp(kind) and kind.unit == "s":
+        column.cast(pa.timestamp("ms", kind.tz))
 
 
 def _cast(column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:

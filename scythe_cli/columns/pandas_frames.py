@@ -6,6 +6,7 @@ that are not the spec's, and a header. A thousand columns of one type are taken 
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
@@ -20,13 +21,15 @@ from scythe_cli.core import layout
 from scythe_cli.experiment.field_kinds import index_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from scythe_cli.columns.pandas_labels import Labels
 
 _OWN_TYPES = ("Int", "UInt", "Float", "boolean", "string")
 """How the names of pandas' types with missing values begin."""
 _UNNAMED = "index"
+_NEVER_CHANGED = frozenset({str, int, float, bool, type(None)})
+"""Classes of objects that Arrow keeps as they are, or refuses together."""
 
 
 def from_pandas(frame: Any, index: Mapping[str, Any]) -> pa.Table:
@@ -98,6 +101,8 @@ def _columns(frame: Any, labels: Labels) -> tuple[pa.Table, FrameHeader]:
     categories: dict[str, Any] = {}
     for at in rest:
         name, dtype = labels.names[at], dtypes[at]
+        if str(dtype) == "object":
+            _refuse_mixed(name, frame.iloc[:, at].array)
         if found := _categories(dtype):
             categories[name] = found
         elif str(dtype).startswith(_OWN_TYPES) or str(dtype).endswith("[pyarrow]"):
@@ -111,6 +116,28 @@ def _columns(frame: Any, labels: Labels) -> tuple[pa.Table, FrameHeader]:
     if not arrays:
         return pa.table({"": pa.nulls(len(frame))}).select([]), FrameHeader(pandas=Pandas())
     return pa.table(arrays), FrameHeader(columns, tuple(blocks), Pandas(dtypes=own, categories=categories))
+
+
+def _refuse_mixed(name: str, values: Iterable[Any]) -> None:
+    """Raise `BadFrame` for objects that Arrow would make one type of by changing some."""
+    kinds = {*map(type, values)}
+    if kinds <= _NEVER_CHANGED:
+        return
+    held = [value for value in values if isinstance(value, dt.datetime | dt.timedelta) and value == value]  # noqa: PLR0124 - NaT
+    moments = [value for value in held if isinstance(value, dt.datetime)]
+    problem = ""
+    if {str, bytes} <= kinds:
+        problem = "text and bytes"
+    elif moments and dt.date in kinds:
+        problem = "dates and moments"
+    elif len({value.tzinfo is None for value in moments}) > 1:
+        problem = "moments with and without a time zone"
+    elif any(isinstance(value, dt.time) and value.tzinfo is not None for value in values):
+        problem = "times of day with a zone"
+    elif any(getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0) for value in held):
+        problem = "objects with nanoseconds"
+    if problem:
+        raise BadFrame(f"column {name!r} has {problem}: give it values of one type")
 
 
 def _number_types(dtypes: Any) -> dict[str, list[int]]:
@@ -240,9 +267,15 @@ def repeats(column: Any, value: Any) -> bool:
     if value is None or value != value:  # noqa: PLR0124 - NaN is not itself
         empty = pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))
         return pc.all(empty).as_py() is not False
+    if column.null_count:
+        return False
     try:
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
         wanted = pa.scalar(value)
-        same = pc.all(pc.equal(column.cast(wanted.type), wanted))
+        like_it = column.cast(wanted.type)
+        exact = like_it.cast(column.type).equals(column)  # a cast may cut the time off a date, and make true of 2
+        same = pc.all(pc.equal(like_it, wanted))
     except pa.ArrowException:
         return False
-    return same.as_py() is not False
+    return exact and same.as_py() is not False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 PANDAS = b"pandas"
 ARROW = b"ARROW:schema"
 _PANDAS_TYPES = {"date32[day]": "date", "double": "float64", "float": "float32", "string": "unicode"}
+_NULLABLE = re.compile(r"U?Int(8|16|32|64)|Float(32|64)|boolean")
+_NULLABLE_FLOATS = {"double": "Float64", "float": "Float32"}
 _NUMPY_TYPES = {"double": "float64", "float": "float32", "bool": "bool"}
 
 
@@ -93,9 +96,27 @@ def _types(field: pa.Field[Any], known: Pandas, *, optional: bool) -> dict[str, 
         return {"pandas_type": "categorical", "numpy_type": "int32", "metadata": metadata}
     return {
         "pandas_type": _pandas_type(field.type),
-        "numpy_type": known.dtypes.get(field.name) or numpy_type(field.type, optional=optional),
+        "numpy_type": _own_type(known.dtypes.get(field.name), field.type) or numpy_type(field.type, optional=optional),
         "metadata": None,
     }
+
+
+def _own_type(dtype: str | None, kind: pa.DataType) -> str | None:
+    """pandas' own type of a column, where it holds what the column has: other specs may have made the column wider."""
+    if dtype is None:
+        return None
+    if dtype.endswith("[pyarrow]"):
+        return dtype if dtype.removesuffix("[pyarrow]") == str(kind) and not _is_hard_to_read(kind) else None
+    if _NULLABLE.fullmatch(dtype) is None:
+        return dtype if not pa.types.is_binary(kind) else None
+    if pa.types.is_integer(kind):
+        return numpy_type(kind, optional=True)
+    return _NULLABLE_FLOATS.get(str(kind), "boolean" if pa.types.is_boolean(kind) else None)
+
+
+def _is_hard_to_read(kind: pa.DataType) -> bool:
+    """Whether pandas cannot read its own name of an Arrow type."""
+    return pa.types.is_nested(kind) or pa.types.is_decimal(kind) or pa.types.is_dictionary(kind)
 
 
 def _pandas_type(kind: pa.DataType) -> str:

@@ -61,9 +61,11 @@ class OrderedFrames:
     """
 
     def __init__(self, parts: Sequence[FramePart], without: Collection[int]) -> None:
+        import numpy as np
+
         self._parts = parts
         runs = _runs(parts, without)
-        self.several = bool((runs["length"] > 1).any())
+        self.several = bool((runs["length"] > 1).any() or (np.diff(runs["row"]) == 0).any())
         self.rows = int(runs["length"].sum())
         self._stretches = _joined(runs)
 

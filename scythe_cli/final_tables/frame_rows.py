@@ -169,7 +169,8 @@ def encodings(group: pa.Table, index: Sequence[str]) -> dict[str, Any]:
             dictionaries.append(field.name)
     quick = {*dictionaries}.intersection(index)
     if any(pa.types.is_nested(field.type) for field in group.schema):
-        quick = set()  # pyarrow looks for the paths of leaves, and packs no leaf whose path is not there
+        # pyarrow looks for the paths of leaves: it packs none that it does not find, and `a.b` may be one of two
+        quick, encoded = set(), {}
     return {
         "compression": {name: QUICK if name in quick else "zstd" for name in group.column_names} if quick else "zstd",
         "compression_level": {name: LEVEL for name in group.column_names if name not in quick} if quick else LEVEL,

@@ -132,7 +132,7 @@ class FrameTable:
             if not wider.equals(self.schema):
                 for other in waiting():
                     fit(self._plain(other, read_header(other.schema)), wider)
-                self._widen(wider)
+                self._widen(wider, header)
         except NO_FIT:
             return self._clash(head, valued)
         self._note(frame, header, plain)
@@ -180,31 +180,38 @@ class FrameTable:
         if typed and plain.schema.equals(self.schema):
             self._known = [frame.schema, *self._known[: KNOWN - 1]]
 
-    def _widen(self, wider: pa.Schema) -> None:
-        """Give what is collected and written wider columns. Raises one of `NO_FIT` where a value would change."""
+    def _widen(self, wider: pa.Schema, header: FrameHeader) -> None:
+        """Give what is collected and written wider columns, for a frame with this header.
+
+        Raises one of `NO_FIT` where a value would change.
+        """
         for piece in self._files.held:
             fit(self._plain(piece.own, read_header(piece.own.schema)), wider)
-        self._files.rewrite(self._refit(wider, counted=self._counted))
+        self._files.rewrite(self._refit(wider, header, counted=self._counted))
         self.schema, self._known = wider, []
 
     def count_places(self) -> None:
         """Give each row its place in its spec, `sort_subindex`."""
         if not self._counted:
-            self._files.rewrite(self._refit(self.schema, counted=True))
+            self._files.rewrite(self._refit(self.schema, self._header, counted=True))
             self._counted = True
 
     def keep_levels_as_columns(self) -> None:
         """Have the levels of the frames' own indexes as columns, as they were in the run's older parts."""
         self._old = True
 
-    def _refit(self, wider: pa.Schema, *, counted: bool) -> Callable[[pa.Table], pa.Table]:
-        """What makes wider row groups of written ones, in order; a column that counts rows starts at each spec."""
+    def _refit(self, wider: pa.Schema, header: FrameHeader, *, counted: bool) -> Callable[[pa.Table], pa.Table]:
+        """What makes wider row groups of written ones, in order; a column that counts rows starts at each spec.
+
+        The frame with this header may need an unnamed index, which the frames that are written have counted.
+        """
         last = (None, 0)
+        wanted = counted_columns([self._header, header], [PLACE])
         schema = pa.schema([*wider, *self._index, *([_PLACE] if counted else [])])
 
         def refit(table: pa.Table) -> pa.Table:
             nonlocal last
-            missing = [name for name in (PLACE, *counted_columns([self._header], [])) if name not in table.column_names]
+            missing = [name for name in counts_from_zero(self._header, table.column_names) if name in wanted]
             if missing and table.num_rows:
                 found, last = count_rows(table.column(layout.SORT_INDEX).to_numpy(), last)
                 for name in missing:

@@ -283,7 +283,8 @@ def _of_block(piece: _Part, block: int) -> _Part:
         return table if inside.all() else table.filter(pa.array(inside))
 
     found = {name: only(frame, frames.ROW) for name, frame in piece.frames.items()}
-    return _Part(only(piece.outcomes, outcomes.ROW), {name: table for name, table in found.items() if table.num_rows})
+    kept = {name: table for name, table in found.items() if table.num_rows or not piece.frames[name].num_rows}
+    return _Part(only(piece.outcomes, outcomes.ROW), kept)
 
 
 def _sorted(table: pa.Table, column: str) -> pa.Table:

@@ -24,6 +24,11 @@ def labels(table: pa.Table) -> dict[str, str | None]:
     return dict(zip(columns.names or (), columns.labels or (), strict=True))
 
 
+def test_text_and_bytes_do_not_go_together() -> None:
+    stacked, apart = frames.stack([pa.table({"v": ["a"]}), pa.table({"v": [b"b"]}), pa.table({"v": ["c"]})])
+    assert (stacked["v"].to_pylist(), apart) == (["a", "c"], [1])
+
+
 def test_frames_of_one_kind_are_put_together_as_they_are() -> None:
     wide = pd.DataFrame(np.ones((2, 100)))
     stacked, apart = frames.stack(taken(wide, wide))

@@ -1,5 +1,6 @@
 """Pandas frames become tables of text names, and pandas reads its labels, levels and types again."""
 
+import datetime as dt
 import io
 import json
 import warnings
@@ -43,6 +44,86 @@ def written(table: pa.Table) -> io.BytesIO:
 def again(frame: pd.DataFrame, index: Mapping[str, Any] | None = None) -> pd.DataFrame:
     """What pandas reads of a frame that was taken over and written."""
     return pd.read_parquet(written(frames.to_arrow("t", frame, index or {})))
+
+
+DAY = dt.date(2026, 1, 31)
+MORNING = pd.Timestamp(DAY)
+
+
+@pytest.mark.parametrize(
+    ("value", "column", "same"),
+    [
+        (DAY, [MORNING, MORNING], True),
+        (DAY, [MORNING, MORNING + pd.Timedelta("1h")], False),
+        (True, [True, True], True),
+        (True, [1, 2], False),
+        (1, [1.0, 1.0], True),
+        (1, [1.0, 1.5], False),
+        (1.5, [1.5, None], False),
+        (None, [None, None], True),
+        ("a", pd.Categorical(["a", "a"]), True),
+        ("a", ["a", None], False),
+    ],
+)
+def test_a_column_that_is_called_as_an_input_repeats_its_value_exactly(value: Any, column: Any, same: bool) -> None:
+    frame = pd.DataFrame({"v": [1, 2], "x": column})
+    if same:
+        assert frames.to_arrow("t", frame, {"x": value}).column_names == ["v"]
+        return
+    with pytest.raises(frames.BadFrame, match="column 'x' has the name of an index column but other values"):
+        frames.to_arrow("t", frame, {"x": value})
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        (["a", b"b"], "text and bytes"),
+        ([DAY, dt.datetime(2026, 1, 31, 12)], "dates and moments"),
+        ([MORNING, MORNING.tz_localize("Asia/Tokyo")], "moments with and without a time zone"),
+        ([dt.time(12, tzinfo=dt.UTC)], "times of day with a zone"),
+        ([pd.Timestamp("2026-01-31 12:00:00.000000001")], "objects with nanoseconds"),
+    ],
+)
+def test_objects_that_arrow_would_change_are_refused(values: list[Any], problem: str) -> None:
+    with pytest.raises(frames.BadFrame, match=f"column 'x' has {problem}"):
+        frames.to_arrow("t", pd.DataFrame({"x": pd.Series(values, dtype=object)}), {})
+
+
+def test_objects_of_one_kind_and_missing_ones_are_kept() -> None:
+    values = [dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC), None, pd.NaT]
+    table = frames.to_arrow("t", pd.DataFrame({"x": pd.Series(values, dtype=object)}), {})
+    assert table["x"].null_count == 2
+
+
+@pytest.mark.parametrize("name", ["_row", "_block_double"])
+def test_a_level_with_a_name_of_scythes_is_refused(name: str) -> None:
+    frame = pd.DataFrame(np.zeros((2, 40)), columns=[f"c{at}" for at in range(40)], index=pd.Index([1, 2], name=name))
+    with pytest.raises(frames.BadFrame, match=f"the name '{name}' of an index level belongs to scythe; rename it"):
+        frames.to_arrow("t", frame, {})
+
+
+def test_seconds_that_parquet_does_not_hold_are_refused() -> None:
+    frame = pd.DataFrame({"v": np.array([2**62], "M8[s]")})
+    with pytest.raises(frames.BadFrame, match=r"column 'v' of type timestamp\[s\]"):
+        frames.to_arrow("t", frame, {})
+
+
+@pytest.mark.parametrize(
+    ("kinds", "read_as"),
+    [
+        (("Int64", "float64"), "Float64"),
+        (("Float32", "float64"), "Float64"),
+        (("UInt8", "int64"), "Int64"),
+        (("Int64", "Int64"), "Int64"),
+        (("int32[pyarrow]", "float64"), "float64"),
+    ],
+)
+def test_a_column_that_another_spec_made_wider_is_read_in_a_type_that_holds_it(kinds: Any, read_as: str) -> None:
+    made = [frames.to_arrow("t", pd.DataFrame({"v": pd.Series([at], dtype=kind)}), {}) for at, kind in enumerate(kinds)]
+    stacked, apart = frames.stack(made)
+    assert apart == []
+    found = pd.read_parquet(written(stacked))
+    assert (found["v"].tolist(), str(found["v"].dtype)) == ([0, 1], read_as)
 
 
 def test_labels_of_one_level_of_a_multiindex_are_labels_of_an_index() -> None:

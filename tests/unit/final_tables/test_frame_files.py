@@ -112,6 +112,17 @@ def test_rows_that_are_written_get_their_places_when_a_later_spec_needs_them(
     assert pd.read_parquet(path).index.get_level_values("sort_subindex").to_list() == [0] * 40 + [0, 1, 2]
 
 
+@pytest.mark.parametrize("group", [100, 1 << 20])
+def test_plain_numbers_stay_when_a_later_spec_has_an_index(
+    open_table: Callable[[int], FrameTable], monkeypatch: pytest.MonkeyPatch, group: int
+) -> None:
+    monkeypatch.setattr(frame_files, "GROUP_BYTES", group)
+    made = [pd.DataFrame({"v": [1.0, 2.0, 3.0]}) for _ in range(20)]
+    made.append(pd.DataFrame({"v": [4.0, 5.0]}, index=[7, 9]))
+    (path,) = filled(open_table(1 << 30), made)
+    assert pl.read_parquet(path)["index"].to_list() == [0, 1, 2] * 20 + [7, 9]
+
+
 def test_files_of_text_categories_that_a_later_spec_adds_to(open_table: Callable[[int], FrameTable]) -> None:
     made = [pd.DataFrame({"kind": pd.Categorical(["b"] * 5000), "n": range(5000)}) for _ in range(8)]
     made.append(pd.DataFrame({"kind": pd.Categorical(["z"]), "n": [1]}))

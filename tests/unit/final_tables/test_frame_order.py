@@ -56,6 +56,12 @@ def test_rows_that_do_not_count_are_left_out() -> None:
     assert in_order([Part([1, 1, 2, 2, 3], wanted={1, 3}), Part([2])], set()) == [1, 1, 2, 3]
 
 
+def test_a_spec_whose_rows_are_each_in_a_row_group_has_several() -> None:
+    parts: Any = [Part([1], [1], [2])]
+    assert OrderedFrames(parts, set()).several
+    assert not OrderedFrames(parts, {1}).several
+
+
 def test_no_rows() -> None:
     ordered = OrderedFrames([], set())
     assert ([*ordered.tables()], ordered.rows, ordered.several) == ([], 0, False)

@@ -83,6 +83,11 @@ def test_index_columns_of_few_values_are_packed_by_what_begins_quickly() -> None
     assert found == {"load": "ZSTD", layout.SORT_INDEX: "SNAPPY", "use": "SNAPPY"}
 
 
+def test_a_column_may_be_called_as_a_part_of_another() -> None:
+    table = pa.table({"load": [{"unit": "W"}] * N, "load.unit": HOURS})
+    assert pq.read_table(io.BytesIO(written(table, []))).equals(table)
+
+
 def test_all_columns_next_to_nested_ones_are_packed() -> None:
     nested: dict[str, Any] = {"a": [[at, at] for at in HOURS], "b": [{"x": at, "y": "text"} for at in HOURS]}
     table = pa.table({**nested, layout.SORT_INDEX: [at // 100 for at in HOURS]})
