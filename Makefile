@@ -63,6 +63,7 @@ docs-serve: docs-site  ## show the site at http://localhost:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory site 8000
 
 wheel: $(STAMP)  ## build dist/*.whl, to install elsewhere with pip
+	rm -rf dist
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	@ls dist/*.whl
 
@@ -86,4 +87,4 @@ live-slurm: $(STAMP)  ## the Slurm tests against a real slurmctld and slurmd (as
 	$(BIN)/python tests/live_slurm.py
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache demo site dist bench/results/*.tmp
+	rm -rf $(VENV) $(VENV)-bare .mypy_cache .ruff_cache .pytest_cache demo site dist bench/results/*.tmp

@@ -85,7 +85,8 @@ class FramePart:
             file = cast("IO[bytes]", self._open_file())
             self._opened.append(file)
             source = pa.PythonFile(cast("Any", file), mode="r")
-        return pq.ParquetFile(source, page_checksum_verification=not self._checked)
+        again = self._data is None  # what was checked may have changed since
+        return pq.ParquetFile(source, page_checksum_verification=again or not self._checked)
 
     def _close(self) -> None:
         self._file = None

@@ -30,6 +30,7 @@ IDS = (layout.EXPERIMENT_ID, layout.WORKFLOW_RUN_ID, layout.ROOT_WORKFLOW_RUN_ID
 BATCH = 1 << 13
 """Values that are encoded at a time. A page may be so many values larger than it should."""
 STEADY = 0.9
+"""So many of the steps between rows are the same."""
 PAGE = 8 << 20
 """Bytes. Each page begins a compression of its own, which takes some 0.1 ms."""
 LEVEL = 1

@@ -21,6 +21,7 @@ from scythe_cli.columns.model_fields import read_fields
 from scythe_cli.core.validation_errors import NOT_A_FIELD, Problem, model_errors
 from scythe_cli.errors import did_you_mean
 from scythe_cli.experiment.field_kinds import DATAFRAMES
+from scythe_cli.experiment.plain_values import input_name
 from scythe_cli.run.outcomes import MESSAGE_LIMIT, Failure, FailureKind, cut, describe_exception, scalar_schema
 
 if TYPE_CHECKING:
@@ -172,7 +173,9 @@ class OutputModel:
     def validate(self, output: Any) -> PlainScalars | Failure:
         """Ask the model itself about an output."""
         try:
-            valid = self.model.model_validate({**output.__dict__, DATAFRAMES: {}})
+            held = output.__dict__  # also what functools.cached_property keeps there
+            given = {input_name(self.model, name): held[name] for name in self.model.model_fields if name in held}
+            valid = self.model.model_validate({**given, input_name(self.model, DATAFRAMES): {}})
             values = self._with_computed(valid)
             for f in self.scalars:
                 _require_fit(f, values[f.name])

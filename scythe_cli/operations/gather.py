@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from scythe_cli.core import layout, processes
+from scythe_cli.core.clock import Clock
 from scythe_cli.core.events import Gathered, GatherStarted, ignore
 from scythe_cli.core.layout import Mark
 from scythe_cli.errors import NotFinishedError
@@ -100,7 +101,7 @@ def gather(run: Run, *, partial: bool = False, listener: Listener = ignore) -> F
         raise _incomplete(run, missing, state.corrupt)
     listener(GatherStarted(state.done))
     with tempfile.TemporaryDirectory(prefix="scythe-gather-") as folder:
-        once = _Gather(run, state, Path(folder), listener)
+        once = _Gather(run, state, Path(folder), listener, partial=partial)
         try:
             return once.build()
         except CorruptPart as exc:
@@ -160,11 +161,12 @@ def _set_aside(run: Run, exc: CorruptPart) -> NotFinishedError:
 class _Gather:
     """One attempt to build the final tables, in local files first."""
 
-    def __init__(self, run: Run, state: RunState, folder: Path, listener: Listener) -> None:
+    def __init__(self, run: Run, state: RunState, folder: Path, listener: Listener, *, partial: bool) -> None:
         self._run = run
         self._state = state
         self._folder = folder
         self._listener = listener
+        self._partial = partial
         self._index = read_block(run.store, 0, run.manifest.index).schema.remove_metadata()
         self._tables: dict[str, FinalTable] = {}
         self._numbers = count()
@@ -211,9 +213,14 @@ class _Gather:
 
     def _publish_partial(self, tables: dict[str, FinishedTable]) -> None:
         """Another process may have gathered the run since this one began: its mark is not true of these tables."""
-        remove_mark(self._run.store, Mark.GATHERED, self._state.generation)
+        self._remove_latest_mark()
         publish(self._run.store, tables, self._state.generation)
-        remove_mark(self._run.store, Mark.GATHERED, self._state.generation)
+        self._remove_latest_mark()
+
+    def _remove_latest_mark(self) -> None:
+        """That of the latest generation, which may have begun since this gather did."""
+        latest = max(list_marks(self._run.store).get(Mark.GENERATION, [0]))
+        remove_mark(self._run.store, Mark.GATHERED, latest)
 
     def _about_outcomes(self) -> dict[str, Any]:
         """What `status` says of a finished run without reading its tables."""
@@ -264,7 +271,7 @@ class _Gather:
         table, number = block.outcomes, block.outcomes.column(outcomes.ROW)[0].as_py() // layout.BLOCK
         offset = number * layout.BLOCK
         if misfits := self._frames.add(block, offset):
-            table = with_misfits(table, misfits)
+            table = with_misfits(table, misfits, self._state.generation)
             self._keep_misfits(table, number, misfits)
         kinds = table.column(outcomes.KIND)
         good, failed = table, None
@@ -284,9 +291,9 @@ class _Gather:
     def _keep_misfits(self, table: pa.Table, block: int, misfits: Collection[int]) -> None:
         """Write the failures of specs whose frame does not fit, so that a resume runs them and every count has them.
 
-        Not while specs are missing: another one may yet be the first.
+        Not while specs are missing or may run: another one may yet be the first.
         """
-        if self._state.done < self._state.total:
+        if self._partial:
             return
         hit = pc.is_in(table.column(outcomes.ROW), value_set=pa.array(sorted(misfits), pa.int64()))
         failures = table.filter(hit).select(self._schema.names)
@@ -295,11 +302,8 @@ class _Gather:
             failures = failures.set_column(
                 at, self._schema.field(at), pa.nulls(len(failures), self._schema.field(at).type)
             )
-        generation = self._state.generation
-        before = sum(
-            part.of_gather and (part.block, part.generation) == (block, generation) for part in self._state.parts
-        )
-        writer = PartWriter(self._run.store, generation=generation, flush=0.0, series=layout.GATHER_PARTS + before)
+        series = layout.GATHER_PARTS + int(Clock.time() * 1000)  # a name of its own, also where one was set aside
+        writer = PartWriter(self._run.store, generation=self._state.generation, flush=0.0, series=series)
         try:
             writer.add_table(block, failures)
             writer.finish()

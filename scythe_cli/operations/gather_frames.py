@@ -165,8 +165,8 @@ def _sort_index(specs: pa.Table, place: int) -> int:
     return cast("int", specs.column(layout.SORT_INDEX)[place].as_py())
 
 
-def with_misfits(table: pa.Table, misfits: dict[int, str]) -> pa.Table:
-    """Outcomes, those of some rows turned into failures."""
+def with_misfits(table: pa.Table, misfits: dict[int, str], generation: int) -> pa.Table:
+    """Outcomes, those of some rows turned into failures of a generation."""
     hit = pc.is_in(table.column(outcomes.ROW), value_set=pa.array(list(misfits), type=pa.int64()))
     messages = pa.array(
         [misfits.get(cast("int", row)) for row in table.column(outcomes.ROW).to_pylist()], type=pa.string()
@@ -176,6 +176,8 @@ def with_misfits(table: pa.Table, misfits: dict[int, str]) -> pa.Table:
         (outcomes.ERROR_TYPE, "InvalidOutput"),
         (outcomes.MESSAGE, messages),
         (outcomes.TRACEBACK, ""),
+        (outcomes.GENERATION, generation),
+        (outcomes.REUSED_FROM, pa.scalar(None, pa.string())),
     ):
         at = table.column_names.index(name)
         table = table.set_column(at, table.schema.field(name), pc.if_else(hit, value, table.column(name)))

@@ -151,7 +151,7 @@ def status(
         from scythe_cli.run.compatibility import refuse_wrong_total  # reads tables, which a status does not
 
         refuse_wrong_total(run)
-    fresh = sum(part.rows for part in state.parts if part.generation == state.generation)
+    fresh = sum(p.rows for p in state.parts if p.generation == state.generation and not p.of_gather)
     written = max(state.written.values(), default=0.0)
     seen = _StatusParts(state.marks, state.done, state.failed, fresh, state.finals, written)
     failures = failure_groups(run, state, name_specs=name_specs) if errors and state.failed else []

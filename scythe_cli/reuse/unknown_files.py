@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from scythe_cli.experiment.field_kinds import file_fields
 from scythe_cli.experiment.source_files import named_files
 
 if TYPE_CHECKING:
@@ -25,10 +26,13 @@ SHOWN = 3
 def unknown_files(modules: Sequence[Path], experiment: Experiment, specs: pa.Table) -> list[str]:
     """Sentences about files that the code names and `code.include` does not, and about files that are mere text."""
     known = set(experiment.sources)
+    known |= {str(experiment.input_model.model_fields[name].default) for name in file_fields(experiment.input_model)}
     notes = []
     if named := [name for name in named_files(modules, experiment.folder) if name not in known]:
         more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
-        notes.append(f"the code names {', '.join(named[:SHOWN])}{more}: changes there are not seen. Use code.include")
+        notes.append(
+            f"the code names {', '.join(named[:SHOWN])}{more}: changes there may not be seen. Use code.include"
+        )
     for field, name in _files_as_text(experiment, specs):
         notes.append(
             f"{field} = {name!r} is a file, and the field is text: changes of the file are not seen. "

@@ -59,8 +59,8 @@ def countable_by_name(parts: list[PartName]) -> bool:
 def resolve(store: Store, parts: list[PartName]) -> Resolved:
     """Decide one block: success over failure, then the newest generation, then the latest claim, then the smallest key.
 
-    So what a worker writes after its rows were claimed again takes the place of no outcome, except a failure. What a
-    gather has written counts more than the successes that it saw: those of its generation and of earlier ones.
+    So what a worker writes after its rows were claimed again replaces only a failure. A success does not count where a
+    gather of its generation, or of a later one, has written a failure: its frame does not fit the others'.
     """
     if countable_by_name(parts):
         return Resolved(dict.fromkeys(parts), sum(p.failed for p in parts), sum(p.rows for p in parts), [])
@@ -69,7 +69,7 @@ def resolve(store: Store, parts: list[PartName]) -> Resolved:
     from scythe_cli.run.outcomes import KIND, ROW
     from scythe_cli.run.parts import CorruptPart, read_part
 
-    best: dict[int, tuple[bool, tuple[bool, int, bool, int, str], PartName]] = {}
+    found: dict[int, list[tuple[bool, PartName]]] = {}
     corrupt = []
     for part in parts:
         try:
@@ -80,14 +80,26 @@ def resolve(store: Store, parts: list[PartName]) -> Resolved:
         rows: list[Any] = table.column(ROW).to_pylist()
         failed: list[Any] = pc.is_valid(table.column(KIND)).to_pylist()
         for row, bad in zip(rows, failed, strict=True):
-            claim = part.attempt // layout.CLAIM_PARTS
-            rank = (bad and not part.of_gather, -part.generation, not part.of_gather, -claim, part.key)
-            if row not in best or rank < best[row][1]:
-                best[row] = bad, rank, part
+            found.setdefault(row, []).append((bad, part))
+    best = {row: _best(outcomes) for row, outcomes in found.items()}
     by_part: dict[PartName, list[int] | None] = {}
-    for row, (_, _, part) in sorted(best.items()):
+    for row, (_, part) in sorted(best.items()):
         by_part.setdefault(part, []).append(row)  # type: ignore[union-attr]  # only lists are put in here
-    return Resolved(by_part, sum(bad for bad, *_ in best.values()), len(best), corrupt)
+    return Resolved(by_part, sum(bad for bad, _ in best.values()), len(best), corrupt)
+
+
+def _best(outcomes: list[tuple[bool, PartName]]) -> tuple[bool, PartName]:
+    """Of one row: whether it is a failure, and its part."""
+    if len(outcomes) == 1:
+        return outcomes[0]
+    unfit = max((part.generation for _, part in outcomes if part.of_gather), default=-1)
+    counting = [(bad, part) for bad, part in outcomes if bad or part.generation > unfit]
+    return min(counting, key=_rank)
+
+
+def _rank(outcome: tuple[bool, PartName]) -> tuple[bool, int, int, str]:
+    bad, part = outcome
+    return bad, -part.generation, -(part.attempt // layout.CLAIM_PARTS), part.key
 
 
 def by_block(parts: list[PartName]) -> dict[int, list[PartName]]:

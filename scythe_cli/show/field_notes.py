@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from scythe_cli.run.run import Run
 
-_BRACKETS = re.compile(r"\s*\[(?P<unit>[^\[\]]{1,40})\]\s*")
+_BRACKETS = re.compile(r"\s*\[(?P<unit>(?![\d\s.,;+-]+\])[^\[\]]{1,40}|-|1)\]\s*")
+"""Not around numbers: those are bounds."""
 MOST_UNIT = 40
 _NONE = frozenset({"-", "1", ""})
 """How people write that a number has no unit."""

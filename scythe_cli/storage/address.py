@@ -43,7 +43,7 @@ class UnknownScheme(ValueError):
 
 
 class WindowsPath(UnknownScheme):
-    """A path with a drive, `C:\\runs`, which is none here."""
+    """A path with a drive, `C:\\runs`, which does not exist on this system."""
 
     def __init__(self, drive: str, rest: str) -> None:
         super().__init__(drive)

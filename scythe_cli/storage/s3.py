@@ -90,7 +90,7 @@ class S3Store:
 
         return self._ask("read", key, get)
 
-    def open_file(self, key: str) -> BinaryIO | None:  # noqa: ARG002 - an object in a bucket is no file
+    def open_file(self, key: str) -> BinaryIO | None:  # noqa: ARG002 - an object in a bucket is not a file
         return None
 
     def stat(self, key: str) -> Entry:

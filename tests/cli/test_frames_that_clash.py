@@ -9,9 +9,11 @@ import pandas as pd
 import polars as pl
 import pytest
 from command import scythe
+from polars.testing import assert_frame_equal
 
 import scythe_cli
 from scythe_cli.core import layout
+from scythe_cli.core.layout import PartName
 
 MODULE = """
 import pandas as pd
@@ -85,16 +87,27 @@ def test_a_reuse_does_not_take_it_over(folder: Path) -> None:
     assert "3 of 4 specs reused" in done.err + done.out
 
 
-def test_a_gather_of_some_specs_keeps_no_failure(folder: Path) -> None:
-    """The spec that comes first decides, and it may be one that is missing."""
+def test_only_a_gather_of_all_specs_keeps_the_failure(folder: Path) -> None:
+    """The spec that comes first decides, and while specs are missing or run it may be one of those."""
     (run,) = (folder / "scythe-runs").glob("*/*/*")
-    outcomes = run / "scatter-gather" / "output" / "0"
-    (kept,) = outcomes.glob(f"*-{layout.GATHER_PARTS}.pq")
+    (kept,) = of_gathers(run)
     kept.unlink()
-    whole = {path: path.read_bytes() for path in outcomes.rglob("*.pq")}
-    assert scythe("gather", "frames", cwd=folder).code == 0
-    assert kept.exists()
-    kept.unlink()
-    next(iter(outcomes.glob("*-0-0.pq"))).unlink()
     assert scythe("gather", "frames", "--partial", cwd=folder).code == 0
-    assert {path: path.read_bytes() for path in outcomes.rglob("*.pq")}.items() < whole.items()
+    assert of_gathers(run) == []
+    assert scythe("gather", "frames", cwd=folder).code == 0
+    assert len(of_gathers(run)) == 1
+
+
+def test_two_gathers_make_the_same_tables(folder: Path) -> None:
+    (run,) = (folder / "scythe-runs").glob("*/*/*")
+    tables = {path: pl.read_parquet(path) for path in (run / "final").glob("*.pq")}
+    assert scythe("gather", "frames", cwd=folder).code == 0
+    assert set(tables) == {*(run / "final").glob("*.pq")}
+    for path, table in tables.items():
+        assert_frame_equal(pl.read_parquet(path), table)
+    assert len(of_gathers(run)) == 1
+
+
+def of_gathers(run: Path) -> list[Path]:
+    parts = (run / "scatter-gather" / "output" / "0").glob("*.pq")
+    return [path for path in parts if (name := PartName.parse(f"{layout.OUTPUT}/0/{path.name}")) and name.of_gather]

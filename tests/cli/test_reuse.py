@@ -440,6 +440,6 @@ def test_files_that_scythe_does_not_know_are_named(tmp_path: Path) -> None:
     done = scythe("allocate", "--reuse", "latest", cwd=tmp_path)
     assert done.code == 0, done.err
     assert "2 of 2 specs reused" in done.err
-    assert "the code names data.csv: changes there are not seen. Use code.include" in done.err
+    assert "the code names data.csv: changes there may not be seen. Use code.include" in done.err
     assert "weather = 'a.epw' is a file, and the field is text" in done.err
     assert "known.txt" not in done.err

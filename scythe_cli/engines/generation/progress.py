@@ -90,7 +90,8 @@ class GenerationProgress:
     def _parts(self, folder: str, marks: Iterable[str]) -> list[PartName]:
         aside = set(marks)
         found = (PartName.parse(entry.key) for entry in self.plan.run.store.list(folder))
-        mine = [part for part in found if part is not None and part.generation == self.plan.generation]
+        plan = self.plan
+        mine = [p for p in found if p is not None and p.generation == plan.generation and not p.of_gather]
         return [part for part in mine if f"aside-{part.block}-{part.file}" not in aside]
 
     def _covered(self, part: PartName) -> list[Range]:

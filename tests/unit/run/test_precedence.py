@@ -37,7 +37,7 @@ def write(store: LocalStore, what: str, *, generation: int = 1, claim: int = 0) 
         ({"what": GATHER}, {"what": GOOD, "claim": 3}),
         ({"what": GATHER, "generation": 2}, {"what": GOOD}),
         ({"what": GOOD, "generation": 2}, {"what": GATHER}),
-        ({"what": GATHER}, {"what": BAD, "generation": 2}),
+        ({"what": BAD, "generation": 2}, {"what": GATHER}),
     ],
 )
 def test_one_of_two_counts(tmp_path: Path, winner: dict[str, object], loser: dict[str, object]) -> None:
@@ -47,3 +47,13 @@ def test_one_of_two_counts(tmp_path: Path, winner: dict[str, object], loser: dic
     found = resolve(store, list_parts(store))
     assert found.by_part == {part: [0]}
     assert (found.rows, found.failed) == (1, part.failed)
+
+
+def test_a_newer_failure_counts_where_the_success_before_does_not_fit(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    write(store, GOOD)
+    write(store, GATHER)
+    part = write(store, BAD, generation=2)
+    assert resolve(store, list_parts(store)).by_part == {part: [0]}
+    part = write(store, GOOD, generation=3)
+    assert resolve(store, list_parts(store)).by_part == {part: [0]}

@@ -17,6 +17,7 @@ from scythe_cli.show.field_notes import FieldNote, note_of
         ({"description": "Share [-]"}, FieldNote("Share", "")),
         ({"description": "Share [-] of area [m2]"}, FieldNote("Share [-] of area", "m2")),
         ({"description": "Power [W] of the pump."}, FieldNote("Power of the pump.", "W")),
+        ({"description": "Wind speed [m/s], clipped to [0, 30]"}, FieldNote("Wind speed, clipped to [0, 30]", "m/s")),
         ({"description": "Power", "unit": "W"}, FieldNote("Power", "W")),
         ({"description": "Power [kW]", "unit": "W"}, FieldNote("Power", "W")),
     ],
