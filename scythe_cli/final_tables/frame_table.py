@@ -62,6 +62,17 @@ class Clash:
     unlike: int | None = None
 
 
+@dataclass(frozen=True)
+class _Decided:
+    """What frames have decided for a table: see the attributes of `FrameTable`."""
+
+    typed_by: dict[str, int]
+    header: FrameHeader
+    levels: tuple[Pandas, int] | None
+    has_rows: bool
+    schema: pa.Schema
+
+
 class FrameTable:
     """A frame's final table.
 
@@ -109,6 +120,17 @@ class FrameTable:
     def knows(self, schema: pa.Schema) -> bool:
         """Whether frames of this schema fit as they are, whatever their values."""
         return any(known.equals(schema, check_metadata=True) for known in self._known)
+
+    def decided(self) -> _Decided:
+        """What the frames so far have decided, to go back to."""
+        return _Decided(dict(self.typed_by), self._header, self._levels, self._has_rows, self.schema)
+
+    def go_back(self, before: _Decided) -> None:
+        """Forget what frames have decided that were not appended. What was made wider stays so, once rows are there."""
+        self.typed_by, self._known = dict(before.typed_by), []
+        self._header, self._levels, self._has_rows = before.header, before.levels, before.has_rows
+        if not self.rows:
+            self.schema = before.schema
 
     def fit(self, frame: pa.Table, waiting: Callable[[], Iterator[pa.Table]] = lambda: iter(())) -> Clash | None:
         """Make this table's columns hold a frame's, widened where no value changes; or say why that cannot be.

@@ -19,7 +19,7 @@ from scythe_cli.run import outcomes
 from scythe_cli.run.parts import read_block
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from scythe_cli.final_tables.frame_part import FramePart
     from scythe_cli.final_tables.frame_table import Clash, FrameTable
@@ -71,9 +71,16 @@ class FrameTables:
         if name not in self.tables:
             self.tables[name] = self._open()
         table = self.tables[name]
+        before = table.decided()
+        clashes: list[tuple[int, Clash]] = []
         for at, part in enumerate(parts):
             if not table.knows(part.schema):
-                yield from _fit_part(table, part, partial(_frames, parts[:at], misfits))
+                unfit = misfits | dict.fromkeys((row for row, _ in clashes), "")
+                clashes += _fit_part(table, part, partial(_frames, parts[:at], unfit))
+        if clashes and len(parts) > 1:
+            table.go_back(before)
+            clashes = list(_fit_in_order(table, parts, misfits))
+        yield from clashes
 
     def _unlike(self, clash: Clash) -> str:
         """Which spec another one clashes with."""
@@ -108,6 +115,32 @@ def _fit_part(
             yield row, found
     if not part.groups:
         table.fit(part.schema.empty_table())
+
+
+def _fit_in_order(
+    table: FrameTable, parts: Sequence[FramePart], without: Collection[int]
+) -> Iterator[tuple[int, Clash]]:
+    """Fit the frames of several parts spec by spec. So it does not matter who ran a spec, or when it ended."""
+    misfits: set[int] = set()
+
+    def waiting(until: int) -> Iterator[pa.Table]:
+        for rows in OrderedFrames(parts, {*without, *misfits}).tables():
+            before = int(rows.lengths[rows.specs < until].sum())
+            if not before:
+                return
+            yield rows.table.slice(0, before)
+
+    for rows in OrderedFrames(parts, without).tables():
+        if table.knows(rows.table.schema):
+            continue
+        starts = (rows.lengths.cumsum() - rows.lengths).tolist()
+        for row, start, length in zip(rows.specs.tolist(), starts, rows.lengths.tolist(), strict=True):
+            if row in misfits:
+                continue
+            clash = table.fit(rows.table.slice(start, length), partial(waiting, row))
+            if clash is not None:
+                misfits.add(row)
+                yield row, clash
 
 
 def _fit_each(
