@@ -43,6 +43,10 @@ HELD = {
     "`allocate` without `version`": (PYTHON, "test_versions_and_their_runs"),
     "the decorated name": (API, "test_register_gives_the_function_back"),
     "an unknown input field": ("unit/spec_table/test_read.py", "test_an_argument_that_is_no_field_names_the_nearest"),
+    "a value for a field that the output does not have": (
+        "cli/test_tables.py",
+        "test_a_value_for_a_field_that_the_output_does_not_have_is_a_row_of_errors",
+    ),
     "an output field may have": ("unit/experiment/test_signature.py", "test_fields_that_cannot_be"),
     "`experiment_id` and `sort_index` are required": (README, "test_versions_count_up"),
     "a failed task fails": (PYTHON, "test_failures_are_rows_and_result_gives_the_tables"),
