@@ -157,11 +157,7 @@ def _about_run(run: Store, dest: Path, listener: Listener) -> list[Entry]:
     """What else to fetch, unless the folder must stay one of the user's own."""
     if (why := _why_alone(dest)) is None:
         return list(_about(run))
-    listener(
-        Notice(
-            f"only the tables were copied, without manifest, specs and code: {why}; for the whole run give a new folder"
-        )
-    )
+    listener(Notice(f"manifest, specs and code are left out: {why}; for the whole run give a new folder"))
     return []
 
 
