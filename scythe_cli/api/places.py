@@ -71,8 +71,7 @@ def refuse_edited(found: Experiment, runnable: Any) -> None:
         EntryPointError: a file has changed since its import, or the function is from before a reload of its module.
     """
     where = "kernel" if in_kernel() else "process"
-    files = [file for file in found.sources.values() if file.suffix == ".py"]
-    if changed := imported.changed_modules(files):
+    if changed := imported.changed_modules(found.modules):
         own = str(getattr(runnable, "__module__", ""))
         reloads = [*(name for name in changed if name != own), *([own] if own in sys.modules else [])]
         them, have = ("it", "has") if len(changed) == 1 else ("them", "have")

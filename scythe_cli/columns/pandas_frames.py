@@ -100,13 +100,13 @@ def _columns(frame: Any, labels: Labels) -> tuple[pa.Table, FrameHeader]:
     own: dict[str, str] = {}
     categories: dict[str, Any] = {}
     for at in rest:
-        name, dtype = labels.names[at], dtypes[at]
-        if str(dtype) == "object":
+        name, kind = labels.names[at], str(dtypes[at])
+        if kind == "object":
             _refuse_mixed(name, frame.iloc[:, at].array)
-        if found := _categories(dtype):
+        elif found := _categories(dtypes[at]):
             categories[name] = found
-        elif str(dtype).startswith(_OWN_TYPES) or str(dtype).endswith("[pyarrow]"):
-            own[name] = str(dtype)
+        elif kind.startswith(_OWN_TYPES) or kind.endswith("[pyarrow]"):
+            own[name] = kind
     if len(rest):
         others = frame.iloc[:, list(rest)] if blocks else frame.copy(deep=False)
         others.columns = [labels.names[at] for at in rest]

@@ -88,6 +88,11 @@ class Experiment:
         included = source_files.included_files(self.include, (self.folder, self.file.parent))
         return _with_included(source_files.source_files(self.file, self.folders), included)
 
+    @property
+    def modules(self) -> list[Path]:
+        """The Python files among `sources`: `code.include` may name files of any kind."""
+        return [file for file in self.sources.values() if file.suffix == ".py"]
+
     @cached_property
     def source_hash(self) -> str:
         """SHA-256 in hex over `sources`, the same on every machine."""

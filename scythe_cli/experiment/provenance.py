@@ -45,7 +45,7 @@ def _git(folder: Path, *args: str) -> str | None:
 def packages(experiment: Experiment) -> dict[str, str]:
     """Versions of scythe's own libraries and of the distributions that the experiment's files import."""
     imported: set[str] = set()
-    for file in (path for path in experiment.sources.values() if path.suffix == ".py"):
+    for file in experiment.modules:
         for node in ast.walk(ast.parse(file.read_bytes())):
             if isinstance(node, ast.Import):
                 imported |= {alias.name.partition(".")[0] for alias in node.names}

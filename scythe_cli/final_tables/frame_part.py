@@ -90,8 +90,7 @@ class FramePart:
 
     def _close(self) -> None:
         self._file = None
-        while self._opened:
-            self._opened.pop().close()
+        _close_all(self._opened)
 
     def _read(self, group: int, columns: list[str] | None = None) -> pa.Table:
         """A row group. A part on the disk is open, and what says where things are in memory, only while it is read."""
@@ -171,8 +170,8 @@ class FramePart:
 
 
 def _close_all(files: list[IO[bytes]]) -> None:
-    for file in files:
-        file.close()
+    while files:
+        files.pop().close()
 
 
 def _refuse_bomb(file: pq.ParquetFile, packed: int) -> None:

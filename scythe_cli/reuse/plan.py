@@ -32,8 +32,6 @@ from scythe_cli.run.run import OriginalRun
 from scythe_cli.run.state import read_state
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from scythe_cli.experiment.experiment import Experiment
@@ -161,7 +159,7 @@ def plan_reuse(wanted: Wanted, source: Run, *, changed_code: bool, by_sort_index
     notes = [f"{address} has no version (ETag): specs that name it run again" for address in found.unknown]
     notes += _changed_packages(source, experiment)
     if len(found.rows):
-        notes += unknown_files(_modules(experiment), experiment, wanted.specs.table)
+        notes += unknown_files(experiment, wanted.specs.table)
     notes.append(_summary(source, len(found.rows), wanted.specs.rows))
     pairs = pa.table([pa.array(found.rows), pa.array(found.source_rows)], schema=_SCHEMA)
     return ReusePlan(source.id, source.store.address, pairs, notes)
@@ -191,15 +189,10 @@ def _refuse_other_experiment(source: Run, experiment: Experiment) -> None:
 def fields_read(experiment: Experiment) -> list[str]:
     """The bookkeeping fields that the experiment's own source files read, such as `input_spec.sort_index`."""
     found: set[str] = set()
-    for file in _modules(experiment):
+    for file in experiment.modules:
         tree = ast.parse(file.read_bytes())
         found |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & _BOOKKEEPING
     return sorted(found)
-
-
-def _modules(experiment: Experiment) -> list[Path]:
-    """The user's Python files; `code.include` may name files of any kind."""
-    return [file for file in experiment.sources.values() if file.suffix == ".py"]
 
 
 def _generations(source: Run, state: RunState, experiment: Experiment, seed: int, *, changed_code: bool) -> set[int]:

@@ -1,6 +1,6 @@
 """Files that a run depends on without scythe's knowledge: a reuse does not see that they have changed.
 
-Input: the user's modules and the table. Output: a sentence for each kind.
+Input: an experiment and the table. Output: a sentence for each kind.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from scythe_cli.experiment.field_kinds import file_fields
 from scythe_cli.experiment.source_files import named_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from scythe_cli.experiment.experiment import Experiment
@@ -23,12 +23,12 @@ ROWS = 100
 SHOWN = 3
 
 
-def unknown_files(modules: Sequence[Path], experiment: Experiment, specs: pa.Table) -> list[str]:
+def unknown_files(experiment: Experiment, specs: pa.Table) -> list[str]:
     """Sentences about files that the code names and `code.include` does not, and about files that are mere text."""
     known = set(experiment.sources)
     known |= {str(experiment.input_model.model_fields[name].default) for name in file_fields(experiment.input_model)}
     notes = []
-    if named := [name for name in named_files(modules, experiment.folder) if name not in known]:
+    if named := [name for name in named_files(experiment.modules, experiment.folder) if name not in known]:
         more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
         notes.append(
             f"the code names {', '.join(named[:SHOWN])}{more}: changes there may not be seen. Use code.include"
