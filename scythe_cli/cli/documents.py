@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from scythe_cli.core.printable import mask_secrets
 from scythe_cli.operations.status import RunStatus  # at run time: pydantic writes RunsDocument by its annotations
 from scythe_cli.remove.removed import Removed  # the same
 
@@ -113,3 +114,8 @@ class ErrorDocument:
     """
 
     error: Error
+
+    @classmethod
+    def of(cls, message: str, hint: str | None, code: int) -> ErrorDocument:
+        """The document of an error, without the passwords that its text may have."""
+        return cls(Error(mask_secrets(message), hint and mask_secrets(hint), code))

@@ -74,7 +74,7 @@ def _document(run: Run, done: Allocation | None) -> bytes:
     """The run's JSON; that of an error where the storage cannot be read."""
     from pydantic import TypeAdapter
 
-    from scythe_cli.cli.documents import AllocateDocument, Error, ErrorDocument
+    from scythe_cli.cli.documents import AllocateDocument, ErrorDocument
     from scythe_cli.operations.allocate import Allocation
     from scythe_cli.operations.gather import gathered
     from scythe_cli.operations.status import status
@@ -82,7 +82,7 @@ def _document(run: Run, done: Allocation | None) -> bytes:
     try:
         document = AllocateDocument.of(done or Allocation(run, None, gathered(run)), status(run))
     except ScytheError as exc:
-        error = ErrorDocument(Error(f"{run.id}: {exc.message}", exc.hint, exc.exit_code))
+        error = ErrorDocument.of(f"{run.id}: {exc.message}", exc.hint, exc.exit_code)
         return json.dumps(asdict(error)).encode()
     return TypeAdapter(AllocateDocument).dump_json(document, indent=2)
 

@@ -89,10 +89,10 @@ def print_json(document: Any) -> None:
 
 def print_error(message: str, hint: str | None, code: int) -> None:
     """Print the document of a command that has no other: an error, on one line."""
-    from scythe_cli.cli.documents import Error, ErrorDocument
+    from scythe_cli.cli.documents import ErrorDocument
 
     HAS_DOCUMENT.set(True)
-    put(printable_json(json.dumps(asdict(ErrorDocument(Error(message, hint, code))), ensure_ascii=False)))
+    put(printable_json(json.dumps(asdict(ErrorDocument.of(message, hint, code)), ensure_ascii=False)))
 
 
 def print_next(*commands: str) -> None:

@@ -79,7 +79,8 @@ class Bucket:
                 f"cannot use s3://{name}: {_one_line(str(exc))} (check the AWS profile and credentials)"
             ) from exc
         if endpoint and not _URL.fullmatch(endpoint):
-            raise StoreError(f"cannot use s3://{name}: the endpoint {endpoint!r} is not an http:// or https:// address")
+            shown = mask_secrets(endpoint)
+            raise StoreError(f"cannot use s3://{name}: the endpoint {shown!r} is not an http:// or https:// address")
         if credentials is None:
             raise StoreError(
                 f"cannot use s3://{name}: no AWS credentials found"

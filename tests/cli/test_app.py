@@ -14,7 +14,7 @@ from command import scythe as forked
 
 from scythe_cli import __version__
 from scythe_cli.cli import app
-from scythe_cli.errors import EntryPointError, ExitCode, NotFinishedError, ScytheError
+from scythe_cli.errors import EntryPointError, ExitCode, NotFinishedError, ScytheError, StoreError
 
 SCYTHE = str(Path(sys.executable).with_name("scythe"))
 HEAVY = {"polars", "pyarrow", "pandas", "numpy", "boto3", "obstore", "hatchet_sdk"}
@@ -94,6 +94,18 @@ def test_each_error_has_its_exit_code(
     assert said.err == told
     message, _, hint = told.removeprefix("error: ").strip().partition("\nhint: ")
     assert json.loads(said.out) == {"error": {"message": message, "hint": hint or None, "exit_code": code}}
+
+
+def test_no_document_has_a_password(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(*_: object) -> None:
+        raise StoreError("http://ada:s3cretpw@minio:9000 is away", hint="look at https://h/x?sig=s3cretpw")
+
+    monkeypatch.setattr("scythe_cli.storage.open_store.open_store", fail)
+    assert app.run(["status", "--json"]) == ExitCode.UNREACHABLE
+    said = capsys.readouterr()
+    assert "s3cretpw" not in said.out + said.err
+    told = json.loads(said.out)["error"]
+    assert said.err == f"error: {told['message']}\nhint: {told['hint']}\n"
 
 
 def test_a_wrong_command_line_with_json_is_a_document_too(capsys: pytest.CaptureFixture[str]) -> None:

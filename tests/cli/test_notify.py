@@ -12,6 +12,9 @@ import pytest
 from command import SCYTHE, check, environment, project, runs, scythe
 
 from scythe_cli.cli import notify
+from scythe_cli.errors import StoreError
+from scythe_cli.run.run import open_run
+from scythe_cli.storage.open_store import open_store
 
 SAVE = "cat > doc.json"
 
@@ -72,3 +75,15 @@ def test_a_command_that_does_not_end(monkeypatch: pytest.MonkeyPatch, capfd: pyt
     assert notify._run("nothing-like-this", b"{}") == "ended with exit code 127"
     assert notify._run("true", b"x" * 1_000_000) is None, "it need not read"
     assert "nothing-like-this" in capfd.readouterr().err
+
+
+def test_its_error_has_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise StoreError("http://ada:s3cretpw@minio:9000 is away")
+
+    folder = project(tmp_path)
+    assert scythe("allocate", cwd=folder).code == 0
+    run = open_run(open_store(str(runs(folder)[0])), "")
+    monkeypatch.setattr("scythe_cli.operations.gather.gathered", fail)
+    found = json.loads(notify._document(run, None))
+    assert found["error"]["message"] == f"{run.id}: http://***@minio:9000 is away"

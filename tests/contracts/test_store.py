@@ -636,6 +636,11 @@ class TestS3Faults:
         with pytest.raises(StoreError, match=f"the endpoint '{endpoint.rstrip('/')}.* is not an http:// or https://"):
             open_store("s3://bucket/p")
 
+    def test_the_password_of_an_endpoint_is_not_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        servers.use_s3(monkeypatch, "http://ada:s3cretpw@minio:9000")
+        with pytest.raises(StoreError, match=r"the endpoint 'http://\*\*\*@minio:9000' is not an http:// or https://"):
+            open_store("s3://bucket/p")
+
     def test_an_unknown_profile(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_PROFILE", "nobody")
         with pytest.raises(StoreError, match="nobody"):
