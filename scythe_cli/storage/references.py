@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 from scythe_cli.core.printable import mask_secrets
 from scythe_cli.errors import ConfigError, InputFileError, KeyMissing, StoreError, nearest
 from scythe_cli.storage import http
-from scythe_cli.storage.address import Address, UnknownScheme
+from scythe_cli.storage.address import Address, Scheme, UnknownScheme
+from scythe_cli.storage.base import check_key
 from scythe_cli.storage.cache import Remote, of_machine
 from scythe_cli.storage.file_names import local_name
 
@@ -81,6 +82,8 @@ def probe(addresses: Iterable[str]) -> dict[str, FileProblem | Remote]:
 
     def look(text: str) -> FileProblem | Remote:
         address = Address.parse(text)
+        if (typo := _not_an_object(address)) is not None:
+            return typo
         found = silent.get(address.server) or _probe(address)
         if address.is_remote and isinstance(found, FileProblem) and found.status is None:
             silent[address.server] = found  # do not wait for a silent server again for each of its files
@@ -116,6 +119,8 @@ def fetch(text: str, *, cache: Cache | None = None) -> Path:
         if isinstance(found := _probe_local(address.path), FileProblem):
             raise InputFileError(f"{text}: {found.message}")
         return address.path
+    if (typo := _not_an_object(address)) is not None:
+        raise InputFileError(f"{text}: {typo.message}")
     return fetch_through_cache(
         cache,
         text,
@@ -171,6 +176,16 @@ def _probe(address: Address) -> FileProblem | Remote:
         return FileProblem(str(exc))
     except (KeyMissing, StoreError, http.WebError) as exc:
         return _problem(str(address), exc)
+
+
+def _not_an_object(address: Address) -> FileProblem | None:
+    """Why no object of a bucket can be at an address: `s3://bucket/folder/`, `s3://bucket/a//b`. Nothing is asked."""
+    if address.scheme is Scheme.S3 and address.host:
+        try:
+            check_key(address.key)
+        except ValueError as exc:
+            return FileProblem(str(exc))
+    return None
 
 
 def _problem(address: str, exc: KeyMissing | StoreError | http.WebError) -> FileProblem:

@@ -77,6 +77,16 @@ def test_wrong_values_and_missing_files_are_one_report(tmp_path: Path) -> None:
     ]
 
 
+def test_an_address_that_no_object_has(tmp_path: Path) -> None:
+    path = write(tmp_path, "x,weather_file\n1,s3://bucket/w//a.epw\n2,s3://bucket/dir/\n")
+    rule = "is not a valid key: the segment '' is not allowed"
+    assert checked(path) == [
+        f"specs.csv:2  weather_file = 's3://bucket/w//a.epw': 'w//a.epw' {rule}",
+        f"specs.csv:3  weather_file = 's3://bucket/dir/': 'dir/' {rule}",
+        "2 files cannot be read (rows are lines of the file, the header is line 1)",
+    ]
+
+
 def test_files_of_rows_before_the_first_error_are_in_the_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,6 +72,18 @@ class TestProbe:
         with pytest.raises(errors.InputFileError, match="NoSuchBucket"):
             references.fetch("s3://no-such-bucket/x")
 
+    @pytest.mark.parametrize("key", ["weather//a.epw", "dir/", ""])
+    def test_an_address_that_no_object_has(self, s3_storage: str, key: str) -> None:
+        open_store(s3_storage).write("x", b"123")
+        references._open_bucket.cache_clear()
+        bucket = s3_storage.rpartition("/")[0]
+        said = f"{key!r} is not a valid key: the segment '' is not allowed"
+        found = references.probe([f"{bucket}/{key}", f"{s3_storage}/x"])
+        assert found[f"{bucket}/{key}"] == references.FileProblem(said)
+        assert isinstance(found[f"{s3_storage}/x"], Remote), "the others of its bucket are looked for"
+        with pytest.raises(errors.InputFileError, match=f"^{bucket}/{key}: {said}$"):
+            references.fetch(f"{bucket}/{key}")
+
     def test_nobody_there(self) -> None:
         (problem,) = references.probe(["http://127.0.0.1:9/x"]).values()
         assert isinstance(problem, references.FileProblem)
