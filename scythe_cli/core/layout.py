@@ -37,7 +37,7 @@ REUSE = "control/reuse.pq"
 OUTCOME_SCHEMA = "control/outcomes.pq"
 """An outcome part without rows: the columns and types of the run's outcomes."""
 SLURM_LOGS = "logs"
-"""What the tasks of a Slurm job print."""
+"""What the tasks of a Slurm job print; see `slurm_log`."""
 RESULTS = "results"
 FAILED = "failed"
 """What the temporary folders of failed specs held, with `run.keep_failed`."""
@@ -224,6 +224,21 @@ def pulses(generation: int) -> str:
 def slurm_script(generation: int, *, after: bool = False) -> str:
     """The batch script that has the specs of a generation run; or the one that follows it."""
     return f"{CONTROL}/slurm-{generation}{'-next' if after else ''}.sh"
+
+
+def slurm_log(task: str) -> str:
+    """What one task of a Slurm job prints."""
+    return f"{SLURM_LOGS}/slurm-{task}.log"
+
+
+_SLURM_FILE = re.compile(
+    rf"{CONTROL}/slurm-[0-9]{{1,9}}(?:-next)?\.sh|{SLURM_LOGS}/slurm-[0-9]{{1,18}}(?:_[0-9]{{1,9}}|-next)\.log"
+)
+
+
+def is_slurm_file(key: str) -> bool:
+    """Whether an object is a script that was submitted to Slurm, or what a task of it printed."""
+    return _SLURM_FILE.fullmatch(key) is not None
 
 
 def code(source_hash: str) -> str:

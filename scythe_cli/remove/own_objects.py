@@ -72,6 +72,7 @@ def contents(run: Run) -> Contents:
         elif (
             any(pattern.fullmatch(key) for pattern in (result, _PART, _BLOCK_OF_SPECS, _CLAIM, _FAILED))
             or layout.attempts_generation(key) is not None
+            or layout.is_slurm_file(key)
             or key in artifacts
             or layout.final_name(key) in tables
         ):

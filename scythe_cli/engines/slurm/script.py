@@ -80,7 +80,7 @@ def next_script(job: SlurmJob) -> str:
 def _common(job: SlurmJob, name: str) -> list[str]:
     found = [f"--job-name=scythe-{job.run.rsplit('/', 2)[0].replace('/', '-')}"]
     if job.logs is not None:
-        found.append(f"--output={job.logs.replace('%', '%%')}/slurm-{name}.log")
+        found.append(f"--output={job.address.replace('%', '%%')}/{layout.slurm_log(name)}")
     if job.settings.partition is not None:
         found.append(f"--partition={job.settings.partition}")
     return found + job.settings.options

@@ -27,6 +27,10 @@ OURS = {
     "what a failed spec left": f"{layout.FAILED}/7/eplusout.err",
     "an output file": f"{layout.RESULTS}/report/{SPEC}.csv",
     "a table": layout.final(layout.SCALARS),
+    "the script of a Slurm job": layout.slurm_script(2),
+    "the script that follows it": layout.slurm_script(2, after=True),
+    "what a task of it printed": layout.slurm_log("1234_17"),
+    "what the job after it printed": layout.slurm_log("1235-next"),
     "a frame of a part": layout.final("hourly"),
 }
 OTHERS = {
@@ -34,6 +38,8 @@ OTHERS = {
     "a picture among the tables": "final/plot.png",
     "a table that no gather wrote": layout.final("mine"),
     "a file among the results of another run": f"{layout.RESULTS}/report/00000000-0000-0000-0000-000000000001.csv",
+    "a script of a user's": f"{layout.CONTROL}/plot.sh",
+    "a log of a user's": f"{layout.SLURM_LOGS}/mine.log",
     "a part with a wrong name": f"{layout.OUTPUT}/00000/g1-0-9.pq",
 }
 
