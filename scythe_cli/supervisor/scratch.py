@@ -90,7 +90,11 @@ def sweep(home: Path) -> None:
 
     Only a real folder with our name and our mark is removed.
     """
-    for folder in home.iterdir():
+    try:
+        folders = list(home.iterdir())
+    except FileNotFoundError:  # the last other supervisor has just ended and removed it
+        return
+    for folder in folders:
         found = _NAME.fullmatch(folder.name)
         if found is None or folder.is_symlink() or not (folder / MARK).is_file():
             continue

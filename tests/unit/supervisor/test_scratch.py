@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from scythe_cli.core import processes
+from scythe_cli.supervisor import scratch as scratch_module
 from scythe_cli.supervisor.scratch import MARK, scratch, sweep
 
 STOPPED = "999999999-1-left"
@@ -93,6 +94,20 @@ def test_what_killed_supervisors_left_goes(home: Path) -> None:
         (home / STOPPED / MARK).touch()
         with scratch():
             assert not (home / STOPPED).exists()
+
+
+def test_a_shared_folder_that_another_supervisor_removes_meanwhile(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = scratch_module._is_private
+
+    def removed_after(folder: Path) -> bool:
+        found = looked(folder)
+        folder.rmdir()
+        return found
+
+    monkeypatch.setattr(scratch_module, "_is_private", removed_after)
+    with scratch() as folder:
+        assert_private(folder)
+        assert home not in folder.parents
 
 
 def test_the_folder_of_a_living_supervisor_stays(home: Path) -> None:
