@@ -173,7 +173,7 @@ class Cache:
     def _record_use(self, file: str) -> None:
         if self._list is None:
             path = self._folder("use") / f"{os.getpid()}-{os.urandom(4).hex()}"
-            self._list = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, self._mode(0o666))
+            self._list = self._open(path, os.O_WRONLY | os.O_APPEND)
             fcntl.flock(self._list, fcntl.LOCK_EX)
         os.write(self._list, json.dumps(file).encode() + b"\n")
         self._used.add(file)
@@ -194,9 +194,7 @@ class Cache:
     @contextlib.contextmanager
     def _eviction_lock(self, how: int) -> Iterator[None]:
         """Held shared by processes that record the use of a file, and exclusively by the one that evicts."""
-        descriptor = os.open(
-            self._folder("locks") / "evict.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, self._mode(0o666)
-        )
+        descriptor = self._open(self._folder("locks") / "evict.lock", os.O_RDWR)
         try:
             fcntl.flock(descriptor, how)
             yield
@@ -210,13 +208,29 @@ class Cache:
         return folder
 
     def _make(self, folder: Path) -> None:
-        """Make a folder and those above it; from the root down they are the user's alone."""
+        """Make a folder and those above it; from the root down they are the user's alone, or shared as the root is."""
         self.root.parent.mkdir(parents=True, exist_ok=True)
         for below in (self.root, *reversed([one for one in folder.parents if self.root in one.parents]), folder):
-            below.mkdir(mode=self._mode(0o777), exist_ok=True)
+            if not below.is_dir():
+                below.mkdir(mode=self._mode(0o777), exist_ok=True)
+                if self._shared:
+                    shared = stat.S_IMODE(below.stat().st_mode) | 0o2070 if below == self.root else self._mode(0o2777)
+                    with contextlib.suppress(PermissionError):  # another user was quicker, who does this
+                        below.chmod(shared)
+
+    def _open(self, path: Path, flags: int) -> int:
+        """The descriptor of a file of the cache, made where it does not exist."""
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, self._mode(0o666))
+        if self._shared:  # whatever the umask is
+            with contextlib.suppress(PermissionError):  # it is another user's, who does this
+                os.fchmod(descriptor, self._mode(0o666))
+        return descriptor
 
     def _mode(self, mode: int) -> int:
-        return mode if self._shared else mode & 0o700
+        """A mode without what the cache does not grant: to anybody else, or to those who may not use its root."""
+        if not self._shared:
+            return mode & 0o700
+        return mode & stat.S_IMODE(self.root.stat().st_mode) if self.root.is_dir() else mode
 
     def _fetch(self, folder: Path, name: Callable[[Path], str], download: Callable[[Path], None]) -> tuple[str, int]:
         partial = self.root / folder / f"{_PARTIAL}-{os.getpid()}"
@@ -238,7 +252,7 @@ class Cache:
     def _write(self, index: Path, indexed: _Indexed) -> None:
         aside = self._folder("index") / f"{index.stem}.{os.getpid()}"
         aside.unlink(missing_ok=True)
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, self._mode(0o666))
+        descriptor = self._open(aside, os.O_WRONLY | os.O_EXCL)
         with os.fdopen(descriptor, "w") as file:
             file.write(json.dumps(asdict(indexed)))
         aside.replace(index)

@@ -26,9 +26,10 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def fill(web_server: WebServer) -> Path:
+def fill(web_server: WebServer, umask: int = 0o002) -> Path:
+    """Fetch a file, with the umask of a machine where groups share."""
     web_server.pages["/x.epw"] = b"weather"
-    before = os.umask(0o002)  # of a machine where groups share
+    before = os.umask(umask)
     try:
         return references.fetch(f"{web_server.url}/x.epw")
     finally:
@@ -64,3 +65,28 @@ def test_a_shared_one_is_a_choice(root: Path, web_server: WebServer, monkeypatch
     path = fill(web_server)
     assert stat.S_IMODE(path.stat().st_mode) == 0o444
     assert stat.S_IMODE(root.stat().st_mode) & 0o070 == 0o070
+
+
+@pytest.mark.parametrize("mode", [0o2770, 0o2775])
+def test_a_shared_one_is_shared_as_its_folder_is(
+    root: Path, mode: int, web_server: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCYTHE_CACHE_SHARED", "1")
+    cache._open.cache_clear()
+    root.mkdir(parents=True)
+    root.chmod(mode)
+    file = fill(web_server, 0o077)
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in root.rglob("*") if path != file}
+    assert {mode for path, mode in modes.items() if path.is_dir()} == {mode}
+    assert {mode for path, mode in modes.items() if path.is_file()} == {mode & 0o666}
+    assert {path.parent.name for path in modes if path.is_file()} == {"index", "locks", "use"}
+
+
+def test_one_that_scythe_makes_is_shared_with_the_group(
+    root: Path, web_server: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCYTHE_CACHE_SHARED", "1")
+    cache._open.cache_clear()
+    fill(web_server, 0o022)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in root.rglob("*") if path.is_dir()} == {0o2775}
+    assert stat.S_IMODE(root.stat().st_mode) == 0o2775
