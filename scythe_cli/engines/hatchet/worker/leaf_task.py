@@ -113,7 +113,7 @@ class _LeafTask:
         self._one = Range(payload.first, payload.last)
         self._tries = payload.tries + ctx.retry_count
         self._came = time.monotonic()
-        self._mark: tuple[str, bytes] | None = None
+        self._mark: tuple[str, bytes] | None = None  # to be written before the row runs; None once it was
         self._series = int(ctx.step_run_id.replace("-", "")[:6], 16) * 1000 + ctx.retry_count
 
     async def run(self) -> int:
@@ -176,7 +176,8 @@ class _LeafTask:
         try:
             return await self._run_when_lane_free(alone=died + 1 == CAREFUL_TRIES)
         finally:
-            await asyncio.to_thread(store.write, layout.survived(row.first, generation, begun + 1), about)
+            if self._mark is None:  # a note of survival without its mark would count for the next attempt
+                await asyncio.to_thread(store.write, layout.survived(row.first, generation, begun + 1), about)
 
     def _deaths(self, row: int) -> tuple[int, int]:
         """How many marked attempts at a row there were, and how many of them nobody survived."""
@@ -196,7 +197,8 @@ class _LeafTask:
                 return 0
             base = await asyncio.to_thread(self._base)
             if self._mark is not None:
-                await asyncio.to_thread(self._plan.run.store.write, *self._mark)
+                mark, self._mark = self._mark, None
+                await asyncio.to_thread(self._plan.run.store.write, *mark)
             leaf = self._runner.begin(
                 base,
                 self._one,
