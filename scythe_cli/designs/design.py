@@ -151,7 +151,10 @@ def _columns(space: list[Dimension], settings: DesignSettings, where: Where) -> 
     if method in points.LISTED:
         if n is not None:
             raise ConfigError(f"{where('n')}: the levels decide how many points a {method} design has; leave n out")
-        return (_grid(space, where) if method == "grid" else _one_at_a_time(space)), []
+        return (_grid if method == "grid" else _one_at_a_time)(space, where), []
+    if not space:
+        only = "name one here, or take the design grid, which has each combination of cross once"
+        raise ConfigError(f"{where('space')}: no field varies for the {method} design: {only}")
     if n is None:
         raise ConfigError(f"{where('n')} is missing: how many points the {method} design has, as in n: 64")
     cube = points.sampled_points(method, len(space), n, settings.seed)
@@ -188,14 +191,20 @@ def _grid(space: list[Dimension], where: Where) -> dict[str, list[Any]]:
     return {dimension.name: [row[at] for row in rows] for at, dimension in enumerate(space)}
 
 
-def _one_at_a_time(space: list[Dimension]) -> dict[str, list[Any]]:
+def _one_at_a_time(space: list[Dimension], where: Where) -> dict[str, list[Any]]:
     """The middle of the space, then each field alone at each of its other levels, or at both ends of its range."""
-    middle = {one.name: one.values(np.array([0.5]))[0] for one in space}
-    rows = [middle]
-    for one in space:
-        others = one.levels if one.levels is not None else list(one.values(np.array([0.0, 1.0])))
-        rows += [middle | {one.name: value} for value in others if value != middle[one.name]]
-    return {one.name: [row[one.name] for row in rows] for one in space}
+    _check_size(1 + sum(2 if one.levels is None else len(one.levels) - 1 for one in space), where)
+    middles = [one.values(np.array([0.5]))[0] for one in space]
+    others: list[list[Any]] = []
+    for one, middle in zip(space, middles, strict=True):
+        levels = one.levels if one.levels is not None else one.values(np.array([0.0, 1.0]))
+        others.append([value for value in levels if value != middle])
+    rows, begin = 1 + sum(map(len, others)), 1
+    found: dict[str, list[Any]] = {}
+    for one, middle, values in zip(space, middles, others, strict=True):
+        found[one.name] = [middle] * begin + values + [middle] * (rows - begin - len(values))
+        begin += len(values)
+    return found
 
 
 def _check_fixed(model: type[BaseModel], fixed: Mapping[str, Any], where: Where) -> None:

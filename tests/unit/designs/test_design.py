@@ -185,6 +185,33 @@ def test_one_at_a_time_goes_to_both_ends() -> None:
     assert set(design("one_at_a_time", None).table["r_value"]) == {0.5, 5.25, 10.0}
 
 
+def test_one_at_a_time_has_the_levels_of_one_field_after_those_of_another() -> None:
+    space = {"r_value": {"levels": [1.0, 2.0, 3.0]}, "floors": [1, 3]}
+    fixed = {"share": 0.5, "economizer": "NoEconomizer", "glazing": "single", "heated": True, "extra": 1.0}
+    table = design("one_at_a_time", None, space=space, fixed=fixed).table
+    assert table["r_value"].to_list() == [2.0, 1.0, 3.0, 2.0, 2.0]
+    assert table["floors"].to_list() == [2, 2, 2, 1, 3]
+
+
+def test_one_at_a_time_of_a_wide_range_is_refused_before_its_levels_are_listed() -> None:
+    class Wide(ExperimentInputSpec):
+        seed: int = Field(ge=0, le=10**12)
+
+    message = "specs.design: the design has 1,000,000,000,001 specs; at most 100,000,000 are made"
+    assert refused("one_at_a_time", None, Wide) == message
+
+
+@pytest.mark.parametrize("method", ["sobol", "halton", "lhs", "random", "morris", "saltelli"])
+def test_a_sampled_design_needs_a_field_that_varies(method: str) -> None:
+    class Months(ExperimentInputSpec):
+        month: int
+
+    only = "name one here, or take the design grid, which has each combination of cross once"
+    message = f"specs.space: no field varies for the {method} design: {only}"
+    assert refused(method, 8, Months, cross={"month": [1, 7]}) == message
+    assert design("grid", None, Months, cross={"month": [1, 7]}).table["month"].to_list() == [1, 7]
+
+
 def test_a_cross_multiplies_the_points(tmp_path: Path) -> None:
     for name in ("chicago.epw", "miami.epw"):
         (tmp_path / name).write_text(name)
