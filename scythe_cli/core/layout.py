@@ -64,7 +64,6 @@ TIME_FORMAT = "%Y-%m-%d_%H-%M-%S"
 _FINAL = re.compile(rf"{FINAL}/([^/]+)\.pq(?:/part-\d+\.parquet)?")
 _RUN_TIME = re.compile(r"\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2}", re.ASCII)
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
-NAME_RULE = "must be at most 100 letters, digits, dots, dashes and underscores, a letter or digit first"
 NAME_PARTS = 4
 """A run's name may have so many parts, with slashes between: `city/baseline`."""
 RUN_NAME_PATTERN = rf"{NAME_PATTERN[:-1]}(/{NAME_PATTERN[1:-1]}){{0,{NAME_PARTS - 1}}}$"

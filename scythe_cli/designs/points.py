@@ -25,9 +25,6 @@ LISTED = ("grid", "one_at_a_time")
 """The levels of the fields decide how many points there are."""
 SENSITIVITY = ("morris", "saltelli")
 """`n` is the number of trajectories, or of base samples; the method makes more points of it."""
-METHODS = (*SAMPLED, *LISTED, *SENSITIVITY)
-NESTED = ("sobol", "halton", "random")
-"""The first points of a larger design with the same seed and space are those of the smaller one."""
 MORRIS_LEVELS = 4
 _PURPOSE = "a design of specs"
 
