@@ -170,8 +170,8 @@ def _clone(source: BinaryIO, target: BinaryIO) -> None:
             moved = os.copy_file_range(source.fileno(), target.fileno(), left)
         except OSError:  # between two file systems, or one that cannot
             break
-        if not moved:
-            return
+        if not moved:  # the end, or a file system that says nothing more of what it cannot
+            break
         left -= moved
     if left > 0:
         _copy(source, target, None)

@@ -127,3 +127,19 @@ def test_an_object_that_is_too_large_is_not_read(tmp_path: Path) -> None:
         file.truncate(1 << 40)
     with pytest.raises(BrokenRun, match="has 1,099,511,627,776 bytes, more than the 1,000 that"):
         LocalStore(tmp_path).read("manifest.yml", limit=1000)
+
+
+@pytest.mark.parametrize("answers", [[0], [3, 0]])
+def test_a_file_system_that_copies_nothing_and_says_nothing(
+    tmp_path: Path, answers: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy(source: int, target: int, _: int) -> int:
+        moved = answers.pop(0)
+        os.write(target, os.read(source, moved))
+        return moved
+
+    store = LocalStore(tmp_path)
+    store.write("a", b"content")
+    monkeypatch.setattr(os, "copy_file_range", copy)
+    assert store.copy_from(store, "a", "b")
+    assert store.read("b") == b"content"
