@@ -128,6 +128,8 @@ class S3Store:
             for page in obstore.list(self._bucket.handle(), head or None, chunk_size=1000):
                 self._bucket.seen = True
                 for meta in page:
+                    if len(meta["path"]) < len(head):  # what some tools put for the folder itself
+                        continue
                     entry = self._entry(meta)
                     if held and not entry.key.startswith(f"{held.key}/"):
                         yield held

@@ -469,6 +469,15 @@ class TestS3(S3Promises):
         self.poke(store, "w/marker.y", b"")
         assert sorted(entry.key for entry in store.list()) == ["w/marker.y", "w/marker/x"]
 
+    def test_a_mark_of_the_folder_itself_is_no_object(self, store: Store) -> None:
+        folder = store.locate("").removeprefix(f"s3://{BUCKET}/")
+        for marked in (folder, f"{folder}/control"):
+            self.boto.put_object(Bucket=BUCKET, Key=f"{marked}/", Body=b"")
+        assert list(store.list("control")) == []
+        self.poke(store, "x", b"1")
+        assert [entry.key for entry in store.list() if entry.size] == ["x"]
+        assert "" not in [entry.key for entry in store.list()]
+
 
 if servers.LIVE_ENDPOINT:
 
