@@ -8,6 +8,7 @@ for a minute and a half after that, so that a run survives a lost connection.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import threading
 import uuid
@@ -151,7 +152,7 @@ class S3Store:
 
     def upload(self, key: str, path: Path, *, on_bytes: Ticker | None = None, consume: bool = False) -> None:
         with source_file(path) as source:
-            size = path.stat().st_size
+            size = os.fstat(source.fileno()).st_size
             with _MEMORY.take(size if size <= PART else IN_MEMORY):
                 if size <= PART:
                     self.write(key, source.read())

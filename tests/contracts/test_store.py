@@ -11,8 +11,9 @@ import time
 import uuid
 from abc import abstractmethod
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pytest
 import servers
@@ -20,11 +21,12 @@ from servers import BUCKET
 
 from scythe_cli import errors
 from scythe_cli.errors import ConfigError, KeyExists, KeyMissing, ScytheError, StoreError
+from scythe_cli.storage import atomic_files
 from scythe_cli.storage.open_store import open_store
 from scythe_cli.storage.s3 import IN_MEMORY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from obstore.store import S3Credential
     from servers import FaultProxy
@@ -468,6 +470,21 @@ class TestS3(S3Promises):
         self.poke(store, "w/marker/x", b"1")
         self.poke(store, "w/marker.y", b"")
         assert sorted(entry.key for entry in store.list()) == ["w/marker.y", "w/marker/x"]
+
+    @pytest.mark.parametrize("size", [10, 9 << 20])
+    def test_a_file_that_goes_while_it_is_uploaded(
+        self, store: Store, tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        @contextmanager
+        def goes(path: Path) -> Iterator[BinaryIO]:
+            with atomic_files.source_file(path) as file:
+                path.unlink()
+                yield file
+
+        (tmp_path / "source").write_bytes(b"z" * size)
+        monkeypatch.setattr("scythe_cli.storage.s3.source_file", goes)
+        store.upload("f", tmp_path / "source")
+        assert store.stat("f").size == size
 
     def test_a_mark_of_the_folder_itself_is_no_object(self, store: Store) -> None:
         folder = store.locate("").removeprefix(f"s3://{BUCKET}/")
