@@ -36,7 +36,8 @@ class Leaf:
     Attributes:
         work: what the supervisor sees.
         rows: how many rows it began with.
-        waiting: those that no lane was given, in order.
+        waiting: those that no lane was given, in order; changed and read by the queue alone.
+        left: how many of them there are, to be read from any thread.
         grace: seconds that its running specs may continue after a stop request.
         began: when the first was, on the monotonic clock.
         over: done when every row has its outcome in the store or was given up.
@@ -48,11 +49,10 @@ class Leaf:
     grace: float = 0.0
     began: float | None = None
     over: Future[None] = field(default_factory=Future)
+    left: int = field(init=False)
 
-    @property
-    def left(self) -> int:
-        """Rows that no lane was given."""
-        return sum(map(len, self.waiting))
+    def __post_init__(self) -> None:
+        self.left = sum(map(len, self.waiting))
 
     @property
     def age(self) -> float:
@@ -89,19 +89,20 @@ class LeafQueue:
             leaf = self._leaves[0]
             leaf.began = leaf.began or time.monotonic()
             one = leaf.waiting.popleft()
-            size = min(len(one), self._size(leaf, len(one), lanes))
+            size = min(len(one), self._size(leaf, lanes))
             if size < len(one):
                 leaf.waiting.appendleft(Range(one.first + size, one.last))
+            leaf.left -= size
             return leaf.work, layout.block_of(one.first), range(one.first, one.first + size)
 
-    def _size(self, leaf: Leaf, rows: int, lanes: int) -> int:
-        """Rows of the next chunk; `rows` were taken out of the leaf just now and still wait."""
+    def _size(self, leaf: Leaf, lanes: int) -> int:
+        """Rows of the next chunk, which are still among those that are left."""
         key = leaf.work.job.key
         if leaf.work.cost is not None:
             self._costs[key] = leaf.work.cost
             while len(self._costs) > KEPT_COSTS:
                 del self._costs[next(iter(self._costs))]
-        left = rows + sum(other.left for other in self._leaves)
+        left = sum(other.left for other in self._leaves)
         batch = leaf.work.info.batch
         if batch is not None:
             batch = min(batch, -(-leaf.rows // lanes))  # each lane has some of few rows
@@ -119,7 +120,7 @@ class LeafQueue:
                 if head.last < one.last:
                     leaf.waiting.appendleft(Range(head.last + 1, one.last))
             rest = list(leaf.waiting)
-            leaf.waiting = kept
+            leaf.waiting, leaf.left = kept, sum(map(len, kept))
             return rest
 
     def seconds(self) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
@@ -50,6 +51,23 @@ def test_what_is_cut_off_is_handed_out_by_nobody() -> None:
     queue.add(one)
     assert queue.cut(one, 4) == [Range(4, 9)]
     assert [taken(queue) for _ in range(5)] == [[0], [1], [2], [3], []]
+
+
+def test_what_is_left_may_be_asked_while_another_thread_hands_rows_out() -> None:
+    queue = LeafQueue()
+    one = Leaf(leaf(0, 0).work, 20_000, deque(Range(2 * row, 2 * row) for row in range(20_000)))
+    queue.add(one)
+    assert one.left == 20_000
+    handing = threading.Thread(target=lambda: [taken(queue) for _ in range(10_000)])
+    handing.start()
+    seen = [one.left]
+    while handing.is_alive():
+        seen.append(one.left)
+    handing.join()
+    assert seen == sorted(seen, reverse=True)
+    assert one.left == 10_000
+    queue.cut(one, 4)
+    assert one.left == 4
 
 
 def test_waiting_seconds_are_unknown_until_a_spec_has_ended() -> None:
