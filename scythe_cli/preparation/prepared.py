@@ -6,7 +6,9 @@ Input: settings, an experiment, a table and the files that its rows name. Output
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from scythe_cli.core.row_ranges import missing, ranges_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from scythe_cli.core.row_ranges import Range
     from scythe_cli.designs.design import Design
     from scythe_cli.experiment import config
     from scythe_cli.experiment.experiment import Experiment
@@ -68,3 +71,9 @@ class Prepared:
     def n_bytes(self) -> int:
         """Bytes of the local input files."""
         return sum(upload.size for upload in self.uploads.uploads)
+
+    @property
+    def to_run(self) -> list[Range]:
+        """The rows that no earlier run has computed."""
+        reused: list[Any] = self.reuse.rows.column("row").to_pylist() if self.reuse is not None else []
+        return missing(self.table.rows, ranges_of(reused))

@@ -106,6 +106,15 @@ def test_a_dry_run_writes_nothing_and_tells_the_leaves(tmp_path: Path) -> None:
     assert tree(folder) == before
 
 
+def test_a_dry_run_prints_the_script_that_slurm_would_get(tmp_path: Path) -> None:
+    folder = project(tmp_path, "x\n1\n2\n3\n4\n")
+    slurm = ["--engine", "slurm", "--dry-run"]
+    assert "#SBATCH --array=0-3\n" in scythe("allocate", *slurm, cwd=folder).out, "a task for each spec"
+    assert "#SBATCH --array=0-1\n" in scythe("allocate", *slurm, "--set", "slurm.tasks=2", cwd=folder).out
+    assert scythe("allocate", "--limit", "3", cwd=folder).code == 0
+    assert "#SBATCH --array=0-0\n" in scythe("allocate", *slurm, "--reuse", "latest", cwd=folder).out
+
+
 def test_a_probe_without_a_terminal_tells_and_stops(tmp_path: Path) -> None:
     folder = project(tmp_path, SOME_FAIL)
     before = tree(folder)

@@ -56,7 +56,7 @@ def project(tmp_path: Path, cluster: Path) -> Iterator[Project]:
 def test_from_allocate_to_the_tables(project: Project, cluster: Path) -> None:
     project.write([{"x": x, "seconds": 0.02} for x in range(12)], SETTINGS)
     printed = project.scythe("allocate", "--engine", "slurm", "--dry-run")
-    assert "#SBATCH --array=0-19" in printed
+    assert "#SBATCH --array=0-4\n" in printed
     assert not (project.folder / "runs").exists()
     said = project.scythe("allocate", "--engine", "slurm")
     assert "see  Slurm job 1\n" in said
@@ -66,6 +66,8 @@ def test_from_allocate_to_the_tables(project: Project, cluster: Path) -> None:
     assert "#SBATCH --array=0-4\n" in script, "MaxArraySize is 5"
     assert "#SBATCH --signal=B:TERM@120\n" in script
     assert "\nexport FROM_SETUP=1\n" in script
+    version, moment = project.run.id.rsplit("/", 2)[1:]
+    assert script.replace(version, "<version>").replace(moment, "<time>") in printed
     project.scythe("wait", "work")
     assert project.table("scalars").height == 12
     assert "slurm-1_" in project.table("execution")["worker"][0]

@@ -35,11 +35,14 @@ def print_plan(prepared: Prepared, version: Bump | SemVer, *, as_json: bool) -> 
 
 def _print_slurm_script(prepared: Prepared) -> None:
     """`--dry-run` with `engine: slurm`: print the script that sbatch would get."""
-    from scythe_cli.engines.slurm.script import SlurmJob, array_script
+    from scythe_cli.engines.shared.range_plan import cut_by_settings
+    from scythe_cli.engines.slurm.jobs import job_of
+    from scythe_cli.engines.slurm.script import array_script
 
-    file, folder, path = prepared.file, prepared.experiment.folder, prepared.loaded.path
-    run = f"{prepared.name}/<version>/<time>"
-    job = SlurmJob(f"{file.storage}/{run}", run, 1, file.slurm, file.slurm.tasks, folder, path and path.absolute())
+    file, experiment, run = prepared.file, prepared.experiment, f"{prepared.name}/<version>/<time>"
+    ranges = len(cut_by_settings(prepared.to_run, file, experiment.options.batch))
+    folder, path = experiment.folder, prepared.loaded.path
+    job = job_of(f"{file.storage}/{run}", run, 1, file=file, ranges=ranges, folder=folder, path=path)
     put(printable(array_script(job), lines=True))
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from scythe_cli.engines.generation.plan import GenerationPlan
+    from scythe_cli.experiment.config import ExperimentFile
 
 SEGMENT = 200
 """Ranges whose claims are in one folder: a listing of it is one page of a bucket."""
@@ -49,6 +50,12 @@ def cut(ranges: Sequence[Range], *, most: int = layout.BLOCK, least: int = 1) ->
             left -= sum(map(len, taken))
             found.append(Range(taken[0].first, taken[-1].last))
     return found
+
+
+def cut_by_settings(ranges: Sequence[Range], file: ExperimentFile, batch: int | None) -> list[Range]:
+    """The stretches that the settings of a run make of its rows; `batch` as in `write_range_plan`."""
+    size = file.run.leaf_size
+    return cut(ranges, most=layout.BLOCK if isinstance(size, str) else size, least=batch or 1)
 
 
 def _by_block(ranges: Sequence[Range]) -> Iterator[list[Range]]:
@@ -98,9 +105,7 @@ def write_range_plan(plan: GenerationPlan, batch: int | None = None) -> RangePla
         plan: of the generation.
         batch: most specs in one call, of a function of many.
     """
-    size = plan.file.run.leaf_size
-    most = layout.BLOCK if isinstance(size, str) else size
-    ranges = cut(plan.ranges, most=most, least=batch or 1)
+    ranges = cut_by_settings(plan.ranges, plan.file, batch)
     note = {"ranges": write_ranges(ranges), "segment": SEGMENT}
     with suppress(KeyExists):
         state.write_mark(plan.run.store, Mark.PLAN, plan.generation, note)

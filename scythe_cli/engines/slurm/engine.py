@@ -16,7 +16,6 @@ from scythe_cli.engines.shared.activity import ClaimsWatch
 from scythe_cli.engines.shared.range_plan import write_range_plan
 from scythe_cli.engines.shared.walltime import END_SECONDS
 from scythe_cli.engines.slurm import commands, jobs
-from scythe_cli.engines.slurm.script import SlurmJob
 from scythe_cli.errors import ConfigError, EngineError, StoreError
 from scythe_cli.run import state
 
@@ -72,7 +71,9 @@ class SlurmEngine:
         plan = write_plan(work, engine="slurm")
         ranges = write_range_plan(plan, work.experiment.options.batch)
         try:
-            submission = jobs.submit(work.run, self._job(work, ranges.ranges))
+            at = (work.run.store.address, work.run.id, work.generation)
+            job = jobs.job_of(*at, file=work.file, ranges=ranges.ranges, folder=work.experiment.folder, path=self._path)
+            submission = jobs.submit(work.run, job)
         except BaseException as exc:
             for kind in (Mark.GENERATION, Mark.PLAN):
                 with suppress(StoreError):
@@ -83,13 +84,6 @@ class SlurmEngine:
                 raise EngineError(message, hint=f"scythe allocate --resume {work.run.id}   {corrected}") from exc
             raise
         return SlurmTicket(plan, submission)
-
-    def _job(self, work: Work, ranges: int) -> SlurmJob:
-        settings = work.file.slurm
-        tasks = max(1, min(settings.tasks, commands.max_array(), ranges))
-        return SlurmJob(
-            work.run.store.address, work.run.id, work.generation, settings, tasks, work.experiment.folder, self._path
-        )
 
 
 class SlurmWatch:

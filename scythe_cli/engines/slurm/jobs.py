@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from scythe_cli.core import layout
 from scythe_cli.core.layout import Mark
 from scythe_cli.engines.slurm import commands
-from scythe_cli.engines.slurm.script import array_script, next_script
+from scythe_cli.engines.slurm.script import SlurmJob, array_script, next_script
 from scythe_cli.errors import EngineError
 from scythe_cli.run import state
 
 if TYPE_CHECKING:
     from scythe_cli.engines.slurm.commands import Tasks
-    from scythe_cli.engines.slurm.script import SlurmJob
+    from scythe_cli.experiment.config import ExperimentFile
     from scythe_cli.run.run import Run
 
 SUBMISSIONS = 1000
@@ -42,6 +42,25 @@ class Submission:
         if self.refused is None:
             return f"Slurm job {self.number}"
         return f"Slurm job {self.number}; no job follows it, so nothing submits it again: {self.refused}"
+
+
+def job_of(
+    address: str, run: str, generation: int, *, file: ExperimentFile, ranges: int, folder: Path, path: Path | None
+) -> SlurmJob:
+    """The job of a generation: no more tasks than it has ranges, and than the cluster takes.
+
+    Args:
+        address: of the run.
+        run: its id.
+        generation: of the run.
+        file: the settings that rule.
+        ranges: how many ranges workers claim.
+        folder: of the experiment's code.
+        path: the experiment file, which may not exist any more; None where there is none.
+    """
+    tasks = max(1, min(file.slurm.tasks, commands.max_array(), ranges))
+    found = None if path is None or not path.exists() else path.absolute()
+    return SlurmJob(address, run, generation, file.slurm, tasks, folder, found)
 
 
 def submit(run: Run, job: SlurmJob) -> Submission:
