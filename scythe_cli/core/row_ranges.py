@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import eq
 from typing import TYPE_CHECKING
 
 from scythe_cli.core.layout import BLOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 @dataclass(frozen=True, order=True)
@@ -26,6 +27,14 @@ class Range:
 
     def __str__(self) -> str:
         return f"{self.first}-{self.last}"
+
+
+def as_range(rows: Sequence[int]) -> Sequence[int]:
+    """The rows as a `range` where each is one more than the one before; otherwise as they are."""
+    if not rows or isinstance(rows, range):
+        return rows
+    whole = range(rows[0], rows[0] + len(rows))
+    return whole if rows[-1] == whole[-1] and all(map(eq, rows, whole)) else rows
 
 
 def ranges_of(rows: Iterable[int]) -> list[Range]:

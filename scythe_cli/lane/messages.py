@@ -9,6 +9,7 @@ import struct
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from scythe_cli.core.row_ranges import as_range
 from scythe_cli.lane.job import Job
 from scythe_cli.lane.wire import ProtocolError
 
@@ -140,9 +141,9 @@ class BatchHeader:
 
 def _spell_rows(rows: Sequence[int]) -> dict[str, Any]:
     """Rows in a row are two numbers, others a list."""
-    whole = bool(rows) and rows[-1] - rows[0] + 1 == len(rows)
-    if whole and (isinstance(rows, range) or list(rows) == list(range(rows[0], rows[-1] + 1))):
-        return {"rows": [rows[0], rows[-1]], "listed": None}
+    found = as_range(rows)
+    if found and isinstance(found, range):
+        return {"rows": [found[0], found[-1]], "listed": None}
     return {"rows": None, "listed": list(rows)}
 
 

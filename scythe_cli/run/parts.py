@@ -204,6 +204,8 @@ class PartWriter:
         first, last = rows[0].as_py(), rows[-1].as_py()
         failed = outcomes.num_rows - outcomes.column(KIND).null_count
         name = PartName(block, self._generation, first, last, outcomes.num_rows, failed, self._next(first, last))
+        if PartName.parse(name.key) is None:
+            raise ValueError(f"nobody would read {name.key}: a row is there twice, or of another block")
         for frame, table in frames_of.items():
             with self.threads.encoding:
                 data = encode(in_order(table), group_bytes=GROUP_BYTES)

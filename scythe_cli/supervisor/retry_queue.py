@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from scythe_cli.core import layout
 from scythe_cli.core.clock import Clock
+from scythe_cli.core.row_ranges import as_range
 from scythe_cli.supervisor.chunk import Chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from scythe_cli.supervisor.run_progress import RunWork
 
 BACKOFF_SECONDS = 0.5
@@ -68,11 +67,9 @@ class RetryQueue:
         size = -(-len(rows) // max(1, min(len(rows), wanted)))
         for at in range(0, len(rows), size):
             some = rows[at : at + size]
-            whole = some[-1] - some[0] + 1 == len(some)
             attempts = {row: chunk.attempts[row] for row in some if row in chunk.attempts}
-            listed: Sequence[int] = range(some[0], some[-1] + 1) if whole else some
             again = crashes if size > 1 or len(rows) == 1 else min(crashes, CRASHES_BEFORE_SPLIT)
-            self._ready.append(Chunk(chunk.run, chunk.block, listed, attempts, again, batch=chunk.batch))
+            self._ready.append(Chunk(chunk.run, chunk.block, as_range(some), attempts, again, batch=chunk.batch))
 
     def halve(self, chunk: Chunk, rows: list[int]) -> None:
         """Put the two halves of some rows of a chunk first, each for one call."""

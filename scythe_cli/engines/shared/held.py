@@ -174,6 +174,8 @@ class HeldRange:
 
     def cut(self) -> list[Range]:
         rest = self.lanes.runner.cut(self.leaf, self.leaf.left // 2)
+        if rest and rest[0].first == self.claim.rows.first:
+            return []  # its one row had not begun: the claim ends without it, and is free again as a whole
         self.todo -= sum(map(len, rest))
         return rest
 

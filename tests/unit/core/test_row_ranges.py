@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scythe_cli.core.layout import BLOCK
-from scythe_cli.core.row_ranges import Range, covers, ranges_of, read_ranges, spans, subtract, within, write_ranges
+from scythe_cli.core.row_ranges import (
+    Range,
+    as_range,
+    covers,
+    ranges_of,
+    read_ranges,
+    spans,
+    subtract,
+    within,
+    write_ranges,
+)
 
 ROWS = st.sets(st.integers(0, 3 * BLOCK), max_size=60)
 SOME = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 40)).map(lambda p: Range(p[0], p[0] + p[1])), max_size=8)
@@ -21,6 +31,13 @@ def rows(ranges: list[Range]) -> list[int]:
 @given(st.sets(st.integers(0, 240)), SOME)
 def test_what_is_left_is_what_no_other_range_holds(todo: set[int], done: list[Range]) -> None:
     assert rows(subtract(ranges_of(sorted(todo)), done)) == sorted(todo - set(rows(done)))
+
+
+@given(st.lists(st.integers(0, 8), max_size=6))
+def test_rows_are_a_range_only_in_its_order(listed: list[int]) -> None:
+    found = as_range(listed)
+    assert [*found] == listed
+    assert isinstance(found, range) == (bool(listed) and listed == [*range(listed[0], listed[0] + len(listed))])
 
 
 @given(ROWS, st.integers(1, 20))

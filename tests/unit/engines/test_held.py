@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
 
 from scythe_cli.core.row_ranges import Range
+from scythe_cli.engines.generation.leaf_queue import Leaf, LeafQueue
 from scythe_cli.engines.shared.claimer import RangeClaim
-from scythe_cli.engines.shared.held import DEATHS_ALONE, CarefulRange, advance_all
+from scythe_cli.engines.shared.held import DEATHS_ALONE, CarefulRange, HeldRange, advance_all
 
 
 class Lanes:
@@ -47,6 +49,29 @@ def test_two_ranges_whose_rows_must_run_alone_take_turns() -> None:
         advance_all(held)
         held = [one for one in held if not one.is_over]
     assert lanes.rows == [1, 3]
+
+
+def held_range(rows: Range, waiting: list[Range], *, begun: int) -> HeldRange:
+    """A range of which some rows have begun and others wait."""
+    claim = RangeClaim(0, rows, rows, 1, 0)
+    queue = LeafQueue()
+    work: Any = SimpleNamespace(done=0, failed=0, job=SimpleNamespace(key="r#1"))
+    leaf = Leaf(work, rows=begun + sum(map(len, waiting)), waiting=deque(waiting))
+    lanes: Any = SimpleNamespace(runner=SimpleNamespace(cut=queue.cut))
+    return HeldRange(claim, lanes, leaf.rows, leaf)
+
+
+def test_of_one_row_that_has_not_begun_nothing_is_cut_off_and_its_claim_is_given_back() -> None:
+    held = held_range(Range(127, 127), [Range(127, 127)], begun=0)
+    assert held.cut() == []
+    assert held.leaf.left == 0
+    assert not held.is_complete
+
+
+def test_the_row_after_one_that_runs_is_cut_off() -> None:
+    held = held_range(Range(126, 127), [Range(127, 127)], begun=1)
+    assert held.cut() == [Range(127, 127)]
+    assert held.todo == 1
 
 
 def test_a_row_that_must_run_alone_waits_for_the_others() -> None:

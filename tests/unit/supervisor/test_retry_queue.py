@@ -38,6 +38,12 @@ def test_rows_in_a_row_are_a_range(run: RunWork) -> None:
     assert [chunk.rows for chunk in drained(queue)] == [range(3, 5), [5, 9]]
 
 
+def test_rows_in_an_order_of_their_own_come_back_in_it(run: RunWork) -> None:
+    queue = RetryQueue()
+    queue.add(Chunk(run, 0, [3, 9, 5]), [3, 9, 5], pieces=1)
+    assert [[*chunk.rows] for chunk in drained(queue)] == [[3, 9, 5]]
+
+
 def test_a_row_keeps_the_number_of_its_attempt(run: RunWork) -> None:
     queue = RetryQueue()
     queue.add(Chunk(run, 0, range(4), {2: 5}), [1, 2], pieces=1)
