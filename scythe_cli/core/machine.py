@@ -30,6 +30,13 @@ FILES_NEEDED = 40
 FILES_FOR_A_WORKER = 4
 
 
+def available_memory() -> int:
+    """Bytes that a process of this machine can get without swapping."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
 def cores() -> int:
     """Cores this process may use: by its affinity mask, the batch system, and the container's quota."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -40,11 +40,11 @@ def claimant(store: Store) -> str | None:
     """The process that has claimed a run and is about to begin it; None where it has ended, or is on another host."""
     claim = _read_claim(store)
     try:
-        pid, created = int(claim["pid"]), datetime.fromisoformat(str(claim["created"])).timestamp()
-    except (KeyError, ValueError):
+        pid, started = int(claim["pid"]), claim.get("started")  # which older versions did not write
+        lives = processes.start_time(pid) is not None if started is None else processes.is_alive(pid, float(started))
+    except (KeyError, TypeError, ValueError):
         return None
-    started = processes.start_time(pid) if _is_here(claim) else None
-    return f"process {pid} on {claim['host']}" if started is not None and started <= created + 1 else None
+    return f"process {pid} on {claim['host']}" if lives and _is_here(claim) else None
 
 
 def writer(run: ClaimedRun) -> str | None:

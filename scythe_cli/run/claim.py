@@ -54,6 +54,7 @@ def claim(
             "root_workflow_run_id": root,
             "host": processes.host(),
             "namespace": processes.namespace(),
+            "started": processes.start_time(os.getpid()),
             "pid": os.getpid(),
             "user": user_name(),
             "created": moment.isoformat(),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
+import psutil
 import pytest
 
 from scythe_cli.core import processes
@@ -47,3 +49,22 @@ def test_a_forked_child_sees_that_it_is_one(kernel: str, fork: str) -> None:
     """In a process with one thread: a child of C's fork could wait for ever for a lock that another thread held."""
     done = subprocess.run([sys.executable, "-c", FORK_MARK, kernel, fork], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("1 0 1\n", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere psutil says when a process started")
+def test_a_step_of_the_clock_ends_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        started = processes.start_time(child.pid)
+        assert started is not None
+        boot = psutil.boot_time()
+        monkeypatch.setattr("psutil._pslinux.boot_time", lambda: boot + 100.0)
+        assert processes.is_alive(child.pid, started)
+        assert not processes.is_alive(child.pid, started - 5.0)  # another one that had this pid
+    finally:
+        child.kill()
+    while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert not processes.is_alive(child.pid, started)
+    child.wait()
+    assert processes.start_time(child.pid) is None
