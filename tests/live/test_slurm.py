@@ -131,3 +131,30 @@ def test_what_is_left_is_submitted_again_as_often_as_allowed(project: Project, c
     code, why = follow_up(project.run, 1)
     assert code == 5
     assert "3 specs are left" in why
+
+
+IDLE = 'slurm.setup=test -z "$SLURM_ARRAY_TASK_ID"'
+"""A task of the array that begins no worker."""
+
+
+@pytest.mark.slow
+def test_rows_that_run_again_are_left_until_they_have_run(project: Project, cluster: Path) -> None:
+    project.write([{"x": x, "do": "fail until go"} for x in range(3)], SETTINGS.replace("}", ", resubmit: 0}"))
+    project.scythe("allocate", "--engine", "local", code=1)
+    project.scythe("allocate", "--resume", "work", "--engine", "slurm", "--set", IDLE)
+    project.wait_for(lambda: (cluster / "2.json").exists() and '"COMPLETED"' in (cluster / "2.json").read_text())
+    code, why = follow_up(project.run, 2)
+    assert code == 5
+    assert "3 specs are left" in why
+    assert list_marks(project.run.store).get(Mark.ENDED, []) == [1]
+
+
+@pytest.mark.slow
+def test_an_array_that_no_job_follows_is_noted_all_the_same(project: Project, cluster: Path) -> None:
+    project.write([{"x": x} for x in range(3)], SETTINGS.replace("}", ", resubmit: 3}"))
+    (cluster / "refuse-dependent").write_text("Job dependency problem")
+    project.scythe("allocate", "--engine", "slurm", "--set", IDLE)
+    code, what = follow_up(project.run, 1)
+    assert code == 0
+    assert what.startswith("3 specs are left: submitted again as job 2; no job follows it: ")
+    assert [note["job"] for note in jobs.submissions(project.run, 1)] == ["1", "2"]

@@ -75,15 +75,24 @@ def submit(run: Run, job: SlurmJob) -> Submission:
     store.write(layout.slurm_script(job.generation, after=True), after.encode())
     if job.logs is not None:
         Path(job.logs).mkdir(parents=True, exist_ok=True)
+    return hand_over(run, job.generation, script, after, tasks=job.tasks)
+
+
+def hand_over(run: Run, generation: int, script: str, after: str, *, tasks: int) -> Submission:
+    """Submit an array job and the job that follows it, and note them in the run.
+
+    Raises:
+        EngineError: sbatch is not here or refuses the array job.
+    """
     number = commands.submit(script)
     follower, refused = "", None
     try:
         follower = commands.submit(after, f"--dependency=afterany:{number}", "--kill-on-invalid-dep=yes")
     except EngineError as exc:  # the array runs, and its last worker builds the tables
         refused = exc.message
-    note = {"job": number, "next": follower, "tasks": job.tasks, "at": datetime.now(UTC).isoformat()}
-    at = job.generation * SUBMISSIONS + len(submissions(run, job.generation)) + 1
-    state.write_mark(store, Mark.SLURM, at, note)
+    note = {"job": number, "next": follower, "tasks": tasks, "at": datetime.now(UTC).isoformat()}
+    at = generation * SUBMISSIONS + len(submissions(run, generation)) + 1
+    state.write_mark(run.store, Mark.SLURM, at, note)
     return Submission(number, refused)
 
 

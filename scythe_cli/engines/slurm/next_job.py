@@ -7,17 +7,15 @@ the run; exit code 5 where neither is possible. No code of the user's is importe
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 
 from scythe_cli.core import layout
-from scythe_cli.core.layout import Mark
 from scythe_cli.engines.generation import fence
 from scythe_cli.engines.generation.plan import plan_of
+from scythe_cli.engines.generation.progress import GenerationProgress
 from scythe_cli.engines.shared.serve import build_tables
-from scythe_cli.engines.slurm import commands, jobs
+from scythe_cli.engines.slurm.jobs import Submission, hand_over, submissions
 from scythe_cli.errors import ExitCode, ScytheError
 from scythe_cli.operations.gather import gathered
-from scythe_cli.run import state
 from scythe_cli.run.run import Run, open_run
 from scythe_cli.storage.base import MANIFEST_LIMIT
 from scythe_cli.storage.open_store import open_store
@@ -31,29 +29,27 @@ def follow_up(run: Run, generation: int) -> tuple[int, str]:
     over = fence.why_over(run.store, generation)
     if over is not None:
         return ExitCode.NOT_FINISHED, over.detail or f"generation {generation} is over"
-    left = run.total - state.read_state(run).done
+    progress = GenerationProgress(plan)
+    left = progress.read().left  # not of the whole run: a row that runs again has its outcome of before
     if not left and not build_tables(plan, lambda _: None, patient=True):
         return ExitCode.DONE, f"{run.id} has its tables"
-    before = jobs.submissions(run, generation)
+    left = left or progress.read().left  # the gather set a part aside
+    before = submissions(run, generation)
     if len(before) > plan.file.slurm.resubmit:
         why = f"{left:,} specs are left, and slurm.resubmit allows no more than {plan.file.slurm.resubmit} submissions"
         return ExitCode.NOT_FINISHED, f"{why}; next: scythe allocate --resume {run.id}"
-    number = _submit_again(run, generation, tasks=int(before[-1]["tasks"]) if before else 1)
-    return ExitCode.DONE, f"{left:,} specs are left: submitted again as job {number}"
+    again = _submit_again(run, generation, tasks=int(before[-1]["tasks"]) if before else 1)
+    alone = f"; no job follows it: {again.refused}" if again.refused else ""
+    return ExitCode.DONE, f"{left:,} specs are left: submitted again as job {again.number}{alone}"
 
 
-def _submit_again(run: Run, generation: int, *, tasks: int) -> str:
+def _submit_again(run: Run, generation: int, *, tasks: int) -> Submission:
     """Submit the scripts that are in the run."""
     first, after = (
         run.store.read(layout.slurm_script(generation, after=after), limit=MANIFEST_LIMIT).decode()
         for after in (False, True)
     )
-    number = commands.submit(first)
-    follower = commands.submit(after, f"--dependency=afterany:{number}", "--kill-on-invalid-dep=yes")
-    note = {"job": number, "next": follower, "tasks": tasks, "at": datetime.now(UTC).isoformat()}
-    at = generation * jobs.SUBMISSIONS + len(jobs.submissions(run, generation)) + 1
-    state.write_mark(run.store, Mark.SLURM, at, note)
-    return number
+    return hand_over(run, generation, first, after, tasks=tasks)
 
 
 def main(address: str, generation: str) -> int:
