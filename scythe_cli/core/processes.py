@@ -320,9 +320,9 @@ def killed_for_memory() -> int:
 
 
 def boot_id() -> str:
-    """Changes at each start of the machine."""
+    """Changes at each start of the machine, and with the measure of `start_time`."""
     with contextlib.suppress(FileNotFoundError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + "-ticks"
     import psutil
 
     return str(int(psutil.boot_time()))

@@ -20,6 +20,7 @@ class Job:
         key: distinguishes jobs.
         experiment_id: name/version/time.
         root: the address of the run.
+        generation: which generation of the run is at work.
         outbox: the supervisor's folder for output files.
         retries: further attempts of a spec whatever its failure; None: as many as `DEFAULT_RETRIES` has for its kind.
         worker: who runs it, for the outcome's column.
@@ -44,6 +45,7 @@ class Job:
     allow_private: bool = False
     nan_fails: bool = False
     seed: int = 0
+    generation: int = 1
     claim: int = 1
     claimed: bool = False
     keep_failed: bool = False

@@ -129,7 +129,7 @@ class Lane:
         self._job = job
         cache.revalidate_before(job.since)
         http.allow_private(job.allow_private)
-        CURRENT_GENERATION.set(Generation(job.key.replace("#", "/"), job.root))
+        CURRENT_GENERATION.set(Generation(job.experiment_id, job.generation, job.root))
         spec_random.CURRENT.seed = job.seed
         self._block = None
         self._process_state.limit_growth(None if job.memory is None else job.memory // 4)

@@ -20,19 +20,26 @@ class Generation:
     """The generation of a run that is at work.
 
     Attributes:
-        tag: what its tasks are known by: the run's id and its number.
+        run: the run's id.
+        number: which generation of it.
         root: the address of the run.
     """
 
-    tag: str
+    run: str
+    number: int
     root: str
+
+    @property
+    def tag(self) -> str:
+        """What its tasks are known by."""
+        return f"{self.run}/{self.number}"
 
     def is_over(self) -> bool:
         """Whether somebody has stopped it."""
-        store, number = open_store(self.root, patient=True), int(self.tag.rpartition("/")[2])
+        store = open_store(self.root, patient=True)
         for kind in (Mark.CANCEL, Mark.ENDED):
             with suppress(KeyMissing):
-                store.stat(layout.mark(kind, number))
+                store.stat(layout.mark(kind, self.number))
                 return True
         return False
 

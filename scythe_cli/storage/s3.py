@@ -221,6 +221,10 @@ class S3Store:
                 if self._token(key) != token:
                     raise KeyExists(f"{self.locate(key)} exists already")
                 break
+        else:
+            raise StoreError(
+                f"cannot create {self.locate(key)}: the server says that it exists, and has no such object"
+            )
         if not self._bucket.conditional:
             self._check_conditional(key, data)
 

@@ -218,6 +218,7 @@ def run_work(
         key=f"{work.run.id}#{work.generation}",
         experiment_id=work.run.id,
         root=work.run.store.locate(""),
+        generation=work.generation,
         outbox=str(outbox),
         retries=settings.retries,
         nan_fails=settings.nan == "fail",

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NAME = re.compile(r"(\d+)-(\d+)-(.*)")
-MARK = ".scythe-scratch"
-"""A file in each folder of a supervisor: what has none is not ours to remove."""
+MARK = ".scythe-supervisor"
+"""A file in each folder of a supervisor: what has none is not ours to remove. Versions that measured the start of a
+process otherwise, and would take ours for ended, look for another one."""
 
 
 def _home() -> Path:

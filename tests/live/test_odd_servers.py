@@ -44,6 +44,22 @@ class Unconditional(WebPage):
     status, body = 501, b"<Error><Code>NotImplemented</Code><Message>If-None-Match</Message></Error>"
 
 
+class Forgetful(WebPage):
+    """Says of every new object that it exists already, and has none."""
+
+    creates = 0
+
+    def answer(self) -> None:
+        create = self.command == "PUT"
+        type(self).creates += create
+        self.status = 412 if create else 404
+        code = b"PreconditionFailed" if create else b"NoSuchKey"
+        self.body = b"<Error><Code>" + code + b"</Code><Message>no</Message></Error>"
+        super().answer()
+
+    do_GET = do_PUT = do_HEAD = answer  # noqa: N815 - the names that http.server calls
+
+
 @pytest.fixture
 def endpoint(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), request.param) as server:
@@ -74,3 +90,11 @@ def test_a_server_that_cannot_write_conditionally_is_asked_once(endpoint: str) -
         open_store("s3://bucket/runs", patient=True).write("key", b"data", new=True)
     assert Unconditional.requests == 1
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("endpoint", [Forgetful], indirect=True)
+def test_what_was_not_created_is_no_success(endpoint: str) -> None:
+    Forgetful.creates = 0
+    with pytest.raises(StoreError, match=r"cannot create s3://bucket/runs/key: the server says that it exists"):
+        open_store("s3://bucket/runs").write("key", b"data", new=True)
+    assert Forgetful.creates == 3

@@ -1,9 +1,13 @@
 """How many attempts a spec has, by the kind of its failure."""
 
+from pathlib import Path
+
 import pytest
+from supervised import run_work
 
 from scythe_cli.lane.job import Job
 from scythe_cli.run.outcomes import FailureKind
+from scythe_cli.run.parts import PartWriter
 
 RETRIED = (FailureKind.EXCEPTION, FailureKind.TIMEOUT, FailureKind.MEMORY, FailureKind.CRASH)
 
@@ -30,3 +34,11 @@ def test_a_number_is_for_all_kinds(kind: FailureKind, retries: int) -> None:
 @pytest.mark.parametrize("kind", [FailureKind.INVALID_OUTPUT, FailureKind.LOST])
 def test_what_is_not_cured_by_another_attempt_has_one(kind: FailureKind) -> None:
     assert job(3).max_attempts(kind) == 1
+
+
+def test_rows_that_are_claimed_again_are_of_the_same_generation(tmp_path: Path) -> None:
+    run = run_work(tmp_path)
+    writer = PartWriter(run.info.store, generation=1, flush=60.0)
+    first, second = (run.leaf("leaf", writer, block=0, rows=5, claim=claim).job for claim in (1, 2))
+    assert first.key != second.key
+    assert (second.experiment_id, second.generation) == (first.experiment_id, first.generation)
