@@ -6,6 +6,7 @@ Input: work that an engine has accepted. Output: the addresses of the final tabl
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 import time
@@ -66,6 +67,7 @@ class RunFuture:
         self._listener: Listener = self._bar or _script_listener()
         self._future: Future[Allocation] = Future()
         self._asked = False
+        self._process = os.getpid()
         self._ours = work.file.engine == "local"
         self._thread = threading.Thread(target=self._follow, name="scythe-run", daemon=not self._ours)
         if self._ours:
@@ -153,6 +155,11 @@ class RunFuture:
         return self._outcome()
 
     def _start_following(self) -> None:
+        if os.getpid() != self._process and not self._future.done():
+            raise NotFinishedError(
+                f"{self._work.run.id}: only the process that began the run can wait for it, and not one that it forked",
+                hint=f"scythe wait {self._work.run.store.locate('')}",
+            )
         if self._thread.ident is None:
             self._thread.start()
 
@@ -196,6 +203,8 @@ class RunFuture:
 
         Nothing may be raised here: the other runs of the process are waited for after this one.
         """
+        if os.getpid() != self._process:
+            return  # a child that was forked: the run is its parent's
         if not self._future.done() and sys.stderr.isatty():
             print(f"{self._work.run.id} is still running; Ctrl-C stops it", file=sys.stderr)
         self._wait()

@@ -6,6 +6,7 @@ import os
 import threading
 from collections import deque
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,7 +120,7 @@ class ReadyPool:
                 folder = self._stack.enter_context(scratch())
                 threads = thread_settings(lanes)
                 config = ForkServerConfig(experiment.target, str(experiment.folder), str(folder), fresh, threads)
-                self._pool = Pool(config, size=1)
+                self._pool = Pool(config, size=1, check=partial(experiment.refuse_changed_code, experiment.source_hash))
             except OSError as exc:
                 raise EngineError(f"cannot start the process that specs run in: {exc}") from exc
             self._stack.callback(self._pool.close)

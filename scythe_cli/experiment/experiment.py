@@ -18,7 +18,7 @@ from pydantic import Field, create_model
 from pydantic.json_schema import GenerateJsonSchema
 
 from scythe_cli.core import layout
-from scythe_cli.errors import EntryPointError
+from scythe_cli.errors import EngineError, EntryPointError
 from scythe_cli.experiment import hatchet_workflow, importer, source_files
 from scythe_cli.experiment.field_kinds import DATAFRAMES
 from scythe_cli.experiment.registry import ExperimentRegistry, Function, Options
@@ -97,6 +97,18 @@ class Experiment:
     def source_hash(self) -> str:
         """SHA-256 in hex over `sources`, the same on every machine."""
         return source_files.source_hash(self.sources)
+
+    def refuse_changed_code(self, before: str) -> None:
+        """Raises `EngineError` where the files have not the `source_hash` of before any more."""
+        try:
+            same = source_files.source_hash(self.sources) == before
+        except OSError:
+            same = False
+        if not same:
+            raise EngineError(
+                f"the code of {self.target} has changed while the run is at work; what is done is kept",
+                hint="scythe allocate --resume RUN   with the code as it was, or with --allow-changed-code",
+            )
 
 
 def _with_included(modules: dict[str, Path], included: dict[str, Path]) -> dict[str, Path]:

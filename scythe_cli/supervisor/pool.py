@@ -25,7 +25,7 @@ from scythe_cli.supervisor.lane_exit import ExitInfo, lane_exit_of
 from scythe_cli.supervisor.lane_handle import LaneEndReason, LaneHandle, LaneState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from scythe_cli.lane.job import ForkServerConfig
     from scythe_cli.supervisor.captured_output import RunningRow
@@ -51,17 +51,19 @@ class Pool:
     Args:
         config: the configuration of the fork server.
         size: lanes.
+        check: called when a process has imported the module, before its results count; raises where they must not.
 
     Attributes:
         forks: lanes are forked from the fork server; otherwise each imports the module by itself.
         imported: the fork server has imported the module, or has found that it cannot be imported.
     """
 
-    def __init__(self, config: ForkServerConfig, size: int) -> None:
+    def __init__(self, config: ForkServerConfig, size: int, *, check: Callable[[], None]) -> None:
         self.size = size
         self.forks = self.imported = False
         self.lanes: dict[int, LaneHandle] = {}
         self._config = config
+        self._check = check
         self.folder = config.folder
         self.scratch = config.scratch
         self._numbers = 0
@@ -191,6 +193,9 @@ class Pool:
         try:
             for message in lane.read(piece):
                 self._startup_failures = 0
+                if not (self.forks or lane.is_checked):
+                    self._check()
+                    lane.is_checked = True
                 if message.header.needs_restart and not lane.is_ending:
                     lane.expect_exit(LaneEndReason.NEEDS_RESTART)
                 yield message
@@ -209,6 +214,7 @@ class Pool:
             return
         for event in events:
             if event["event"] == ServerEvent.READY:
+                self._check()
                 self.imported, self.forks = True, event["obstacle"] is None
             lane = self.lanes.get(event.get("lane", 0))
             if lane is None:

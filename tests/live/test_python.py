@@ -263,6 +263,42 @@ def test_leaving_the_interpreter_waits_and_tells_what_went_wrong(tmp_path: Path)
     assert "\nhint: in " in done.stderr
 
 
+def test_a_child_that_is_forked_next_to_a_run_ends_by_itself(tmp_path: Path) -> None:
+    done = script(
+        tmp_path,
+        MODELS,
+        """
+        import multiprocessing
+        import time
+        @ExperimentRegistry.Register()
+        def slow(input_spec: In) -> Out:
+            time.sleep(0.2)
+            return Out(c=input_spec.a)
+        def wait_for(ref):
+            try:
+                ref.result()
+            except NotFinishedError as exc:
+                print(str(exc))
+        if __name__ == "__main__":
+            fork = multiprocessing.get_context("fork")
+            run, ref = BaseExperiment(experiment=slow).allocate([In(a=i) for i in range(8)], workers=1)
+            with fork.Pool(1) as pool:
+                print(pool.map(abs, [-1]))
+                pool.close()
+                pool.join()
+            child = fork.Process(target=wait_for, args=(ref,))
+            child.start()
+            child.join()
+            print(sorted(ref.result()))
+        """,
+    )
+    assert done.returncode == 0, done.stderr
+    first, refusal, tables = done.stdout.splitlines()
+    assert first == "[1]"
+    assert "only the process that began the run can wait for it" in refusal
+    assert "scalars" in tables
+
+
 def test_a_script_without_a_guard_is_refused_where_it_is_imported(tmp_path: Path) -> None:
     done = script(
         tmp_path,

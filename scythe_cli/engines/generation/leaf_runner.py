@@ -9,6 +9,7 @@ import os
 import threading
 from collections import OrderedDict, deque
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -76,7 +77,8 @@ class LeafRunner:
         )
         try:
             with ExitStack() as stack:
-                self._pool = pool = Pool(config, self.size)
+                check = partial(self.experiment.refuse_changed_code, self.experiment.source_hash)
+                self._pool = pool = Pool(config, self.size, check=check)
                 stack.callback(pool.close)
                 self._supervisor = Supervisor(pool, self.queue, listener=ignore, grace=0.0, allowance=self._may)
                 self._ready.set()
