@@ -59,6 +59,8 @@ IMPORTED_OBJECTS = 200_000
 _BROKEN_PIPE = 141
 """What a shell reports for a program that SIGPIPE ended, such as `cat` in `cat | head`."""
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_THREAD = "can't start new thread"
+"""What Python says where the limit of processes is reached."""
 
 
 class _Commands(TyperGroup):
@@ -164,6 +166,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and print its error, if any. Returns the exit code."""
     HAS_DOCUMENT.set(False)
     try:
+        _require_folder()
         command = typer.main.get_command(app)
         if completion.is_asked():
             return completion.answer(command)
@@ -178,6 +181,13 @@ def run(arguments: Sequence[str]) -> int:
     except BaseException as exc:  # noqa: BLE001 - the boundary: nothing leaves as a bare traceback
         code = _fail(exc, arguments)
     return int(code or ExitCode.DONE)
+
+
+def _require_folder() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise InputError("the current folder does not exist any more", hint="cd to a folder that exists") from None
 
 
 def _fail(exc: BaseException, arguments: Sequence[str]) -> int:
@@ -205,14 +215,23 @@ def describe_exception(exc: BaseException, arguments: Sequence[str]) -> tuple[st
             where = getattr(exc, "ctx", None)  # which command's usage it is about, when it is about one's
             message = _SHORT_FLAG.sub(r"\1", exc.format_message().replace("Value error, ", ""))
             return message, f"{where.command_path if where else 'scythe'} --help", ExitCode.BAD_INPUT
-        case OSError() if exc.errno in _DISK_FULL:
-            return f"nothing more can be written: {exc.strerror}", None, ExitCode.UNREACHABLE
+        case OSError() | RuntimeError() if (refused := _refused_by_system(exc)) is not None:
+            return *refused, ExitCode.UNREACHABLE
         case Exception():
             message = f"this is a bug in scythe: {type(exc).__name__}: {exc}"
             return message, _keep_traceback(arguments), ExitCode.BUG
     if type(exc).__name__ == "PanicException":  # of a library in Rust: no `Exception`
         return f"a library failed: {exc}", _keep_traceback(arguments), ExitCode.BUG
     raise exc
+
+
+def _refused_by_system(exc: OSError | RuntimeError) -> tuple[str, str | None] | None:
+    """What the system has no more of, and a hint; None where it is something else."""
+    if isinstance(exc, OSError) and exc.errno in _DISK_FULL:
+        return f"nothing more can be written: {exc.strerror}", None
+    if str(exc) == _NO_THREAD:
+        return "the system starts no more threads or processes", "ulimit -u   shows the limit"
+    return None
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:

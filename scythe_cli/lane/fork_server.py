@@ -264,7 +264,7 @@ class _ForkServer:
             pid = os.fork()
         except OSError as exc:
             pid = None
-            self._emit(ServerEvent.EXIT, lane=lane, status=exc.errno)
+            self._emit(ServerEvent.EXIT, lane=lane, status=exc.errno, why=exc.strerror)
         if pid == 0:
             self._become_lane(lane, fds)
         for fd in fds:

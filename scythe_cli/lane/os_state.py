@@ -49,6 +49,7 @@ class OsState:
         self._limits = [*map(resource.getrlimit, _LIMITS)]
         self._priority = os.getpriority(os.PRIO_PROCESS, 0)
         self._folder = tempfile.gettempdir()
+        self._cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
 
     def restore(self) -> str | None:
         """Put back what differs. Returns what cannot be put back, or None."""
@@ -60,6 +61,8 @@ class OsState:
             self.restore_handlers()
         if not os.path.isdir(self._folder):  # noqa: PTH112 - a third of Path.is_dir's cost
             os.makedirs(self._folder, exist_ok=True)  # noqa: PTH103 - the same
+        if self._cores is not None and os.sched_getaffinity(0) != self._cores:
+            os.sched_setaffinity(0, self._cores)
         lowered = [*map(resource.getrlimit, _LIMITS)] != self._limits and not self._restore_limits()
         return "a limit that the spec lowered stays low" if lowered else self._restore_priority()
 

@@ -136,7 +136,7 @@ class Outputs:
         paths = {name: value for name, value in given.items() if isinstance(value, Path)}
         for name, path in paths.items():
             if not path.is_file():
-                what = "is a folder" if path.is_dir() else "does not exist"
+                what = "is a folder" if path.is_dir() else "is no regular file" if path.exists() else "does not exist"
                 raise InvalidOutput(
                     name, f"{name} = {str(path)!r} {what}; the function must write the file before it returns"
                 )
@@ -147,6 +147,7 @@ class Outputs:
             local = self._outbox / f"{row}-{name}-{Clock.monotonic_ns()}"
             own = not path.is_symlink() and path.resolve().is_relative_to(tempdir.resolve())
             try:
+                self._outbox.mkdir(parents=True, exist_ok=True)  # who cleans /tmp may have taken an empty folder away
                 if own and path.resolve() not in again:
                     path.rename(local)
                 else:

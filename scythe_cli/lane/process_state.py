@@ -121,6 +121,7 @@ class ProcessState:
         if [*map(getsignal, _WATCHED)] != self._signals:
             self._os_state.restore_handlers()
         faulthandler.cancel_dump_traceback_later()
+        self._python_state.restore_modules()
         if _python() != self._python and self._restore_python():
             return "the spec replaced the clocks"
         return None

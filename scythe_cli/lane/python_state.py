@@ -19,6 +19,7 @@ import resource
 import signal
 import socket
 import sys
+import threading
 import time
 import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -32,10 +33,12 @@ _WATCHED: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (signal, ("setitimer", "alarm", "set_wakeup_fd", "siginterrupt")),
     (os, ("umask", "nice", "setpriority", "chdir", "fchdir")),
     (os, ("putenv", "unsetenv")),  # os.environ calls them
+    (os, ("sched_setaffinity",)),
+    (threading, ("stack_size",)),
     (resource, ("setrlimit",)),
     (locale, ("_setlocale",)),
     (gc, ("disable", "enable", "set_threshold", "set_debug")),
-    (sys, ("setrecursionlimit", "setswitchinterval", "settrace", "setprofile")),
+    (sys, ("setrecursionlimit", "setswitchinterval", "settrace", "setprofile", "set_int_max_str_digits")),
     (time, ("tzset",)),
     (socket, ("setdefaulttimeout",)),
     (faulthandler, ("dump_traceback_later", "disable", "register", "unregister")),
@@ -96,6 +99,12 @@ class PythonState:
         self._thresholds = gc.get_threshold()
         self._locale = locale.setlocale(locale.LC_ALL)
         self._timeout = socket.getdefaulttimeout()
+        self._stack = threading.stack_size()
+        self._digits = sys.get_int_max_str_digits()
+        self._argv = sys.argv
+        self._arguments = [*sys.argv]
+        self._start_method = _start_method()
+        self._loops = _loop_policy()
         self._decimal = decimal.getcontext().copy()
         self._set_decimal()
         self._numpy = self._numpy_errors()
@@ -110,6 +119,17 @@ class PythonState:
             warnings.filters = self._filters
             _forget_warnings_seen()
 
+        if sys.argv is not self._argv or sys.argv != self._arguments:
+            self._argv[:] = self._arguments
+            sys.argv = self._argv
+
+    def restore_modules(self) -> None:
+        """How multiprocessing starts processes; that asyncio has had its loop, after which it makes no other."""
+        if _start_method() is not self._start_method:
+            sys.modules["multiprocessing.context"]._default_context._actual_context = self._start_method
+        if _loop_policy() is not self._loops:
+            sys.modules["asyncio.events"]._event_loop_policy = self._loops  # type: ignore[attr-defined]
+
     def restore(self) -> None:
         """What a spec changed by a call, but signals and what the kernel keeps."""
         sys.setrecursionlimit(self._recursion)
@@ -119,6 +139,8 @@ class PythonState:
         gc.set_debug(0)
         signal.set_wakeup_fd(-1)
         socket.setdefaulttimeout(self._timeout)
+        threading.stack_size(self._stack)
+        sys.set_int_max_str_digits(self._digits)
         if locale.setlocale(locale.LC_ALL) != self._locale:
             locale.setlocale(locale.LC_ALL, self._locale)
         self._set_decimal()
@@ -166,6 +188,17 @@ class PythonState:
             for key, value in self._pandas.items():
                 if config.get_option(key) != value:
                     config.set_option(key, value)
+
+
+def _start_method() -> Any:
+    """How multiprocessing starts processes; None until somebody has asked or said."""
+    found = getattr(sys.modules.get("multiprocessing.context"), "_default_context", None)
+    return getattr(found, "_actual_context", None)
+
+
+def _loop_policy() -> Any:
+    """What asyncio has its loops from; None until somebody has asked."""
+    return getattr(sys.modules.get("asyncio.events"), "_event_loop_policy", None)
 
 
 def _trapped(context: decimal.Context) -> list[Any]:

@@ -5,6 +5,7 @@ Input: the file that takes what is printed, and a folder. Output: what each spec
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import io
 import os
@@ -13,12 +14,27 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
+from typing import Any, ClassVar
 
+from scythe_cli.lane.python_state import Marks
 from scythe_cli.run.outcomes import LOG_LIMIT, cut_bytes
 
 RESTING = (1 << 31) - 1
 """Position of the captured output's file that descriptors 1 and 2 share while nothing is printed: far past any output.
 What is written goes to the file's end and takes the position along."""
+
+
+_SETTINGS: dict[str, Any] = {"errors": "backslashreplace", "line_buffering": False, "write_through": True}
+
+
+class _Stream(io.TextIOWrapper):
+    """A stream that marks the process when its settings change."""
+
+    has_settings: ClassVar[bool] = False
+
+    def reconfigure(self, **settings: Any) -> None:
+        Marks.changed = _Stream.has_settings = True
+        super().reconfigure(**settings)
 
 
 class Capture:
@@ -41,13 +57,13 @@ class Capture:
     def _open(self) -> None:
         self.stdin = sys.stdin = open(0, closefd=False)  # noqa: SIM115 - a descriptor, for the lane's life
         self.stdout = sys.stdout = self._text(1)
+        self._encoding = self.stdout.encoding
         self.stderr = sys.stderr = self._text(2)
 
     @staticmethod
     def _text(fd: int) -> io.TextIOWrapper:
         """Without a buffer: a process that dies has written everything, and nothing needs a flush between two specs."""
-        raw = io.FileIO(fd, "w", closefd=False)
-        return io.TextIOWrapper(raw, errors="backslashreplace", write_through=True)
+        return _Stream(io.FileIO(fd, "w", closefd=False), **_SETTINGS)
 
     def restore(self) -> None:
         """Undo what a spec did to Python's streams; cheap when it did nothing."""
@@ -64,7 +80,11 @@ class Capture:
             self._open()
 
     def restore_input(self) -> None:
-        """Undo what a spec did to that which there is nothing to read from."""
+        """Undo what a spec did to that which there is nothing to read from, and what it set in streams."""
+        if _Stream.has_settings:
+            for stream in (self.stdout, self.stderr):
+                stream.reconfigure(encoding=self._encoding, newline=None, **_SETTINGS)
+            _Stream.has_settings = False
         os.dup2(self._null, 0)
         try:
             closed = self.stdin.closed
@@ -79,6 +99,8 @@ class Capture:
         Afterwards descriptors 1 and 2 are what they were, too.
         """
         self._flush()
+        if Marks.changed:
+            self._flush_streams()
         try:
             if os.lseek(1, 0, os.SEEK_CUR) == RESTING == os.lseek(2, 0, os.SEEK_CUR):
                 return ""
@@ -87,6 +109,12 @@ class Capture:
         text = self._read(os.fstat(self.fd).st_size)
         self._point()
         return text
+
+    def _flush_streams(self) -> None:
+        """What is left in Python's buffers, which a spec may have given to these streams."""
+        for stream in (self.stdout, self.stderr):
+            with contextlib.suppress(ValueError):  # closed or detached
+                stream.flush()
 
     def _read(self, size: int) -> str:
         half = LOG_LIMIT // 2

@@ -42,6 +42,8 @@ AHEAD_BYTES = 128 << 20
 READERS = 16
 READING_BYTES = 64 << 20
 """Size of the frames' parts that are read at a time, about."""
+SORTED_BYTES = 512 << 20
+"""Outcomes of a block that are sorted at a time, about."""
 SPILL_BYTES = 64 << 20
 """A block's frames that weigh more wait for their turn on the disk."""
 
@@ -153,7 +155,7 @@ class BlockReader:
             table, frames_of = read.popleft().result()
             rows.append(_only(_with_origin(table, self.schema, part.generation), wanted, outcomes.ROW))
             held += frames_of
-        joined = pa.concat_tables(rows) if len(rows) == 1 else pa.concat_tables(rows).sort_by(outcomes.ROW)
+        joined = rows[0] if len(rows) == 1 else _in_order(rows)
         index = specs.result()
         return LoadedBlock(index, joined, held, index.nbytes + joined.nbytes + sum(frame.nbytes for _, frame in held))
 
@@ -162,6 +164,20 @@ def _only(table: pa.Table, rows: list[int] | None, column: str) -> pa.Table:
     if rows is None:
         return table
     return table.filter(pc.is_in(table.column(column), value_set=pa.array(rows, type=pa.int64())))
+
+
+def _in_order(tables: Sequence[pa.Table]) -> pa.Table:
+    """The rows of all tables, sorted. Arrow sorts text of up to 2 GB at a time, so larger tables go in steps."""
+    whole = pa.concat_tables(tables)
+    if whole.nbytes <= SORTED_BYTES:
+        return whole.sort_by(outcomes.ROW)
+    bounds: Any = pc.min_max(whole.column(outcomes.ROW)).as_py()
+    step = max(1, whole.num_rows * SORTED_BYTES // whole.nbytes)
+    pieces = []
+    for first in range(bounds["min"], bounds["max"] + 1, step):
+        within = pc.is_in(whole.column(outcomes.ROW), value_set=pa.array(range(first, first + step), pa.int64()))
+        pieces.append(whole.filter(within).sort_by(outcomes.ROW))
+    return pa.concat_tables(pieces)
 
 
 def _fill(table: pa.Table, schema: pa.Schema) -> pa.Table:

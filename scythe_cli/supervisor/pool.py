@@ -222,7 +222,7 @@ class Pool:
             if event["event"] == ServerEvent.STARTED:
                 lane.started(event["pid"])
             elif event["event"] == ServerEvent.EXIT:
-                self._lane_ended(lane, event["status"])
+                self._lane_ended(lane, event["status"], event.get("why", ""))
 
     def _server_died(self) -> None:
         """The fork server has ended, and the kernel has ended every lane with it. Start again; no row is the cause."""
@@ -234,11 +234,11 @@ class Pool:
             self._ended.setdefault(lane.number, ExitInfo(status, lane.end_reason or LaneEndReason.NO_SERVER))
         self._start_server()
 
-    def _lane_ended(self, lane: LaneHandle, status: int) -> None:
+    def _lane_ended(self, lane: LaneHandle, status: int, why: str) -> None:
         if lane.has_begun:
             self._startup_failures = 0
         elif not lane.spoke and lane.end_reason is None:
-            self._count_startup_failure("a lane", status, lane.captured.text(lane.at_work()))
+            self._count_startup_failure("a lane", status, why or lane.captured.text(lane.at_work()))
         memory = processes.killed_for_memory()
         ran_out = status == -signal.SIGKILL and lane.end_reason is None and memory > self._killed_for_memory
         self._killed_for_memory = memory

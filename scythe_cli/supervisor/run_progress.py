@@ -211,7 +211,7 @@ def run_work(
     """
     settings = work.file.run
     outbox = folder / "outbox"
-    outbox.mkdir(exist_ok=True)
+    outbox.mkdir(parents=True, exist_ok=True)
     if settings.keep_failed:
         writer.keep_folder = FailedFolders(work.run.store).keep
     job = Job(

@@ -181,3 +181,23 @@ def test_help_and_status_are_quick(small: Path) -> None:
     assert least(SCYTHE, "--help") < 1.5 * least(sys.executable, "-c", libraries)
     models = f"{libraries}, pydantic; pydantic.TypeAdapter(int)"  # which Pythons load at very different speeds
     assert least(SCYTHE, "status") < 3 * least(sys.executable, "-c", models)
+
+
+def test_a_folder_that_is_gone_is_told_as_such(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = ["sh", "-c", 'rmdir "$PWD" && exec "$0" status', SCYTHE]
+    done = subprocess.run(command, cwd=gone, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == ExitCode.BAD_INPUT
+    assert done.stderr == "error: the current folder does not exist any more\nhint: cd to a folder that exists\n"
+
+
+def test_a_system_that_starts_no_thread_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("scythe_cli.cli.starter.from_template", refuse)
+    assert app.run(["init", "somewhere"]) == ExitCode.UNREACHABLE
+    assert capsys.readouterr().err.startswith("error: the system starts no more threads or processes\nhint: ulimit -u")

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 MODULE = """
-import decimal, faulthandler, gc, locale, os, signal, socket, sys, time, warnings
+import asyncio, decimal, faulthandler, gc, locale, os, signal, socket, sys, threading, time, warnings
 from signal import setitimer, signal as set_handler
 from os import umask
 import numpy as np
@@ -22,6 +22,17 @@ def mask():
     umask(now)
     return now
 
+def loop():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            found = asyncio.get_event_loop()
+        except RuntimeError as exc:  # from Python 3.14 on for every spec
+            return str(exc)
+    found.close()
+    return type(found).__name__
+
+CORES = os.sched_getaffinity(0)
 ROOT = os.open("/", os.O_RDONLY)
 ACTS = {
     "handler": (lambda: set_handler(signal.SIGTERM, signal.SIG_IGN), lambda: signal.getsignal(signal.SIGTERM)),
@@ -54,6 +65,14 @@ ACTS = {
     "replaced path": (lambda: setattr(sys, "path", []), lambda: len(sys.path) > 0),
     "socket timeout": (lambda: socket.setdefaulttimeout(1), socket.getdefaulttimeout),
     "time zone": (lambda: (os.environ.update(TZ="TRB-3"), time.tzset()), lambda: time.tzname),
+    "digits": (lambda: sys.set_int_max_str_digits(0), sys.get_int_max_str_digits),
+    "cores": (lambda: os.sched_setaffinity(0, {min(CORES)}), lambda: sorted(os.sched_getaffinity(0))),
+    "stack size": (lambda: threading.stack_size(1 << 20), threading.stack_size),
+    "arguments": (lambda: sys.argv.append("--trouble"), lambda: sys.argv[-1]),
+    "replaced arguments": (lambda: setattr(sys, "argv", ["x"]), lambda: sys.argv[-1]),
+    "stream": (lambda: sys.stdout.reconfigure(encoding="ascii", errors="strict"), lambda: sys.stdout.errors),
+    "buffered": (lambda: sys.stderr.reconfigure(write_through=False), lambda: sys.stderr.write_through),
+    "loops": (lambda: asyncio.run(asyncio.sleep(0)), loop),
     "trace": (lambda: sys.settrace(lambda *_: None), sys.gettrace),
 }
 

@@ -14,6 +14,8 @@ from scythe_cli import BaseExperiment
 from scythe_cli.experiment import experiment
 
 MODULE = """
+import os
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from enum import Enum
 from pathlib import Path
@@ -80,6 +82,14 @@ def make(input_spec: In, tempdir: Path) -> Out:
             return Out(table=tempdir / "never.csv")
         case "folder":
             return Out(table=tempdir)
+        case "pipe":
+            os.mkfifo(tempdir / "pipe")
+            return Out(table=tempdir / "pipe")
+        case "no_outbox":
+            for folder in tempdir.parents[1].glob("*"):
+                with suppress(OSError):
+                    folder.rmdir()
+            return Out(table=file)
         case "link":
             (tempdir / "link.csv").symlink_to(outside)
             return Out(table=tempdir / "link.csv")
@@ -125,6 +135,7 @@ def make(input_spec: In, tempdir: Path) -> Out:
 CASES = [
     *(
         "plain",
+        "no_outbox",
         "suffixes",
         "no_suffix",
         "hidden",
@@ -141,6 +152,7 @@ CASES = [
         "missing",
         "bad_address",
         "folder",
+        "pipe",
         "dead_link",
         "none",
         "number",
@@ -264,6 +276,7 @@ def test_scalars_have_the_models_types(made: Made) -> None:
     [
         ("missing", "never.csv' does not exist; the function must write the file before it returns"),
         ("folder", "is a folder"),
+        ("pipe", "is no regular file; the function must write the file before it returns"),
         ("bad_address", "is not an address"),
         ("dead_link", "does not exist"),
         ("none", "table"),
@@ -287,7 +300,7 @@ def test_what_is_no_output_fails_its_spec(made: Made, case: str, said: str) -> N
 
 def test_failures_are_told_apart_by_the_part_of_the_output(made: Made) -> None:
     assert made.groups == {
-        "Out.table": 6,
+        "Out.table": 7,
         "Out.n": 3,
         "Out.note": 1,
         "Out.when": 1,
