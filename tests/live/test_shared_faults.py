@@ -132,6 +132,44 @@ def test_twelve_workers_that_start_in_the_same_second(project: Project) -> None:
     assert list_marks(project.run.store)[Mark.GATHERED] == [1]
 
 
+def damage(project: Project, parts: list[layout.PartName]) -> None:
+    """Change a byte of each of some parts, as a disk does."""
+    for part in parts:
+        data = bytearray(project.run.store.read(part.key))
+        data[len(data) // 2] ^= 0xFF
+        project.run.store.write(part.key, bytes(data))
+
+
+def parts_of(project: Project) -> list[layout.PartName]:
+    found = (layout.PartName.parse(entry.key) for entry in project.run.store.list(f"{layout.OUTPUT}/0"))
+    return sorted(part for part in found if part is not None)
+
+
+def finished(project: Project) -> int:
+    return sum("-done-" in entry.key for entry in project.run.store.list(CLAIMS))
+
+
+def test_parts_of_finished_ranges_that_are_damaged_before_the_tables_are_built(
+    project: Project, tmp_path: Path
+) -> None:
+    specs = 8
+    project.write([{"x": x, "do": "wait" if x == specs - 1 else ""} for x in range(specs)])
+    project.scythe("allocate")
+    project.worker("--workers", "2")
+    project.wait_for(lambda: finished(project) == specs - 1)
+    before = parts_of(project)
+    damage(project, before[2:4])
+    (tmp_path / "go").touch()
+    project.wait_for_workers()
+    assert project.counts() == (specs, specs, 0)
+    assert project.table("scalars")["x"].to_list() == list(range(specs))
+    marks = list_marks(project.run.store)
+    assert marks[Mark.GATHERED] == [1]
+    assert marks[Mark.ENDED] == [1]
+    again = [part for part in parts_of(project) if part not in before]
+    assert sum(part.rows for part in again) == 3, "the two, and the one that waited"
+
+
 def test_two_gathers_at_the_same_time(project: Project) -> None:
     specs = 60
     project.write([{"x": x, "do": "fail" if x % 20 == 1 else ""} for x in range(specs)])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from scythe_cli.core import layout
 from scythe_cli.core.layout import PartName
 from scythe_cli.core.row_ranges import Range, ranges_of, subtract
+from scythe_cli.errors import KeyMissing
 from scythe_cli.run.outcomes import ERROR_TYPE, KIND, PLACE, ROW
 from scythe_cli.run.parts import CorruptPart, read_part
 from scythe_cli.supervisor.failure_limits import CANARY
@@ -62,8 +63,9 @@ class GenerationProgress:
         return Snapshot(missing, done, min(done, sum(part.failed for part in parts)), marks)
 
     def left_of(self, one: Range) -> list[Range]:
-        """The rows of one leaf that are still to run; costs one short listing."""
-        return subtract(self.plan.rows_in(one), [row for part in self._touching(one) for row in self._covered(part)])
+        """The rows of one leaf that are still to run; costs one short listing, and a look at each part of the leaf."""
+        parts = [part for part in self._touching(one) if not self._is_aside(part)]
+        return subtract(self.plan.rows_in(one), [row for part in parts for row in self._covered(part)])
 
     def failed_in(self, one: Range) -> int:
         """About how many rows of a leaf have failed; costs one short listing."""
@@ -72,6 +74,13 @@ class GenerationProgress:
     def _touching(self, one: Range) -> list[PartName]:
         parts = self._parts(f"{layout.OUTPUT}/{layout.block_of(one.first)}", frozenset())
         return [part for part in parts if part.first <= one.last and part.last >= one.first]
+
+    def _is_aside(self, part: PartName) -> bool:
+        try:
+            self.plan.run.store.stat(layout.aside(part))
+        except KeyMissing:
+            return False
+        return True
 
     def canary(self, look: Snapshot) -> str | None:
         """Why a run whose first specs all failed alike should stop, None when it should not."""

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scythe_cli.core import layout
-from scythe_cli.core.row_ranges import Range
+from scythe_cli.core.row_ranges import Range, within
 from scythe_cli.engines.shared.claim_names import ClaimName, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from scythe_cli.engines.shared.range_plan import RangePlan
     from scythe_cli.storage.base import Store
@@ -30,6 +30,7 @@ class Offer:
         segment: where its claims are.
         claims: the number of the latest claim; 0 before the first.
         freed: the claims that were given back.
+        ended: the claims whose holders noted the end.
         done: rows with an outcome, and how many of them failed; None before the end.
         cuts: where its holders cut off the rest, and the last row of that.
         begun: by claim, the rows that were begun one at a time.
@@ -39,6 +40,7 @@ class Offer:
     segment: int
     claims: int = 0
     freed: set[int] = field(default_factory=set)
+    ended: set[int] = field(default_factory=set)
     done: tuple[int, int] | None = None
     cuts: set[tuple[int, int]] = field(default_factory=set)
     begun: dict[int, set[int]] = field(default_factory=dict)
@@ -75,6 +77,7 @@ class Offer:
         elif name.step is Step.DONE:
             rows, failed = name.numbers
             self.done = max(self.done or (0, 0), (rows, failed))
+            self.ended.add(name.number)
         elif name.step is Step.CUT:
             self.cuts.add((name.numbers[0], name.numbers[1]))
         elif name.step is Step.BEGUN:
@@ -142,10 +145,18 @@ class ClaimBoard:
         if all(offer.done is not None for offer in self._offers[segment].values()):
             self._finished.add(segment)
 
-    def reopen(self) -> None:
-        """Look at every segment again: rows are missing although every range seemed finished."""
-        self._finished.clear()
-        self._free = None
+    def reopen(self, missing: Sequence[Range]) -> None:
+        """Offer finished ranges again that hold rows which turned out to be missing: their claims count as given back.
+
+        Another worker may have claimed them again, which its next claim or look shows.
+        """
+        for segment, offers in enumerate(self._offers):
+            for offer in offers.values():
+                if offer.done is not None and within(missing, offer.kept):
+                    offer.done = None
+                    offer.freed |= offer.ended
+                    self._finished.discard(segment)
+        self._counts = self._free = None
 
     def add(self, segment: int, name: ClaimName) -> None:
         """Count one object, and the range that it cut off."""

@@ -21,6 +21,7 @@ from scythe_cli.engines.generation import fence
 from scythe_cli.engines.generation.lane_budget import LaneBudget
 from scythe_cli.engines.generation.leaf_runner import LeafRunner
 from scythe_cli.engines.generation.plan import plan_of
+from scythe_cli.engines.generation.progress import GenerationProgress
 from scythe_cli.engines.hatchet.worker.worker_settings import machine_name
 from scythe_cli.engines.shared.claim_board import ClaimBoard
 from scythe_cli.engines.shared.claimer import Claimer
@@ -171,15 +172,18 @@ def _work(plan: GenerationPlan, experiment: Experiment, settings: ServeSettings,
 
 
 def _until_gathered(plan: GenerationPlan, one: RunWorker, board: ClaimBoard, listener: Listener) -> Ended | None:
-    """Work, then build the tables; where that finds rows missing, work on them once more."""
+    """Work, then build the tables; where that finds rows missing, as of a damaged part, work on them once more.
+
+    Raises:
+        NotFinishedError: rows are missing after that, too.
+    """
     ended = one.run()
     if ended is not None or not build_tables(plan, listener, patient=one.is_last):
         return ended
-    from scythe_cli.engines.generation.gather_process import gather_apart
-
-    board.reopen()
-    if (ended := one.run()) is None:
-        gather_apart(plan.run)
+    board.reopen(GenerationProgress(plan).read().missing)
+    ended = one.run()
+    if ended is None and (still := build_tables(plan, listener, patient=one.is_last)) is not None:
+        raise still
     return ended
 
 
@@ -193,8 +197,8 @@ def _wait_for_ranges(plan: GenerationPlan) -> RangePlan:
     return found
 
 
-def build_tables(plan: GenerationPlan, listener: Listener, *, patient: bool) -> bool:
-    """Build the final tables unless another process does or did. Whether rows turned out to be missing.
+def build_tables(plan: GenerationPlan, listener: Listener, *, patient: bool) -> NotFinishedError | None:
+    """Build the final tables unless another process does or did. Returns why not, where rows turned out to be missing.
 
     Args:
         plan: the generation, all of whose ranges are finished.
@@ -207,16 +211,16 @@ def build_tables(plan: GenerationPlan, listener: Listener, *, patient: bool) -> 
     run = plan.run
     if not patient and LeaseWatcher(run.store).holder() is not None:
         listener(Notice(f"all specs of {run.id} are finished; another process builds the tables"))
-        return False
+        return None
     try:
         with lease.hold(run.store):
             if gathered(run) is None:
                 listener(Notice(f"all specs of {run.id} are finished; building the tables"))
                 try:
                     gather_apart(run)
-                except NotFinishedError:
-                    return True
+                except NotFinishedError as exc:
+                    return exc
             fence.end_generation(run, plan.generation, EndReason.DONE)
     except NotFinishedError:  # another process builds them
         listener(Notice(f"all specs of {run.id} are finished; another process builds the tables"))
-    return False
+    return None

@@ -99,6 +99,32 @@ def test_what_was_cut_off_is_a_range_of_its_own() -> None:
     assert found.is_finished
 
 
+def test_a_finished_range_whose_rows_are_missing_is_offered_again() -> None:
+    other = Range(30, 39)
+    found = board([ROWS], [other])
+    for segment, rows in enumerate((ROWS, other)):
+        found.read(segment, [ClaimName(rows, 1).file, ClaimName(rows, 1, Step.DONE, (len(rows), 0)).file])
+    found.reopen([Range(12, 12)])
+    assert (found.open_segments, found.counts) == ([0], (10, 0))
+    assert [offer.rows for offer in found.all_free()] == [ROWS]
+    assert found.offer(0, ROWS).deaths == [], "nobody died over it"
+    found.add(0, ClaimName(ROWS, 2))
+    assert [offer.rows for offer in found.held()] == [ROWS]
+    found.read(0, [ClaimName(ROWS, 1, Step.DONE, (20, 0)).file])
+    assert not found.is_finished, "what was read before does not count again"
+    found.add(0, ClaimName(ROWS, 2, Step.DONE, (20, 0)))
+    assert found.is_finished
+
+
+def test_a_range_that_another_worker_has_claimed_again_is_not_offered() -> None:
+    found = board([ROWS])
+    names = [ClaimName(ROWS, 1), ClaimName(ROWS, 1, Step.DONE, (20, 0)), ClaimName(ROWS, 2)]
+    found.read(0, [name.file for name in names])
+    found.reopen([Range(12, 12)])
+    assert found.all_free() == []
+    assert [offer.rows for offer in found.held()] == [ROWS]
+
+
 def test_a_listing_of_one_segment_is_one_page_of_a_bucket() -> None:
     objects_a_range = 4
     assert SEGMENT * objects_a_range <= 1000
