@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from scythe_cli.core.machine import cores
+from scythe_cli.core.machine import cores, machine_name
 from scythe_cli.engines.hatchet import labels
 from scythe_cli.engines.hatchet.worker import worker_settings
 
@@ -66,7 +66,7 @@ class ScytheWorkerConfig(BaseModel):
     @property
     def computed_name(self) -> str:
         """The worker's name."""
-        return self.NAME or worker_settings.machine_name()
+        return self.NAME or machine_name()
 
     @property
     def computed_slots(self) -> int:

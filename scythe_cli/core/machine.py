@@ -1,7 +1,8 @@
 """What this machine, and the part of it that this process may use, has: cores, memory, open files.
 
 Input: the affinity mask, the batch system's environment, the container's quota, the limits of the shell. Output: how
-many workers there may be, how many threads each should use, and one error where a limit is too low to work at all.
+many workers there may be, how many threads each should use, what a worker is called, and one error where a limit is too
+low to work at all.
 """
 
 from __future__ import annotations
@@ -137,3 +138,21 @@ def require_files(workers: int) -> None:
             hint=f"ulimit -n {max(1024, needed)}, or fewer workers: run.workers",
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def machine_name(environ: Mapping[str, str] | None = None) -> str:
+    """A name made from the host name, or from the name of the job in a cloud that sets one in the environment."""
+    from scythe_cli.core import processes  # imported only here: it would slow every start
+
+    found = os.environ if environ is None else environ
+    parts = [processes.host()]
+    if job := found.get("AWS_BATCH_JOB_ID"):
+        parts = ["batch", job.replace(":", "-"), *filter(None, [found.get("AWS_BATCH_JOB_ATTEMPT")])]
+    elif task := found.get("ECS_CONTAINER_METADATA_URI_V4", "").rpartition("/")[2]:
+        parts = ["ecs", task]
+    elif machine := found.get("FLY_MACHINE_ID"):
+        parts = ["fly", *filter(None, [found.get("FLY_REGION")]), machine]
+    elif job := found.get("SLURM_JOB_ID"):
+        array = found.get("SLURM_ARRAY_TASK_ID")
+        parts = [processes.host(), "slurm", f"{found.get('SLURM_ARRAY_JOB_ID', job)}_{array}" if array else job]
+    return "-".join([*parts, str(os.getpid())])

@@ -16,13 +16,12 @@ from scythe_cli.core import processes, signals
 from scythe_cli.core.clock import Clock
 from scythe_cli.core.events import Notice, WorkerReady
 from scythe_cli.core.layout import Mark
-from scythe_cli.core.machine import cores, require_files, require_memory
+from scythe_cli.core.machine import cores, machine_name, require_files, require_memory
 from scythe_cli.engines.generation import fence
 from scythe_cli.engines.generation.lane_budget import LaneBudget
 from scythe_cli.engines.generation.leaf_runner import LeafRunner
 from scythe_cli.engines.generation.plan import plan_of
 from scythe_cli.engines.generation.progress import GenerationProgress
-from scythe_cli.engines.hatchet.worker.worker_settings import machine_name
 from scythe_cli.engines.shared.claim_board import ClaimBoard
 from scythe_cli.engines.shared.claimer import Claimer
 from scythe_cli.engines.shared.liveness import Pulse, PulseWatch, worker_id

@@ -105,3 +105,15 @@ def test_a_low_soft_limit_of_files_is_raised(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: asked.append(limits))
     machine.require_files(4)
     assert asked == [(machine.FILES_NEEDED + 4 * machine.FILES_FOR_A_WORKER, 4096)]
+
+
+def test_a_worker_is_called_what_the_machine_is_called() -> None:
+    assert machine.machine_name({"AWS_BATCH_JOB_ID": "abc:7", "AWS_BATCH_JOB_ATTEMPT": "2"}).startswith(
+        "batch-abc-7-2-"
+    )
+    assert machine.machine_name({"ECS_CONTAINER_METADATA_URI_V4": "http://x/v4/f00"}).startswith("ecs-f00-")
+    assert machine.machine_name({"FLY_MACHINE_ID": "m1", "FLY_REGION": "ams"}).startswith("fly-ams-m1-")
+    assert "-slurm-9_4-" in machine.machine_name(
+        {"SLURM_JOB_ID": "13", "SLURM_ARRAY_JOB_ID": "9", "SLURM_ARRAY_TASK_ID": "4"}
+    )
+    assert machine.machine_name({}).rpartition("-")[2].isdecimal()

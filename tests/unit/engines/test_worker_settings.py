@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scythe_cli.engines.hatchet.worker.worker_settings import WorkerSettings, machine_name
+from scythe_cli.engines.hatchet.worker.worker_settings import WorkerSettings
 from scythe_cli.errors import ConfigError
 
 
@@ -30,11 +30,3 @@ def test_the_environment_sets_a_worker() -> None:
 def test_what_makes_no_sense_is_refused(environ: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         WorkerSettings.from_environment(environ)
-
-
-def test_a_worker_is_called_what_the_machine_is_called() -> None:
-    assert machine_name({"AWS_BATCH_JOB_ID": "abc:7", "AWS_BATCH_JOB_ATTEMPT": "2"}).startswith("batch-abc-7-2-")
-    assert machine_name({"ECS_CONTAINER_METADATA_URI_V4": "http://x/v4/f00"}).startswith("ecs-f00-")
-    assert machine_name({"FLY_MACHINE_ID": "m1", "FLY_REGION": "ams"}).startswith("fly-ams-m1-")
-    assert "-slurm-9_4-" in machine_name({"SLURM_JOB_ID": "13", "SLURM_ARRAY_JOB_ID": "9", "SLURM_ARRAY_TASK_ID": "4"})
-    assert machine_name({}).rpartition("-")[2].isdecimal()

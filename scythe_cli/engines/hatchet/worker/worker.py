@@ -29,7 +29,7 @@ from scythe_cli.engines.hatchet.connection import connect_and_check
 from scythe_cli.engines.hatchet.labels import CODE, FAN, LANES, STORAGE, STORAGE_AT, storage_label
 from scythe_cli.engines.hatchet.worker.declarations import fan_tasks, leaf_task
 from scythe_cli.engines.hatchet.worker.worker_context import WorkerContext
-from scythe_cli.engines.hatchet.worker.worker_settings import WorkerSettings, machine_name
+from scythe_cli.engines.hatchet.worker.worker_settings import WorkerSettings
 from scythe_cli.engines.hatchet.worker.workflow_process import WorkflowProcessSettings, workflow_process
 from scythe_cli.errors import EngineError, ExitCode, InputError, StoreError
 from scythe_cli.experiment import config, experiment
@@ -176,7 +176,7 @@ class _Worker:
         }
         for runner in runners.values():
             stack.callback(runner.close)
-        name = settings.name or machine_name()
+        name = settings.name_or_machine
         self._workflow_process: subprocess.Popen[bytes] | None = None
         included = ExperimentRegistry.included() if "leaf" in settings.roles else []
         if workflows := [*included, *(found for found in settings.workflows if found not in included)]:

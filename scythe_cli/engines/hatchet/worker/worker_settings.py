@@ -1,6 +1,6 @@
 """How a worker serves, as its flags and `SCYTHE_WORKER_*` say.
 
-Input: environment variables. Output: `WorkerSettings`, and a name for a worker that was given none.
+Input: environment variables. Output: `WorkerSettings`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from scythe_cli.core import processes
+from scythe_cli.core.machine import machine_name
 from scythe_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -48,6 +48,11 @@ class WorkerSettings:
     embedded: bool = False
     workflows: tuple[Any, ...] = ()
     workflow_labels: Mapping[str, str] | None = None
+
+    @property
+    def name_or_machine(self) -> str:
+        """What the worker is called."""
+        return self.name or machine_name()
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> WorkerSettings:
@@ -101,19 +106,3 @@ def _count(key: str, text: str) -> int:
     if text.isdecimal() and int(text) > 0:
         return int(text)
     raise ConfigError(f"{_PREFIX}{key}={text}  must be a whole number, 1 or more")
-
-
-def machine_name(environ: Mapping[str, str] | None = None) -> str:
-    """A name made from the host name, or from the name of the job in a cloud that sets one in the environment."""
-    found = os.environ if environ is None else environ
-    parts = [processes.host()]
-    if job := found.get("AWS_BATCH_JOB_ID"):
-        parts = ["batch", job.replace(":", "-"), *filter(None, [found.get("AWS_BATCH_JOB_ATTEMPT")])]
-    elif task := found.get("ECS_CONTAINER_METADATA_URI_V4", "").rpartition("/")[2]:
-        parts = ["ecs", task]
-    elif machine := found.get("FLY_MACHINE_ID"):
-        parts = ["fly", *filter(None, [found.get("FLY_REGION")]), machine]
-    elif job := found.get("SLURM_JOB_ID"):
-        array = found.get("SLURM_ARRAY_TASK_ID")
-        parts = [processes.host(), "slurm", f"{found.get('SLURM_ARRAY_JOB_ID', job)}_{array}" if array else job]
-    return "-".join([*parts, str(os.getpid())])
