@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from scythe_cli.core.layout import Mark
 from scythe_cli.engines.generation import fence
+from scythe_cli.engines.shared.claim_names import CLAIMED
 from scythe_cli.errors import EngineError, NotFinishedError
 from scythe_cli.run import lease, state
 from scythe_cli.run.engine import Active, EndReason
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 SUPERSEDE_SECONDS = 60.0
 """So long a generation that was ended may take to let its run go."""
 LOOK_SECONDS = 0.5
-CLAIMED = frozenset({"shared", "slurm"})
-"""Engines whose workers claim rows in the run's directory."""
 ELSEWHERE = CLAIMED | {"hatchet"}
 """Engines outside of the process that allocates."""
 

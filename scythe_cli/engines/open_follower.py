@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scythe_cli.engines.engine_activity import CLAIMED, engine_of, is_elsewhere
+from scythe_cli.engines.engine_activity import engine_of, is_elsewhere
 from scythe_cli.engines.generation.follow import LeaseWatch, RunFollower, Verdict
 from scythe_cli.engines.shared.activity import ClaimsWatch
+from scythe_cli.engines.shared.claim_names import CLAIMED
 from scythe_cli.engines.slurm.engine import SlurmWatch
 from scythe_cli.errors import EngineError
 

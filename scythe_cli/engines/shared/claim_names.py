@@ -13,6 +13,8 @@ from enum import StrEnum
 from scythe_cli.core import layout
 from scythe_cli.core.row_ranges import Range
 
+CLAIMED = frozenset({"shared", "slurm"})
+"""Engines whose workers claim rows in the run's directory."""
 _CLAIM = re.compile(r"([0-9]{1,18})-([0-9]{1,18})-c([0-9]{1,9})(?:-([a-z]+)((?:-[0-9]{1,18})*))?\.yml", re.ASCII)
 
 

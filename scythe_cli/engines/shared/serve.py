@@ -23,6 +23,7 @@ from scythe_cli.engines.generation.leaf_runner import LeafRunner
 from scythe_cli.engines.generation.plan import plan_of
 from scythe_cli.engines.generation.progress import GenerationProgress
 from scythe_cli.engines.shared.claim_board import ClaimBoard
+from scythe_cli.engines.shared.claim_names import CLAIMED
 from scythe_cli.engines.shared.claimer import Claimer
 from scythe_cli.engines.shared.liveness import Pulse, PulseWatch, worker_id
 from scythe_cli.engines.shared.range_plan import read_range_plan
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
     from scythe_cli.experiment.experiment import Experiment
     from scythe_cli.run.run import Run
 
-ENGINES = ("shared", "slurm")
-"""The engines whose workers read a run's directory."""
 PLAN_SECONDS = 60.0
 """A generation's plan follows its mark within this."""
 
@@ -79,7 +78,7 @@ def plan_to_work_on(run: Run) -> GenerationPlan:
     generation = max(state.list_marks(run.store).get(Mark.GENERATION, [0]))
     note = state.read_mark(run.store, Mark.GENERATION, generation) if generation else None
     engine = str(note.get("engine", "local")) if note else run.manifest.engine
-    if engine not in ENGINES:
+    if engine not in CLAIMED:
         hint = f"scythe allocate --resume {run.id} --engine shared"
         if engine == "hatchet":
             hint = f"scythe worker   or, to finish it without Hatchet: {hint}"
