@@ -203,7 +203,7 @@ def _experiment(found: HasFunction, *, allow_changed_code: bool) -> Experiment:
     else:
         file = Path(config.DEFAULT_FILE)
         target, folder = own_target(found.run, file)
-        include = config.load(file).file.code.include if file.exists() else []
+        include = config.included_code(file)
         _, now = experiment.located_hash(target, folder, include=include)
         refuse_other_code(found.run, now, allowed=allow_changed_code)
         loaded = experiment.load(target, folder).including(include)

@@ -1,6 +1,6 @@
 """Every argument and option of the commands, each in one place. The signature of a command names those it takes.
 
-Input: nothing. Output: annotated types for typer, `--help` text included.
+Input: nothing. Output: annotated types for typer, `--help` text included; and what a duration in one of them means.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from scythe_cli.cli.completion import complete_run
+from scythe_cli.errors import ConfigError
 
 TableFormat = Literal["parquet", "csv", "xlsx"]
 VersionBump = Literal["major", "minor", "patch", "keep"]
@@ -327,3 +328,13 @@ WorkOnChangedCode = Annotated[
     bool, typer.Option("--allow-changed-code", help="Also work on runs whose code differs from this worker's.")
 ]
 JsonLines = Annotated[bool, typer.Option("--json", help="Print events on stdout, one JSON document per line.")]
+
+
+def seconds_of(flag: str, text: str | None) -> float | None:
+    """What an option that takes a duration means. Raises `ConfigError`, which names the option."""
+    from scythe_cli.core.units import parse_duration
+
+    try:
+        return None if text is None else parse_duration(text)
+    except ValueError as exc:
+        raise ConfigError(f"{flag} {text}  {exc}") from None

@@ -77,6 +77,13 @@ def is_default_file(file: Path) -> bool:
     return file.absolute() == Path(DEFAULT_FILE).absolute()
 
 
+def storage_of(file: Path) -> str | None:
+    """The storage in a FILE that was named; the one of this folder is read anyway."""
+    from scythe_cli.experiment import config
+
+    return None if is_default_file(file) else config.load(file).file.storage
+
+
 def _root(run: Run) -> str:
     return run.store.address.removesuffix(f"/{run.id}")
 

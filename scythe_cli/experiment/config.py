@@ -125,6 +125,11 @@ def load(
     return _with_surroundings(written | flagged, options, environ, path.parent, path)
 
 
+def included_code(file: Path) -> list[str]:
+    """What counts as code besides modules, by the user's own file: the run's file may name any file of theirs."""
+    return load(file).file.code.include if file.exists() else []
+
+
 def is_target(path: str | Path) -> bool:
     """Whether what stands for an experiment file is a function, module:function or path/to/file.py:function."""
     where, colon, name = str(path).rpartition(":")

@@ -10,7 +10,7 @@ from scythe_cli.cli.allocation.follow import follow, follow_run
 from scythe_cli.cli.allocation.summary import print_nothing_to_run
 from scythe_cli.cli.formatting import counted
 from scythe_cli.cli.output import running_user_code
-from scythe_cli.cli.run_argument import command_for, find_run, is_default_file
+from scythe_cli.cli.run_argument import command_for, find_run, is_default_file, storage_of
 from scythe_cli.core.layout import Mark
 from scythe_cli.core.printable import printable
 from scythe_cli.errors import ConfigError, EngineError, NotFinishedError
@@ -55,7 +55,7 @@ def resume_run(call: Call, name: str, choice: ResumeOptions, *, storage: str | N
 
     if name.endswith((".yml", ".yaml")) and is_default_file(call.file):
         call = replace(call, file=Path(name))
-    run = find_run(name, storage or _storage_of(call.file))
+    run = find_run(name, storage or storage_of(call.file))
     _refuse_what_stays(sets)
     config.check_sets(sets)
     if _is_joined(call, run, choice, sets=sets):
@@ -112,7 +112,7 @@ def _settings(run: Run, sets: list[str]) -> ExperimentFile:
 def _why_superseded(call: Call, run: Run, choice: ResumeOptions, generation: int, *, sets: list[str]) -> str | None:
     """Why a generation that is at work cannot be what a resume asks for; None when it is."""
     from scythe_cli.engines.generation.plan import plan_of
-    from scythe_cli.experiment import experiment
+    from scythe_cli.experiment import config, experiment
     from scythe_cli.operations.resume import own_target
 
     plan = plan_of(run, generation)
@@ -121,29 +121,15 @@ def _why_superseded(call: Call, run: Run, choice: ResumeOptions, generation: int
     if sets and _settings(run, sets) != plan.file:
         return "the settings differ"
     if choice.changed_code:
-        _, now = experiment.located_hash(*own_target(run, call.file), include=_included(call.file))
+        _, now = experiment.located_hash(*own_target(run, call.file), include=config.included_code(call.file))
         if now != plan.source_hash:
             return "the code differs"
     return None
 
 
-def _storage_of(file: Path) -> str | None:
-    """The storage in a FILE that was named; the one of this folder is read anyway."""
-    from scythe_cli.experiment import config
-
-    return None if is_default_file(file) else config.load(file).file.storage
-
-
-def _included(file: Path) -> list[str]:
-    """What counts as code besides modules, by the user's own file: the run's file may name any file of theirs."""
-    from scythe_cli.experiment import config
-
-    return config.load(file).file.code.include if file.exists() else []
-
-
 def _work_left(call: Call, run: Run, choice: ResumeOptions, *, sets: list[str]) -> Work | None:
     """What is left of a run, None for nothing. Settings are those of the run's own file, code that of FILE's folder."""
-    from scythe_cli.experiment import experiment
+    from scythe_cli.experiment import config, experiment
     from scythe_cli.operations.resume import (
         own_target,
         refuse_other_code,
@@ -159,7 +145,7 @@ def _work_left(call: Call, run: Run, choice: ResumeOptions, *, sets: list[str]) 
         return None
     refuse_wrong_total(run)
     target, folder = own_target(run, call.file)
-    include = _included(call.file)
+    include = config.included_code(call.file)
     _, now = experiment.located_hash(target, folder, include=include)
     refuse_other_code(run, now, allowed=choice.changed_code)
     with running_user_code():

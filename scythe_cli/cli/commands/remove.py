@@ -40,7 +40,7 @@ def remove(
     from scythe_cli.remove.remove import refuse_at_work
     from scythe_cli.remove.selection import RunSelection
 
-    seconds = _seconds(older_than)
+    seconds = options.seconds_of("--older-than", older_than)
     with Terminal() as terminal:
         found = _selected(run, storage, RunSelection(every, seconds, keep_latest))
         for one in found:
@@ -58,15 +58,6 @@ def remove(
     for gone in done:
         put(printable(f"removed {gone.run}   {counted(gone.n_files, 'file')}, {size(gone.n_bytes)}"))
         _print_left(gone)
-
-
-def _seconds(text: str | None) -> float | None:
-    from scythe_cli.core.units import parse_duration
-
-    try:
-        return None if text is None else parse_duration(text)
-    except ValueError as exc:
-        raise ConfigError(f"--older-than {text}  {exc}") from None
 
 
 def _selected(text: str, storage: str | None, selection: RunSelection) -> list[Run]:

@@ -9,7 +9,6 @@ from scythe_cli.cli.allocation.follow import follow_run
 from scythe_cli.cli.allocation.summary import Call
 from scythe_cli.cli.notify import Notifier
 from scythe_cli.cli.run_argument import find_run
-from scythe_cli.errors import ConfigError
 
 
 def wait(
@@ -23,18 +22,9 @@ def wait(
     """Follow a run until its tables are there. The bar and the exit code are those of `allocate --wait`."""
     from scythe_cli.cli.progress import Terminal
 
-    seconds = _seconds(timeout)
+    seconds = options.seconds_of("--timeout", timeout)
     found = find_run(run, storage)
     file = Path(run) if run is not None and run.endswith((".yml", ".yaml")) else Path("experiment.yml")
     with Terminal() as terminal:
         call = Call(terminal, file, wait=True, as_json=as_json, notifier=Notifier(notify))
         follow_run(call, found, timeout=seconds)
-
-
-def _seconds(text: str | None) -> float | None:
-    from scythe_cli.core.units import parse_duration
-
-    try:
-        return None if text is None else parse_duration(text)
-    except ValueError as exc:
-        raise ConfigError(f"--timeout {text}  {exc}") from None

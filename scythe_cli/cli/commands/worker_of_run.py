@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scythe_cli.cli.options import seconds_of
 from scythe_cli.cli.output import running_user_code
-from scythe_cli.cli.run_argument import command_for, find_run, hints_from_here
+from scythe_cli.cli.run_argument import command_for, find_run, hints_from_here, storage_of
 from scythe_cli.core.events import Notice
 from scythe_cli.errors import ConfigError, NotFinishedError
 
@@ -60,10 +61,10 @@ def work_on_run(call: RunWorkerCall, *, until: str | None, idle_timeout: str | N
         lanes=call.lanes,
         name=call.name,
         any_code=call.any_code,
-        until=_seconds("--until", until),
-        idle=_seconds("--idle-timeout", idle_timeout),
+        until=seconds_of("--until", until),
+        idle=seconds_of("--idle-timeout", idle_timeout),
     )
-    run = find_run(call.run, call.storage or _storage_of(call))
+    run = find_run(call.run, call.storage or storage_of(call.file))
     with hints_from_here(run):
         plan, found = _plan_and_code(call, run)
         ended = serve_run(plan, found, settings, listener)
@@ -89,25 +90,9 @@ def _plan_and_code(call: RunWorkerCall, run: Run) -> tuple[GenerationPlan, Exper
 
     plan = plan_to_work_on(run)
     target, folder = own_target(run, call.file)
-    include = config.load(call.file).file.code.include if call.file.exists() else []
+    include = config.included_code(call.file)
     _, now = experiment.located_hash(target, folder, include=include)
     refuse_other_code(plan, now, allowed=call.any_code)
     with running_user_code():
         found = experiment.load(target, folder).including(include)
     return plan, found
-
-
-def _storage_of(call: RunWorkerCall) -> str | None:
-    """The storage in a FILE that was named; the one of this folder is read anyway."""
-    from scythe_cli.experiment import config
-
-    return config.load(call.file).file.storage if call.targets else None
-
-
-def _seconds(flag: str, text: str | None) -> float | None:
-    from scythe_cli.core.units import parse_duration
-
-    try:
-        return None if text is None else parse_duration(text)
-    except ValueError as exc:
-        raise ConfigError(f"{flag} {text}  {exc}") from None
