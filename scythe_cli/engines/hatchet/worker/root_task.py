@@ -25,6 +25,7 @@ from scythe_cli.engines.hatchet.worker.worker_context import children_of
 from scythe_cli.errors import EngineError, KeyExists, NotFinishedError
 from scythe_cli.run import lease, state
 from scythe_cli.run.engine import EndReason
+from scythe_cli.supervisor.failure_limits import CANARY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -103,7 +104,7 @@ class _Root:
         over = await self.context.why_over(self.plan)
         if over is not None and over.reason != EndReason.DONE:
             return await self._stop(over.reason, over.detail)
-        self.canary = self.plan.generation == 1 and self.plan.todo > 20 and not self.plan.file.run.max_failures.off
+        self.canary = self.plan.generation == 1 and self.plan.todo > CANARY and not self.plan.file.run.max_failures.off
         await self.context.spawn(self.plan, children_of(self.plan, self.payload))
         while True:
             began = time.monotonic()
@@ -127,7 +128,7 @@ class _Root:
         limit, failed, finished = plan.file.run.max_failures, look.failed + plan.failed, look.done + plan.done
         if limit.exceeded(failed, finished, plan.run.total):
             return EndReason.MAX_FAILURES, limit.message(failed, finished)
-        if self.canary and look.done >= 20:
+        if self.canary and look.done >= CANARY:
             self.canary = False
             if why := await asyncio.to_thread(self.progress.canary, look):
                 return EndReason.CANARY, why
