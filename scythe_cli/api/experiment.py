@@ -55,7 +55,7 @@ class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
             environment's `SCYTHE_STORAGE` or `SCYTHE_STORAGE_BUCKET`; else `scythe-runs` next to the function's module,
             for a function inside a package in the current folder.
         storage_settings: a bucket, as users of scythe-engine give it.
-        engine: local, hatchet or shared.
+        engine: local, hatchet, shared or slurm.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -133,7 +133,7 @@ class BaseExperiment(BaseModel, Generic[TInput, TOutput]):
             recursion_map: the shape of the fan-out on Hatchet.
             s3_client: without effect: scythe makes its own from the machine's AWS configuration.
             storage: a folder or s3://bucket/prefix.
-            engine: local, hatchet or shared.
+            engine: local, hatchet, shared or slurm.
             run_name: the name of the runs' folder.
             storage_settings: a bucket, as users of scythe-engine give it.
             reuse: take over the specs that an earlier run has computed: a RUN, or "latest", which may be the first run.

@@ -39,7 +39,7 @@ COMMANDS = {
     "init": "Write an example experiment, ready to run.",
     "sample": "Write the table of specs that a design makes.",
     "allocate": "Check the table, run every spec, collect the results.",
-    "worker": "Run specs that a Hatchet engine hands out.",
+    "worker": "Run specs that a Hatchet engine hands out, or those of one run.",
     "wait": "Follow a run to its end, from any machine.",
     "status": "Show how far a run is and what failed.",
     "show": "Show a run, or its specs: inputs, outputs, times, logs, errors.",

@@ -312,7 +312,8 @@ WorkOnRun = Annotated[
     typer.Option(
         "--run",
         metavar="RUN",
-        help="Work on one run of `engine: shared`, straight from its directory, until nothing is left. No server.",
+        help="Work on one run of `engine: shared` or `slurm`, straight from its directory, until nothing is left. No "
+        "server.",
     ),
 ]
 Until = Annotated[

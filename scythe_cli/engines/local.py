@@ -64,7 +64,7 @@ class GuidedSource:
         self._batch: int | None = None
 
     def next(self, cost: float | None, lanes: int) -> tuple[RunWork, int, Sequence[int]] | None:
-        """The next rows; see `Source`."""
+        """The next rows; see `RowSource`."""
         if not self._left:
             return None
         one = self._left.popleft()

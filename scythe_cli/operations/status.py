@@ -42,7 +42,7 @@ class RunStatus:
         run: its id.
         address: its folder.
         version: the second part of the id.
-        engine: local, hatchet or shared.
+        engine: local, hatchet, shared or slurm.
         created: when it was claimed, UTC.
         state: pending: not started; running; cancelled or stopped: ended before all specs were finished; incomplete:
             no process works on it; complete: all specs finished, tables not built; gathered: finished, tables built;

@@ -23,7 +23,7 @@ AHEAD = layout.BLOCK
 
 
 class LongestSource:
-    """The rows of one run, see `Source`.
+    """The rows of one run, see `RowSource`.
 
     Args:
         run: the run.
@@ -41,7 +41,7 @@ class LongestSource:
             run.left_in_block[block] = run.left_in_block.get(block, 0) + 1
 
     def next(self, cost: float | None, lanes: int) -> tuple[RunWork, int, Sequence[int]] | None:
-        """The next rows; see `Source`."""
+        """The next rows; see `RowSource`."""
         if not self._left:
             return None
         if self._run.info.batch is not None and self._batch is None:

@@ -80,7 +80,7 @@ class LeafQueue:
             self._leaves.append(leaf)
 
     def next(self, cost: float | None, lanes: int) -> tuple[RunWork, int, Sequence[int]] | None:  # noqa: ARG002
-        """The next rows; see `Source`. The cost is each leaf's own, or its run's last."""
+        """The next rows; see `RowSource`. The cost is each leaf's own, or its run's last."""
         with self._lock:
             while self._leaves and not self._leaves[0].waiting:
                 self._leaves.popleft()

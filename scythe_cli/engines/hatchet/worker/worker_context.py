@@ -51,7 +51,7 @@ class WorkerContext:
         storage: where this worker's runs live.
         name: the worker's.
         folder: for temporary files.
-        lanes: by the leaf task's name.
+        runners: what runs leaves, by the leaf task's name.
         any_code: take leaves of runs whose code differs.
         listener: gets the events of leaves.
         draining: when the worker was asked to leave, on the monotonic clock.
