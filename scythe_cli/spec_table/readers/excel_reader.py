@@ -76,7 +76,9 @@ class ExcelFile:
         try:
             held: list[tuple[int, list[Any]]] = []
             began = False
-            for number, row in enumerate(book.worksheets[0].iter_rows(), 1):
+            sheet: Any = book.worksheets[0]
+            sheet.reset_dimensions()  # the size that a sheet notes may be wrong, and would cut it
+            for number, row in enumerate(sheet.iter_rows(), 1):
                 values = [self._value(cell, number) for cell in row]
                 if any(value is not None for value in values):
                     yield from held
