@@ -37,6 +37,7 @@ def match_columns(source: SpecSource, model: type[BaseModel], report: TableRepor
     fields = {field.name: field.name for field in schema.fields} | {field.key: field.name for field in schema.fields}
     fields[layout.SORT_INDEX] = layout.SORT_INDEX
     matched: dict[str, str] = {}
+    found: dict[str, str] = {}
     suggested: set[str] = set()
     extra = model.model_config.get("extra")
     for message in _nameless(source):
@@ -49,6 +50,10 @@ def match_columns(source: SpecSource, model: type[BaseModel], report: TableRepor
             report.add_column(f"column {name!r} is there twice")
         elif name in fields:
             matched[name] = fields[name]
+            other = found.setdefault(fields[name], name)
+            if other != name:
+                both = f"columns {other!r} and {name!r} are both the field {fields[name]}"
+                report.add_column(f"{both}: delete one of them", name)
         elif name in _IGNORED or extra == "ignore":
             continue
         elif extra == "allow" and name.strip() == name != "":
@@ -58,7 +63,6 @@ def match_columns(source: SpecSource, model: type[BaseModel], report: TableRepor
             suggested.add(fields.get(near, ""))
             report.add_column(_stranger(name, near, model, fields), name)
         seen.add(name)
-    found = set(matched.values())
     for field in schema.fields:
         if field.required and field.name not in found and field.name not in suggested:
             report.add_column(f"column {field.key!r} is missing")
