@@ -57,11 +57,16 @@ def _from_table(table: Any) -> SpecSource:
         reader = pa.RecordBatchReader.from_stream(table)
         return from_batches("specs", reader.schema, lambda: reader, prefix="specs row ")
     except (pa.ArrowException, TypeError) as exc:
-        if hasattr(table, "to_dict"):  # pandas, with a column of objects such as paths
-            return _from_dicts(
-                [{name: _no_nan(cell) for name, cell in row.items()} for row in table.to_dict("records")]
-            )
+        if hasattr(table, "reset_index"):  # pandas, with a column of objects such as paths
+            return _from_objects(table)
         raise TableError(f"the table given cannot be read: {first_line(exc)}") from exc
+
+
+def _from_objects(frame: Any) -> SpecSource:
+    """A pandas frame whose columns have Python's objects; its named index is columns, as in one without objects."""
+    named = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    rows = (frame.reset_index(level=named) if named else frame).to_dict("records")
+    return _from_dicts([{str(name): _no_nan(cell) for name, cell in row.items()} for row in rows])
 
 
 def _no_nan(cell: Any) -> Any:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from scythe_cli.columns.checks import pc
 from scythe_cli.columns.column_values import NANOSECONDS
 from scythe_cli.errors import TableError
+from scythe_cli.spec_table.readers.pandas_index import indexed_batches, indexed_schema
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,12 +67,14 @@ class SpecSource:
 def from_batches(
     label: str, schema: pa.Schema, batches: Callable[[], Iterable[pa.RecordBatch]], *, prefix: str
 ) -> SpecSource:
-    places = {name: place for place, name in reversed(list(enumerate(schema.names))) if not _is_pandas_index(name)}
+    names = [name for name in indexed_schema(schema).names if not _is_pandas_index(name)]
 
     def chunks() -> Iterator[Chunk]:
         rows = 0
         try:
-            for batch in batches():
+            for batch in indexed_batches(schema, batches(), label):
+                held = list(enumerate(batch.schema.names))
+                places = {name: place for place, name in reversed(held) if not _is_pandas_index(name)}
                 for at in range(0, batch.num_rows, CHUNK):
                     part = batch.slice(at, CHUNK)
                     for name, place in places.items():
@@ -81,7 +84,6 @@ def from_batches(
         except (pa.ArrowException, OSError) as exc:
             raise TableError(f"{label} is cut off or damaged ({first_line(exc)})") from exc
 
-    names = [name for name in schema.names if not _is_pandas_index(name)]
     return SpecSource(label, ROWS, names, chunks, lambda row: f"{prefix}{row}")
 
 

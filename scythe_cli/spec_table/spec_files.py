@@ -18,6 +18,7 @@ from scythe_cli.spec_table.readers.compressed import COMPRESSIONS, Unpacked
 from scythe_cli.spec_table.readers.csv_reader import CsvFile
 from scythe_cli.spec_table.readers.excel_reader import ExcelFile
 from scythe_cli.spec_table.readers.ndjson_reader import JsonFile
+from scythe_cli.spec_table.readers.pandas_index import indexed_batches, indexed_schema
 from scythe_cli.spec_table.sources import CHUNK, SpecSource, columns_of, first_line, from_batches
 from scythe_cli.storage import references
 from scythe_cli.storage.address import RULE, Address, UnknownScheme, WindowsPath
@@ -134,16 +135,19 @@ def _open_folder(path: Path, label: str, where: str) -> SpecSource:
     if not parts:
         raise TableError(f"{where} is a folder ({path.absolute()}), not a file of specs, and has no parquet files")
     files = [_parquet_file(part, f"{label}/{part.name}") for part in parts]
-    first = files[0].schema_arrow
+    first = indexed_schema(files[0].schema_arrow)
     for part, file in zip(parts, files, strict=True):
-        if file.schema_arrow.names != first.names:
+        if indexed_schema(file.schema_arrow).names != first.names:
             raise TableError(f"{label}/{part.name} has other columns than {parts[0].name}: {_difference(file, first)}")
-    batches = chain.from_iterable(file.iter_batches(CHUNK) for file in files)
+    batches = chain.from_iterable(
+        indexed_batches(file.schema_arrow, file.iter_batches(CHUNK), f"{label}/{part.name}")
+        for part, file in zip(parts, files, strict=True)
+    )
     return from_batches(label, first, lambda: batches, prefix=f"{label} row ")
 
 
 def _difference(file: pq.ParquetFile, first: pa.Schema) -> str:
-    names = file.schema_arrow.names
+    names = indexed_schema(file.schema_arrow).names
     more = [name for name in names if name not in first.names]
     less = [name for name in first.names if name not in names]
     return "the order differs" if not more and not less else ", ".join([*more, *(f"no {name}" for name in less)][:5])
