@@ -53,6 +53,11 @@ def open_source(given: Any, base: Path, *, place: str | None = None) -> SpecSour
 
 
 def _from_table(table: Any) -> SpecSource:
+    if hasattr(table, "to_frame"):
+        raise TableError(f"specs is one column ({type(table).__name__}): give a table, such as series.to_frame()")
+    if hasattr(table, "reset_index") and not table.columns.is_unique:  # pandas
+        twice = table.columns[table.columns.duplicated()][0]
+        raise TableError(f"specs  column {str(twice)!r} is there twice")
     try:
         reader = pa.RecordBatchReader.from_stream(table)
         return from_batches("specs", reader.schema, lambda: reader, prefix="specs row ")
@@ -75,6 +80,10 @@ def _no_nan(cell: Any) -> Any:
 
 def _from_dicts(rows: Sequence[dict[str, Any]]) -> SpecSource:
     columns = dict.fromkeys(name for row in rows for name in row)
+    if strange := [name for name in columns if not isinstance(name, str)]:
+        row = next(at for at, cells in enumerate(rows) if strange[0] in cells)
+        such = "" if isinstance(strange[0], tuple) else f", such as {str(strange[0])!r}"
+        raise TableError(f"specs row {row}  has the key {strange[0]!r}: write the names of fields as text{such}")
 
     def chunks() -> Iterator[Chunk]:
         for at in range(0, len(rows), CHUNK):
