@@ -58,6 +58,8 @@ def _from_table(table: Any) -> SpecSource:
     if hasattr(table, "reset_index") and not table.columns.is_unique:  # pandas
         twice = table.columns[table.columns.duplicated()][0]
         raise TableError(f"specs  column {str(twice)!r} is there twice")
+    if hasattr(table, "to_dicts") and "Object" in map(str, table.dtypes):  # polars, with a column of Python's objects
+        return _from_dicts(table.to_dicts())
     try:
         reader = pa.RecordBatchReader.from_stream(table)
         return from_batches("specs", reader.schema, lambda: reader, prefix="specs row ")

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from scythe_cli.columns.checks import pc
-from scythe_cli.columns.column_values import NANOSECONDS
 from scythe_cli.errors import TableError
 from scythe_cli.spec_table.readers.pandas_index import indexed_batches, indexed_schema
+from scythe_cli.spec_table.readers.table_columns import usual_column
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,9 +77,8 @@ def from_batches(
                 places = {name: place for place, name in reversed(held) if not _is_pandas_index(name)}
                 for at in range(0, batch.num_rows, CHUNK):
                     part = batch.slice(at, CHUNK)
-                    for name, place in places.items():
-                        _refuse_nanoseconds(part.column(place), name, f"{prefix}{{}}", rows)
-                    yield {name: _usual(part.column(place)) for name, place in places.items()}
+                    where = partial(_place, prefix, rows)
+                    yield {name: usual_column(part.column(place), name, where) for name, place in places.items()}
                     rows += part.num_rows
         except (pa.ArrowException, OSError) as exc:
             raise TableError(f"{label} is cut off or damaged ({first_line(exc)})") from exc
@@ -87,17 +86,8 @@ def from_batches(
     return SpecSource(label, ROWS, names, chunks, lambda row: f"{prefix}{row}")
 
 
-def _refuse_nanoseconds(column: Column, name: str, place: str, first: int) -> None:
-    """Raise `TableError` where microseconds do not hold a moment or a duration."""
-    kind = column.type
-    if not (pa.types.is_timestamp(kind) or pa.types.is_duration(kind)) or kind.unit != "ns":
-        return
-    kept = pc.cast(_usual(column), kind)
-    rows = pc.indices_nonzero(pc.fill_null(pc.not_equal(kept, column), False))
-    if len(rows):
-        row = rows[0].as_py()
-        shown = f"{column[row].value} ns" if pa.types.is_duration(kind) else column[row].cast(pa.string()).as_py()
-        raise TableError(f"{place.format(first + row)}  {name} = {shown}: {NANOSECONDS}")
+def _place(prefix: str, first: int, row: int) -> str:
+    return f"{prefix}{first + row}"
 
 
 def _is_pandas_index(name: str) -> bool:
@@ -106,26 +96,6 @@ def _is_pandas_index(name: str) -> bool:
 
 def columns_of(rows: Sequence[dict[str, Any]], names: Iterable[str]) -> Chunk:
     return {name: [row.get(name) for row in rows] for name in names}
-
-
-def _usual(column: Column) -> Column:  # noqa: PLR0911 - one line for each pair of types
-    """One of the types a column may have, in the form all other modules know."""
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        return _usual(column.dictionary).take(column.indices)
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return column.cast(pa.string())
-    if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
-        return column.cast(pa.binary())
-    if pa.types.is_timestamp(kind) and kind.unit != "us":
-        return pc.cast(column, pa.timestamp("us", kind.tz), safe=False)
-    if pa.types.is_duration(kind) and kind.unit != "us":
-        return pc.cast(column, pa.duration("us"), safe=False)
-    if pa.types.is_date64(kind):
-        return column.cast(pa.date32())
-    if pa.types.is_float16(kind) or pa.types.is_float32(kind):
-        return column.cast(pa.float64())
-    return column
 
 
 def first_line(exc: BaseException) -> str:

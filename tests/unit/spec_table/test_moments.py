@@ -84,3 +84,34 @@ def test_text_with_nine_digits_of_whole_microseconds_is_taken(tmp_path: Path) ->
     (tmp_path / "specs.csv").write_text("at\n2026-01-01T00:00:00.123456000\n")
     read = read_specs("specs.csv", Case, base=tmp_path)
     assert read.table.column("at").to_pylist() == [dt.datetime(2026, 1, 1, 0, 0, 0, 123456)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "column", "wanted"),
+    [
+        (dt.date, pa.array([0, 2**31 - 1], pa.date32()), "row 1  at = <value out of range: 2147483647>: is beyond"),
+        (dt.datetime, pa.array([None, 2**62], pa.timestamp("s")), "row 1  at = <value out of range: 46116"),
+        (dt.datetime, pa.array([0, 9 * 10**17], pa.timestamp("us")), "row 1  at = 30489-1"),
+        (dt.timedelta, pa.array([2**62], pa.duration("s")), "row 0  at = 4611686018427387904 s: is beyond"),
+        (list[dt.date], pa.array([[0], [2**31 - 1]], pa.list_(pa.date32())), "row 1  at = ['<value out of range"),
+        (dt.time, pa.array([1000, 1001], pa.time64("ns")), "row 1  at = 00:00:00.000001001: has nanoseconds"),
+        (list[dt.datetime], pa.array([[0], [1001]], pa.list_(pa.timestamp("ns"))), "row 1  at = ['1970-01-01 00:00:00"),
+        (Any, pa.array([{"x": 1}], pa.struct([("x", pa.timestamp("ns"))])), "row 0  at: has nanoseconds"),
+    ],
+)  # fmt: skip
+def test_what_python_does_not_hold_is_refused_with_its_row(kind: Any, column: Any, wanted: str) -> None:
+    model = create_model("Held", __base__=ExperimentInputSpec, at=(kind | None, ...))
+    with pytest.raises(TableError) as caught:
+        read_specs(pa.table({"at": column}), model, base=Path())
+    assert wanted in caught.value.message
+
+
+def test_nested_and_clock_times_of_whole_microseconds_are_kept() -> None:
+    moments = pa.array([[1000], None, []], pa.list_(pa.timestamp("ns")))
+    clocks = pa.array([1000, None, 2000], pa.time64("ns"))
+    model = create_model(
+        "Kept", __base__=ExperimentInputSpec, at=(list[dt.datetime] | None, ...), clock=(dt.time | None, ...)
+    )
+    table = read_specs(pa.table({"at": moments, "clock": clocks}), model, base=Path()).table
+    assert table["at"].to_pylist() == [[dt.datetime(1970, 1, 1, microsecond=1)], None, []]
+    assert table["clock"].to_pylist() == [dt.time(microsecond=1), None, dt.time(microsecond=2)]
