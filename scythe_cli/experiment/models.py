@@ -49,10 +49,17 @@ class ExperimentInputSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
-    experiment_id: str = Field(default="", description="The run of the spec: name/version/time.")
-    sort_index: int = Field(default=0, ge=0, description="The place of the spec in its table, from 0.")
-    workflow_run_id: str | None = Field(default=None, description="The UUID of the spec, the same on every attempt.")
-    root_workflow_run_id: str | None = Field(default=None, description="The UUID of the run.")
+    # each has its own name as alias, which an alias generator of a user's leaves alone
+    experiment_id: str = Field(default="", alias="experiment_id", description="The run of the spec: name/version/time.")
+    sort_index: int = Field(
+        default=0, ge=0, alias="sort_index", description="The place of the spec in its table, from 0."
+    )
+    workflow_run_id: str | None = Field(
+        default=None, alias="workflow_run_id", description="The UUID of the spec, the same on every attempt."
+    )
+    root_workflow_run_id: str | None = Field(
+        default=None, alias="root_workflow_run_id", description="The UUID of the run."
+    )
 
     if not TYPE_CHECKING:
 
