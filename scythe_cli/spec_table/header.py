@@ -9,9 +9,12 @@ import re
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from pydantic import AliasChoices, AliasPath
+
 from scythe_cli.columns.model_fields import read_fields
 from scythe_cli.core import layout
 from scythe_cli.errors import nearest
+from scythe_cli.experiment.field_kinds import user_fields
 from scythe_cli.spec_table.readers.column_letters import spell_columns
 
 if TYPE_CHECKING:
@@ -40,7 +43,7 @@ def match_columns(source: SpecSource, model: type[BaseModel], report: TableRepor
     found: dict[str, str] = {}
     suggested: set[str] = set()
     extra = model.model_config.get("extra")
-    for message in _nameless(source):
+    for message in [*_nameless(source), *_unreachable(model)]:
         report.add_column(message)
     seen: set[str] = set()
     columns = set(source.columns)
@@ -82,6 +85,22 @@ def _nameless(source: SpecSource) -> list[str]:
         if not name:
             index = place == 0 and "; an index that pandas wrote goes with df.to_csv(..., index=False)"
             messages.append(f"{spell_columns(place + 1, place + 1)} has no name{index or ''}")
+    return messages
+
+
+def _unreachable(model: type[BaseModel]) -> list[str]:
+    """The fields that pydantic reads from inside of another value alone, where a column is one value."""
+    if model.model_config.get("populate_by_name") or model.model_config.get("validate_by_name"):
+        return []
+    messages = []
+    for name in user_fields(model):
+        alias = model.model_fields[name].validation_alias
+        choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+        if all(isinstance(choice, AliasPath) for choice in choices):
+            messages.append(
+                f"field {name} of {model.__name__} has the alias {choices[0]!r}, and a column cannot be inside of "
+                f"another: give it an alias of text, such as Field(alias={name!r})"
+            )
     return messages
 
 
