@@ -6,13 +6,15 @@ columns are constant within a spec: they are made for a whole row group at a tim
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from collections import deque
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scythe_cli.core import processes
 from scythe_cli.final_tables.frame_rows import encodings
+from scythe_cli.final_tables.grouped_file import GroupedFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scythe_cli.final_tables.frame_rows import Piece
+    from scythe_cli.final_tables.grouped_file import EncodedGroup
 
 GROUP_ROWS = 1 << 17
 GROUP_BYTES = 64 << 20
@@ -32,6 +35,8 @@ CHUNK_FOOTER = 270
 """Bytes of the footer that a column of a row group takes, next to its name."""
 WITHIN_SPEC = 1.5
 """A row group ends within a spec only if it is so many times larger than others."""
+ENCODED = 2
+"""Row groups of a table that are encoded at the same time."""
 FULL = 0.9
 """Of the largest file: past this, no small row groups are added to come closer."""
 
@@ -46,7 +51,7 @@ class FrameFiles:
         metadata: the metadata of a file, when it is ended.
         index: names of the index columns.
         as_written: gives the columns of a row group that was read the types that `build` gives them.
-        writers: threads that encode a row group while the next is collected.
+        writers: threads that encode row groups while the next is collected.
 
     Attributes:
         held: pieces that are not written yet.
@@ -72,7 +77,7 @@ class FrameFiles:
         self._index = index
         self._as_written = as_written
         self._writers = writers
-        self._writing: Future[None] | None = None
+        self._writing: deque[tuple[Future[EncodedGroup], int]] = deque()
         self._ended: list[tuple[Path, dict[bytes, bytes]]] = []
         self._open: _OpenFile | None = None
         self._packed = self._unpacked = 0
@@ -119,33 +124,39 @@ class FrameFiles:
         if not self.held:
             return
         group = self._build(self.held)
-        self._finish_writing()
+        if len(self._writing) == ENCODED:
+            self._write_next()
         if self._open is None:
             self._open = self._start(group)
-        self._open.unwritten = self._held_bytes
+        self._open.unwritten += self._held_bytes
         self._open.groups += 1
-        self._writing = self._writers.submit(self._open.write, group)
+        self._writing.append((self._writers.submit(self._open.pages.encode, group), self._held_bytes))
         self.held, self._held_rows, self._held_bytes = [], 0, 0
 
     def _start(self, group: pa.Table) -> _OpenFile:
         fixed = sum(map(len, self._metadata().values()))
         return _OpenFile(self._path(), group, self._index, fixed)
 
+    def _write_next(self) -> None:
+        """Wait for the first of the row groups under way and write it; raise what it failed with."""
+        assert self._open is not None  # noqa: S101 - row groups are of a file
+        encoded, n_bytes = self._writing.popleft()
+        before = self._open.pages.size
+        self._open.pages.append(encoded.result())
+        self._packed += self._open.pages.size - before
+        self._unpacked += n_bytes
+        self._open.unwritten -= n_bytes
+
     def _finish_writing(self) -> None:
-        """Wait for the row group under way; raise what it failed with."""
-        if self._writing is not None and self._open is not None:
-            self._writing.result()
-            self._writing = None
-            self._packed += self._open.grown()
-            self._unpacked += self._open.unwritten
-            self._open.unwritten = 0
+        while self._writing:
+            self._write_next()
 
     def _end(self) -> None:
         self._flush()
         self._finish_writing()
         if self._open is not None:
             metadata = self._metadata()
-            self._open.close(metadata)
+            self._open.pages.close(metadata)
             self._ended.append((self._open.path, metadata))
             self._open = None
             processes.give_memory_back()  # the writer of a wide file has some 4 kB for each column of a row group
@@ -162,21 +173,21 @@ class FrameFiles:
         for at, (path, written) in enumerate(self._ended):
             if written != metadata:  # a later spec had other labels for the same columns
                 copy = self._copied(path, self._as_written)
-                copy.close(metadata)
+                copy.pages.close(metadata)
                 path.unlink()
                 self._ended[at] = copy.path, metadata
         return [path for path, _ in self._ended]
 
     def close(self) -> None:
         """Stop writing; what was not finished is of no use."""
-        if self._writing is not None:
-            self._writing.exception()
+        for encoded, _ in self._writing:
+            encoded.exception()
         if self._open is not None:
-            self._open.close({})
+            self._open.pages.abandon()
 
     def rewrite(self, change: Callable[[pa.Table], pa.Table]) -> None:
         """Write all files again with each row group changed. Where that raises, the files are as they were."""
-        if self._writing is None and self._open is None and not self._ended:
+        if self._open is None and not self._ended:
             return
         held, self.held = self.held, []
         n_held, self._held_rows, self._held_bytes = (self._held_rows, self._held_bytes), 0, 0
@@ -187,7 +198,7 @@ class FrameFiles:
                 copies.append(self._copied(path, change))
         except BaseException:
             for copy in copies:
-                copy.close({})
+                copy.pages.abandon()
                 copy.path.unlink()
             last, _ = old.pop()
             self._open = self._copied(last, self._as_written)
@@ -198,7 +209,7 @@ class FrameFiles:
         for path, _ in old:
             path.unlink()
         for copy in copies[:-1]:
-            copy.close(self._metadata())
+            copy.pages.close(self._metadata())
         self._ended = [(copy.path, {}) for copy in copies[:-1]]
         self._open = copies[-1]
 
@@ -211,19 +222,17 @@ class FrameFiles:
                     table = change(plain(source.read_row_group(group, use_threads=False)))
                     file = file or self._start(table)
                     file.write(table)
-                    file.groups += 1
         except BaseException:
             if file is not None:
-                file.close({})
+                file.pages.abandon()
                 file.path.unlink()
             raise
         assert file is not None  # noqa: S101 - every file has a row group
-        file.grown()
         return file
 
 
 class _OpenFile:
-    """A file and its writer."""
+    """A file that grows, and what decides when it ends."""
 
     def __init__(self, path: Path, group: pa.Table, index: Sequence[str], metadata: int) -> None:
         self.path = path
@@ -232,26 +241,16 @@ class _OpenFile:
         self.width = group.num_columns
         self.footer = sum(len(name) for name in group.column_names) + CHUNK_FOOTER * self.width
         self.metadata = metadata
-        self._size = 0
-        self._writer = pq.ParquetWriter(path, group.schema, store_schema=False, **encodings(group, index))
+        self.pages = GroupedFile(path, group.schema, encodings(group, index))
 
     def write(self, group: pa.Table) -> None:
         """Write a row group."""
-        self._writer.write_table(group, row_group_size=max(1, group.num_rows))
+        self.pages.append(self.pages.encode(group))
+        self.groups += 1
 
     def size(self) -> int:
-        """Bytes that were written when `grown` was last asked."""
-        return self._size + self.metadata + self.groups * self.footer
-
-    def grown(self) -> int:
-        """Bytes that were written since this was last asked."""
-        before, self._size = self._size, self.path.stat().st_size
-        return self._size - before
-
-    def close(self, metadata: dict[bytes, bytes]) -> None:
-        """End the file."""
-        self._writer.add_key_value_metadata(cast("Any", metadata))
-        self._writer.close()
+        """Bytes without the row groups under way."""
+        return self.pages.size + self.metadata + self.groups * self.footer
 
 
 def plain(table: pa.Table) -> pa.Table:
