@@ -139,7 +139,7 @@ class FramePart:
         if column.type != pa.int64() or column.null_count:
             raise CorruptPart(f"{self.address} has a column {ROW!r} without row numbers")
         rows = column.to_numpy()
-        starts = np.flatnonzero(np.diff(rows, prepend=rows[0] - 1)) if len(rows) else np.empty(0, "i8")
+        starts = np.flatnonzero(np.concatenate([[True], rows[1:] != rows[:-1]])[: len(rows)])
         found = np.empty(len(starts), [("row", "i8"), ("start", "i8"), ("length", "i8")])
         found["row"], found["start"] = rows[starts], starts
         found["length"] = np.diff(starts, append=len(rows))

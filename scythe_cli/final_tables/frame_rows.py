@@ -123,17 +123,29 @@ class _Kind:
 def index_columns(pieces: Sequence[Piece], schema: pa.Schema, *, repeated: bool) -> list[Any]:
     """The index columns of all rows. Where specs have several rows, texts are dictionaries of the specs' values."""
     specs = pa.concat_tables([piece.specs.take(pa.array(piece.places)) for piece in pieces])
-    each = np.repeat(np.arange(specs.num_rows, dtype=np.int32), np.concatenate([piece.lengths for piece in pieces]))
-    rows: Any = pa.array(each)
+    lengths = np.concatenate([piece.lengths for piece in pieces])
     made: list[Any] = []
     for field in schema:
         column: Any = specs.column(field.name).combine_chunks()
         if pa.types.is_string(field.type) and (repeated or field.name != layout.WORKFLOW_RUN_ID):
             texts: Any = column.dictionary_encode()
-            made.append(pa.DictionaryArray.from_arrays(texts.indices.take(rows), texts.dictionary))
+            made.append(pa.DictionaryArray.from_arrays(_repeated(texts.indices, lengths), texts.dictionary))
         else:
-            made.append(column if len(each) == specs.num_rows else column.take(rows))
+            made.append(_repeated(column, lengths))
     return made
+
+
+def _repeated(column: Any, lengths: np.ndarray[Any, Any]) -> Any:
+    """Each value so many times."""
+    if (lengths == 1).all():
+        return column
+    if _is_number(column.type) and not column.null_count:
+        return pa.array(np.repeat(column.to_numpy(), lengths))
+    return column.take(pa.array(np.repeat(np.arange(len(column), dtype=np.int32), lengths)))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
 
 
 def have_several_rows(pieces: Sequence[Piece]) -> bool:
