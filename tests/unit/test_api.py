@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pandas as pd
 import pytest
@@ -281,7 +282,9 @@ def test_an_experiment_needs_one_function() -> None:
         BaseExperiment(experiment=simulate, runnable=simulate)
 
 
-def test_a_function_is_found_by_its_name(tmp_path: Path) -> None:
+def test_a_function_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = WeakKeyDictionary({simulate: ExperimentRegistry.options(simulate)})  # other tests may have a `simulate`
+    monkeypatch.setattr(ExperimentRegistry, "_registered", own)
     assert ExperimentRegistry.get_runnable("scythe_experiment_simulate") is simulate
     with pytest.raises(EntryPointError, match="Did you mean 'simulate'"):
         ExperimentRegistry.get_runnable("simulat")
