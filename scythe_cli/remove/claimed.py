@@ -40,11 +40,22 @@ def claimant(store: Store) -> str | None:
     """The process that has claimed a run and is about to begin it; None where it has ended, or is on another host."""
     claim = _read_claim(store)
     try:
-        pid, started = int(claim["pid"]), claim.get("started")  # which older versions did not write
-        lives = processes.start_time(pid) is not None if started is None else processes.is_alive(pid, float(started))
+        pid, created = int(claim["pid"]), datetime.fromisoformat(str(claim["created"])).timestamp()
+        started = float(claim.get("started", -1))  # older versions did not write it
     except (KeyError, TypeError, ValueError):
         return None
+    lives = processes.is_alive(pid, started) or _began_before(pid, created)
     return f"process {pid} on {claim['host']}" if lives and _is_here(claim) else None
+
+
+def _began_before(pid: int, moment: float) -> bool:
+    """Whether a process is older than that, by the clock of the machine."""
+    import psutil
+
+    try:
+        return psutil.Process(pid).create_time() <= moment + 1
+    except psutil.NoSuchProcess:
+        return False
 
 
 def writer(run: ClaimedRun) -> str | None:
