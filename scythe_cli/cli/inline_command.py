@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from scythe_cli.run.run import Run
 
 _YAML = (".yml", ".yaml")
+_OF_RESULTS = ("seed", "nan")
+"""Settings of `run` that decide what a spec gives."""
 
 
 def inline_command(run: Run, text: str | None, storage: str | None) -> str | None:
@@ -38,8 +40,11 @@ def inline_command(run: Run, text: str | None, storage: str | None) -> str | Non
     except ScytheError:  # of another version, or cut: the failures can be printed without it
         return None
     loaded = _settings_for(file, run)
+    if frozen.specs is None:  # given in Python: no table has them
+        return None
     if loaded is None:
         return _without_file(frozen) or "in the experiment's folder: scythe allocate FILE"
+    sets = _sets(loaded, frozen)
     same_storage = bool(storage) or loaded.file.storage == frozen.storage
     specs = _specs_address(loaded, frozen.specs)
     name = loaded.file.name or run.manifest.experiment_name.removeprefix(TASK_PREFIX)
@@ -47,16 +52,47 @@ def inline_command(run: Run, text: str | None, storage: str | None) -> str | Non
         specs is not None and _specs_address(loaded, loaded.file.specs) == specs
     )
     if same_storage and name == run.name and same_specs:
-        return _allocate(file)
+        return f"{_allocate(file)}{sets}"
     known = same_storage or specs == frozen.specs
     if specs is not None and known and (is_remote(specs) or Path(specs).exists()):
-        return f"{_allocate(file)} --set {shlex.quote(f'specs={display_path(specs)}')}"
+        return f"{_allocate(file)} --set {shlex.quote(f'specs={display_path(specs)}')}{sets}"
     return None
+
+
+def changed_table(run: Run, text: str | None) -> str | None:
+    """A sentence where the table of a run was written again after the run began: its specs may be others now."""
+    from scythe_cli.experiment.config import DEFAULT_FILE
+    from scythe_cli.experiment.settings import SpecsFile
+
+    file = Path(text) if text and text.endswith(_YAML) else Path(DEFAULT_FILE)
+    try:
+        frozen = run.experiment_file()
+    except ScytheError:  # of another version, or cut
+        return None
+    loaded = _settings_for(file, run)
+    specs = frozen.specs.file if isinstance(frozen.specs, SpecsFile) else frozen.specs
+    if loaded is not None:
+        specs = _specs_address(loaded, specs)
+    if not isinstance(specs, str) or is_remote(specs) or not Path(specs).is_file():
+        return None
+    if Path(specs).stat().st_mtime < run.manifest.created.timestamp() + 1:  # of which the fraction is not kept
+        return None
+    return f"{display_path(specs)} was changed after this run began: a spec may have other values now"
+
+
+def _sets(loaded: LoadedSettings, frozen: ExperimentFile) -> str:
+    """The settings of the run that decide what a spec gives, where the experiment file has others."""
+    words = []
+    for name in _OF_RESULTS:
+        theirs, ours = getattr(frozen.run, name), getattr(loaded.file.run, name)
+        if theirs != ours:
+            words.append(f" --set {shlex.quote(f'run.{name}={theirs}')}")
+    return "".join(words)
 
 
 def _without_file(frozen: ExperimentFile) -> str | None:
     """The command for a run that was allocated without an experiment file, from the folder of its function."""
-    from scythe_cli.experiment import importer
+    from scythe_cli.experiment import config, importer
 
     specs = frozen.specs
     if not isinstance(specs, str) or not (is_remote(specs) or (Path(specs).is_absolute() and Path(specs).exists())):
@@ -65,7 +101,11 @@ def _without_file(frozen: ExperimentFile) -> str | None:
         importer.locate(frozen.experiment, Path.cwd())
     except ScytheError:
         return None
-    return shlex.join(["scythe", "allocate", frozen.experiment, display_path(specs)])
+    try:
+        sets = _sets(config.load(frozen.experiment), frozen)
+    except ScytheError:  # a wrong variable of the environment
+        sets = ""
+    return shlex.join(["scythe", "allocate", frozen.experiment, display_path(specs)]) + sets
 
 
 def _allocate(file: Path) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from scythe_cli.cli.output import print_error, put, running_user_code
 from scythe_cli.core import package
+from scythe_cli.core.events import Notice
 from scythe_cli.core.printable import printable, printable_json
 from scythe_cli.errors import ExitCode
 
@@ -22,7 +23,10 @@ def run_inline(prepared: Prepared, only: int, terminal: Terminal, *, as_json: bo
     """`--inline`: run one spec, print its output."""
     from scythe_cli.operations import inline
     from scythe_cli.run.outcomes import FailureKind
+    from scythe_cli.show.other_values import other_values
 
+    if (note := other_values(prepared, only)) is not None:
+        terminal(Notice(note))
     terminal.close()
     with nullcontext() if sys.stdout.isatty() else running_user_code():
         output, failure = inline.run_inline(prepared, only, debug=_debug)

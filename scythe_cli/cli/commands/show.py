@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.cli import options
-from scythe_cli.cli.inline_command import inline_command
+from scythe_cli.cli.inline_command import changed_table, inline_command
 from scythe_cli.cli.output import print_json, print_next
 from scythe_cli.cli.run_argument import command_for, find_run
 from scythe_cli.cli.views.run_view import print_run
@@ -58,7 +58,7 @@ def show(
     elif log:
         print_log(shown.specs)
     elif sort_index is not None:
-        print_spec(shown)
+        print_spec(shown, changed_table(found, run))
         _print_next_of_spec(found, shown)
     elif picked:
         print_specs(shown)

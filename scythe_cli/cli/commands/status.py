@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from scythe_cli.cli import options
 from scythe_cli.cli.formatting import counted, display_path
-from scythe_cli.cli.inline_command import inline_command
+from scythe_cli.cli.inline_command import changed_table, inline_command
 from scythe_cli.cli.output import print_json, print_next, put
 from scythe_cli.cli.run_argument import command_for, find_run
 from scythe_cli.cli.views.failures import commands_after_failures, kept_folders, print_group
@@ -84,6 +84,8 @@ def status(
         put(printable("earlier attempts:" if now.earlier_failures else "no earlier attempt failed"))
     for group in now.earlier_failures:
         print_group(group, command)
+    if command and (note := changed_table(found, run)):
+        put(printable(f"\nnote: {note}", lines=True))
     _print_next(found, now, errors=errors, alone=command)
 
 

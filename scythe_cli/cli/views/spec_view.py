@@ -28,8 +28,8 @@ MOST_VALUES = 100
 """Inputs, or outputs, that are shown; `--json` has all."""
 
 
-def print_spec(shown: Shown) -> None:
-    """Print one spec: a block for each thing that is known of it."""
+def print_spec(shown: Shown, note: str | None = None) -> None:
+    """Print one spec: a block for each thing that is known of it, and a note on the command that runs it alone."""
     spec = shown.specs[0]
     put(printable(f"{shown.run}   spec {spec.sort_index}   {_state(spec)}"))
     for line in flowing(_how(spec), line_width() - 2):
@@ -46,7 +46,7 @@ def print_spec(shown: Shown) -> None:
     cut = [f"... {len(log) - LOG_LINES:,} lines before these; --log prints all"] if len(log) > LOG_LINES else []
     _print_block("log", [*cut, *log[-LOG_LINES:]])
     if spec.command:
-        _print_block("alone", [spec.command])
+        _print_block("alone", [spec.command, *([note] if note else [])])
 
 
 def print_log(specs: Sequence[Spec]) -> None:
