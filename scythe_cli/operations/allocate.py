@@ -35,9 +35,10 @@ from scythe_cli.run.claim import Claim, claim, next_version
 from scythe_cli.run.code import keep_code
 from scythe_cli.run.engine import Ended, Engine, Ticket, Work
 from scythe_cli.run.find import real_runs
+from scythe_cli.run.generation import latest_code
 from scythe_cli.run.input_files import Record, describe_inputs, encode_inputs, shared_names
 from scythe_cli.run.outcomes import outcome_schema
-from scythe_cli.run.run import Manifest, Run, spec_id_prefix, write_manifest
+from scythe_cli.run.run import Manifest, OriginalRun, Run, spec_id_prefix, write_manifest
 from scythe_cli.run.state import read_state
 from scythe_cli.run.version import Bump, SemVer
 from scythe_cli.storage import artifacts
@@ -104,9 +105,12 @@ def _other_code(prepared: Prepared, storage: Store, version: SemVer) -> str | No
     earlier = None
     with suppress(BrokenRun):  # status names it
         earlier = next(real_runs(storage, prepared.name, version), None)
-    if earlier is None or earlier.manifest.source_hash == prepared.experiment.source_hash:
+    if earlier is None:
         return None
-    was, now = earlier.manifest.source_hash[:12], prepared.experiment.source_hash[:12]
+    theirs = earlier.manifest.source_hash if isinstance(earlier, OriginalRun) else latest_code(earlier).source_hash
+    if theirs == prepared.experiment.source_hash:
+        return None
+    was, now = theirs[:12], prepared.experiment.source_hash[:12]
     return f"{version} has a run with other code ({was} then, {now} now); --bump patch gives this code its own version"
 
 

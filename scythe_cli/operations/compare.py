@@ -16,11 +16,13 @@ from scythe_cli.operations.scan import final_tables, load_table
 from scythe_cli.reuse.keys import keys_of_run, piece_rows
 from scythe_cli.reuse.match import match
 from scythe_cli.run.code import read_code
+from scythe_cli.run.generation import code_of_rows, latest_code
 from scythe_cli.run.parts import read_block
 from scythe_cli.run.run import OriginalRun, refuse_download
 from scythe_cli.storage.base import MANIFEST_LIMIT
 
 if TYPE_CHECKING:
+    from scythe_cli.run.generation import LatestCode
     from scythe_cli.run.run import Run
 
 _FIRST, _SECOND = "_first", "_second"
@@ -131,16 +133,20 @@ def compare(first: Run, second: Run) -> Comparison:
         if isinstance(run, OriginalRun):
             raise InputError(f"{run.id} was made by scythe-engine: it cannot be compared")
     pairs, rows = _rows(first, second)
+    codes = latest_code(first), latest_code(second)
     notes = [
         f"{run.id} has no tables yet: its outputs are not compared" for run in (first, second) if not _is_built(run)
     ]
     both = not notes
+    for run in (first, second):
+        if (made_by := code_of_rows(run)) is not None:
+            notes.append(f"different code made the rows of {run.id}: {made_by}")
     return Comparison(
         first=first.id,
         second=second.id,
-        settings=_differences(_settings(first), _settings(second)),
-        code=_code(first, second),
-        packages=_differences(first.manifest.packages, second.manifest.packages),
+        settings=_differences(_settings(first, codes[0]), _settings(second, codes[1])),
+        code=_code(first, second, codes),
+        packages=_differences(codes[0].packages, codes[1].packages),
         rows=rows,
         outputs=_outputs(first, second, pairs) if both else [],
         failures=_failures(first, second, pairs) if both else FailureDifference(0, 0, 0),
@@ -152,8 +158,9 @@ def _is_built(run: Run) -> bool:
     return layout.SCALARS in final_tables(run.store)
 
 
-def _settings(run: Run) -> dict[str, str]:
+def _settings(run: Run, latest: LatestCode) -> dict[str, str]:
     text = run.store.read(layout.EXPERIMENT_FILE, limit=MANIFEST_LIMIT).decode(errors="replace")
+    settings = latest.settings or yaml_document.read(text, layout.EXPERIMENT_FILE).data
     found: dict[str, str] = {}
 
     def walk(value: Any, path: str) -> None:
@@ -163,7 +170,7 @@ def _settings(run: Run) -> dict[str, str]:
         else:
             found[path] = "null" if value is None else str(value)
 
-    walk(yaml_document.read(text, layout.EXPERIMENT_FILE).data, "")
+    walk(settings, "")
     return found
 
 
@@ -172,12 +179,12 @@ def _differences(first: dict[str, str], second: dict[str, str]) -> list[Differen
     return [Difference(name, first.get(name), second.get(name)) for name in names]
 
 
-def _code(first: Run, second: Run) -> CodeDifference:
-    hashes = first.manifest.source_hash, second.manifest.source_hash
+def _code(first: Run, second: Run, codes: tuple[LatestCode, LatestCode]) -> CodeDifference:
+    hashes = codes[0].source_hash, codes[1].source_hash
     if hashes[0] == hashes[1]:
         return CodeDifference(*hashes, [])
     try:
-        was, now = (read_code(run.store, run.manifest.source_hash) for run in (first, second))
+        was, now = (read_code(run.store, one) for run, one in zip((first, second), hashes, strict=True))
     except NotFoundError:
         return CodeDifference(*hashes, [])
     return CodeDifference(*hashes, sorted(name for name in {*was, *now} if was.get(name) != now.get(name)))

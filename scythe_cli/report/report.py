@@ -29,6 +29,7 @@ from scythe_cli.report.document import (
 from scythe_cli.report.rows import RowReader
 from scythe_cli.report.summary import Summary
 from scythe_cli.run.compatibility import refuse_wrong_total
+from scythe_cli.run.generation import code_of_rows, latest_code
 from scythe_cli.run.run import OriginalRun
 from scythe_cli.run.state import read_state
 
@@ -88,21 +89,21 @@ def report(run: Run, *, seed: int = 0) -> Report:
 
 
 def _head(run: Run, state: RunState, now: RunStatus, reader: RowReader) -> Head:
-    manifest = run.manifest
+    manifest, latest = run.manifest, latest_code(run)
     return Head(
         run=run.id,
         address=run.store.locate(""),
         experiment=manifest.place,
         description=reader.description,
         entry_point=manifest.entry_point,
-        source_hash=manifest.source_hash,
+        source_hash=latest.source_hash,
         code_version=manifest.code_version,
-        git_commit=manifest.git_commit,
-        packages=manifest.packages,
-        python=manifest.python,
+        git_commit=latest.git_commit,
+        packages=latest.packages,
+        python=latest.python,
         host=manifest.host,
         engine=manifest.engine,
-        seed=manifest.seed,
+        seed=latest.seed,
         design=manifest.design,
         created=manifest.created,
         state=now.state,
@@ -213,6 +214,8 @@ def _execution(summary: Summary, counts: Counts) -> Execution:
 
 def _notes(run: Run, reader: RowReader, summary: Summary, counts: Counts) -> list[str]:
     notes = []
+    if (made_by := code_of_rows(run)) is not None:
+        notes.append(f"different code made the rows: {made_by}")
     if missing := run.total - summary.rows:
         notes.append(
             f"{missing:,} of {run.total:,} specs have no result yet: every number here is about the "

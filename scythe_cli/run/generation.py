@@ -7,6 +7,7 @@ An allocate is generation 1, each resume one more.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,11 @@ from scythe_cli.errors import KeyExists, NotFinishedError
 from scythe_cli.experiment import provenance
 from scythe_cli.experiment.settings import FrameSettings
 from scythe_cli.run.claim import user_name
-from scythe_cli.run.state import read_mark, write_mark
+from scythe_cli.run.state import list_marks, read_mark, read_state, write_mark
 
 if TYPE_CHECKING:
     from scythe_cli.run.engine import Work
+    from scythe_cli.run.run import Run
     from scythe_cli.storage.base import Store
 
 
@@ -81,3 +83,61 @@ def settings_text(note: dict[str, Any]) -> str:
     """The settings of a generation as `config.parse` reads them; older runs have them as this text."""
     settings = note["settings"]
     return settings if isinstance(settings, str) else yaml_document.write(settings)
+
+
+@dataclass(frozen=True)
+class LatestCode:
+    """What the latest generation of a run was made of; of a run that was never resumed, what the manifest has.
+
+    Attributes:
+        generation: its number; 1 also before the first spec ran.
+        settings: as its experiment file has them; None of a run that was never resumed.
+        seed: `run.seed`.
+    """
+
+    generation: int
+    source_hash: str
+    git_commit: str | None
+    packages: dict[str, str]
+    python: str
+    settings: dict[str, Any] | None
+    seed: int
+
+
+def latest_code(run: Run) -> LatestCode:
+    """The code and the settings of a run's latest generation. Costs a short listing, and a read if it was resumed."""
+    manifest = run.manifest
+    number = max(list_marks(run.store).get(Mark.GENERATION, [1]))
+    note = (read_mark(run.store, Mark.GENERATION, number) or {}) if number > 1 else {}
+    settings = note.get("settings") or None
+    if isinstance(settings, str):  # as older runs have them
+        settings = yaml_document.read(settings, layout.mark(Mark.GENERATION, number)).data
+    return LatestCode(
+        generation=number,
+        source_hash=note.get("source_hash") or manifest.source_hash,
+        git_commit=note.get("git_commit", manifest.git_commit),
+        packages=note.get("packages") or manifest.packages,
+        python=note.get("python") or manifest.python,
+        settings=settings,
+        seed=note.get("seed", manifest.seed),
+    )
+
+
+def code_of_rows(run: Run) -> str | None:
+    """`5a00... (generation 1, 0 rows), 2960... (generation 2, 60 rows)`; None where one code made all rows."""
+    numbers = sorted(list_marks(run.store).get(Mark.GENERATION, []))
+    if len(numbers) < 2:
+        return None
+    notes = {number: read_mark(run.store, Mark.GENERATION, number) or {} for number in numbers}
+    hashes = {number: note.get("source_hash") or run.manifest.source_hash for number, note in notes.items()}
+    if len(set(hashes.values())) < 2:
+        return None
+    rows = dict.fromkeys(hashes, 0)
+    for block in read_state(run).blocks.values():
+        for part, chosen in block.by_part.items():
+            if part.generation in rows:
+                rows[part.generation] += part.last - part.first + 1 if chosen is None else len(chosen)
+    return ", ".join(
+        f"{code[:12]} (generation {number}, {rows[number]:,} {'row' if rows[number] == 1 else 'rows'})"
+        for number, code in hashes.items()
+    )

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.operations.status import State, quick_status
+from scythe_cli.run.generation import latest_code
 from scythe_cli.run.run import DownloadedRun, refuse_original
 from scythe_cli.show.choice import as_error_of, choose
 from scythe_cli.show.field_notes import FieldNote, read_field_notes, units
@@ -17,6 +18,7 @@ from scythe_cli.show.frames import read_frames
 from scythe_cli.show.spec import Spec, read_specs
 
 if TYPE_CHECKING:
+    from scythe_cli.run.generation import LatestCode
     from scythe_cli.run.run import Run
     from scythe_cli.show.choice import SpecChoice
 
@@ -40,10 +42,10 @@ class Shown:
         packages: versions of the packages that its modules import.
         entry_point: module:function.
         place: where the function is defined.
-        source_hash: SHA-256 hash of its source files.
+        source_hash: SHA-256 hash of its source files; of its latest generation, as packages and settings are.
         code_version: the name that `Register(version=...)` gives to the code, or null.
         git_commit: the commit of its folder, or null.
-        settings: every setting of its frozen experiment file; empty for a download, which does not have it.
+        settings: every setting of its experiment file; empty for a download, which does not have it.
         fields: description and unit of each input and each output.
         tables: addresses of the final tables that exist.
         matching: how many specs the options fit; all where there are none.
@@ -114,13 +116,15 @@ def _of_download(run: Run, rows: list[int], choice: SpecChoice, *, head: int) ->
         return read_from_tables(run, rows, frames=choice.sort_index is not None, head=head)
 
 
-def _settings(run: Run) -> dict[str, Any]:
-    """The settings of a run; those of a download are not part of it."""
-    return {} if isinstance(run, DownloadedRun) else run.experiment_file().model_dump(mode="json")
+def _settings(run: Run, latest: LatestCode) -> dict[str, Any]:
+    """The settings of a run's latest generation; those of a download are not part of it."""
+    if isinstance(run, DownloadedRun):
+        return {}
+    return latest.settings or run.experiment_file().model_dump(mode="json")
 
 
 def _shown(run: Run, specs: list[Spec], matching: int) -> Shown:
-    now, manifest = quick_status(run), run.manifest
+    now, manifest, latest = quick_status(run), run.manifest, latest_code(run)
     return Shown(
         run=run.id,
         address=run.store.locate(""),
@@ -132,14 +136,14 @@ def _shown(run: Run, specs: list[Spec], matching: int) -> Shown:
         created=manifest.created,
         engine=manifest.engine,
         host=manifest.host,
-        python=manifest.python,
-        packages=manifest.packages,
+        python=latest.python,
+        packages=latest.packages,
         entry_point=manifest.entry_point,
         place=manifest.place,
-        source_hash=manifest.source_hash,
+        source_hash=latest.source_hash,
         code_version=manifest.code_version,
-        git_commit=manifest.git_commit,
-        settings=_settings(run),
+        git_commit=latest.git_commit,
+        settings=_settings(run, latest),
         fields=read_field_notes(run),
         tables=now.final,
         matching=matching,

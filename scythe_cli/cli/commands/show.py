@@ -64,8 +64,16 @@ def show(
         print_specs(shown)
         _print_next(found, shown)
     else:
-        print_run(shown)
+        print_run(shown, _made_by(found))
         print_next(command_for("show", found, "--failed" if shown.failed else "--head", latest=True))
+
+
+def _made_by(run: Run) -> str | None:
+    """Which code made how many rows, where it was more than one."""
+    from scythe_cli.run.generation import code_of_rows
+    from scythe_cli.run.run import DownloadedRun
+
+    return None if isinstance(run, DownloadedRun) else code_of_rows(run)
 
 
 def _find(text: str | None, storage: str | None, sort_index: int | None) -> tuple[Run, int | None]:

@@ -24,8 +24,8 @@ _OF_ENGINES = {"slurm": ("slurm",), "hatchet": ("tree", "resources")}
 """Settings that mean nothing to other engines; `--json` has them."""
 
 
-def print_run(shown: Shown) -> None:
-    """Print what a run is made of."""
+def print_run(shown: Shown, made_by: str | None = None) -> None:
+    """Print what a run is made of; and which code made how many rows, where it was more than one."""
     put(printable(f"{shown.run}   {STATES[shown.state]}"))
     put(
         printable(
@@ -33,22 +33,26 @@ def print_run(shown: Shown) -> None:
             f"{shown.missing:,} without a result"
         )
     )
-    for label, text in _facts(shown):
+    for label, text in _facts(shown, made_by):
         width = max(30, min(WIDEST, line_width()) - LABEL - 2)
         for at, line in enumerate(textwrap.wrap(printable(text), width, break_on_hyphens=False) or [""]):
             put(printable(f"  {'' if at else label:<{LABEL}}{line}"))
     print_tables(shown.tables)
 
 
-def _facts(shown: Shown) -> Iterator[tuple[str, str]]:
+def _facts(shown: Shown, made_by: str | None) -> Iterator[tuple[str, str]]:
     yield "began", f"{shown.created:%Y-%m-%d %H:%M:%S} UTC on {shown.host}, engine {shown.engine}"
     version = f", version {shown.code_version}" if shown.code_version else ""
     commit = f", git {shown.git_commit[:12]}" if shown.git_commit else ""
     yield "code", f"{shown.entry_point}   {shown.place}, hash {shown.source_hash[:12]}{commit}{version}"
+    if made_by is not None:
+        yield "made by", made_by
     yield "python", shown.python
     yield "packages", ", ".join(f"{name} {version}" for name, version in shown.packages.items())
     of_others = {name for engine, names in _OF_ENGINES.items() if engine != shown.engine for name in names}
-    yield "settings", ", ".join(_settings({name: one for name, one in shown.settings.items() if name not in of_others}))
+    if shown.settings:
+        known = {name: one for name, one in shown.settings.items() if name not in of_others}
+        yield "settings", ", ".join(_settings(known))
     fields = shown.units()
     names = [f"{name} [{fields[name]}]" if name in fields else name for name in shown.fields]
     if names:
