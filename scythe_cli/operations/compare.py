@@ -93,7 +93,7 @@ class OutputDifference:
 
 @dataclass(frozen=True)
 class FailureDifference:
-    """Failures of the rows that are in both runs.
+    """Failures of the rows that are in both runs and have run in both.
 
     Attributes:
         both: failed in both.
@@ -139,6 +139,8 @@ def compare(first: Run, second: Run) -> Comparison:
     ]
     both = not notes
     for run in (first, second):
+        if both and (unfinished := _unfinished(run)) is not None:
+            notes.append(unfinished)
         if (made_by := code_of_rows(run)) is not None:
             notes.append(f"different code made the rows of {run.id}: {made_by}")
     return Comparison(
@@ -238,7 +240,22 @@ def _output(name: str, was: pl.Series, now: pl.Series) -> OutputDifference:
 
 
 def _failures(first: Run, second: Run, pairs: pl.DataFrame) -> FailureDifference:
+    """Of the specs that have run in both: one that has not run yet has not failed, and its failure is not gone."""
     was, now = (load_table(run, layout.ERRORS)[layout.SORT_INDEX].implode() for run in (first, second))
-    failed = pairs[_FIRST].is_in(was), pairs[_SECOND].is_in(now)
+    ran = pairs.filter(pl.col(_FIRST).is_in(_ran(first).implode()), pl.col(_SECOND).is_in(_ran(second).implode()))
+    failed = ran[_FIRST].is_in(was), ran[_SECOND].is_in(now)
     both = int((failed[0] & failed[1]).sum())
     return FailureDifference(both=both, new=int(failed[1].sum()) - both, gone=int(failed[0].sum()) - both)
+
+
+def _ran(run: Run) -> pl.Series:
+    """The specs that the final tables have, succeeded or failed."""
+    return pl.concat([load_table(run, name)[layout.SORT_INDEX] for name in (layout.SCALARS, layout.ERRORS)])
+
+
+def _unfinished(run: Run) -> str | None:
+    """A sentence where the final tables lack specs."""
+    missing = run.total - len(_ran(run))
+    if missing <= 0:
+        return None
+    return f"{run.id} is not finished: {missing:,} of {run.total:,} {'spec' if run.total == 1 else 'specs'} not run yet"

@@ -189,3 +189,21 @@ def test_xy_gives_inputs_and_outputs(folder: Path) -> None:
 def test_tidy_scalars_have_no_ids(folder: Path) -> None:
     tidy = scythe_cli.open_run("study/v1.0.0", storage=folder / "scythe-runs").scalars(tidy=True)
     assert tidy.columns == ["a", "kind", "heat", "note"]
+
+
+def test_specs_that_have_not_run_are_no_failures_that_are_gone(tmp_path: Path) -> None:
+    assert allocate(tmp_path, [1, -2, -3]).code == 1
+    assert allocate(tmp_path, [1, -2, -3]).code == 1
+    _, second = sorted((tmp_path / "scythe-runs" / "study").glob("*/*"))
+    for table in ("scalars", "errors"):
+        path = second / "final" / f"{table}.pq"
+        pl.read_parquet(path).filter(pl.col("sort_index") < 2).write_parquet(path)
+    done = scythe("compare", "study/v1.0.0", "study/v1.1.0", cwd=tmp_path)
+    *_, failed, note = done.out.splitlines()
+    assert failed == "failed  0 new, 0 gone, 1 in both"
+    assert note == f"note: study/v1.1.0/{second.name} is not finished: 1 of 3 specs not run yet"
+    assert json.loads(scythe("compare", "study/v1.1.0", "study/v1.0.0", "--json", cwd=tmp_path).out)["failures"] == {
+        "both": 1,
+        "new": 0,
+        "gone": 0,
+    }
