@@ -9,6 +9,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from scythe_cli.api.places import say_once
 from scythe_cli.core import layout
 from scythe_cli.core.events import ignore
 from scythe_cli.errors import NotFinishedError
@@ -129,12 +130,14 @@ class RunOperations:
         """One final table, read only where and when it is needed. Raises `NotFoundError` as `table` does."""
         from scythe_cli.operations.scan import scan_table
 
+        _say_if_partial(self.run)
         return scan_table(self.run, table)
 
     def table(self: HasRun, name: str) -> pl.DataFrame:
         """One final table. Raises `NotFoundError` when no table has this name."""
         from scythe_cli.operations.scan import load_table
 
+        _say_if_partial(self.run)
         return load_table(self.run, name)
 
     def scalars(self: HasRun, *, tidy: bool = False) -> pl.DataFrame:
@@ -166,6 +169,14 @@ class RunOperations:
 
         refuse_original(self.run)
         return pl.DataFrame(every_attempt(self.run))
+
+
+def _say_if_partial(run: Run) -> None:
+    """Who reads part of the rows should know it."""
+    from scythe_cli.operations.scan import partial_sentence
+
+    if (sentence := partial_sentence(run)) is not None:
+        say_once(f"{run.id}: {sentence}")
 
 
 def _inputs(run: Run, table: pl.DataFrame) -> list[str]:

@@ -60,6 +60,24 @@ def execution_table(run: Run, tables: Mapping[str, Sequence[str]]) -> str | None
     return None
 
 
+def missing_in_tables(run: Run) -> int:
+    """How many specs the final tables of a run lack: more than 0 where they are partial. Reads two footers."""
+    from scythe_cli.run.run import OriginalRun
+
+    if isinstance(run, OriginalRun) or layout.SCALARS not in final_tables(run.store):
+        return 0
+    there = sum(run.count(layout.final(name)) for name in (layout.SCALARS, layout.ERRORS))
+    return max(0, run.total - there)
+
+
+def partial_sentence(run: Run) -> str | None:
+    """A sentence where the final tables are partial."""
+    if not (missing := missing_in_tables(run)):
+        return None
+    of = f"{run.total:,} specs {'is' if missing == 1 else 'are'}" if run.total != 1 else "1 spec is"
+    return f"the tables are partial: {missing:,} of {of} not in them"
+
+
 def scan_table(run: Run, name: str) -> pl.LazyFrame:
     """One final table; rows are read when the frame is collected, as far as they are needed.
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MADE_BY_ORIGINAL = "made by scythe-engine"
 IS_DOWNLOAD = "a download"
+IS_PARTIAL_DOWNLOAD = "a download, whose tables are partial"
 State = Literal["running", "complete", "gathered", "cancelled", "stopped", "incomplete", "pending", "removing"]
 
 
@@ -230,13 +231,15 @@ def _status_of_tables(run: Run) -> RunStatus:
         done = succeeded + failed
     else:
         done = succeeded or (total if finals else 0)
+    partial = isinstance(run, DownloadedRun) and done < total
+    of_download = IS_PARTIAL_DOWNLOAD if partial and finals else IS_DOWNLOAD
     return RunStatus(
         run=run.id,
         address=run.store.locate(""),
         version=str(run.version),
         engine=run.manifest.engine,
         created=run.manifest.created,
-        state="gathered" if finals else "incomplete",
+        state="gathered" if finals and not partial else "incomplete",
         total=total,
         done=done,
         succeeded=done - failed,
@@ -245,7 +248,7 @@ def _status_of_tables(run: Run) -> RunStatus:
         generation=0,
         rate=None,
         eta=None,
-        detail=MADE_BY_ORIGINAL if isinstance(run, OriginalRun) else IS_DOWNLOAD,
+        detail=MADE_BY_ORIGINAL if isinstance(run, OriginalRun) else of_download,
         final={name: run.store.locate(layout.final(name)) for name in finals},
     )
 

@@ -25,6 +25,7 @@ def download(
     from scythe_cli.cli.progress import Terminal
     from scythe_cli.export.settings import Export
     from scythe_cli.operations.download import download as fetch
+    from scythe_cli.operations.scan import partial_sentence
     from scythe_cli.run.run import OriginalRun
     from scythe_cli.run.state import list_marks, refuse_removed
     from scythe_cli.show.field_notes import units_of
@@ -51,3 +52,5 @@ def download(
         put(printable(f"  {display_path(next(iter(report.tables.values())))}   {counted(len(report.tables), 'sheet')}"))
     else:
         print_tables(report.tables)
+    if (partial := partial_sentence(found)) is not None:
+        put(printable(f"  {partial}"))

@@ -17,7 +17,7 @@ from scythe_cli.cli.views.run_list import print_latest, with_size
 from scythe_cli.cli.views.run_status import print_status
 from scythe_cli.core.printable import printable
 from scythe_cli.errors import Interrupted
-from scythe_cli.operations.status import IS_DOWNLOAD, MADE_BY_ORIGINAL
+from scythe_cli.operations.status import IS_DOWNLOAD, IS_PARTIAL_DOWNLOAD, MADE_BY_ORIGINAL
 from scythe_cli.run import lease
 from scythe_cli.run.run import OriginalRun
 
@@ -71,6 +71,7 @@ def status(
         print_json(now)
         return
     print_status(now)
+    _print_partial(found, now)
     if isinstance(found, OriginalRun):
         _print_runs_inside(found)
     if now.active is not None:
@@ -84,9 +85,21 @@ def status(
         put(printable("earlier attempts:" if now.earlier_failures else "no earlier attempt failed"))
     for group in now.earlier_failures:
         print_group(group, command)
-    if command and (note := changed_table(found, run)):
-        put(printable(f"\nnote: {note}", lines=True))
+    _print_note(changed_table(found, run) if command else None)
     _print_next(found, now, errors=errors, alone=command)
+
+
+def _print_partial(run: Run, now: RunStatus) -> None:
+    """Say that the tables lack specs, where they do."""
+    from scythe_cli.operations.scan import partial_sentence
+
+    if now.final and now.state != "gathered" and (partial := partial_sentence(run)) is not None:
+        put(printable(f"  {partial}"))
+
+
+def _print_note(note: str | None) -> None:
+    if note is not None:
+        put(printable(f"\nnote: {note}", lines=True))
 
 
 def _say_that_it_takes_time(note: dict[str, Any]) -> None:
@@ -177,7 +190,7 @@ def _is_active(now: RunStatus) -> bool:
 
 def _print_next(run: Run, now: RunStatus, *, errors: bool, alone: str | None) -> None:
     after = {"complete": command_for("gather", run), "gathered": command_for("download", run)}.get(now.state)
-    if now.detail == IS_DOWNLOAD:
+    if now.detail in (IS_DOWNLOAD, IS_PARTIAL_DOWNLOAD):
         return
     if now.detail == MADE_BY_ORIGINAL:
         if now.final:
