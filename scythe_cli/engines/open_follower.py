@@ -34,7 +34,7 @@ def _watch(run: Run) -> Watch:
         return LeaseWatch()
     engine = engine_of(run)
     if engine in CLAIMED:
-        return SlurmWatch(run) if engine == "slurm" else ClaimsWatch(run)
+        return SlurmWatch(run) if engine == "slurm" else ClaimsWatch(run, patient=False)
     from scythe_cli.engines.hatchet.client.engine import HatchetEngine
 
     try:

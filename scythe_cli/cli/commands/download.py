@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scythe_cli.cli import options
+from scythe_cli.cli.at_work import hint_if_at_work
 from scythe_cli.cli.output import print_json, print_tables, put
 from scythe_cli.cli.run_argument import find_run, hints_from_here
 from scythe_cli.core.printable import printable
@@ -33,7 +34,7 @@ def download(
     found = find_run(run, storage)
     if not isinstance(found, OriginalRun):
         refuse_removed(found, list_marks(found.store))
-    with Terminal() as terminal, hints_from_here(found):
+    with Terminal() as terminal, hint_if_at_work(found), hints_from_here(found):
         report = fetch(
             found.store,
             dest or Path(f"{found.name}-{found.version}".replace("/", "-")),

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from scythe_cli.cli import options
+from scythe_cli.cli.at_work import hint_if_at_work
 from scythe_cli.cli.output import print_json, print_next, print_outputs, print_tables, put
 from scythe_cli.cli.run_argument import command_for, find_run, hints_from_here
 from scythe_cli.core.printable import printable
@@ -29,7 +30,8 @@ def gather(
     from scythe_cli.operations.gather import gather as build
 
     found = find_run(run, storage)
-    with Terminal() as terminal, hints_from_here(found), _held(found, partial=partial):
+    without = f"to build the tables without them:   {command_for('gather', found, '--partial')}"
+    with Terminal() as terminal, hint_if_at_work(found, without), hints_from_here(found), _held(found, partial=partial):
         report = build(found, partial=partial, listener=terminal)
     if as_json:
         print_json(report)

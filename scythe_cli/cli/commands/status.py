@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from scythe_cli.cli import options
+from scythe_cli.cli.at_work import continue_command, with_engine
 from scythe_cli.cli.formatting import counted, display_path
 from scythe_cli.cli.inline_command import changed_table, inline_command
 from scythe_cli.cli.output import print_json, print_next, put
@@ -23,7 +24,7 @@ from scythe_cli.run.run import OriginalRun
 
 if TYPE_CHECKING:
     from scythe_cli.operations.failure_groups import FailureGroup
-    from scythe_cli.operations.status import RunStatus, State
+    from scythe_cli.operations.status import RunStatus
     from scythe_cli.run.engine import Active
     from scythe_cli.run.run import Run
 
@@ -60,7 +61,7 @@ def status(
         _watch(found)
     else:
         lease.observe(found.store, _say_that_it_takes_time)
-    now = _with_engine(found, with_size(found, read_status(found, errors=errors, name_specs=errors, durations=True)))
+    now = with_engine(found, with_size(found, read_status(found, errors=errors, name_specs=errors, durations=True)))
     if all_attempts and not isinstance(found, OriginalRun):
         from scythe_cli.failures.earlier import earlier_failures
 
@@ -124,23 +125,6 @@ def _described(run: Run, failures: list[FailureGroup], *, listed: bool) -> list[
     return found if listed else [dataclasses.replace(one, specs=[]) for one in found]
 
 
-def _with_engine(run: Run, now: RunStatus) -> RunStatus:
-    """Add what the engine queues and runs, where the run was handed to one."""
-    from scythe_cli.engines.engine_activity import activity, is_claimed, is_elsewhere
-
-    if now.state != "running" or not is_elsewhere(run):
-        return now
-    active = activity(run)
-    if active.abandoned:
-        state: State = "pending" if is_claimed(run) and not now.done and not active.running else "incomplete"
-        return dataclasses.replace(
-            now, state=state, detail=active.why or "", rate=None, eta=None, elapsed=None, active=None
-        )
-    known = active.queued is not None
-    eta = None if known and not any(worker.serves for worker in active.workers) else now.eta
-    return dataclasses.replace(now, active=active, eta=eta)
-
-
 def _print_active(active: Active, *, claimed: bool) -> None:
     if active.queued is not None and active.running is not None:
         queued = f"{counted(active.queued, 'range')} of specs" if claimed else counted(active.queued, "task")
@@ -161,7 +145,7 @@ def _watch(run: Run) -> None:
     from scythe_cli.core.events import Progress
     from scythe_cli.operations.status import status as read_status
 
-    now = _with_engine(run, read_status(run))
+    now = with_engine(run, read_status(run))
     with Terminal() as terminal:
         if _is_active(now):
             terminal.follow(now.total, window=WATCH_WINDOW)
@@ -173,7 +157,7 @@ def _watch(run: Run) -> None:
                 time.sleep(WATCH_SECONDS)
                 before, now = now.active, read_status(run)
                 if time.monotonic() - asked > ASK_SECONDS:
-                    now, asked = _with_engine(run, now), time.monotonic()
+                    now, asked = with_engine(run, now), time.monotonic()
                 elif before is not None:
                     now = dataclasses.replace(now, active=before)
         except KeyboardInterrupt:
@@ -204,11 +188,4 @@ def _print_next(run: Run, now: RunStatus, *, errors: bool, alone: str | None) ->
     elif now.failed:
         print_next(*commands_after_failures(run, now.failures, alone), *([after] if after else []))
     else:
-        print_next(after or _continue(run))
-
-
-def _continue(run: Run) -> str:
-    """The command that goes on with a run on which nobody works."""
-    from scythe_cli.engines.engine_activity import needs_workers
-
-    return command_for("worker --run" if needs_workers(run) else "allocate --resume", run)
+        print_next(after or continue_command(run))

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scythe_cli.cli.at_work import with_claims
 from scythe_cli.cli.formatting import display_path, size
 from scythe_cli.cli.output import STATES, print_json, print_next, put
 from scythe_cli.cli.run_argument import command_for
@@ -49,7 +50,7 @@ def print_latest(storage: str | None, *, as_json: bool) -> None:
 
     def read(run: Run) -> RunStatus | None:
         try:
-            return with_size(run, quick_status(run))
+            return with_size(run, with_claims(run, quick_status(run)))
         except StoreError as exc:
             broken.append(exc)
             return None

@@ -60,10 +60,12 @@ class Verdict:
     Attributes:
         alive: whether somebody will continue it; None where the engine cannot say.
         why: a sentence for the user, if there is one.
+        command: what continues a run that nobody continues, before its id.
     """
 
     alive: bool | None
     why: str | None = None
+    command: str = "scythe allocate --resume"
 
 
 class Watch(Protocol):
@@ -180,7 +182,7 @@ class RunFollower:
             return
         self._nobody_since = self._nobody_since or at
         if at - self._nobody_since >= NOBODY_SECONDS:
-            raise nobody_works(self._run, now, verdict.why)
+            raise nobody_works(self._run, now, verdict.why, command=verdict.command)
 
     def _too_late(self, now: Situation) -> WaitTimeout:
         message = (
@@ -189,11 +191,13 @@ class RunFollower:
         return WaitTimeout(message, hint=f"scythe wait {self._run.id}")
 
 
-def nobody_works(run: Run, now: Situation, why: str | None = None) -> NotFinishedError:
+def nobody_works(
+    run: Run, now: Situation, why: str | None = None, *, command: str = "scythe allocate --resume"
+) -> NotFinishedError:
     """The error for a run that is not finished and that nobody holds; it names the next command."""
     if now.done >= now.total:
         message = f"{run.id}: all specs are finished, but no process builds the tables"
         return NotFinishedError(message, hint=f"scythe gather {run.id}")
     because = f": {why}" if why else ""
     message = f"no process works on {run.id}{because}; {now.done:,} of {now.total:,} specs are done and kept"
-    return NotFinishedError(message, hint=f"scythe allocate --resume {run.id}")
+    return NotFinishedError(message, hint=f"{command} {run.id}")

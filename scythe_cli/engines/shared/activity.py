@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 1.0
 MOST_WORKERS = 50
 """Workers that a status reads and prints."""
+GONE = "no worker is at work"
 NO_WORKER = "no worker has begun: start some with scythe worker --run {run}"
 NONE_LEFT = "no worker is at work: start some with scythe worker --run {run}"
 
@@ -33,21 +34,29 @@ _WATCHES: dict[tuple[str, int], PulseWatch] = {}
 
 
 class ClaimsWatch:
-    """The watch of runs whose workers claim rows in the directory. Workers may come at any time."""
+    """The watch of runs whose workers claim rows in the directory. Workers may come at any time.
 
-    def __init__(self, run: Run) -> None:
+    Args:
+        run: the run.
+        patient: wait for more workers also when those that have begun are gone.
+    """
+
+    def __init__(self, run: Run, *, patient: bool = True) -> None:
         self._run = run
+        self._patient = patient
         self._generation = 0
         self._watch: PulseWatch | None = None
 
     def verdict(self, situation: Situation, *, held: bool) -> Verdict:
-        """See `Watch`. Nobody knows whether workers will come, so a run without any is never given up."""
+        """See `Watch`. Nobody knows whether the first worker will come, so a run without any is never given up."""
         if self._watch is None or self._generation != situation.generation:
             self._generation = situation.generation
             self._watch = PulseWatch(self._run.store, situation.generation)
         self._watch.look()
         if held or self._watch.alive:
             return Verdict(alive=True)
+        if not self._patient and claims_of(self._run, situation.generation).why == GONE:
+            return Verdict(alive=False, why=GONE, command="scythe worker --run")
         why = NONE_LEFT if situation.done else NO_WORKER
         return Verdict(None, why.format(run=self._run.id))
 
@@ -69,7 +78,7 @@ def claims_of(run: Run, generation: int) -> Active:
     workers = _workers(run, generation)
     if workers or board.is_finished:
         return Active(free, held, workers, None)
-    why = "no worker is at work" if held or board.counts[0] else "no worker has begun"
+    why = GONE if held or board.counts[0] else "no worker has begun"
     return Active(free, held, [], why, abandoned=True)
 
 
