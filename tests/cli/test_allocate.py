@@ -409,3 +409,17 @@ def test_flags_that_do_not_go_together(tmp_path: Path, flags: list[str], told: s
     before = tree(folder)
     assert scythe("allocate", *flags, cwd=folder).end == (2, "", f"error: {told}\n")
     assert tree(folder) == before
+
+
+def test_reuse_latest_in_the_file_allows_a_first_run(tmp_path: Path) -> None:
+    folder = project(tmp_path, "x,how\n1,badly\n", file=FILE + "reuse: latest\n")
+    note = "experiment.yml:5  reuse: no earlier run of doubles has a spec that succeeded; all specs run\n"
+    for specs, code in (("x,how\n1,badly\n", 1), ("x,how\n1,well\n", 0)):
+        (folder / "specs.csv").write_text(specs)
+        done = scythe("allocate", "--bump", "minor", cwd=folder)
+        assert (done.code, note in done.err) == (code, True), done.err
+    done = scythe("allocate", "--bump", "minor", cwd=folder)
+    assert (done.code, "1 of 1 specs reused from v1.1.0" in done.err) == (0, True), done.err
+    (folder / "experiment.yml").write_text(FILE.replace("name: doubles", "name: others"))
+    flag = scythe("allocate", "--reuse", "latest", cwd=folder)
+    assert (flag.code, flag.err.startswith("error: --reuse latest: no run of others in ")) == (3, True), flag.err

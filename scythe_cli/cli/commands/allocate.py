@@ -15,7 +15,8 @@ from scythe_cli.cli.allocation.resume import ResumeOptions, resume_run
 from scythe_cli.cli.allocation.summary import Call
 from scythe_cli.cli.notify import Notifier
 from scythe_cli.cli.output import running_user_code
-from scythe_cli.errors import ConfigError
+from scythe_cli.core.events import Notice
+from scythe_cli.errors import ConfigError, NotFoundError
 
 if TYPE_CHECKING:
     from scythe_cli.cli.progress import Terminal
@@ -161,11 +162,19 @@ def _prepare(terminal: Terminal, loaded: LoadedSettings, found: Experiment, sele
     if loaded.file.reuse is None or not selection.reuse:
         return prepared
     from scythe_cli.preparation.reuse import Reuse, with_reuse
+    from scythe_cli.reuse.plan import LATEST
     from scythe_cli.storage.open_store import open_store
 
-    with terminal.busy(f"comparing the specs with those of {loaded.file.reuse}"):
-        wanted = Reuse(loaded.file.reuse, changed_code=selection.changed_code, by_sort_index=selection.by_sort_index)
-        return with_reuse(prepared, open_store(loaded.file.storage), wanted)
+    wanted = Reuse(loaded.file.reuse, changed_code=selection.changed_code, by_sort_index=selection.by_sort_index)
+    try:
+        with terminal.busy(f"comparing the specs with those of {loaded.file.reuse}"):
+            return with_reuse(prepared, open_store(loaded.file.storage), wanted)
+    except NotFoundError:
+        place = loaded.place("reuse")
+        if loaded.file.reuse != LATEST or place.startswith("--"):
+            raise
+        terminal(Notice(f"{place}  reuse: no earlier run of {prepared.name} has a spec that succeeded; all specs run"))
+        return prepared
 
 
 def _begin(call: Call, prepared: Prepared, *, engine: Engine, version: Bump | SemVer) -> None:
