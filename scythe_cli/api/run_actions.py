@@ -204,8 +204,8 @@ def _experiment(found: HasFunction, *, allow_changed_code: bool) -> Experiment:
         file = Path(config.DEFAULT_FILE)
         target, folder = own_target(found.run, file)
         include = config.included_code(file)
-        _, now = experiment.located_hash(target, folder, include=include)
-        refuse_other_code(found.run, now, allowed=allow_changed_code)
+        _, sources = experiment.located_sources(target, folder, include=include)
+        refuse_other_code(found.run, sources, allowed=allow_changed_code)
         loaded = experiment.load(target, folder).including(include)
     places.refuse_edited(loaded, loaded.function)
     return loaded

@@ -145,9 +145,17 @@ def located_hash(
         ConfigError: a pattern names no file.
         EntryPointError: there is no such module or file, or it lies in a storage or a download.
     """
+    file, sources = located_sources(target, folder, place=place, include=include)
+    return file, source_files.source_hash(sources)
+
+
+def located_sources(
+    target: str, folder: Path | str, *, place: str | None = None, include: Iterable[str] = ()
+) -> tuple[Path, dict[str, Path]]:
+    """The file of an experiment and the files that its `source_hash` covers, by name; see `located_hash`."""
     file, folders = importer.locate(target, Path(folder), place=place)
     included = source_files.included_files(include, (Path(folder).absolute(), file.parent))
-    return file, source_files.source_hash(_with_included(source_files.source_files(file, folders), included))
+    return file, _with_included(source_files.source_files(file, folders), included)
 
 
 def from_function(function: Any) -> Experiment:

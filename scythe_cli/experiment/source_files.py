@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from scythe_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _INIT = "__init__.py"
 _FILE = re.compile(r"[^\0\n*]{0,150}[^*./\\\0\n]\.\w{1,10}|[^\0\n*]{1,100}/[^\0\n/]{0,50}\*\.\w{1,10}")
@@ -85,7 +85,7 @@ def named_files(sources: Iterable[Path], folder: Path) -> list[str]:
     return sorted(found)
 
 
-def source_hash(files: dict[str, Path]) -> str:
+def source_hash(files: Mapping[str, Path]) -> str:
     """SHA-256 in hex over names and contents; ends of lines do not count."""
     digest = hashlib.sha256()
     for name, file in files.items():

@@ -14,7 +14,8 @@ from scythe_cli.core.layout import Mark
 from scythe_cli.core.row_ranges import Range, ranges_of
 from scythe_cli.errors import EntryPointError, InputError
 from scythe_cli.experiment import config, importer, stored_code
-from scythe_cli.experiment.source_files import is_library
+from scythe_cli.experiment.source_files import is_library, source_hash
+from scythe_cli.run.code import changed_files
 from scythe_cli.run.compatibility import refuse_other_models
 from scythe_cli.run.engine import Work
 from scythe_cli.run.parts import CorruptPart
@@ -23,7 +24,7 @@ from scythe_cli.storage.address import is_remote
 from scythe_cli.storage.base import MANIFEST_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from scythe_cli.experiment.experiment import Experiment
     from scythe_cli.run.run import Run
@@ -72,15 +73,23 @@ def remaining(run: Run, *, failed: bool = True, missing: bool = True) -> Remaini
     )
 
 
-def refuse_other_code(run: Run, source_hash: str, *, allowed: bool) -> None:
+def refuse_other_code(run: Run, sources: Mapping[str, Path], *, allowed: bool) -> None:
     """Compare the code of now with the code that the run was started with. Needs no import.
+
+    Args:
+        run: the run.
+        sources: the files of the code of now, by name.
+        allowed: whether other code may run the rest.
 
     Raises:
         InputError: the hashes differ, and that was not allowed.
     """
-    if source_hash != run.manifest.source_hash and not allowed:
+    was, now = run.manifest.source_hash, source_hash(sources)
+    if was != now and not allowed:
+        changed = changed_files(run.store, was, sources)
+        files = f": {', '.join(changed)}" if changed else ""
         raise InputError(
-            f"the code has changed since this run began ({run.manifest.source_hash[:12]} then, {source_hash[:12]} now)",
+            f"the code has changed since this run began ({was[:12]} then, {now[:12]} now){files}",
             hint="add --allow-changed-code to run the rest with the code as it is now",
         )
 
@@ -147,7 +156,7 @@ def resumed_work(
             models have changed.
     """
     if experiment.source_hash != run.manifest.source_hash:
-        refuse_other_code(run, experiment.source_hash, allowed=allow_changed_code)
+        refuse_other_code(run, experiment.sources, allowed=allow_changed_code)
         refuse_other_models(run, experiment)
     rows = sorted({*rest.failed, *(row for one in rest.missing for row in one)}) if rest.failed else None
     text = run.store.read(layout.EXPERIMENT_FILE, limit=MANIFEST_LIMIT).decode(errors="replace")

@@ -25,7 +25,7 @@ from scythe_cli.reuse.keys import keys_of, keys_of_run, piece_rows
 from scythe_cli.reuse.match import match
 from scythe_cli.reuse.unknown_files import unknown_files
 from scythe_cli.run import find, parts
-from scythe_cli.run.code import read_code
+from scythe_cli.run.code import changed_files
 from scythe_cli.run.compatibility import refuse_other_models
 from scythe_cli.run.outcomes import KIND, ROW
 from scythe_cli.run.run import OriginalRun
@@ -160,6 +160,8 @@ def plan_reuse(wanted: Wanted, source: Run, *, changed_code: bool, by_sort_index
     notes += _changed_packages(source, experiment)
     if len(found.rows):
         notes += unknown_files(experiment, wanted.specs.table)
+    if (left_out := _left_out(source, state, generations, experiment)) is not None:
+        notes.append(left_out)
     notes.append(_summary(source, len(found.rows), wanted.specs.rows))
     pairs = pa.table([pa.array(found.rows), pa.array(found.source_rows)], schema=_SCHEMA)
     return ReusePlan(source.id, source.store.address, pairs, notes)
@@ -175,6 +177,30 @@ def _keys_of(wanted: Wanted, *, by_sort_index: bool, rows: int) -> Keys:
 
 def _summary(source: Run, reused: int, total: int) -> str:
     return f"{reused:,} of {total:,} specs reused from {source.version}, {total - reused:,} to run ({source.id})"
+
+
+def _left_out(source: Run, state: RunState, generations: set[int], experiment: Experiment) -> str | None:
+    """A sentence where rows of the earlier run count for nothing because other code made them, before a resume."""
+    if source.manifest.code_version is not None:  # the name of the code counts, and a resume does not change it
+        return None
+    codes: dict[int, str] = {}
+    rows: dict[str, int] = {}
+    for part, chosen in [pair for block in state.blocks.values() for pair in block.by_part.items()]:
+        number = part.generation
+        if number not in codes:
+            mark = state.mark(Mark.GENERATION, number) or {}
+            codes[number] = mark.get("source_hash", source.manifest.source_hash)
+        if number not in generations and codes[number] != experiment.source_hash:
+            rows[codes[number]] = rows.get(codes[number], 0) + (part.rows if chosen is None else len(chosen))
+    if not rows:
+        return None
+    was = ", ".join(code[:12] for code in rows)
+    count = sum(rows.values())
+    return (
+        f"{count:,} {'spec' if count == 1 else 'specs'} of {source.version} ran with other code ({was} then, "
+        f"{experiment.source_hash[:12]} now) and {'is' if count == 1 else 'are'} not reused; --allow-changed-code "
+        "reuses their results all the same"
+    )
 
 
 def _refuse_other_experiment(source: Run, experiment: Experiment) -> None:
@@ -232,12 +258,7 @@ def _generations(source: Run, state: RunState, experiment: Experiment, seed: int
 
 def _changed_files(source: Run, experiment: Experiment) -> str:
     """The source files that differ from those that the earlier run kept, or "" where it kept none."""
-    try:
-        kept = read_code(source.store, source.manifest.source_hash)
-    except NotFoundError:
-        return ""
-    now = {name: path.read_bytes() for name, path in experiment.sources.items()}
-    changed = sorted(name for name in {*kept, *now} if kept.get(name) != now.get(name))
+    changed = changed_files(source.store, source.manifest.source_hash, experiment.sources)
     return f": {', '.join(changed)}" if changed else ""
 
 

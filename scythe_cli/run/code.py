@@ -75,6 +75,22 @@ def read_code(store: Store, source_hash: str) -> dict[str, bytes]:
         raise BrokenRun(f"{store.locate(key)} is empty, cut or changed", hint="restore it from a copy") from exc
 
 
+def changed_files(store: Store, source_hash: str, sources: Mapping[str, Path]) -> list[str]:
+    """The names of source files that differ from those that a run keeps of this hash; empty where it keeps none.
+
+    Args:
+        store: rooted at the run.
+        source_hash: of the run's code.
+        sources: the files of now, by name.
+    """
+    try:
+        kept = read_code(store, source_hash)
+    except (BrokenRun, NotFoundError):
+        return []
+    now = {name: path.read_bytes() for name, path in sources.items()}
+    return sorted(name for name in {*kept, *now} if kept.get(name) != now.get(name))
+
+
 def _choose(sources: Mapping[str, Path]) -> tuple[dict[str, bytes], list[str]]:
     kept: dict[str, bytes] = {}
     left_out: list[str] = []

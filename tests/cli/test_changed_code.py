@@ -63,3 +63,21 @@ def test_another_run_of_the_latest_code_has_the_same_code(folder: Path, hashes: 
     assert document["code"] == {"first": hashes[1], "second": hashes[1], "changed": []}
     assert [one["name"] for one in document["settings"]] == ["run.timeout"]
     assert document["notes"][0].startswith(f"different code made the rows of {first}: {hashes[0][:12]} (generation 1")
+
+
+def test_reuse_says_which_rows_other_code_made(folder: Path, hashes: list[str]) -> None:
+    was, now = (one[:12] for one in hashes)
+    first = "/".join(runs(folder)[0].parts[-3:])
+    done = scythe("allocate", "--reuse", first, "--dry-run", cwd=folder)
+    note = f"2 specs of v1.0.0 ran with other code ({was} then, {now} now) and are not reused; --allow-changed-code"
+    assert (done.code, note in done.err + done.out) == (0, True), done
+    allowed = scythe("allocate", "--reuse", first, "--dry-run", "--allow-changed-code", cwd=folder)
+    assert "ran with other code" not in allowed.err + allowed.out
+
+
+def test_a_resume_that_is_refused_names_the_files(tmp_path: Path) -> None:
+    folder = project(tmp_path, SPECS)
+    assert scythe("allocate", cwd=folder).code == 1
+    (folder / "doubles.py").write_text(FIXED)
+    refused = scythe("allocate", "--resume", "doubles", cwd=folder)
+    assert (refused.code, " now): doubles.py\nhint: " in refused.err) == (2, True), refused.err
