@@ -65,8 +65,8 @@ def hint_if_at_work(run: Run, otherwise: str | None = None) -> Iterator[None]:
     try:
         yield
     except NotFinishedError as exc:
-        told = exc.hint or ""
-        if ("--resume" in told or "gather" in told) and not isinstance(run, OriginalRun | DownloadedRun):
+        hint = exc.hint or ""
+        if ("--resume" in hint or "gather" in hint) and not isinstance(run, OriginalRun | DownloadedRun):
             besides = f"   or, {otherwise}" if otherwise else ""
             now = with_engine(run, status(run))
             if now.state == "running":
