@@ -84,7 +84,7 @@ class FailureGroup:
 
 @dataclass(frozen=True)
 class _Group:
-    """Failures that are alike, and the lowest row of them."""
+    """Failures that are alike, and the lowest row of them; crashes are alike only where they ended the same way."""
 
     count: int
     row: int
@@ -105,38 +105,41 @@ def failure_groups(run: Run, state: RunState, *, name_specs: bool = False) -> li
         name_specs: give each group the numbers of all of its specs.
     """
     failed = [(part, rows) for block in state.blocks.values() for part, rows in block.by_part.items() if part.failed]
-    groups: dict[Alike, _Group] = {}
+    groups: dict[tuple[Alike, str], _Group] = {}
     with ThreadPoolExecutor(READERS) as pool:
         for found in pool.map(lambda one: _grouped(run.store, *one), failed):
             for alike, group in found.items():
                 groups[alike] = groups[alike] + group if alike in groups else group
     order = sorted(groups.items(), key=lambda item: (-item[1].count, item[0]))
-    described = [_example(run, alike, group) for alike, group in order]
+    described = [_example(run, alike, group) for (alike, _), group in order]
     if not name_specs:
         return described
     return [replace(one, specs=sorted(group.specs)) for one, (_, group) in zip(described, order, strict=True)]
 
 
-def _grouped(store: Store, part: PartName, rows: list[int] | None) -> dict[Alike, _Group]:
-    """The failures of one part; of `rows` alone unless that is None."""
+def _grouped(store: Store, part: PartName, rows: list[int] | None) -> dict[tuple[Alike, str], _Group]:
+    """The failures of one part, of `rows` alone unless that is None; of crashes with how the process ended."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from scythe_cli.run.outcomes import ERROR_TYPE, KIND, PLACE, ROW
+    from scythe_cli.run.outcomes import ERROR_TYPE, KIND, MESSAGE, PLACE, ROW, FailureKind
     from scythe_cli.run.parts import CorruptPart, read_part
 
     try:
-        table = read_part(store, part.key, [ROW, layout.SORT_INDEX, KIND, ERROR_TYPE, PLACE])
+        table = read_part(store, part.key, [ROW, layout.SORT_INDEX, KIND, ERROR_TYPE, PLACE, MESSAGE])
     except CorruptPart:
         return {}  # its specs count as missing as soon as somebody gathers or resumes
     table = table.filter(pc.is_valid(table.column(KIND)))
     if rows is not None:
         table = table.filter(pc.is_in(table.column(ROW), value_set=pa.array(rows, pa.int64())))
-    counted = table.group_by([KIND, ERROR_TYPE, PLACE], use_threads=False).aggregate(
+    crashed = pc.equal(table.column(KIND), pa.scalar(FailureKind.CRASH.value))
+    ends: Any = pc.if_else(crashed, table.column(MESSAGE), pa.scalar(""))
+    table = table.drop_columns([MESSAGE]).append_column(MESSAGE, ends)
+    counted = table.group_by([KIND, ERROR_TYPE, PLACE, MESSAGE], use_threads=False).aggregate(
         [(ROW, "count"), (ROW, "min"), (layout.SORT_INDEX, "list")]
     )
     return {
-        (one[KIND], one[ERROR_TYPE], one[PLACE] or ""): _Group(
+        ((one[KIND], one[ERROR_TYPE], one[PLACE] or ""), one[MESSAGE] or ""): _Group(
             one[f"{ROW}_count"], one[f"{ROW}_min"], part, one[f"{layout.SORT_INDEX}_list"]
         )
         for one in counted.to_pylist()

@@ -183,3 +183,27 @@ def test_counts_that_somebody_else_wrote(counted_run: Any, clean_environment: Pa
         assert read_counts(counted_run) is None
         file.write_text(f'{{"done": 1, "failed": 0, "at": {time.time() - 3600}}}')
         assert read_counts(counted_run) is None
+
+
+CRASHING = """
+import os
+from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry
+
+class In(ExperimentInputSpec):
+    code: int
+
+class Out(ExperimentOutputSpec):
+    fine: bool
+
+@ExperimentRegistry.Register(retries=0)
+def house(input_spec: In) -> Out:
+    os._exit(input_spec.code)
+"""
+
+
+def test_crashes_are_one_group_only_where_they_ended_the_same_way(tmp_path: Path) -> None:
+    folder = project(tmp_path, "code\n" + "3\n4\n3\n", file=FILE)
+    (folder / "house.py").write_text(CRASHING)
+    said = scythe("allocate", cwd=folder).out
+    assert "2x the process ended with exit code 3" in said
+    assert "1x the process ended with exit code 4" in said
