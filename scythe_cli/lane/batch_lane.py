@@ -302,3 +302,5 @@ class BatchLane(Lane):
             duration=call.seconds,
             log=cut(call.log, LOG_LIMIT_OF_SUCCESS) if len(call.rows) > 1 else call.log,
         )
+        if self._job.keep_failed and add == pending.fail and len(call.rows) == 1:  # else whose files are they?
+            self._keep_folder(row, call.sort_indexes[place])

@@ -137,7 +137,13 @@ class Lane:
         model = self._output_model = OutputModel(experiment.output_model if experiment is not None else BaseModel)
         input_model = experiment.input_model if experiment is not None else None
         self._outputs = Outputs(
-            model, input_model, outbox=job.outbox, root=job.root, nan_fails=job.nan_fails, claim=job.claim
+            model,
+            input_model,
+            outbox=job.outbox,
+            root=job.root,
+            nan_fails=job.nan_fails,
+            claim=job.claim,
+            at_once=job.keep_failed,
         )
         self._sender.encoder = Encoder(model, worker=job.worker)
         if experiment is not None and self._input_files and experiment.options.auto_fetch_files:

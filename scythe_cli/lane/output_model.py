@@ -114,7 +114,7 @@ class OutputModel:
             return output
         try:
             plain = output if exact else self._plain(values)
-            if self._is_surely_valid(plain.__dict__):
+            if self.is_surely_valid(plain.__dict__):
                 return plain
         except BaseException:  # noqa: BLE001 - values may be of any class; the model says what is wrong with them
             return self.validate(output)
@@ -124,7 +124,7 @@ class OutputModel:
         """The output's scalars, with those that the model computes from them."""
         try:
             plain = self._plain(self._with_computed(output))
-            if self._is_surely_valid(plain.__dict__):
+            if self.is_surely_valid(plain.__dict__):
                 return plain
         except InvalidOutput as exc:
             return self.refusal(exc)
@@ -156,7 +156,7 @@ class OutputModel:
             to_column([cells[f.name]], f)
         return PlainScalars(cells)
 
-    def _is_surely_valid(self, values: dict[str, Any]) -> bool:
+    def is_surely_valid(self, values: dict[str, Any]) -> bool:
         """Whether the fields' own types allow the values. The user's validators ran already, and may not run twice."""
         for field in self._fields:
             value = values.get(field.name)

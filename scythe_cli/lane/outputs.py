@@ -38,6 +38,7 @@ class Outputs:
         outbox: the supervisor's folder; files in it are the supervisor's.
         root: the run's address.
         nan_fails: an output that is NaN is a wrong output.
+        at_once: judge each output wholly while the folder of its spec is there; else its bounds are looked at later.
         claim: how often the rows were claimed.
 
     Attributes:
@@ -52,6 +53,7 @@ class Outputs:
         outbox: str,
         root: str,
         nan_fails: bool = False,
+        at_once: bool = False,
         claim: int = 1,
     ) -> None:
         self._outputs = outputs
@@ -59,7 +61,8 @@ class Outputs:
         self._root = root
         self.files = file_fields(outputs.model)
         self._nan_fails = nan_fails
-        self._plain = not self.files and not nan_fails
+        self._at_once = at_once
+        self._plain = not (self.files or nan_fails or at_once)
         self._claim = claim
         self._index = index_columns(input_model) if input_model is not None else ()
 
@@ -88,6 +91,8 @@ class Outputs:
 
     def _normalize(self, output: Any) -> Any:
         normalized = self._outputs.normalize(output)
+        if self._at_once and normalized is output and not self._outputs.is_surely_valid(output.__dict__):
+            normalized = self._outputs.validate(output)
         if self._nan_fails and type(normalized) is not Failure:
             for name, value in normalized.__dict__.items():
                 if isinstance(value, float) and math.isnan(value):

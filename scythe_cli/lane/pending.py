@@ -6,6 +6,7 @@ Input: one finished spec after the other. Output: columns, in the order in which
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -130,7 +131,8 @@ class Pending:
     def discard(self, row: int) -> None:
         """Drop the files and frames of an output that was refused after they were taken over."""
         self.files.pop(row, None)
-        self.uploads.pop(row, None)
+        for local, _ in self.uploads.pop(row, []):
+            Path(local).unlink(missing_ok=True)
         for tables in self.frames.values():
             tables.pop(row, None)
 
