@@ -18,7 +18,7 @@ from fractions import Fraction
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import PurePath
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -85,9 +85,65 @@ def to_json_text(value: Any) -> str:
 
 def is_same(one: Any, other: Any) -> bool:
     """Whether two validated values of a field are the same; NaN is itself, numpy's and pandas' scalars are Python's."""
+    return first_change(one, other) is None
+
+
+class Change(NamedTuple):
+    """Where a value differs from another of the same field.
+
+    Attributes:
+        path: from the field to the part that differs, `.layers[2]`; empty for the whole value.
+        value: the part.
+        other: what the other value has in its place.
+    """
+
+    path: str
+    value: Any
+    other: Any
+
+
+def first_change(one: Any, other: Any, path: str = "") -> Change | None:
+    """The first part of a value that another value does not have in the same type; None where they are the same."""
     one, other = _of_python(one), _of_python(other)
-    if type(one) is not type(other) and not any(isinstance(one, a) and isinstance(other, a) for a in _ALIKE):
-        return False
+    change = Change(path, one, other)
+    alike = not path and any(isinstance(one, kinds) and isinstance(other, kinds) for kinds in _ALIKE)
+    if type(one) is not type(other) and not alike:
+        return change
+    parts, others = _parts(one), _parts(other)
+    if parts is None or others is None:
+        return None if _is_equal(one, other) else change
+    if len(parts) != len(others):
+        return change
+    for (name, key, inner), (_, other_key, other_inner) in zip(parts, others, strict=True):
+        if type(key) is not type(other_key) or key != other_key:
+            return Change(path, one, other)
+        if isinstance(one, BaseModel) and isinstance(inner, PurePath) and str(inner) == other_inner:
+            continue  # a model inside of a spec carries its paths along as text
+        if (found := first_change(inner, other_inner, path + name)) is not None:
+            return found
+    return None
+
+
+def _parts(value: Any) -> list[tuple[str, Any, Any]] | None:  # noqa: PLR0911 - one line for each kind of container
+    """Of each part of a container: what it adds to the path, its key, and itself; None for what is not a container."""
+    if isinstance(value, RootModel):
+        return [("", None, value.root)]
+    if isinstance(value, BaseModel):
+        held = {name: getattr(value, name) for name in type(value).model_fields} | (value.model_extra or {})
+        return [(f".{name}", name, inner) for name, inner in held.items()]
+    if is_dataclass(value):
+        return [(f".{one.name}", one.name, getattr(value, one.name)) for one in fields(value)]
+    if isinstance(value, Mapping):
+        return [(f"[{key!r}]", key, inner) for key, inner in sorted(value.items(), key=lambda item: repr(item[0]))]
+    if isinstance(value, set | frozenset):
+        return [("[...]", None, inner) for inner in sorted(value, key=repr)]
+    if isinstance(value, list | tuple | deque):
+        return [(f"[{at}]", None, inner) for at, inner in enumerate(value)]
+    return None
+
+
+def _is_equal(one: Any, other: Any) -> bool:
+    """Whether two values of one type, which are not containers, are equal or have the same text."""
     try:
         return bool(one == other) or (not isinstance(one, re.Pattern) and to_json_text(one) == to_json_text(other))
     except (UnsupportedValue, ValueError, TypeError):

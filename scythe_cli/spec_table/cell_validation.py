@@ -42,6 +42,8 @@ NUMBER = (
     "or annotate the field AwareDatetime"
 )
 NUMBER_FOR_TIME = "is a number, which stands for seconds in UTC: write a time such as 12:00:00"
+REPEATED = 3
+"""Rows of a source that are validated a second time, where the user's code runs: it must give the same again."""
 _REMEMBERED = 50_000
 """Distinct texts of a column whose values are kept for the next chunk."""
 _NANOSECONDS = re.compile(r"[:T][^:T]*[.,]\d{6}\d*[1-9]")
@@ -72,6 +74,9 @@ class ValidatedChunk:
 class CellValidator:
     """Validates the fields of chunk after chunk of one source, each for itself.
 
+    Attributes:
+        rows_to_repeat: rows that are still to be validated a second time, where the user's code runs.
+
     Args:
         model: the input model.
         none_is_explicit: whether somebody wrote None, and it is a value.
@@ -83,6 +88,7 @@ class CellValidator:
         self._schema = arrow_schema(model)
         self._none_is_explicit = none_is_explicit
         self._known: dict[str, dict[str, Any]] = {}
+        self.rows_to_repeat = REPEATED
 
     def validate_chunk(self, chunk: Chunk, n: int) -> ValidatedChunk:
         """The chunk's `n` rows; `sort_index` is among the columns when it is among the chunk's."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ from pydantic_core import from_json
 
 from scythe_cli.columns.rows import RAW_INPUT, as_input, construct_without_validation, typed_rows
 from scythe_cli.core.validation_errors import NOTHING, Problem, model_errors
-from scythe_cli.experiment.plain_values import is_same, to_json_text
+from scythe_cli.experiment.plain_values import Change, first_change, is_same, to_json_text
 from scythe_cli.spec_table.cell_validation import EMPTY, NOT_REPEATABLE, ValidatedChunk
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ def by_row(cells: CellValidator, chunk: Chunk, n: int) -> ValidatedChunk:
     with _no_collection():
         rows = _rows(cells, chunk, n)
         made = [_instance(cells.model, at, row, validated) for at, row in enumerate(rows)]
+        for at, one in enumerate(made[: cells.rows_to_repeat]):
+            if one is not None and not _is_repeatable(cells, rows[at], one):
+                validated.problems.append((at, Problem("this row", NOTHING, NOT_REPEATABLE)))
+        cells.rows_to_repeat = max(0, cells.rows_to_repeat - n)
         validated.problems += _text_problems(cells, chunk, made)
         for field in cells.fields(chunk):
             wrong: dict[int, Problem] = {}
@@ -67,11 +72,12 @@ def by_model(cells: CellValidator, chunk: Chunk) -> ValidatedChunk:
         if at in wrong:
             continue
         exact = {keys.get(name, name): column[at] for name, column in chunk.items()}
-        wanted = {name: chunk[name][at] for name in keys}
-        if _gives(cells.model, exact, wanted):
+        wanted = {name: chunk[name][at] for name in [*keys, *extra]}
+        again = _validated(cells.model, exact)
+        if again is not None and _same(again, wanted):
             given[at] = to_json_text(exact)
         elif extra or not _is_carried(cells.model, row, wanted):
-            validated.problems.append((at, Problem("this spec", NOTHING, NOT_REPEATABLE)))
+            validated.problems.append((at, _not_repeatable("this spec", again, wanted)))
     validated.columns[RAW_INPUT] = pa.array(given, pa.string())
     return validated
 
@@ -104,7 +110,7 @@ def _is_read(field: FieldSchema) -> bool:
 
 def _instance(model: type[BaseModel], at: int, row: dict[str, Any], validated: ValidatedChunk) -> BaseModel | None:
     try:
-        return model.model_validate(row, strict=False)
+        return model.model_validate(dict(row), strict=False)  # a copy: a validator may change the row
     except ValidationError as exc:
         for problem in model_errors(exc):
             empty = problem.value is None and "." not in problem.field
@@ -113,6 +119,17 @@ def _instance(model: type[BaseModel], at: int, row: dict[str, Any], validated: V
         why = f"{model.__name__} raises {type(exc).__name__}: {exc}"
         validated.problems.append((at, Problem("this row", NOTHING, why)))
     return None
+
+
+def _is_repeatable(cells: CellValidator, row: dict[str, Any], made: BaseModel) -> bool:
+    """Whether validating a row again gives the same: no validator makes a random value, or reads a clock."""
+    factories = {field.name: field.key for field in cells.schema.fields if field.info.default_factory is not None}
+    kept = {key: made.__dict__[name] for name, key in factories.items() if key not in row}  # as `rows` keeps them
+    wanted = {field.name: made.__dict__[field.name] for field in cells.schema.fields} | (made.model_extra or {})
+    try:
+        return _same(cells.model.model_validate({**deepcopy(row), **kept}, strict=False), wanted)
+    except Exception:  # noqa: BLE001 - validators are the user's code
+        return False
 
 
 def _text_problems(cells: CellValidator, chunk: Chunk, made: list[BaseModel | None]) -> Problems:
@@ -136,9 +153,10 @@ def _raw_text(
     if made is None:
         return None
     if not _is_native(row):
-        wanted = {field.name: made.__dict__[field.name] for field in cells.schema.fields}
-        if not _gives(cells.model, row, wanted):
-            validated.problems.append((at, Problem("this row", NOTHING, NOT_REPEATABLE)))
+        wanted = {field.name: made.__dict__[field.name] for field in cells.schema.fields} | (made.model_extra or {})
+        again = _validated(cells.model, row)
+        if again is None or not _same(again, wanted):
+            validated.problems.append((at, _not_repeatable("this row", again, wanted)))
             return None
     return to_json_text(row)
 
@@ -160,13 +178,32 @@ def _is_carried(model: type[BaseModel], row: Mapping[str, Any], wanted: Mapping[
         return False
 
 
-def _gives(model: type[BaseModel], row: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """Whether validating a row once more gives the same values."""
+def _validated(model: type[BaseModel], row: dict[str, Any]) -> BaseModel | None:
+    """What validating a row once more gives, after it was JSON; None where it fails."""
     try:
-        again = model.model_validate(from_json(to_json_text(row)), strict=False)
+        return model.model_validate(from_json(to_json_text(row)), strict=False)
     except Exception:  # noqa: BLE001 - validators are the user's code
-        return False
-    return _same(again, wanted)
+        return None
+
+
+def _not_repeatable(what: str, again: BaseModel | None, wanted: Mapping[str, Any]) -> Problem:
+    """Which part of a spec another process would get with another type; the whole spec where that is not the reason."""
+    for name, value in wanted.items() if again is not None else ():
+        change = first_change(value, getattr(again, name))
+        if change is not None and change.path:
+            return Problem(name + change.path, change.value, _changed(change))
+    return Problem(what, NOTHING, NOT_REPEATABLE)
+
+
+def _changed(change: Change) -> str:
+    """Why a part of a value is refused, and what to write."""
+    kind, other = type(change.value).__name__, type(change.other).__name__
+    if kind == other:
+        return f"{NOT_REPEATABLE}; write keys and values that JSON has: text and numbers"
+    return (
+        f"is a {kind}, and another process would get a {other}: give the field a type that has only {kind} there, or "
+        f"write a {other}"
+    )
 
 
 def _same(model: BaseModel, wanted: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -136,3 +137,67 @@ def test_models_and_lists_in_cells(tmp_path: Path) -> None:
 def test_a_constructor_of_ours_is_not_in_the_way_of_quick_rows() -> None:
     assert is_plain(Plain)
     assert not Plain.__pydantic_custom_init__
+
+
+class Key(BaseModel):
+    text: str = Field(default_factory=lambda: uuid4().hex)
+
+
+class Drawn(ExperimentInputSpec):
+    a: int
+    key: str = ""
+
+    @model_validator(mode="after")
+    def _fill(self) -> Drawn:
+        self.key = self.key or uuid4().hex
+        return self
+
+
+class DrawnInside(Doubled):
+    inner: Key
+
+
+class DrawnByDefault(Doubled):
+    key: str = Field(default_factory=lambda: uuid4().hex)
+    again: str = ""
+
+    @model_validator(mode="after")
+    def _fill(self) -> DrawnByDefault:
+        self.again = self.key
+        return self
+
+
+REPEAT = "this row: cannot be made again in another process: validating its own values again fails or changes them"
+
+
+def test_a_validator_that_gives_another_value_each_time_is_refused(tmp_path: Path) -> None:
+    assert refused(write(tmp_path, "a\n1\n2\n3\n4\n"), Drawn)[:3] == [
+        f"specs.csv:{line}  {REPEAT}" for line in (2, 3, 4)
+    ]
+    assert refused([{"a": 1}], Drawn)[0] == f"specs row 0  {REPEAT}"
+    assert refused(write(tmp_path, 'x,inner\n1,"{}"\n'), DrawnInside)[0] == f"specs.csv:2  {REPEAT}"
+    kept = read_specs(write(tmp_path, "a,key\n1,k\n"), Drawn)
+    assert [spec.key for spec in made_again(kept)] == ["k"]
+
+
+def test_a_random_default_is_one_value_for_the_index_and_the_function(tmp_path: Path) -> None:
+    specs = read_specs(write(tmp_path, "x\n1\n2\n"), DrawnByDefault)
+    keys = specs.table["key"].to_pylist()
+    assert len(set(keys)) == 2
+    assert [spec.key for spec in made_again(specs)] == keys
+    assert [spec.again for spec in made_again(specs)] == keys
+
+
+def test_a_validator_may_change_the_row_that_it_is_given() -> None:
+    class Popped(ExperimentInputSpec):
+        x: float
+
+        @model_validator(mode="before")
+        @classmethod
+        def _scale(cls, row: dict[str, Any]) -> dict[str, Any]:
+            row["x"] = row["x"] * 2
+            return row
+
+    specs = read_specs([{"x": 1.0}], Popped)
+    assert specs.table["x"].to_pylist() == [2.0]
+    assert [spec.x for spec in made_again(specs)] == [2.0]
