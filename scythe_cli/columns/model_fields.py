@@ -75,6 +75,7 @@ class FieldSchema:
         required: whether there is no default.
         takes_text: whether any text is a value of its own, as it is.
         takes_json: whether text is read as JSON of a list, a mapping or a model.
+        reads_text: whether the user's code reads a cell before its type does: it splits a text, looks up a name.
         choices: the values of a Literal or an Enum.
         is_number: whether text can only mean a number.
         takes_both_numbers: whether it is `int | float`, where the text of a whole number means the whole number.
@@ -90,6 +91,7 @@ class FieldSchema:
     required: bool
     takes_text: bool
     takes_json: bool
+    reads_text: bool
     choices: tuple[Any, ...]
     is_number: bool
     takes_both_numbers: bool
@@ -133,7 +135,10 @@ def read_fields(model: type[BaseModel]) -> ModelFields:
         or _is_code(root)
         or any(_is_code(node) for name in names for node in _walk(nodes[name], definitions))
     )
-    fields = {name: _field(model, name, nodes[name], config, definitions) for name in model.model_fields}
+    wrapped = any(_reads_first(node) for node in _around_fields(root))
+    fields = {
+        name: _field(model, name, nodes[name], config, definitions, wrapped=wrapped) for name in model.model_fields
+    }
     own = fields.get(layout.SORT_INDEX)
     return ModelFields(
         tuple(fields[name] for name in names), own and replace(own, required=True), has_custom_validation, config
@@ -176,11 +181,19 @@ def _is_plain(core: SchemaNode) -> bool:
 
 
 def _field(
-    model: type[BaseModel], name: str, inner: SchemaNode, config: Mapping[str, Any], definitions: list[SchemaNode]
+    model: type[BaseModel],
+    name: str,
+    inner: SchemaNode,
+    config: Mapping[str, Any],
+    definitions: list[SchemaNode],
+    *,
+    wrapped: bool,
 ) -> FieldSchema:
     nullable = False
+    reads_text = wrapped
     while inner["type"] in {"default", "nullable", "definition-ref"} or _is_function(inner):
         nullable = nullable or inner["type"] == "nullable"
+        reads_text = reads_text or _reads_first(inner)
         known = _resolve(inner, definitions)
         inner = inner.get("schema", {"type": "any"}) if known is inner else known
     core = {"type": "nullable", "schema": inner} if nullable else inner
@@ -197,6 +210,7 @@ def _field(
         required=info.is_required(),
         takes_text=bool(kinds & _TEXT) or "" in choices,
         takes_json=bool(kinds & _STRUCTURED) and not kinds & _TEXT,
+        reads_text=reads_text,
         choices=choices,
         is_number=bool(kinds & {*_NUMBERS, "decimal"}) and not kinds & (_TEXT | _STRUCTURED),
         takes_both_numbers=kinds == _NUMBERS,
@@ -221,10 +235,21 @@ def _key(name: str, info: FieldInfo) -> str:
 
 def _nodes_by_field(root: SchemaNode) -> dict[str, SchemaNode]:
     """The schemas of the fields, also when validators wrap the model."""
-    inside = _model(root)["schema"]
-    while inside["type"] != "model-fields":
-        inside = inside["schema"]
+    *_, inside = _around_fields(root)
     return {name: field["schema"] for name, field in inside["fields"].items()}
+
+
+def _around_fields(root: SchemaNode) -> Iterator[SchemaNode]:
+    """The node of a model's fields, and before it those that wrap it."""
+    yield root
+    while root["type"] != "model-fields":
+        root = root["schema"]
+        yield root
+
+
+def _reads_first(node: SchemaNode) -> bool:
+    """Whether the user's code is given a value before the type reads it."""
+    return _is_function(node) and not node["type"].startswith("function-after")
 
 
 def _model(root: SchemaNode) -> SchemaNode:

@@ -83,9 +83,10 @@ def as_input(field: FieldSchema, cell: Any) -> Any:
     """One cell as pydantic takes it: JSON text is read, and text or a whole float may name a number of a Literal."""
     if isinstance(cell, str) and field.takes_json:
         try:
-            return from_json(cell, allow_inf_nan=False)
+            read = from_json(cell, allow_inf_nan=False)
         except ValueError:
             return cell
+        return cell if field.reads_text and not isinstance(read, list | dict) else read
     if field.takes_both_numbers and isinstance(cell, str) and _WHOLE.fullmatch(cell):
         return int(cell)
     if not field.choices or cell in field.choices or not isinstance(cell, str | float):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from spec_tables import Doubled, House, Plain, Wall, made_again, refused, write
 
 from scythe_cli.columns.model_fields import is_plain
@@ -201,3 +201,37 @@ def test_a_validator_may_change_the_row_that_it_is_given() -> None:
     specs = read_specs([{"x": 1.0}], Popped)
     assert specs.table["x"].to_pylist() == [2.0]
     assert [spec.x for spec in made_again(specs)] == [2.0]
+
+
+def _split(value: Any) -> Any:
+    return value.split(";") if isinstance(value, str) else value
+
+
+class Names(ExperimentInputSpec):
+    names: Annotated[list[str], BeforeValidator(_split)]
+
+
+class NamesOfRow(ExperimentInputSpec):
+    names: list[str]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split(cls, row: dict[str, Any]) -> dict[str, Any]:
+        return {name: _split(cell) if name == "names" else cell for name, cell in row.items()}
+
+
+class Numbers(ExperimentInputSpec):
+    xs: list[int] | None = None
+    y: float | list[float] = 0.0
+
+
+@pytest.mark.parametrize("model", [Names, NamesOfRow])
+def test_text_that_a_validator_splits_is_not_read_as_a_number_first(tmp_path: Path, model: Any) -> None:
+    text = 'names\na;b\n1e5\n1.10\nnull\n123456789012345678901\n"[""c""]"\n'
+    wanted = [["a", "b"], ["1e5"], ["1.10"], ["null"], ["123456789012345678901"], ["c"]]
+    assert [spec.names for spec in made_again(read_specs(write(tmp_path, text), model))] == wanted
+
+
+def test_json_in_a_cell_is_read_where_no_validator_splits_it(tmp_path: Path) -> None:
+    specs = read_specs(write(tmp_path, 'xs,y\n"[1, 2]",1e5\nnull,"[1]"\n'), Numbers)
+    assert [(spec.xs, spec.y) for spec in made_again(specs)] == [([1, 2], 1e5), (None, [1.0])]
