@@ -68,6 +68,7 @@ def prepare(
         renumber=overwrite_sort_index,
         place=loaded.place("specs") if specs is None else None,
         check_files=True,
+        keeps_nulls=design is not None,
     )
     if limit is not None and shuffle is not None:
         table = table.sampled(limit, shuffle)

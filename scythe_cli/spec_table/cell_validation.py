@@ -58,6 +58,10 @@ _BUILTIN: dict[type, pa.DataType] = {
 }
 
 
+Nulls = dict[str, frozenset[int]]
+"""By field, the rows of a chunk whose null is a value, and not an empty cell."""
+
+
 @dataclass
 class ValidatedChunk:
     """A chunk after validation.
@@ -90,8 +94,14 @@ class CellValidator:
         self._known: dict[str, dict[str, Any]] = {}
         self.rows_to_repeat = REPEATED
 
-    def validate_chunk(self, chunk: Chunk, n: int) -> ValidatedChunk:
-        """The chunk's `n` rows; `sort_index` is among the columns when it is among the chunk's."""
+    def validate_chunk(self, chunk: Chunk, n: int, nulls: Nulls) -> ValidatedChunk:
+        """The chunk's `n` rows; `sort_index` is among the columns when it is among the chunk's.
+
+        Args:
+            chunk: raw columns.
+            n: its rows.
+            nulls: by field, the rows whose null is a value.
+        """
         validated = ValidatedChunk()
         fields = {field.name: field for field in self.fields(chunk) if field.name in chunk or not field.required}
         raws = {name: _as_array(chunk[name]) if name in chunk else pa.nulls(n) for name in fields}
@@ -103,10 +113,18 @@ class CellValidator:
             valid = None
             if isinstance(source, pa.Array) and source.null_count < n:
                 valid = surely_valid(source, field, self.schema.config, wanted.type)
-            validated.columns[name] = self.column(field, raws[name], valid, validated)
+            validated.columns[name] = self.column(field, raws[name], valid, validated, nulls=nulls.get(name))
         return validated
 
-    def column(self, field: FieldSchema, raw: Column, valid: Column | None, validated: ValidatedChunk) -> Column:
+    def column(
+        self,
+        field: FieldSchema,
+        raw: Column,
+        valid: Column | None,
+        validated: ValidatedChunk,
+        *,
+        nulls: frozenset[int] | None = None,
+    ) -> Column:
         """One column: certain values, then the needs_pydantic ones, then the empty cells."""
         wanted = self._field(field.name)
         if isinstance(raw, list):
@@ -118,6 +136,8 @@ class CellValidator:
             column = valid if valid is not None else pa.nulls(len(raw), wanted.type)
             if pc.any(needs_pydantic).as_py():
                 column = _merge(needs_pydantic, self._by_pydantic(field, keep(raw, needs_pydantic), validated), column)
+        if nulls:
+            empty = pa.array([cell and at not in nulls for at, cell in enumerate(empty.to_pylist())], pa.bool_())
         return self._fill(field, column, empty, validated) if pc.any(empty).as_py() else column
 
     def _by_pydantic(self, field: FieldSchema, raw: Column, validated: ValidatedChunk) -> Column:
@@ -228,7 +248,7 @@ class CellValidator:
             return True  # that no column holds it is the better message, see `typed`
         except ValidationError:
             return False
-        return is_same(again, value)
+        return is_same(value, again)
 
     def _fill(self, field: FieldSchema, column: Column, empty: Column, validated: ValidatedChunk) -> Column:
         """The empty cells: None, the default, or a problem."""

@@ -59,7 +59,7 @@ def _from_table(table: Any) -> SpecSource:
         twice = table.columns[table.columns.duplicated()][0]
         raise TableError(f"specs  column {str(twice)!r} is there twice")
     if hasattr(table, "to_dicts") and "Object" in map(str, table.dtypes):  # polars, with a column of Python's objects
-        return _from_dicts(table.to_dicts())
+        return _from_dicts(table.to_dicts(), keeps_nulls=False)
     try:
         reader = pa.RecordBatchReader.from_stream(table)
         return from_batches("specs", reader.schema, lambda: reader, prefix="specs row ")
@@ -73,14 +73,15 @@ def _from_objects(frame: Any) -> SpecSource:
     """A pandas frame whose columns have Python's objects; its named index is columns, as in one without objects."""
     named = [name for name in frame.index.names if name is not None and name not in frame.columns]
     rows = (frame.reset_index(level=named) if named else frame).to_dict("records")
-    return _from_dicts([{str(name): _no_nan(cell) for name, cell in row.items()} for row in rows])
+    plain = [{str(name): _no_nan(cell) for name, cell in row.items()} for row in rows]
+    return _from_dicts(plain, keeps_nulls=False)
 
 
 def _no_nan(cell: Any) -> Any:
     return None if isinstance(cell, float) and cell != cell else cell  # noqa: PLR0124 - only NaN is not itself
 
 
-def _from_dicts(rows: Sequence[dict[str, Any]]) -> SpecSource:
+def _from_dicts(rows: Sequence[dict[str, Any]], *, keeps_nulls: bool = True) -> SpecSource:
     columns = dict.fromkeys(name for row in rows for name in row)
     if strange := [name for name in columns if not isinstance(name, str)]:
         row = next(at for at, cells in enumerate(rows) if strange[0] in cells)
@@ -94,7 +95,9 @@ def _from_dicts(rows: Sequence[dict[str, Any]]) -> SpecSource:
     def lacks(row: int, column: str) -> bool:
         return column not in rows[row]
 
-    return SpecSource("specs", ROWS, list(columns), chunks, lambda row: f"specs row {row}", lacks=lacks)
+    return SpecSource(
+        "specs", ROWS, list(columns), chunks, lambda row: f"specs row {row}", lacks=lacks, keeps_nulls=keeps_nulls
+    )
 
 
 def _from_models(models: Sequence[BaseModel]) -> SpecSource:

@@ -39,6 +39,7 @@ def read_specs(
     renumber: bool = False,
     place: str | None = None,
     check_files: bool = False,
+    keeps_nulls: bool = False,
 ) -> SpecTable:
     """Read and check specs.
 
@@ -51,6 +52,7 @@ def read_specs(
         renumber: number the specs by their place, whatever `sort_index` they bring.
         place: where the settings give the source, for messages.
         check_files: check also that the files exist that the rows name.
+        keeps_nulls: the table is a design's, where somebody wrote each null.
 
     Raises:
         TableError: everything that is wrong, in one report.
@@ -60,6 +62,7 @@ def read_specs(
     folder = (base or Path()).absolute()
     _refuse_other_models(source, model)
     opened = open_source(source, folder, place=place)
+    opened.keeps_nulls = opened.keeps_nulls or keeps_nulls
     report = TableReport(opened)
     names = match_columns(opened, model, report)
     if renumber:

@@ -26,6 +26,7 @@ from scythe_cli.spec_table.cell_validation import EMPTY, CellValidator, Validate
 from scythe_cli.spec_table.nested_files import NestedFiles
 from scythe_cli.spec_table.report import DuplicateIndex, MissingValue
 from scythe_cli.spec_table.row_validation import by_model, by_row
+from scythe_cli.spec_table.sources import ABSENT
 from scythe_cli.spec_table.table import EXTRA
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from scythe_cli.columns.checks import Column
     from scythe_cli.core.validation_errors import Problem
     from scythe_cli.experiment.models import ExperimentInputSpec
+    from scythe_cli.spec_table.cell_validation import Nulls
     from scythe_cli.spec_table.file_check import ReferencedFiles
     from scythe_cli.spec_table.report import TableReport
     from scythe_cli.spec_table.sources import Chunk, SpecSource
@@ -80,11 +82,12 @@ class Reading:
     def add(self, chunk: Chunk, n: int) -> None:
         """Check some rows."""
         known = {name: self._emptied(name, chunk[found]) for found, name in self._names.items()}
+        known, nulls = self._with_nulls(known)
         first, self.n_rows = self.n_rows, self.n_rows + n
         if self._has_custom_validation and self._missing:
             return  # each row would repeat what the columns say
         known, wrong = self._with_points(known)
-        validated = self._validate(known, n)
+        validated = self._validate(known, n, nulls)
         replaced = {(row, problem.field) for row, problem in wrong}
         wrong += [(row, problem) for row, problem in validated.problems if (row, problem.field) not in replaced]
         wrong += self._nested_files.problems(validated.columns)
@@ -105,6 +108,20 @@ class Reading:
             self._bytes += sum(column.nbytes for column in self._pieces[-1].values())
             if self._bytes > MEMORY_LIMIT:
                 self._move_to_disk()
+
+    def _with_nulls(self, chunk: Chunk) -> tuple[Chunk, Nulls]:
+        """The chunk without `ABSENT`, and the nulls that stay None although their fields have another default."""
+        if not self._source.keeps_nulls:
+            return {name: _without_absent(cells) for name, cells in chunk.items()}, {}
+        nulls: Nulls = {}
+        for name, cells in chunk.items():
+            field = self._fields.get(name)
+            if field is not None and field.nullable and not field.required:
+                held = cells if isinstance(cells, list) else cells.to_pylist()
+                nulls[name] = frozenset(at for at, cell in enumerate(held) if cell is None)
+                if nulls[name] and self._has_custom_validation:
+                    chunk[name] = held  # so that the row is kept as it was given, see `rows.RAW_INPUT`
+        return {name: _without_absent(cells) for name, cells in chunk.items()}, nulls
 
     def _with_points(self, chunk: Chunk) -> tuple[Chunk, Problems]:
         """The chunk with decimal points, where the file has commas."""
@@ -169,13 +186,13 @@ class Reading:
         found = {name: column for column, name in self._names.items()}
         return MissingValue(problem, self._source, row, found.get(problem.field, problem.field))
 
-    def _validate(self, chunk: Chunk, n: int) -> ValidatedChunk:
+    def _validate(self, chunk: Chunk, n: int, nulls: Nulls) -> ValidatedChunk:
         if not self._has_custom_validation:
-            return self._cell_validator.validate_chunk(chunk, n)
+            return self._cell_validator.validate_chunk(chunk, n, nulls)
         return (
             by_model(self._cell_validator, chunk)
             if self._source.none_is_explicit
-            else by_row(self._cell_validator, chunk, n)
+            else by_row(self._cell_validator, chunk, n, nulls)
         )
 
     def order(self) -> Column | None:
@@ -227,6 +244,12 @@ class Reading:
 
 def _counted(n: int) -> Column:
     return pa.array(np.arange(n, dtype="i8"))
+
+
+def _without_absent(cells: Column | list[Any]) -> Column | list[Any]:
+    if not isinstance(cells, list) or not any(cell is ABSENT for cell in cells):
+        return cells
+    return [None if cell is ABSENT else cell for cell in cells]
 
 
 def _as_column(cells: Column | list[Any]) -> Column:

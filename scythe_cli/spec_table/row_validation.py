@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from scythe_cli.columns.checks import Column
     from scythe_cli.columns.model_fields import FieldSchema
     from scythe_cli.spec_table.cell_text import Problems
-    from scythe_cli.spec_table.cell_validation import CellValidator
+    from scythe_cli.spec_table.cell_validation import CellValidator, Nulls
     from scythe_cli.spec_table.sources import Chunk
 
 
-def by_row(cells: CellValidator, chunk: Chunk, n: int) -> ValidatedChunk:
+def by_row(cells: CellValidator, chunk: Chunk, n: int, nulls: Nulls) -> ValidatedChunk:
     """The `n` rows of a table."""
     validated = ValidatedChunk()
     with _no_collection():
-        rows = _rows(cells, chunk, n)
+        rows = _rows(cells, chunk, n, nulls)
         made = [_instance(cells.model, at, row, validated) for at, row in enumerate(rows)]
         for at, one in enumerate(made[: cells.rows_to_repeat]):
             if one is not None and not _is_repeatable(cells, rows[at], one):
@@ -82,7 +82,7 @@ def by_model(cells: CellValidator, chunk: Chunk) -> ValidatedChunk:
     return validated
 
 
-def _rows(cells: CellValidator, chunk: Chunk, n: int) -> list[dict[str, Any]]:
+def _rows(cells: CellValidator, chunk: Chunk, n: int, nulls: Nulls) -> list[dict[str, Any]]:
     """Pydantic's input: cells as their fields read them, and an empty cell takes the default where there is one."""
     fields = {field.name: field for field in cells.schema.fields}
     columns: dict[str, list[Any]] = {}
@@ -95,7 +95,8 @@ def _rows(cells: CellValidator, chunk: Chunk, n: int) -> list[dict[str, Any]]:
         key = name if field is None else field.key
         columns[key] = values
         if field is not None and not field.required:
-            defaulted.append((key, [at for at, cell in enumerate(values) if cell is None]))
+            kept = nulls.get(name, frozenset())
+            defaulted.append((key, [at for at, cell in enumerate(values) if cell is None and at not in kept]))
     rows = [dict(zip(columns, row)) for row in zip(*columns.values(), strict=True)]  # noqa: B905 - strict costs
     for key, empty in defaulted:
         for at in empty:
@@ -208,7 +209,7 @@ def _changed(change: Change) -> str:
 
 def _same(model: BaseModel, wanted: Mapping[str, Any]) -> bool:
     """Whether a model has these values; NaN is itself here."""
-    return all(is_same(getattr(model, name), value) for name, value in wanted.items())
+    return all(is_same(value, getattr(model, name)) for name, value in wanted.items())
 
 
 @contextmanager

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 CHUNK = 32_768
 """Rows that are looked at together; of python objects, so many at a time."""
 
+ABSENT: Any = type("Absent", (), {"__repr__": lambda _: "ABSENT"})()
+"""A cell of a mapping that does not have the key, where None is a value that somebody wrote."""
+
 Chunk = dict[str, "Column | list[Any]"]
 """Cells of some rows by column; a list where they are python objects."""
 
@@ -45,6 +48,8 @@ class SpecSource:
         empty_is_null: whether it is a sheet of cells, where text without a character is an empty cell.
         decimal: the mark between the whole part and the fraction of a number in text.
         none_is_explicit: whether somebody wrote None, and it is a value.
+        keeps_nulls: whether a null is a value where the field takes None, rather than an empty cell that takes the
+            default.
         faults: once the chunks are read, places that are not rows, and why; among the first so many rows.
         heads: the place where a column first appears, by name, for sources without a header.
         lacks: whether a row does not have a column at all, where rows are mappings.
@@ -59,6 +64,7 @@ class SpecSource:
     empty_is_null: bool = False
     decimal: str = "."
     none_is_explicit: bool = False
+    keeps_nulls: bool = False
     faults: Callable[[int], Iterable[tuple[str, str]]] = field(default=lambda _: ())
     heads: Mapping[str, str] = field(default_factory=dict)
     lacks: Callable[[int, str], bool] = field(default=lambda _row, _column: False)
@@ -95,7 +101,7 @@ def _is_pandas_index(name: str) -> bool:
 
 
 def columns_of(rows: Sequence[dict[str, Any]], names: Iterable[str]) -> Chunk:
-    return {name: [row.get(name) for row in rows] for name in names}
+    return {name: [row.get(name, ABSENT) for row in rows] for name in names}
 
 
 def first_line(exc: BaseException) -> str:

@@ -219,6 +219,7 @@ def _open_ndjson(path: Path, label: str, _given: SpecsFile) -> SpecSource:
         faults=faults,
         heads={key: f"{label}:{line}" for key, line in file.columns.items()},
         lacks=file.lacks,
+        keeps_nulls=True,
     )
 
 
