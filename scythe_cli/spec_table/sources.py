@@ -71,8 +71,14 @@ class SpecSource:
 
 
 def from_batches(
-    label: str, schema: pa.Schema, batches: Callable[[], Iterable[pa.RecordBatch]], *, prefix: str
+    label: str,
+    schema: pa.Schema,
+    batches: Callable[[], Iterable[pa.RecordBatch]],
+    *,
+    prefix: str,
+    mixed: frozenset[str] = frozenset(),
 ) -> SpecSource:
+    """A source of record batches; columns of which the types differ, `mixed`, are Python's values."""
     names = [name for name in indexed_schema(schema).names if not _is_pandas_index(name)]
 
     def chunks() -> Iterator[Chunk]:
@@ -84,7 +90,8 @@ def from_batches(
                 for at in range(0, batch.num_rows, CHUNK):
                     part = batch.slice(at, CHUNK)
                     where = partial(_place, prefix, rows)
-                    yield {name: usual_column(part.column(place), name, where) for name, place in places.items()}
+                    found = {name: usual_column(part.column(place), name, where) for name, place in places.items()}
+                    yield {name: _objects(column) if name in mixed else column for name, column in found.items()}
                     rows += part.num_rows
         except (pa.ArrowException, OSError) as exc:
             raise TableError(f"{label} is cut off or damaged ({first_line(exc)})") from exc
@@ -94,6 +101,10 @@ def from_batches(
 
 def _place(prefix: str, first: int, row: int) -> str:
     return f"{prefix}{first + row}"
+
+
+def _objects(column: Column | list[Any]) -> list[Any]:
+    return column if isinstance(column, list) else column.to_pylist()
 
 
 def _is_pandas_index(name: str) -> bool:

@@ -143,7 +143,9 @@ def _open_folder(path: Path, label: str, where: str) -> SpecSource:
         indexed_batches(file.schema_arrow, file.iter_batches(CHUNK), f"{label}/{part.name}")
         for part, file in zip(parts, files, strict=True)
     )
-    return from_batches(label, first, lambda: batches, prefix=f"{label} row ")
+    kinds = [{part.name: part.type for part in indexed_schema(file.schema_arrow)} for file in files]
+    mixed = frozenset(name for name in first.names if len({kind[name] for kind in kinds}) > 1)
+    return from_batches(label, first, lambda: batches, prefix=f"{label} row ", mixed=mixed)
 
 
 def _difference(file: pq.ParquetFile, first: pa.Schema) -> str:

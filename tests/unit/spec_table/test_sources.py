@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import feather
 from pydantic import ValidationError, field_validator
-from spec_tables import GOOD, HEADER, House, Plain, Weather, made_again, refused, write
+from spec_tables import GOOD, HEADER, Doubled, House, Plain, Weather, made_again, refused, write
 
 from scythe_cli.errors import InputFileError, MissingExtra, StoreError, TableError
 from scythe_cli.experiment.models import ExperimentInputSpec
@@ -363,3 +363,14 @@ def test_variables_in_the_addresses_of_files(tmp_path: Path, monkeypatch: pytest
 def test_a_folder_is_no_file(tmp_path: Path, address: str) -> None:
     (line, _) = refused(write(tmp_path, f"x,weather_file\n1,{address}\n"), Weather)
     assert line == f"specs.csv:2  weather_file = {address!r}: is a folder: name a file"
+
+
+@pytest.mark.parametrize("model", [Plain, Doubled])
+def test_files_of_a_folder_may_have_other_types(tmp_path: Path, model: Any) -> None:
+    pq.write_table(pa.table({"x": pa.array([1, 2], pa.int64())}), tmp_path / "1.parquet")
+    pq.write_table(pa.table({"x": pa.array([3.0, 4.0])}), tmp_path / "2.parquet")
+    pq.write_table(pa.table({"x": pa.array(["5"])}), tmp_path / "3.parquet")
+    specs = read_specs(tmp_path, model)
+    factor = 2 if model is Doubled else 1
+    assert specs.table["x"].to_pylist() == [factor * x for x in range(1, 6)]
+    assert [spec.x for spec in made_again(specs)] == specs.table["x"].to_pylist()
