@@ -7,6 +7,7 @@ A validator that is not known here counts as the user's code: a doubt costs time
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import Flag
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -77,6 +78,8 @@ class FieldSchema:
         takes_json: whether text is read as JSON of a list, a mapping or a model.
         reads_text: whether the user's code reads a cell before its type does: it splits a text, looks up a name.
         choices: the values of a Literal or an Enum.
+        has_number_choices: whether each of the choices is a number.
+        is_flag: whether it is a Flag, whose members can be combined.
         is_number: whether text can only mean a number.
         takes_both_numbers: whether it is `int | float`, where the text of a whole number means the whole number.
         is_exotic: whether a value could be another one after it was written to a column and validated again.
@@ -93,6 +96,8 @@ class FieldSchema:
     takes_json: bool
     reads_text: bool
     choices: tuple[Any, ...]
+    has_number_choices: bool
+    is_flag: bool
     is_number: bool
     takes_both_numbers: bool
     is_exotic: bool
@@ -212,6 +217,8 @@ def _field(
         takes_json=bool(kinds & _STRUCTURED) and not kinds & _TEXT,
         reads_text=reads_text,
         choices=choices,
+        has_number_choices=bool(choices) and {int, float} >= {*map(type, choices)},
+        is_flag=inner["type"] == "enum" and issubclass(inner["cls"], Flag),
         is_number=bool(kinds & {*_NUMBERS, "decimal"}) and not kinds & (_TEXT | _STRUCTURED),
         takes_both_numbers=kinds == _NUMBERS,
         is_exotic=any(node["type"] not in _REPEATABLE for node in _walk(inner, definitions)),

@@ -92,6 +92,8 @@ def as_input(field: FieldSchema, cell: Any) -> Any:
     if not field.choices or cell in field.choices or not isinstance(cell, str | float):
         return cell
     named = [choice for choice in field.choices if not isinstance(choice, str) and _names(cell, choice)]
+    if not named and field.is_flag and _WHOLE.fullmatch(str(cell).removesuffix(".0")):
+        return int(cell)  # a combination of members
     return named[0] if named else cell
 
 

@@ -31,14 +31,15 @@ POINT = 'has a point, and the decimal mark of this file is a comma (`specs: {dec
 
 def number_rule(cell: str, value: object) -> str | None:
     """What is wrong with the text of a number that Python reads, as `value`, and no other program does."""
+    try:
+        number = float(cell)
+    except ValueError:  # a validator of the user's read it
+        return None
     if "_" in cell:
         return UNDERSCORE
     if isinstance(value, Decimal):  # kept as text, so of any size
         return None
-    try:
-        beyond = math.isinf(float(cell)) and "inf" not in cell.lower()
-    except ValueError:
-        return None
+    beyond = math.isinf(number) and "inf" not in cell.lower()
     return TOO_LARGE if beyond else None
 
 

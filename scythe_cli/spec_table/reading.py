@@ -129,7 +129,8 @@ class Reading:
             return chunk, []
         changed, problems = dict(chunk), []
         for name, cells in chunk.items():
-            if (field := self._fields.get(name)) is not None and field.is_number and is_text(cells):
+            field = self._fields.get(name)
+            if field is not None and (field.is_number or field.has_number_choices) and is_text(cells):
                 changed[name], wrong = with_points(name, cells)
                 problems += wrong
         return changed, problems
