@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from scythe_cli.run.run import Run
 
+_RESUME = "allocate --resume"
+
 
 def find_run(text: str | None, storage: str | None) -> Run:
     """The run that a command's RUN means."""
@@ -45,9 +47,27 @@ def command_for(command: str | Sequence[str], run: Run, *flags: str, latest: boo
         latest: write the name alone where this is the run it means.
     """
     words = command.split() if isinstance(command, str) else command
+    if command == _RESUME:
+        words = ["allocate", *file_words(run), "--resume"]
     name, *storage = _arguments(run)
     short = latest and not run.is_copy and _is_latest(run)
     return shlex.join(["scythe", *words, run.name if short else name, *flags, *storage])
+
+
+def file_words(run: Run) -> list[str]:
+    """The FILE that a resume in this folder needs: the run's function, where ./experiment.yml has another one."""
+    from scythe_cli.experiment import config, importer
+
+    target = run.manifest.entry_point
+    if not target or not Path(config.DEFAULT_FILE).exists():
+        return []
+    try:
+        if config.load(config.DEFAULT_FILE).file.experiment == target:
+            return []
+        importer.locate(target, Path.cwd())
+    except ScytheError:  # the file is wrong, or the function is not in this folder
+        return []
+    return [target]
 
 
 def python_name(run: Run) -> str:
@@ -66,7 +86,9 @@ def hints_from_here(run: Run) -> Iterator[None]:
     except ScytheError as exc:
         if exc.hint:
             name = shlex.join(_arguments(run))
-            exc.hint = exc.hint.replace(run.store.address, run.id).replace(run.id, name)
+            resume = shlex.join(["scythe", "allocate", *file_words(run), "--resume"])
+            hint = exc.hint.replace(f"scythe {_RESUME}", resume)
+            exc.hint = hint.replace(run.store.address, run.id).replace(run.id, name)
         raise
 
 

@@ -100,3 +100,52 @@ def test_the_settings_are_there_without_an_experiment_file(tmp_path: Path) -> No
     done = scythe("allocate", "doubles:double", "specs.csv", "--set", "run.seed=7", cwd=folder)
     assert done.code == 0, done.err
     assert alone(folder, "double") == "  scythe allocate doubles:double specs.csv --set run.seed=7 --only 1 --inline\n"
+
+
+WALLS = """
+from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry
+
+
+class Wall(ExperimentInputSpec):
+    width: float
+
+
+class Half(ExperimentOutputSpec):
+    half: float
+
+
+@ExperimentRegistry.Register()
+def halved(input_spec: Wall) -> Half:
+    if input_spec.width < 0:
+        raise ValueError("negative")
+    return Half(half=input_spec.width / 2)
+"""
+
+
+def test_hints_name_the_function_where_the_file_has_another_one(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    (folder / "walls.py").write_text(WALLS)
+    (folder / "big.csv").write_text("width\n1\n-1\n")
+    assert scythe("allocate", "walls:halved", "big.csv", cwd=folder).code == 1
+    (run,) = runs(folder, "halved")
+    run_id = f"halved/v1.0.0/{run.name}"
+    done = scythe("status", "halved", "--errors", cwd=folder)
+    assert f"   {RESUME.format(run=run_id)} --allow-changed-code   or: " in done.err
+    (run / "control" / "gathered-1.yml").unlink()
+    for part in run.glob("scatter-gather/output/0/*.pq"):
+        part.unlink()
+    for command in ("status", "gather"):
+        assert RESUME.format(run=run_id) in scythe(command, "halved", cwd=folder).err
+    again = scythe(*RESUME.format(run=run_id).split()[1:], cwd=folder)
+    assert (again.code, again.out[:21]) == (1, "1 succeeded, 1 failed"), again.err
+
+
+RESUME = "scythe allocate walls:halved --resume {run}"
+
+
+def test_a_worker_of_a_run_names_a_file_that_there_is(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    arguments = ("worker", "--run", "doubles", "doubles:double")
+    assert scythe(*arguments, cwd=folder).err.endswith("hint: scythe worker experiment.yml --run doubles\n")
+    (folder / "experiment.yml").unlink()
+    assert scythe(*arguments, cwd=folder).err.endswith("hint: scythe worker --run doubles\n")

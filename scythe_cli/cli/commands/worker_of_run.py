@@ -45,9 +45,10 @@ class RunWorkerCall:
         from scythe_cli.experiment.config import DEFAULT_FILE
 
         if len(self.targets) > 1 or (self.targets and not self.targets[0].endswith((".yml", ".yaml"))):
+            file = f"{DEFAULT_FILE} " if Path(DEFAULT_FILE).exists() else ""  # without one, the code is in this folder
             raise ConfigError(
                 f"{self.targets[-1]}  a worker with --run takes one experiment file",
-                hint=f"scythe worker experiment.yml --run {self.run}",
+                hint=f"scythe worker {file}--run {self.run}",
             )
         return Path(self.targets[0] if self.targets else DEFAULT_FILE)
 
