@@ -119,3 +119,12 @@ def test_a_walltime_that_is_too_short_for_the_larger_limit(folder: Path, monkeyp
     finally:
         path.write_text(text)
     assert command.endswith("--set run.timeout=40m --set slurm.time=1h")
+
+
+def test_a_crash_before_other_failures(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    run = find(open_store(str(folder / "scythe-runs")), "doubles/v1.0.0")
+    plain = f"scythe allocate --resume {run.id}"
+    assert commands_after_failures(run, [failed("crash"), failed("exception")], None) == [
+        f"{plain}   or, after a fix of the code:   {plain} --allow-changed-code"
+    ]

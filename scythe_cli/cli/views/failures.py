@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from scythe_cli.operations.failure_groups import Common, FailureGroup
     from scythe_cli.run.run import Run
 
+_OF_LIMITS = ("timeout", "memory", "crash", "lost")
+"""Kinds of failure that a resume may cure as it is, or with a larger limit."""
 LOG_LINES = 8
 TRACE_LINES = 6
 LINE_WIDTH = 160
@@ -115,8 +117,12 @@ def commands_after_failures(run: Run, failures: Sequence[FailureGroup], alone: s
         failures: its groups, most frequent first.
         alone: the command that runs one spec alone, without its number; None where there is none.
     """
-    if not failures or failures[0].kind in ("timeout", "memory", "crash", "lost"):
-        return after_limits(run, failures) or [command_for("allocate --resume", run)]
+    if not failures or failures[0].kind in _OF_LIMITS:
+        found = after_limits(run, failures) or [command_for("allocate --resume", run)]
+        if all(one.kind in _OF_LIMITS for one in failures):
+            return found
+        fixed = f"{found[0]} --allow-changed-code"
+        return [f"{found[0]}   or, after a fix of the code:   {fixed}"]
     first = failures[0]
     fixed = command_for("allocate --resume", run, "--allow-changed-code")  # the code will have changed
     if alone is None or not alone.startswith("scythe "):
