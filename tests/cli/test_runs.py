@@ -526,3 +526,24 @@ def test_a_store_that_fails_in_a_run_leaves_a_way_on(tmp_path: Path) -> None:
     assert done.err.endswith(f"\nhint: what is done is kept; then: scythe allocate --resume {run_id}\n"), done.err
     (run / "scatter-gather" / "output").unlink()
     assert scythe("allocate", "--resume", str(run_id), cwd=folder).code == 0
+
+
+def test_a_cancel_counts_what_its_process_has_not_stored_yet(tmp_path: Path) -> None:
+    folder = project(tmp_path, "x,how\n1,well\n2,slowly\n3,slowly\n")
+    process = subprocess.Popen(
+        [SCYTHE, "allocate"], cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while True:
+        now = scythe("status", "doubles", "--json", cwd=folder)
+        live = json.loads(now.out).get("live") if now.code == 0 else None
+        if live and live["done"]:
+            break
+        assert time.monotonic() < deadline, now
+        time.sleep(0.2)
+    done = scythe("cancel", cwd=folder)
+    process.wait(60)
+    said, more = done.out.splitlines()
+    assert said.endswith("; 0 of 3 specs are done")
+    assert more == "  1 more is done and is stored before its process ends"
+    assert "1 of 3 specs done" in scythe("status", "doubles", cwd=folder).out

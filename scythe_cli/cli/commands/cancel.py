@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 def cancel(run: options.RunArgument = None, *, storage: options.Storage = None, as_json: options.Json = False) -> None:
     """Stop a run. Finished specs are kept; the run can be gathered or resumed."""
     from scythe_cli.operations.cancel import cancel as mark
+    from scythe_cli.run.run import DownloadedRun, OriginalRun
+    from scythe_cli.timing.live import read_counts
 
     found = find_run(run, storage)
+    live = None if isinstance(found, OriginalRun | DownloadedRun) else read_counts(found)
     done = mark(found)
     if done.done < done.total:
         _empty_queue(found)
@@ -30,6 +33,9 @@ def cancel(run: options.RunArgument = None, *, storage: options.Storage = None, 
         return
     when = f"was cancelled by {done.by} at {done.at}" if done.already else "is cancelled; its specs stop within seconds"
     put(printable(f"{done.run} {when}; {done.done:,} of {counted(done.total, 'spec')} {are(done.total)} done"))
+    if live is not None and live.done > done.done and not done.already:
+        more = live.done - done.done
+        put(printable(f"  {more:,} more {are(more)} done and {are(more)} stored before its process ends"))
     print_next(command_for("gather", found, "--partial"), command_for("allocate --resume", found))
 
 
