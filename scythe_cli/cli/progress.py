@@ -178,7 +178,8 @@ class Terminal:
                 self.say(printable(f"stopping: {left if event.running else 'no spec is running'}"), "yellow")
             case events.LeafFinished():
                 rows, failed = f"specs {event.first}-{event.last}", counted(event.failed, "failure")
-                self.say(printable(f"{event.run_id}  {rows}  {failed}  {duration(event.seconds)}"))
+                left = f"  {event.left:,} given back without a result" if event.left else ""
+                self.say(printable(f"{event.run_id}  {rows}  {failed}  {duration(event.seconds)}{left}"))
             case events.WorkerReady():
                 self.say(
                     printable(f"worker  {event.name}   {counted(event.lanes, 'slot')}, {' and '.join(event.roles)}")

@@ -139,6 +139,8 @@ class LeafFinished:
     last: int
     failed: int
     seconds: float
+    left: int = 0
+    """Specs of it without an outcome, which were given back."""
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,10 @@ class Held(Protocol):
         """Whether every row has its outcome."""
 
     @property
+    def left(self) -> int:
+        """Rows without an outcome from here."""
+
+    @property
     def failure(self) -> BaseException | None:
         """Why outcomes could not be stored."""
 
@@ -156,6 +160,10 @@ class HeldRange:
     @property
     def is_complete(self) -> bool:
         return self.done >= self.todo and self.failure is None
+
+    @property
+    def left(self) -> int:
+        return max(0, self.todo - self.done)
 
     @property
     def failure(self) -> BaseException | None:
@@ -230,6 +238,10 @@ class CarefulRange:
     @property
     def is_complete(self) -> bool:
         return self.done >= self._todo and self.failure is None
+
+    @property
+    def left(self) -> int:
+        return max(0, self._todo - self.done)
 
     @property
     def failure(self) -> BaseException | None:

@@ -247,7 +247,7 @@ class RunWorker:
                     self._claimer.note(claim, Step.FREE)
             self._held.remove(held)
             seconds = Clock.monotonic() - held.began
-            self._listener(LeafFinished(self._plan.run.id, rows.first, rows.last, held.failed, seconds))
+            self._listener(LeafFinished(self._plan.run.id, rows.first, rows.last, held.failed, seconds, held.left))
 
     def _drop_lost(self) -> None:
         """This process was stopped, or the storage was away: end what others have claimed meanwhile."""

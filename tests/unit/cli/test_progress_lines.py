@@ -2,8 +2,11 @@
 
 import re
 
+import pytest
+
+from scythe_cli.cli.progress import Terminal
 from scythe_cli.cli.progress_lines import ProgressLines
-from scythe_cli.core.events import Progress
+from scythe_cli.core.events import LeafFinished, Progress
 
 MOMENT = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  "
 
@@ -53,3 +56,12 @@ def test_nothing_is_said_of_the_end_while_nobody_can_run_a_spec() -> None:
     assert said([(0.0, Progress(0, 0, 10)), (5.0, Progress(1, 0, 10)), (65.0, Progress(1, 0, 10, stalled=True))]) == [
         "1/10 (10%)  0 failed"
     ]
+
+
+def test_a_leaf_says_what_it_gave_back(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal = Terminal()
+    for left in (0, 1):
+        terminal(LeafFinished("walls/v1.0.0/2026-01-31_12-00-00", 8, 8, 0, 32.0, left))
+    whole, part = capsys.readouterr().err.splitlines()
+    assert whole == "walls/v1.0.0/2026-01-31_12-00-00  specs 8-8  0 failures  32 s"
+    assert part == f"{whole}  1 given back without a result"

@@ -274,9 +274,8 @@ class _LeafTask:
             raise
         over.result()
         seconds = time.monotonic() - began
-        self._context.listener(
-            LeafFinished(self._plan.run.id, self._one.first, self._one.last, leaf.work.failed, seconds)
-        )
+        one, left = self._one, max(0, leaf.rows - leaf.work.done)
+        self._context.listener(LeafFinished(self._plan.run.id, one.first, one.last, leaf.work.failed, seconds, left))
         if not leaf.complete:
             if await self._is_over():
                 return leaf.work.done
