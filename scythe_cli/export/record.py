@@ -93,18 +93,24 @@ class DownloadRecord:
                 with contextlib.suppress(OSError):
                     self.path(key).unlink()
 
-    def remove_outdated(self, made: dict[str, str]) -> None:
+    def remove_outdated(self, made: dict[str, str]) -> list[str]:
         """Remove files that were made here from tables that have changed or do not exist any more.
 
         Args:
             made: the files that may be here -> what they would be made from now.
+
+        Returns:
+            The keys of those that were removed.
         """
+        removed: list[str] = []
         for arrived in list(self._arrived.values()):
             if arrived.written is None or not arrived.etag.startswith(MADE) or arrived.etag == made.get(arrived.key):
                 continue
             if self._is_unchanged(arrived):
                 with contextlib.suppress(OSError):
                     self.path(arrived.key).unlink()
+                    removed.append(arrived.key)
+        return removed
 
     def holds(self, entry: Entry, *, rewritten: bool = False) -> bool:
         """Whether the file is there, as it arrived, and the object is still the same.

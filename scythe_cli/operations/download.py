@@ -207,7 +207,10 @@ def _write_export(
     """Write the tables in the format of the export; what is there and up to date stays. Returns the paths by table."""
     by_table = {f"{layout.FINAL}/{source.name}.csv": source.etag for source in found}
     book = _book(export, tables)
-    record.remove_outdated({**by_table, book.key: book.etag})
+    removed = record.remove_outdated({**by_table, book.key: book.etag})
+    written = {"csv": set(by_table), "xlsx": {book.key}}.get(export.format, set())
+    if gone := sorted(set(removed) - written):
+        listener(Notice(f"removed {', '.join(gone)}: made here from other tables than those of now"))
     paths: dict[str, Path] = {}
 
     def on_rows(n_rows: int) -> None:

@@ -142,3 +142,15 @@ def test_the_users_own_folder_stays_one(home: Path, tmp_path: Path) -> None:
     refused = scythe("download", "doubles", tmp_path / "other", cwd=home)
     assert (refused.code, "specs.pq is there already" in refused.err) == (2, True), refused
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["specs.pq"]
+
+
+def test_tables_of_another_run_in_other_formats_are_named_when_they_go(home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    scythe("download", "doubles", out, "--format", "csv", cwd=home)
+    record = [json.loads(line) for line in (out / DOWNLOAD_RECORD).read_text().splitlines()]
+    for line in record:
+        line["etag"] += "x" if line["key"] in ("final/scalars.csv", "final/errors.csv") else ""
+    (out / DOWNLOAD_RECORD).write_text("".join(json.dumps(line) + "\n" for line in record))
+    done = scythe("download", "doubles", out, cwd=home)
+    assert "removed final/errors.csv, final/scalars.csv: made here from other tables than those of now\n" in done.err
+    assert not (out / "final" / "scalars.csv").exists()
