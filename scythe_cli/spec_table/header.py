@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from itertools import takewhile
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 from pydantic import AliasChoices, AliasPath
 
@@ -37,8 +38,8 @@ MOST_SUGGESTIONS = 100
 def match_columns(source: SpecSource, model: type[BaseModel], report: TableReport) -> dict[str, str]:
     """From a source's columns to fields; each column that is wrong or missing is reported once."""
     schema = read_fields(model)
-    fields = {field.name: field.name for field in schema.fields} | {field.key: field.name for field in schema.fields}
-    fields[layout.SORT_INDEX] = layout.SORT_INDEX
+    fields = _names_of_fields(model)
+    plain = {normalize("NFKC", name): field for name, field in fields.items()}
     matched: dict[str, str] = {}
     found: dict[str, str] = {}
     suggested: set[str] = set()
@@ -49,13 +50,14 @@ def match_columns(source: SpecSource, model: type[BaseModel], report: TableRepor
     columns = set(source.columns)
     free = [field for field in fields if field not in columns]
     for name in filter(None, source.columns):
+        field = fields.get(name) or plain.get(normalize("NFKC", name))
         if name in seen:
             report.add_column(f"column {name!r} is there twice")
-        elif name in fields:
-            matched[name] = fields[name]
-            other = found.setdefault(fields[name], name)
+        elif field is not None:
+            matched[name] = field
+            other = found.setdefault(field, name)
             if other != name:
-                both = f"columns {other!r} and {name!r} are both the field {fields[name]}"
+                both = f"columns {other!r} and {name!r} are both the field {field}"
                 report.add_column(f"{both}: delete one of them", name)
         elif name in _IGNORED or extra == "ignore":
             continue
@@ -66,10 +68,23 @@ def match_columns(source: SpecSource, model: type[BaseModel], report: TableRepor
             suggested.add(fields.get(near, ""))
             report.add_column(_stranger(name, near, model, fields), name)
         seen.add(name)
-    for field in schema.fields:
-        if field.required and field.name not in found and field.name not in suggested:
-            report.add_column(f"column {field.key!r} is missing")
+    for known in schema.fields:
+        if known.required and known.name not in found and known.name not in suggested:
+            report.add_column(f"column {known.key!r} is missing")
     return matched
+
+
+def _names_of_fields(model: type[BaseModel]) -> dict[str, str]:
+    """By each name that a column may have, the field: its name, its alias, every alias that it takes."""
+    schema = read_fields(model)
+    names = {field.name: field.name for field in schema.fields}
+    for field in schema.fields:
+        names[field.key] = field.name
+        alias = field.info.validation_alias
+        for choice in alias.choices if isinstance(alias, AliasChoices) else ():
+            if isinstance(choice, str):
+                names.setdefault(choice, field.name)
+    return {**names, layout.SORT_INDEX: layout.SORT_INDEX}
 
 
 def _nameless(source: SpecSource) -> list[str]:

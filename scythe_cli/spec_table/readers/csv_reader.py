@@ -8,6 +8,7 @@ lines, and only when a message needs them.
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from array import array
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 4 << 20
 _SNIFF = 64 << 10
+_EXCEL_LINE = re.compile(rb"(?:\xef\xbb\xbf)?\"?sep=([;,\t|])\"?\r?\n", re.IGNORECASE)
 _SEPARATORS = {
     ";": ("semicolons", '";"'),
     "\t": ("tabs", '"\\t"'),
@@ -137,6 +139,13 @@ class CsvFile:
             head = file.read(_SNIFF)
         if head.startswith((b"\xff\xfe", b"\xfe\xff")):
             raise TableError(f"{self._label} is UTF-16 text; save it as UTF-8")
+        if found := _EXCEL_LINE.match(head):
+            mark = found[1].decode()
+            written = _SEPARATORS.get(mark, ("", f'"{mark}"'))[1]
+            instead = (
+                "" if mark == self._separator else f", and write `specs: {{file: {self._label}, separator: {written}}}`"
+            )
+            raise TableError(f"{self._label} begins with `sep={mark}`, a line for Excel alone: delete it{instead}")
         if b"\0" in head:
             raise TableError(f"{self._label} is not a text file, and its name says CSV")
         try:

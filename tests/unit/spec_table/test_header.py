@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+from unicodedata import normalize
 
 import pyarrow as pa
 import pytest
-from pydantic import ConfigDict, Field
-from spec_tables import refused, write
+from pydantic import AliasChoices, ConfigDict, Field, model_validator
+from spec_tables import made_again, refused, write
 
 from scythe_cli.experiment.models import ExperimentInputSpec
+from scythe_cli.experiment.settings import SpecsFile
+from scythe_cli.spec_table.read import read_specs
 
 
 class Glass(ExperimentInputSpec):
@@ -28,3 +32,46 @@ def test_the_alias_and_the_name_of_one_field_are_one_column(tmp_path: Path, mode
     assert refused(write(tmp_path, "U-Value,u_value\n1,2\n3,4\n"), model)[0] == f"specs.csv  {wanted}"
     assert refused(pa.table({"U-Value": [1.0], "u_value": [2.0]}), model)[0] == f"specs  {wanted}"
     assert refused([{"U-Value": 1.0}, {"u_value": 2.0}], model)[0] == f"specs  {wanted}"
+
+
+class Tall(ExperimentInputSpec):
+    höhe: float  # noqa: PLC2401 - what people write
+    µ: float  # noqa: PLC2401 - Python itself makes the Greek letter of the micro sign
+
+
+def test_names_are_compared_as_python_compares_them(tmp_path: Path) -> None:
+    header = f"{normalize('NFD', 'höhe')},\u00b5\n"
+    table = read_specs(write(tmp_path, header + "1,2\n"), Tall).table
+    assert table.column_names == ["sort_index", "höhe", normalize("NFKC", "\u00b5")]
+    lines = refused(write(tmp_path, "höhe," + header + "1,2,3\n"), Tall)
+    assert lines[0].endswith("are both the field höhe: delete one of them")
+
+
+class Choices(ExperimentInputSpec):
+    u: float = Field(validation_alias=AliasChoices("u-val", "uval"))
+
+
+class CheckedChoices(Choices):
+    xs: list[int] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _same(self) -> CheckedChoices:
+        return self
+
+
+@pytest.mark.parametrize("model", [Choices, CheckedChoices])
+@pytest.mark.parametrize("name", ["u-val", "uval"])
+def test_every_alias_of_a_field_is_a_name_of_its_column(tmp_path: Path, model: Any, name: str) -> None:
+    for given in [write(tmp_path, f"{name}\n1\n"), [{name: 1.0}]]:
+        assert [spec.u for spec in made_again(read_specs(given, model))] == [1.0]
+
+
+def test_excels_line_about_the_separator_says_what_to_write(tmp_path: Path) -> None:
+    path = write(tmp_path, "\ufeffsep=;\r\nhöhe;µ\r\n1;2\r\n")
+    assert refused(path, Tall) == [
+        "specs.csv begins with `sep=;`, a line for Excel alone: delete it, and write "
+        '`specs: {file: specs.csv, separator: ";"}`'
+    ]
+    assert refused(SpecsFile(file=str(path), separator=";"), Tall) == [
+        "specs.csv begins with `sep=;`, a line for Excel alone: delete it"
+    ]
