@@ -25,6 +25,7 @@ _NUMBER = "must be a number"
 _WHOLE = "must be a whole number"
 _DATE = "must be a date such as 2026-01-31"
 _TIME = "must be a date and time such as 2026-01-31T12:00:00"
+UNEXPLAINED = 'is refused by the model, which gives no reason: write one, as in `assert x > 0, "must be > 0"`'
 NOT_A_FIELD = "is not a field"
 _RULES = {
     "missing": "is missing",
@@ -106,7 +107,8 @@ def rule(error: ErrorDetails) -> str:
     known = _RULES.get(error["type"])
     if known is None:
         return error["msg"].replace("Input should be", "must be").replace("Value error, ", "")
-    return known.format_map({name: _short(bound) for name, bound in error.get("ctx", {}).items()})
+    text = known.format_map({name: _short(bound) for name, bound in error.get("ctx", {}).items()})
+    return " ".join(text.split()) if "\n" in text else text or UNEXPLAINED
 
 
 def repr_value(value: object) -> str:

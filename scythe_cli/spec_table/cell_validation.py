@@ -42,6 +42,8 @@ NUMBER = (
     "or annotate the field AwareDatetime"
 )
 NUMBER_FOR_TIME = "is a number, which stands for seconds in UTC: write a time such as 12:00:00"
+NUMBER_RULES = {ZONE: NUMBER, ZONE_OF_TIME: NUMBER_FOR_TIME}
+"""By the rule about a time zone, the rule where the cell is a number and has none."""
 REPEATED = 3
 """Rows of a source that are validated a second time, where the user's code runs: it must give the same again."""
 _REMEMBERED = 50_000
@@ -223,9 +225,8 @@ class CellValidator:
             return Problem(field.name, cell, NOT_REPEATABLE)
         kind = self._field(field.name).type
         if not pa.types.is_nested(kind) and has_zone(value, kind):
-            clock = pa.types.is_time(kind)
-            zone, number = (ZONE_OF_TIME, NUMBER_FOR_TIME) if clock else (ZONE, NUMBER)
-            return Problem(field.name, cell, number if _is_number(cell) else zone)
+            zone = ZONE_OF_TIME if pa.types.is_time(kind) else ZONE
+            return Problem(field.name, cell, NUMBER_RULES[zone] if is_seconds(cell) else zone)
         return value
 
     def has_text_rule(self, field: FieldSchema) -> bool:
@@ -285,7 +286,7 @@ class CellValidator:
         return _SORT_INDEX if name == _SORT_INDEX.name else self._schema.field(name)
 
 
-def _is_number(cell: object) -> bool:
+def is_seconds(cell: object) -> bool:
     """Whether a cell that pydantic made a moment of is a number of seconds, or the text of one."""
     if not isinstance(cell, str):
         return not isinstance(cell, dt.datetime | dt.time)

@@ -18,7 +18,7 @@ from pydantic_core import from_json
 from scythe_cli.columns.rows import RAW_INPUT, as_input, construct_without_validation, typed_rows
 from scythe_cli.core.validation_errors import NOTHING, Problem, model_errors
 from scythe_cli.experiment.plain_values import Change, first_change, is_same, to_json_text
-from scythe_cli.spec_table.cell_validation import EMPTY, NOT_REPEATABLE, ValidatedChunk
+from scythe_cli.spec_table.cell_validation import EMPTY, NOT_REPEATABLE, NUMBER_RULES, ValidatedChunk, is_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -45,7 +45,10 @@ def by_row(cells: CellValidator, chunk: Chunk, n: int, nulls: Nulls) -> Validate
             wrong: dict[int, Problem] = {}
             values = [None if one is None else one.__dict__[field.name] for one in made]
             validated.columns[field.name] = cells.typed(field, values, wrong)
-            validated.problems += wrong.items()
+            given = chunk.get(field.name)
+            validated.problems += (
+                (at, problem if given is None else _zoned(given[at], problem)) for at, problem in wrong.items()
+            )
     if any(isinstance(column, list) for column in chunk.values()):
         raw_texts = [
             _raw_text(cells, at, row, one, validated) for at, (row, one) in enumerate(zip(rows, made, strict=True))
@@ -120,6 +123,14 @@ def _instance(model: type[BaseModel], at: int, row: dict[str, Any], validated: V
         why = f"{model.__name__} raises {type(exc).__name__}: {exc}"
         validated.problems.append((at, Problem("this row", NOTHING, why)))
     return None
+
+
+def _zoned(cell: Any, problem: Problem) -> Problem:
+    """A problem with a time zone as a cell alone would have it: pydantic reads a number as seconds in UTC."""
+    cell = cell.as_py() if isinstance(cell, pa.Scalar) else cell
+    if problem.rule not in NUMBER_RULES or not is_seconds(cell):
+        return problem
+    return Problem(problem.field, cell, NUMBER_RULES[problem.rule])
 
 
 def _is_repeatable(cells: CellValidator, row: dict[str, Any], made: BaseModel) -> bool:

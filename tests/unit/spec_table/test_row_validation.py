@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator, model_validator
 from spec_tables import Doubled, House, Plain, Wall, made_again, refused, write
 
 from scythe_cli.columns.model_fields import is_plain
@@ -235,3 +236,27 @@ def test_text_that_a_validator_splits_is_not_read_as_a_number_first(tmp_path: Pa
 def test_json_in_a_cell_is_read_where_no_validator_splits_it(tmp_path: Path) -> None:
     specs = read_specs(write(tmp_path, 'xs,y\n"[1, 2]",1e5\nnull,"[1]"\n'), Numbers)
     assert [(spec.xs, spec.y) for spec in made_again(specs)] == [([1, 2], 1e5), (None, [1.0])]
+
+
+class Bare(ExperimentInputSpec):
+    a: int
+    when: dt.datetime = dt.datetime(2024, 1, 1)
+
+    @field_validator("a")
+    @classmethod
+    def _check(cls, a: int) -> int:
+        if a == 1:
+            raise AssertionError  # as `assert a != 1` does outside of pytest
+        if a == 2:
+            raise ValueError("bad\nvalue")
+        return a
+
+
+def test_a_check_of_the_models_own_gives_one_line(tmp_path: Path) -> None:
+    assert refused(write(tmp_path, "a,when\n1,\n2,\n3,20240131\n"), Bare)[:-1] == [
+        "specs.csv:2  a = '1': is refused by the model, which gives no reason: write one, as in "
+        '`assert x > 0, "must be > 0"`',
+        "specs.csv:3  a = '2': bad value",
+        "specs.csv:4  when = '20240131': is a number, which stands for seconds in UTC: write a date and time such as "
+        "2026-01-31T12:00:00, or annotate the field AwareDatetime",
+    ]
