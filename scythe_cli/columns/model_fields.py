@@ -114,12 +114,14 @@ class ModelFields:
         sort_index: scythe's own field; in a table that has it, each row must.
         has_custom_validation: pydantic must validate each row as a whole, since the user's code runs for it, or a type
             changes its value when validated twice, or the model takes fields that it does not name.
+        reads_rows: whether the user's code is given a row before the fields are: it may make a field of other columns.
         config: the part of the model's config that pydantic's core reads.
     """
 
     fields: tuple[FieldSchema, ...]
     sort_index: FieldSchema | None
     has_custom_validation: bool
+    reads_rows: bool
     config: Mapping[str, Any]
 
 
@@ -146,7 +148,11 @@ def read_fields(model: type[BaseModel]) -> ModelFields:
     }
     own = fields.get(layout.SORT_INDEX)
     return ModelFields(
-        tuple(fields[name] for name in names), own and replace(own, required=True), has_custom_validation, config
+        tuple(fields[name] for name in names),
+        own and replace(own, required=True),
+        has_custom_validation,
+        wrapped,
+        config,
     )
 
 

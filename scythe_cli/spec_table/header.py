@@ -35,8 +35,17 @@ MOST_SUGGESTIONS = 100
 """Columns for which the nearest field is looked for: a report shows fewer."""
 
 
-def match_columns(source: SpecSource, model: type[BaseModel], report: TableReport) -> dict[str, str]:
-    """From a source's columns to fields; each column that is wrong or missing is reported once."""
+def match_columns(
+    source: SpecSource, model: type[BaseModel], report: TableReport, *, by_code: bool = False
+) -> dict[str, str]:
+    """From a source's columns to fields; each column that is wrong or missing is reported once.
+
+    Args:
+        source: has the names.
+        model: has the fields.
+        report: of what is wrong.
+        by_code: code of the user's reads the rows before the fields do: a column may be no field, a field no column.
+    """
     schema = read_fields(model)
     fields = _names_of_fields(model)
     plain = {normalize("NFKC", name): field for name, field in fields.items()}
@@ -59,9 +68,9 @@ def match_columns(source: SpecSource, model: type[BaseModel], report: TableRepor
             if other != name:
                 both = f"columns {other!r} and {name!r} are both the field {field}"
                 report.add_column(f"{both}: delete one of them", name)
-        elif name in _IGNORED or extra == "ignore":
+        elif name in _IGNORED or (extra == "ignore" and not by_code):
             continue
-        elif extra == "allow" and name.strip() == name != "":
+        elif (extra == "allow" or by_code) and name.strip() == name != "":
             matched[name] = name
         else:
             near = _nearest_field(name, free) if len(seen) < MOST_SUGGESTIONS else ""
@@ -69,7 +78,7 @@ def match_columns(source: SpecSource, model: type[BaseModel], report: TableRepor
             report.add_column(_stranger(name, near, model, fields), name)
         seen.add(name)
     for known in schema.fields:
-        if known.required and known.name not in found and known.name not in suggested:
+        if known.required and not by_code and known.name not in found and known.name not in suggested:
             report.add_column(f"column {known.key!r} is missing")
     return matched
 

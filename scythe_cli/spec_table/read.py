@@ -6,12 +6,14 @@ wrong.
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pydantic import BaseModel
 
+from scythe_cli.columns.model_fields import read_fields
 from scythe_cli.core import layout
 from scythe_cli.errors import TableError
 from scythe_cli.experiment.field_kinds import file_fields
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from scythe_cli.columns.checks import Column
     from scythe_cli.experiment.models import ExperimentInputSpec
-    from scythe_cli.spec_table.sources import Chunk
+    from scythe_cli.spec_table.sources import Chunk, SpecSource
 
 
 def read_specs(
@@ -65,10 +67,16 @@ def read_specs(
     opened.keeps_nulls = opened.keeps_nulls or keeps_nulls
     report = TableReport(opened)
     names = match_columns(opened, model, report)
+    by_code = False
+    if not report.clean and read_fields(model).reads_rows and not opened.none_is_explicit:
+        trial = TableReport(opened)
+        wider = match_columns(opened, model, trial, by_code=True)
+        if trial.clean and _takes_first_row(opened, model, wider):
+            names, report, by_code = wider, trial, True
     if renumber:
         names = {found: name for found, name in names.items() if name != layout.SORT_INDEX}
     folders = [folder for folder in (opened.folder, folder) if folder is not None]
-    reading = Reading(opened, model, names, report, ReferencedFiles(folders))
+    reading = Reading(opened, model, names, report, ReferencedFiles(folders), by_code=by_code)
     for chunk, n in _limited(opened.chunks(), limit):
         reading.add(chunk, n)
     report.add_faults(reading.n_rows if limit is not None else None)
@@ -85,6 +93,18 @@ def read_specs(
     if check_files:
         specs.check_files()
     return specs
+
+
+def _takes_first_row(opened: SpecSource, model: type[ExperimentInputSpec], names: dict[str, str]) -> bool:
+    """Whether the code of a model makes a valid spec of the first row, whatever its columns are."""
+    chunks = opened.chunks()
+    first = next(chunks, None)
+    opened.chunks = lambda: chain(() if first is None else (first,), chunks)
+    trial = Reading(opened, model, names, TableReport(opened), ReferencedFiles([]), by_code=True)
+    if first is None:
+        return False
+    trial.add({name: cells[:1] for name, cells in first.items()}, 1)
+    return trial.clean
 
 
 def _limited(chunks: Iterator[Chunk], limit: int | None) -> Iterator[tuple[Chunk, int]]:

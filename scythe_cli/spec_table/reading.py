@@ -45,7 +45,16 @@ MEMORY_LIMIT = 64 << 20
 
 
 class Reading:
-    """Collects validated chunks; after the first error only the files that their rows name."""
+    """Collects validated chunks; after the first error only the files that their rows name.
+
+    Args:
+        source: of the chunks.
+        model: the input model.
+        names: from columns to fields.
+        report: of what is wrong.
+        references: collects the files that rows name.
+        by_code: code of the user's may make fields of other columns, so that no field is missing before it ran.
+    """
 
     def __init__(
         self,
@@ -54,6 +63,8 @@ class Reading:
         names: dict[str, str],
         report: TableReport,
         references: ReferencedFiles,
+        *,
+        by_code: bool,
     ) -> None:
         self.n_rows = 0
         self._references = references
@@ -64,7 +75,9 @@ class Reading:
         self._cell_validator = CellValidator(model, none_is_explicit=source.none_is_explicit)
         self._fields = {field.name: field for field in read_fields(model).fields}
         self._missing = [
-            field.name for field in read_fields(model).fields if field.required and field.name not in names.values()
+            field.name
+            for field in read_fields(model).fields
+            if field.required and not by_code and field.name not in names.values()
         ]
         self._nested_files = NestedFiles(model)
         self._has_custom_validation = read_fields(model).has_custom_validation
@@ -78,6 +91,11 @@ class Reading:
         self._pieces: list[dict[str, Column]] = []
         self._bytes = 0
         self._indexes: list[Column] = []
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is wrong so far."""
+        return self._report.clean
 
     def add(self, chunk: Chunk, n: int) -> None:
         """Check some rows."""
