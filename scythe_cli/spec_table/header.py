@@ -13,6 +13,7 @@ from unicodedata import normalize
 from pydantic import AliasChoices, AliasPath
 
 from scythe_cli.columns.model_fields import read_fields
+from scythe_cli.columns.rows import RAW_INPUT
 from scythe_cli.core import layout
 from scythe_cli.errors import nearest
 from scythe_cli.experiment.field_kinds import user_fields
@@ -70,6 +71,8 @@ def match_columns(
                 report.add_column(f"{both}: delete one of them", name)
         elif name in _IGNORED or (extra == "ignore" and not by_code):
             continue
+        elif name == RAW_INPUT:
+            report.add_column(f"column {name!r} has a name that scythe uses itself: rename it", name)
         elif (extra == "allow" or by_code) and name.strip() == name != "":
             matched[name] = name
         else:

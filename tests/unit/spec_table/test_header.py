@@ -75,3 +75,14 @@ def test_excels_line_about_the_separator_says_what_to_write(tmp_path: Path) -> N
     assert refused(SpecsFile(file=str(path), separator=";"), Tall) == [
         "specs.csv begins with `sep=;`, a line for Excel alone: delete it"
     ]
+
+
+class Wide(ExperimentInputSpec):
+    model_config = ConfigDict(extra="allow")
+
+    a: int
+
+
+def test_a_column_with_a_name_of_ours_is_refused(tmp_path: Path) -> None:
+    wanted = "specs.csv  column '_given' has a name that scythe uses itself: rename it"
+    assert refused(write(tmp_path, "a,_given\n1,2\n"), Wide)[0] == wanted
