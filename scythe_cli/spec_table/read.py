@@ -65,14 +65,7 @@ def read_specs(
     _refuse_other_models(source, model)
     opened = open_source(source, folder, place=place)
     opened.keeps_nulls = opened.keeps_nulls or keeps_nulls
-    report = TableReport(opened)
-    names = match_columns(opened, model, report)
-    by_code = False
-    if not report.clean and read_fields(model).reads_rows and not opened.none_is_explicit:
-        trial = TableReport(opened)
-        wider = match_columns(opened, model, trial, by_code=True)
-        if trial.clean and _takes_first_row(opened, model, wider):
-            names, report, by_code = wider, trial, True
+    names, report, by_code = _matched(opened, model)
     if renumber:
         names = {found: name for found, name in names.items() if name != layout.SORT_INDEX}
     folders = [folder for folder in (opened.folder, folder) if folder is not None]
@@ -93,6 +86,19 @@ def read_specs(
     if check_files:
         specs.check_files()
     return specs
+
+
+def _matched(opened: SpecSource, model: type[ExperimentInputSpec]) -> tuple[dict[str, str], TableReport, bool]:
+    """From columns to fields, what is wrong with them, and whether code of the model's makes fields of others."""
+    report = TableReport(opened)
+    names = match_columns(opened, model, report)
+    if report.clean or opened.none_is_explicit or not read_fields(model).reads_rows:
+        return names, report, False
+    trial = TableReport(opened)
+    wider = match_columns(opened, model, trial, by_code=True)
+    if trial.clean and _takes_first_row(opened, model, wider):
+        return wider, trial, True
+    return names, report, False
 
 
 def _takes_first_row(opened: SpecSource, model: type[ExperimentInputSpec], names: dict[str, str]) -> bool:

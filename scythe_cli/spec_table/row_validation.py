@@ -200,9 +200,11 @@ def _validated(model: type[BaseModel], row: dict[str, Any]) -> BaseModel | None:
 
 def _not_repeatable(what: str, again: BaseModel | None, wanted: Mapping[str, Any]) -> Problem:
     """Which part of a spec another process would get with another type; the whole spec where that is not the reason."""
-    for name, value in wanted.items() if again is not None else ():
+    if again is None:
+        return Problem(what, NOTHING, NOT_REPEATABLE)
+    for name, value in wanted.items():
         change = first_change(value, getattr(again, name))
-        if change is not None and change.path:
+        if change is not None and (change.path or name not in type(again).model_fields):
             return Problem(name + change.path, change.value, _changed(change))
     return Problem(what, NOTHING, NOT_REPEATABLE)
 
