@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scythe_cli.core import processes
-from scythe_cli.final_tables.frame_rows import encodings
+from scythe_cli.final_tables.frame_rows import WIDE, encodings
 from scythe_cli.final_tables.grouped_file import GroupedFile
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ CHUNK_FOOTER = 270
 WITHIN_SPEC = 1.5
 """A row group ends within a spec only if it is so many times larger than others."""
 ENCODED = 2
-"""Row groups of a table that are encoded at the same time."""
+"""Row groups of a table that are encoded at the same time; one of wide frames, which take more memory."""
 FULL = 0.9
 """Of the largest file: past this, no small row groups are added to come closer."""
 
@@ -124,7 +124,7 @@ class FrameFiles:
         if not self.held:
             return
         group = self._build(self.held)
-        if len(self._writing) == ENCODED:
+        if len(self._writing) == (ENCODED if group.num_columns <= WIDE else 1):
             self._write_next()
         if self._open is None:
             self._open = self._start(group)
