@@ -60,7 +60,7 @@ def inline_command(run: Run, text: str | None, storage: str | None) -> str | Non
 
 
 def changed_table(run: Run, text: str | None) -> str | None:
-    """A sentence where the table of a run was written again after the run began: its specs may be others now."""
+    """A sentence where the table of a run was written after the run began: its specs may be others now."""
     from scythe_cli.experiment.config import DEFAULT_FILE
     from scythe_cli.experiment.settings import SpecsFile
 
@@ -77,7 +77,7 @@ def changed_table(run: Run, text: str | None) -> str | None:
         return None
     if Path(specs).stat().st_mtime < run.manifest.created.timestamp() + 1:  # of which the fraction is not kept
         return None
-    return f"{display_path(specs)} was changed after this run began: a spec may have other values now"
+    return f"{display_path(specs)} is newer than this run: a spec may have other values now"
 
 
 def _sets(loaded: LoadedSettings, frozen: ExperimentFile) -> str:

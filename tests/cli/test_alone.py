@@ -44,7 +44,7 @@ def test_a_row_that_was_inserted_since_is_named(tmp_path: Path) -> None:
         "how 'badly' there, 'well' here"
     )
     assert inline(folder, 0).err == "doubling 1.0\n"
-    note = "specs.csv was changed after this run began: a spec may have other values now"
+    note = "specs.csv is newer than this run: a spec may have other values now"
     assert alone(folder) == f"  scythe allocate --only 1 --inline\n  {note}\n"
     assert scythe("status", "doubles", "--errors", cwd=folder).out.endswith(f"--inline\n\nnote: {note}\n")
 

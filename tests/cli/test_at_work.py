@@ -12,6 +12,8 @@ from command import FILE, SCYTHE, Done, environment, project, runs, scythe
 COMMANDS = {
     "list": ["status"],
     "status": ["status", "doubles"],
+    "show": ["show", "doubles"],
+    "spec": ["show", "doubles", "2"],
     "gather": ["gather", "doubles"],
     "download": ["download", "doubles"],
 }
@@ -63,9 +65,11 @@ def in_list(done: Done) -> str:
 def test_the_list_and_the_status_agree(life: Life) -> None:
     assert life.before["status"].out.startswith(f"{life.run}   not started (no worker has begun)\n")
     assert in_list(life.before["list"]) == "not started"
+    assert life.before["show"].out.startswith(f"{life.run}   not started\n")
     assert in_list(life.during["list"]) == "running"
     assert life.after["status"].out.startswith(f"{life.run}   stopped before the end (no worker is at work)\n")
     assert in_list(life.after["list"]) == "stopped before the end"
+    assert life.after["show"].out.startswith(f"{life.run}   stopped before the end\n")
 
 
 def test_gather_names_what_works(life: Life) -> None:
@@ -74,6 +78,11 @@ def test_gather_names_what_works(life: Life) -> None:
     assert life.before["gather"].err.endswith(f"\nhint: {worker}   or, {without}\n")
     assert life.during["gather"].err.endswith(f"\nhint: scythe wait {life.run}   or, {without}\n")
     assert life.after["gather"].err.endswith(f"\nhint: {worker}   or, {without}\n")
+
+
+def test_a_spec_without_a_result_names_what_works(life: Life) -> None:
+    assert life.during["spec"].err == f"next: scythe wait {life.run}\n"
+    assert life.after["spec"].err == f"next: scythe worker --run {life.run}\n"
 
 
 def test_download_names_what_works(life: Life) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from scythe_cli.cli import options
-from scythe_cli.cli.at_work import hint_if_at_work
+from scythe_cli.cli.at_work import continue_command, hint_if_at_work
 from scythe_cli.cli.output import print_json, print_next, print_outputs, print_tables, put
 from scythe_cli.cli.run_argument import command_for, find_run, hints_from_here
 from scythe_cli.core.printable import printable
@@ -40,7 +40,7 @@ def gather(
     put(printable(f"{found.id}   {report.succeeded:,} succeeded, {report.failed:,} failed{missing}"))
     print_tables(report.tables, report.rows)
     print_outputs(report.outputs, report.succeeded)
-    print_next(command_for("allocate --resume", found) if report.missing else command_for("download", found))
+    print_next(continue_command(found) if report.missing else command_for("download", found))
 
 
 @contextmanager

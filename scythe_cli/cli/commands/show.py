@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scythe_cli.cli import options
+from scythe_cli.cli.at_work import continue_command, with_claims
 from scythe_cli.cli.inline_command import changed_table, inline_command
 from scythe_cli.cli.output import print_json, print_next
 from scythe_cli.cli.run_argument import command_for, find_run
@@ -52,6 +53,7 @@ def show(
     choice = dataclasses.replace(choice, sort_index=sort_index)
     picked = choice.filters or head or log or as_json or sort_index is not None
     shown = read(found, choice if picked else dataclasses.replace(choice, limit=0), head=HEAD_ROWS if head else 0)
+    shown = _with_state(found, shown)
     shown = _with_commands(shown, inline_command(found, run, storage) if shown.specs else None)
     if as_json:
         print_json(shown)
@@ -66,6 +68,15 @@ def show(
     else:
         print_run(shown, _made_by(found))
         print_next(command_for("show", found, "--failed" if shown.failed else "--head", latest=True))
+
+
+def _with_state(run: Run, shown: Shown) -> Shown:
+    """Whether workers are at work is for the engine to say, as `status` has it."""
+    from scythe_cli.operations.status import quick_status
+
+    if shown.state != "running":
+        return shown
+    return dataclasses.replace(shown, state=with_claims(run, quick_status(run)).state)
 
 
 def _made_by(run: Run) -> str | None:
@@ -117,4 +128,4 @@ def _print_next_of_spec(run: Run, shown: Shown) -> None:
         print_next(spec.command)
     elif spec.state == "missing":
         waiting = shown.state in ("running", "pending")
-        print_next(command_for("wait", run) if waiting else command_for("allocate --resume", run))
+        print_next(command_for("wait", run) if waiting else continue_command(run))
