@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from scythe_cli.errors import TableError
 from scythe_cli.spec_table.readers.pandas_index import indexed_batches, indexed_schema
-from scythe_cli.spec_table.readers.table_columns import usual_column
+from scythe_cli.spec_table.readers.table_columns import refuse_periods, usual_column
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,6 +79,7 @@ def from_batches(
     mixed: frozenset[str] = frozenset(),
 ) -> SpecSource:
     """A source of record batches; columns of which the types differ, `mixed`, are Python's values."""
+    refuse_periods(schema, label)
     names = [name for name in indexed_schema(schema).names if not _is_pandas_index(name)]
 
     def chunks() -> Iterator[Chunk]:

@@ -20,7 +20,20 @@ if TYPE_CHECKING:
     from scythe_cli.columns.checks import Column
 
 BEYOND = "is beyond Python's dates and times, which end with the year 9999: give another value, or none (null)"
-_UUID, _BOOL = "arrow.uuid", "arrow.bool8"
+_UUID, _BOOL, _PERIOD = "arrow.uuid", "arrow.bool8", "pandas.period"
+
+
+def refuse_periods(schema: pa.Schema, label: str) -> None:
+    """Refuse columns of pandas' periods, which are whole numbers of months or days without their unit.
+
+    Raises:
+        TableError: the table has one.
+    """
+    for part in schema:
+        noted = (part.metadata or {}).get(b"ARROW:extension:name", b"").decode()  # where pandas is not imported
+        if getattr(part.type, "extension_name", noted) == _PERIOD:
+            instead = f"give df[{part.name!r}].astype(str), or .dt.to_timestamp()"
+            raise TableError(f"{label}  column {part.name!r} has periods of pandas, which no column holds: {instead}")
 
 
 def usual_column(column: Column, name: str, place: Callable[[int], str]) -> Column | list[Any]:

@@ -73,3 +73,12 @@ def test_a_table_without_rows_is_refused(tmp_path: Path) -> None:
 def test_a_computed_feature_with_the_name_of_an_output_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="computed_features gives 'y', which is a field of the output Out"):
         prepared(tmp_path, "x\n1\n", features='{"y": 1.0}')
+
+
+def test_a_null_of_a_design_is_none(tmp_path: Path) -> None:
+    (tmp_path / "opened.py").write_text(MODULE.replace("x: float", "x: float | None = 1.5").replace("{FEATURES}", "{}"))
+    design = "{design: grid, space: {x: {levels: [null, 2.0]}}}"
+    (tmp_path / "experiment.yml").write_text(f"experiment: opened:measure\nspecs: {design}\n")
+    loaded = config.load(tmp_path / "experiment.yml")
+    found = prepare(loaded, experiment.load(loaded.file.experiment, tmp_path))
+    assert found.table.table["x"].to_pylist() == [None, 2.0]

@@ -6,15 +6,18 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pydantic import create_model, model_validator
-from spec_tables import made_again
+from spec_tables import made_again, refused
 
+from scythe_cli.errors import TableError
 from scythe_cli.experiment.models import ExperimentInputSpec
 from scythe_cli.spec_table.read import read_specs
+from scythe_cli.spec_table.readers.table_columns import refuse_periods
 
 
 class Checked(ExperimentInputSpec):
@@ -66,3 +69,15 @@ def test_objects_of_polars_are_read_as_objects() -> None:
     model = having(Path)
     frame = pl.DataFrame({"a": pl.Series([Path("/x")], dtype=pl.Object)})
     assert read_specs(frame, model).table["a"].to_pylist() == ["/x"]
+
+
+def test_periods_of_pandas_are_refused_whether_pandas_is_there_or_not(tmp_path: Path) -> None:
+    wanted = "column 'a' has periods of pandas, which no column holds: give df['a'].astype(str), or .dt.to_timestamp()"
+    frame = pd.DataFrame({"a": pd.period_range("2024-01", periods=2, freq="M")})
+    frame.to_parquet(tmp_path / "a.parquet")
+    noted = pa.field("a", pa.int64(), metadata={b"ARROW:extension:name": b"pandas.period"})
+    for given in [frame, tmp_path / "a.parquet"]:
+        [line] = refused(given, having(int))
+        assert line.endswith(wanted)
+    with pytest.raises(TableError, match="has periods of pandas"):
+        refuse_periods(pa.schema([noted]), "specs")
