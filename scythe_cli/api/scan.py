@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scythe_cli.api.places import log_notice
 from scythe_cli.core import layout
 from scythe_cli.experiment.config import find_storage
 from scythe_cli.storage.open_store import open_store
@@ -38,4 +39,5 @@ def scan(
     """
     from scythe_cli.operations.scan_runs import scan_runs
 
-    return scan_runs(open_store(find_storage(None if storage is None else str(storage))), name, table, versions)
+    opened = open_store(find_storage(None if storage is None else str(storage)))
+    return scan_runs(opened, name, table, versions, listener=log_notice)

@@ -6,26 +6,37 @@ column `run`; polars reads the columns and rows that are needed when the frame i
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import polars as pl
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from scythe_cli.core import layout
+from scythe_cli.core.events import Notice, ignore
 from scythe_cli.errors import ConfigError, InputError, NotFoundError
 from scythe_cli.final_tables.final_table import free_name
-from scythe_cli.operations.scan import final_tables
+from scythe_cli.operations.scan import final_tables, partial_sentence
 from scythe_cli.run import find
 
 if TYPE_CHECKING:
+    from scythe_cli.core.events import Listener
     from scythe_cli.run.run import Run
     from scythe_cli.storage.base import Store
 
+READERS = 16
 RUN = "run"
 """The column that says which run a row is of; `run_` where the table has a column `run`."""
 
 
-def scan_runs(storage: Store, name: str, table: str = layout.SCALARS, versions: str | None = None) -> pl.LazyFrame:
+def scan_runs(
+    storage: Store,
+    name: str,
+    table: str = layout.SCALARS,
+    versions: str | None = None,
+    *,
+    listener: Listener = ignore,
+) -> pl.LazyFrame:
     """The rows of one table of all runs of a name, oldest version first.
 
     Args:
@@ -33,6 +44,7 @@ def scan_runs(storage: Store, name: str, table: str = layout.SCALARS, versions: 
         name: of the runs.
         table: scalars, errors, execution, or a user's frame.
         versions: which versions, ">=1.0,<2"; all unless given.
+        listener: gets a sentence for each run whose tables are partial.
 
     Raises:
         ConfigError: `versions` is not a range of versions.
@@ -48,6 +60,10 @@ def scan_runs(storage: Store, name: str, table: str = layout.SCALARS, versions: 
     if not found:
         within = f" in versions {versions}" if versions else ""
         raise NotFoundError(f"no run of {name!r}{within} in {storage.locate('')} has a table {table!r}")
+    with ThreadPoolExecutor(READERS) as pool:
+        for (run, _), sentence in zip(found, pool.map(partial_sentence, (run for run, _ in found)), strict=True):
+            if sentence is not None:
+                listener(Notice(f"{run.id}: {sentence}"))
     frames = [(run, run.store.scan(files)) for run, files in found]
     types = _common_types([(run, frame.collect_schema()) for run, frame in frames])
     own = free_name(RUN, types)

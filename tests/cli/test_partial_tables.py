@@ -52,3 +52,7 @@ def test_python_says_it(folder: Path, caplog: pytest.LogCaptureFixture, monkeypa
         assert run.scalars().height == 2
         assert run.scan().collect().height == 2
     assert [one.message for one in caplog.records] == [f"{run.experiment_id}: {PARTIAL}"]
+    places._said.clear()
+    with caplog.at_level(logging.WARNING):
+        assert scythe_cli.scan("doubles", storage=folder / "scythe-runs").collect().height == 5
+    assert [one.message for one in caplog.records[1:]] == [f"{run.experiment_id}: {PARTIAL}"]
