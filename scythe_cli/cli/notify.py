@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from scythe_cli.cli.formatting import duration
 from scythe_cli.core.printable import printable
-from scythe_cli.core.processes import describe_status
+from scythe_cli.core.signals import describe_status
 from scythe_cli.errors import ConfigError, ScytheError
 
 if TYPE_CHECKING:

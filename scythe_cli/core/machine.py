@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import resource
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,11 +32,13 @@ FILES_NEEDED = 40
 FILES_FOR_A_WORKER = 4
 
 
-def available_memory() -> int:
-    """Bytes that a process of this machine can get without swapping."""
-    import psutil
-
-    return int(psutil.virtual_memory().available)
+def killed_for_memory() -> int:
+    """How many processes the kernel has killed so far because the machine, or a part of it, ran out of memory."""
+    with suppress(OSError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
 
 
 def cores() -> int:

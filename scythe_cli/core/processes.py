@@ -310,15 +310,6 @@ def _proportional(pid: int) -> int:
     return 0
 
 
-def killed_for_memory() -> int:
-    """How many processes the kernel has killed so far because the machine, or a part of it, ran out of memory."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/vmstat").read_text().splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    return 0
-
-
 def boot_id() -> str:
     """Changes at each start of the machine, and with the measure of `start_time`."""
     with contextlib.suppress(FileNotFoundError):
@@ -363,23 +354,32 @@ def start_time(pid: int) -> float | None:
         return 0.0
 
 
+def began(pid: int) -> float | None:
+    """When a process began, in seconds since 1970 by the machine's clock; None if it has ended."""
+    import psutil
+
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.NoSuchProcess:
+        return None
+
+
 def is_alive(pid: int, started: float) -> bool:
     """Whether the very process that had this pid and start time still runs."""
     now = start_time(pid)
     return now is not None and (now == 0.0 or abs(now - started) < 1.0)
 
 
-def describe_status(status: int) -> str:
-    """A child's end in words: `signal SIGSEGV`, `exit code 3`."""
-    if status >= 0:
-        return f"exit code {status}"
-    known = {int(number): number.name for number in signal.Signals}
-    return f"signal {known.get(-status, -status)}"
-
-
 def host() -> str:
     """This machine's name."""
     return socket.gethostname()
+
+
+def available_memory() -> int:
+    """Bytes that a process of this machine can get without swapping."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)
 
 
 _M_ARENA_MAX = -8

@@ -1,4 +1,4 @@
-"""Signals that ask a process to stop, and the lost terminal that one of them means.
+"""Signals that ask a process to stop, the lost terminal that one of them means, and those that have ended one.
 
 Input: none. Output: standard streams that can be written to after the terminal was closed.
 """
@@ -66,3 +66,11 @@ def ignore_sighup_while_spawning() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGHUP, before or signal.SIG_DFL)
+
+
+def describe_status(status: int) -> str:
+    """A child's end in words: `signal SIGSEGV`, `exit code 3`."""
+    if status >= 0:
+        return f"exit code {status}"
+    known = {int(number): number.name for number in signal.Signals}
+    return f"signal {known.get(-status, -status)}"

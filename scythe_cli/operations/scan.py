@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from scythe_cli.core import layout, machine
+from scythe_cli.core import layout, processes
 from scythe_cli.errors import InputError, NotFoundError, did_you_mean
 
 CELL = 8
@@ -106,7 +106,7 @@ def _check_memory(run: Run, name: str) -> None:
 
     keys = _files(run, name)
     listed = {entry.key: entry.size for entry in run.store.list(layout.FINAL)}
-    room = machine.available_memory()
+    room = processes.available_memory()
     if sum(listed.get(key, 0) for key in keys) < room // PACKED:
         return
     lazy = run.store.scan(keys)

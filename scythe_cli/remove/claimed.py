@@ -44,18 +44,9 @@ def claimant(store: Store) -> str | None:
         started = float(claim.get("started", -1))  # older versions did not write it
     except (KeyError, TypeError, ValueError):
         return None
-    lives = processes.is_alive(pid, started) or _began_before(pid, created)
+    began = processes.began(pid)
+    lives = processes.is_alive(pid, started) or (began is not None and began <= created + 1)
     return f"process {pid} on {claim['host']}" if lives and _is_here(claim) else None
-
-
-def _began_before(pid: int, moment: float) -> bool:
-    """Whether a process is older than that, by the clock of the machine."""
-    import psutil
-
-    try:
-        return psutil.Process(pid).create_time() <= moment + 1
-    except psutil.NoSuchProcess:
-        return False
 
 
 def writer(run: ClaimedRun) -> str | None:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from scythe_cli.core import layout, machine
+from scythe_cli.core import layout, processes
 from scythe_cli.operations.output_counter import OutputCounter
 from scythe_cli.report.fields import ModelTexts, kind_of
 from scythe_cli.run import outcomes
@@ -147,7 +147,7 @@ class RowReader:
         self.counter = OutputCounter(scalars)
         self.unreadable: set[str] = set()
         self._kept: list[ReportBlock] = []
-        self._room = min(CACHE_BYTES, machine.available_memory() // 4)
+        self._room = min(CACHE_BYTES, processes.available_memory() // 4)
         self._complete = False
 
     def first_pass(self) -> Iterator[ReportBlock]:

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from scythe_cli.core.clock import Clock
-from scythe_cli.core.processes import describe_status
+from scythe_cli.core.signals import describe_status
 from scythe_cli.run.outcomes import Failure, FailureKind, Outcome, split_dump
 from scythe_cli.supervisor.lane_handle import LaneEndReason
 

@@ -14,8 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scythe_cli.core import processes
+from scythe_cli.core import machine
 from scythe_cli.core.clock import Clock
+from scythe_cli.core.signals import describe_status
 from scythe_cli.errors import EngineError
 from scythe_cli.lane import wire
 from scythe_cli.lane.job import ServerEvent, ServerOrder, lane_folder
@@ -69,7 +70,7 @@ class Pool:
         self._numbers = 0
         self._startup_failures = 0
         self._kill_timeout = KILL_SECONDS
-        self._killed_for_memory = processes.killed_for_memory()
+        self._killed_for_memory = machine.killed_for_memory()
         self._ended: dict[int, ExitInfo] = {}
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe()
@@ -239,7 +240,7 @@ class Pool:
             self._startup_failures = 0
         elif not lane.spoke and lane.end_reason is None:
             self._count_startup_failure("a lane", status, why or lane.captured.text(lane.at_work()))
-        memory = processes.killed_for_memory()
+        memory = machine.killed_for_memory()
         ran_out = status == -signal.SIGKILL and lane.end_reason is None and memory > self._killed_for_memory
         self._killed_for_memory = memory
         self._ended.setdefault(lane.number, ExitInfo(status, lane.end_reason, ran_out))
@@ -249,7 +250,7 @@ class Pool:
         if self._startup_failures > MAX_STARTUP_FAILURES:
             raise EngineError(
                 f"{who} ended {self._startup_failures} times before its first spec, last with "
-                f"{processes.describe_status(status)}" + (f": {log.strip()[-2000:]}" if log.strip() else ""),
+                f"{describe_status(status)}" + (f": {log.strip()[-2000:]}" if log.strip() else ""),
                 hint=f"import {self._config.target.rpartition(':')[0]} in a plain python and see what ends it",
             )
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from scythe_cli import errors
 from scythe_cli.core import layout, processes
+from scythe_cli.core.signals import describe_status
 from scythe_cli.errors import EngineError, ScytheError
 from scythe_cli.operations.gather import FinalReport, gather
 from scythe_cli.operations.output_counts import OutputCounts
@@ -58,7 +59,7 @@ def _in_child(address: str) -> FinalReport:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
     lines = done.stdout.strip().splitlines()
     if not lines:
-        how = processes.describe_status(done.returncode)
+        how = describe_status(done.returncode)
         raise EngineError(f"the process that builds the final tables ended with {how}")
     answer = json.loads(lines[-1])
     if "error" in answer:

@@ -19,7 +19,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scythe_cli.core import processes, signals
+from scythe_cli.core import signals
 from scythe_cli.core.events import Draining, LeafFinished, Notice, WorkerReady, ignore
 from scythe_cli.core.machine import cores
 from scythe_cli.engines.generation.lane_budget import LaneBudget
@@ -303,7 +303,7 @@ class _Worker:
                     self._give_up(f"the worker processes of {runner.experiment.name} ended: {runner.failure}")
             process = self._workflow_process
             if process is not None and process.poll() is not None and self._context.draining is None:
-                how = processes.describe_status(process.returncode)
+                how = signals.describe_status(process.returncode)
                 self._give_up(f"the process that serves workflows ended with {how}")
             time.sleep(1.0)
 
