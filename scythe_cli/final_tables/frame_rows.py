@@ -35,6 +35,10 @@ PAGE = 8 << 20
 """Bytes. Each page begins a compression of its own, which takes some 0.1 ms."""
 LEVEL = 1
 """Of zstd: higher ones are slower and hardly smaller."""
+SLICES = 4
+"""Places that a sample is taken from."""
+PACKED = 0.8
+"""Of a column's size, at most, where it is worth to pack it."""
 QUICK = "snappy"
 """For index columns of few values: to begin with zstd takes longer than to pack them."""
 
@@ -180,19 +184,36 @@ def encodings(group: pa.Table, index: Sequence[str]) -> dict[str, Any]:
             encoded[field.name] = "DELTA_BYTE_ARRAY"
         elif pa.types.is_dictionary(field.type) or (sampled and _may_repeat(field.type) and has_few_values(column)):
             dictionaries.append(field.name)
-    quick = {*dictionaries}.intersection(index)
+    other = dict.fromkeys({*dictionaries}.intersection(index), QUICK)
+    if not wide:
+        other |= {
+            name: "none"
+            for name in {*group.column_names}.difference(dictionaries, encoded)
+            if not _packs(group.column(name))
+        }
     if any(pa.types.is_nested(field.type) for field in group.schema):
         # pyarrow looks for the paths of leaves: it packs none that it does not find, and `a.b` may be one of two
-        quick, encoded = set(), {}
+        other, encoded = {}, {}
     return {
-        "compression": {name: QUICK if name in quick else "zstd" for name in group.column_names} if quick else "zstd",
-        "compression_level": {name: LEVEL for name in group.column_names if name not in quick} if quick else LEVEL,
+        "compression": {name: other.get(name, "zstd") for name in group.column_names} if other else "zstd",
+        "compression_level": {name: LEVEL for name in group.column_names if name not in other} if other else LEVEL,
         "data_page_size": PAGE,
         "use_dictionary": dictionaries,
         "column_encoding": encoded,
         "write_batch_size": BATCH,
         "write_statistics": [name for name in (index if wide else group.column_names) if name not in IDS],
     }
+
+
+def _packs(column: pa.ChunkedArray[Any]) -> bool:
+    """Whether zstd makes a sample at least a fifth smaller. Random numbers take as long to pack, and stay large."""
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        return True
+    size = SAMPLE // SLICES
+    starts = range(0, len(column), max(size, len(column) // SLICES))  # the first rows alone may be zeros
+    sample = b"".join(column.slice(start, size).drop_null().to_numpy().tobytes() for start in starts)
+    packed = pa.Codec("zstd", compression_level=LEVEL).compress(sample)
+    return len(packed) <= PACKED * len(sample)
 
 
 def _may_repeat(kind: pa.DataType) -> bool:

@@ -6,6 +6,8 @@ appended to those before it, and its footer becomes a part of the file's.
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import pyarrow as pa
@@ -15,11 +17,16 @@ from scythe_cli.final_tables.parquet_footer import moved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from concurrent.futures import Future
     from pathlib import Path
 
 MAGIC = b"PAR1"
 LENGTH = 4
 """Bytes of the footer's length, which is after it and before the magic bytes."""
+
+
+SYNCED_BYTES = 64 << 20
+"""After so many the disk begins to write; else all would wait for it when the file is whole."""
 
 
 class EncodedGroup(NamedTuple):
@@ -53,6 +60,9 @@ class GroupedFile:
         self._footers: list[bytes] = []
         self._file = path.open("wb")
         self.size = self._file.write(MAGIC)
+        self._disk = ThreadPoolExecutor(1, "scythe-disk")
+        self._synced = 0
+        self._syncing: Future[None] | None = None
 
     def encode(self, group: pa.Table) -> EncodedGroup:
         """Encode a row group. Threads may do it at the same time."""
@@ -62,6 +72,10 @@ class GroupedFile:
         """Write a row group after those before it."""
         self._footers.append(moved(group.footer, self.size - len(MAGIC)))
         self.size += self._file.write(group.pages)
+        if self.size - self._synced > SYNCED_BYTES and (self._syncing is None or self._syncing.done()):
+            self._file.flush()
+            self._syncing = self._disk.submit(os.fsync, self._file.fileno())
+            self._synced = self.size
 
     def close(self, metadata: dict[bytes, bytes]) -> None:
         """End the file."""
@@ -72,9 +86,13 @@ class GroupedFile:
         about.write_metadata_file(end)
         with self._file as file:
             file.write(memoryview(end.getvalue())[len(MAGIC) :])
+            self._disk.shutdown()
+        if self._syncing is not None:
+            self._syncing.result()
 
     def abandon(self) -> None:
         """Stop; the file is of no use."""
+        self._disk.shutdown()
         self._file.close()
 
     def _as_file(self, group: pa.Table | None, metadata: dict[bytes, bytes]) -> pa.Buffer:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -94,3 +95,16 @@ def test_all_columns_next_to_nested_ones_are_packed() -> None:
     found = chunks(written(table, [layout.SORT_INDEX]))
     assert {chunk.compression for chunk in found.values()} == {"ZSTD"}
     assert len(found) == 4
+
+
+def test_random_numbers_are_not_packed_also_after_a_spec_of_zeros() -> None:
+    random = np.random.default_rng(1).random(50_000)
+    random[:5_000] = 0.0
+    repeated = np.round(np.random.default_rng(2).random(50_000), 2)
+    group = pa.table(
+        {"random": pa.array(random), "repeated": pa.array(repeated), "text": [f"a{at}" for at in range(50_000)]}
+    )
+    options = encodings(group, [])
+    assert options["compression"] == {"random": "none", "repeated": "zstd", "text": "zstd"}
+    assert "random" not in options["compression_level"]
+    assert "random" not in options["use_dictionary"]
