@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scythe_cli.core import processes
-from scythe_cli.final_tables.frame_rows import WIDE, encodings
+from scythe_cli.final_tables.frame_rows import WIDE, encodings, repeating
 from scythe_cli.final_tables.grouped_file import GroupedFile
 
 if TYPE_CHECKING:
@@ -130,7 +130,8 @@ class FrameFiles:
             self._open = self._start(group)
         self._open.unwritten += self._held_bytes
         self._open.groups += 1
-        self._writing.append((self._writers.submit(self._open.pages.encode, group), self._held_bytes))
+        pages = self._open.pages
+        self._writing.append((self._writers.submit(pages.encode, group, pages.new_columns(group)), self._held_bytes))
         self.held, self._held_rows, self._held_bytes = [], 0, 0
 
     def _start(self, group: pa.Table) -> _OpenFile:
@@ -241,11 +242,12 @@ class _OpenFile:
         self.width = group.num_columns
         self.footer = sum(len(name) for name in group.column_names) + CHUNK_FOOTER * self.width
         self.metadata = metadata
-        self.pages = GroupedFile(path, group.schema, encodings(group, index))
+        options = encodings(group, index)
+        self.pages = GroupedFile(path, group.schema, options, repeating=repeating(group, options, index))
 
     def write(self, group: pa.Table) -> None:
         """Write a row group."""
-        self.pages.append(self.pages.encode(group))
+        self.pages.append(self.pages.encode(group, self.pages.new_columns(group)))
         self.groups += 1
 
     def size(self) -> int:

@@ -205,6 +205,20 @@ def encodings(group: pa.Table, index: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def repeating(group: pa.Table, options: dict[str, Any], index: Sequence[str]) -> list[str]:
+    """The columns that may be the same in several row groups: those that go up in steps, and ids.
+
+    Args:
+        group: the first row group.
+        options: what `encodings` says of it.
+        index: names of the index columns.
+    """
+    if group.num_columns > WIDE or any(pa.types.is_nested(field.type) for field in group.schema):
+        return []
+    few = {*options["use_dictionary"]}.intersection(index)
+    return [name for name in group.column_names if name in few or name in options["column_encoding"]]
+
+
 def _packs(column: pa.ChunkedArray[Any]) -> bool:
     """Whether zstd makes a sample at least a fifth smaller. Random numbers take as long to pack, and stay large."""
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scythe_cli.final_tables.frame_rows import encodings
+from scythe_cli.final_tables.frame_files import plain
+from scythe_cli.final_tables.frame_rows import encodings, repeating
 from scythe_cli.final_tables.grouped_file import GroupedFile
 from scythe_cli.final_tables.parquet_footer import moved
 
@@ -45,10 +47,10 @@ def group(number: int, rows: int = ROWS) -> pa.Table:
     return pa.table(columns)
 
 
-def written(path: Path, groups: list[pa.Table], options: dict[str, Any]) -> Path:
-    file = GroupedFile(path, groups[0].schema, options)
+def written(path: Path, groups: list[pa.Table], options: dict[str, Any], repeating: Sequence[str] = ()) -> Path:
+    file = GroupedFile(path, groups[0].schema, options, repeating=repeating)
     with ThreadPoolExecutor(3) as threads:
-        for encoded in threads.map(file.encode, groups):
+        for encoded in threads.map(file.encode, groups, [file.new_columns(one) for one in groups]):
             file.append(encoded)
     file.close(ABOUT)
     return path
@@ -68,6 +70,47 @@ def test_the_file_is_byte_for_byte_what_pyarrow_writes_alone(tmp_path: Path, opt
     chosen = encodings(groups[0], ["use", "sort_index"]) if options != "plain" else {"compression": "none"}
     one = written(tmp_path / "one.pq", groups, chosen)
     assert one.read_bytes() == at_once(tmp_path / "other.pq", groups, chosen).read_bytes()
+
+
+def repeated(number: int, rows: int, columns: int) -> pa.Table:
+    """Rows of which some columns are often the same as in the row group before."""
+    rng = np.random.default_rng(number)
+    hours = np.arange(rows)
+    made: dict[str, Any] = {
+        "hour": hours + (number % 5 == 0),
+        "id": pa.array(["run"] * rows).dictionary_encode(),
+        "use": pa.array([f"use {number // 3}"] * rows).dictionary_encode(),
+        "when": pa.array(hours * 3_600_000_000 + number // 2, pa.timestamp("us", "UTC")),
+        "heat": pa.array(rng.random(rows)),
+        "some": pa.array([None if at % 3 else at for at in range(rows)], pa.int32()),
+    }
+    return pa.table(made | {f"c{at}": pa.array(np.full(rows, at)) for at in range(columns)})
+
+
+@pytest.mark.parametrize("columns", [0, 1, 8, 9, 10, 200])
+@pytest.mark.parametrize("lengths", [[3000] * 12, [3000, 3000, 10, 10, 3000, 1, 1, 1]])
+def test_columns_that_repeat_are_written_as_pyarrow_writes_them(
+    tmp_path: Path, columns: int, lengths: list[int]
+) -> None:
+    groups = [repeated(number, rows, columns) for number, rows in enumerate(lengths)]
+    options = encodings(groups[0], ["id", "use"])
+    again = repeating(groups[0], options, ["id", "use"])
+    assert {"hour", "id", "use", "when"} <= {*again}
+    one = written(tmp_path / "one.pq", groups, options, again)
+    other = at_once(tmp_path / "other.pq", groups, options)
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_columns_that_repeat_are_not_encoded_again(tmp_path: Path) -> None:
+    groups = [repeated(number, 100, 0) for number in (1, 1, 2, 2)]
+    file = GroupedFile(tmp_path / "one.pq", groups[0].schema, {}, repeating=groups[0].column_names)
+    encoded = [file.new_columns(one) for one in groups]
+    assert encoded == [groups[0].column_names, [], ["when", "heat"], []]
+    for one, columns in zip(groups, encoded, strict=True):
+        file.append(file.encode(one, columns))
+    file.close(ABOUT)
+    assert pq.read_table(tmp_path / "one.pq").equals(plain(pa.concat_tables(groups)))
+    assert pl.read_parquet(tmp_path / "one.pq")["heat"].to_list() == pa.concat_tables(groups)["heat"].to_pylist()
 
 
 def test_all_readers_find_every_row_group(tmp_path: Path) -> None:
@@ -100,7 +143,7 @@ def test_a_file_of_many_columns_and_of_none_of_its_rows(tmp_path: Path) -> None:
 def test_a_group_of_other_columns_is_an_error(tmp_path: Path) -> None:
     file = GroupedFile(tmp_path / "one.pq", pa.schema({"a": pa.int64()}), {})
     with pytest.raises(ValueError, match="schema"):
-        file.encode(pa.table({"b": [1]}))
+        file.encode(pa.table({"b": [1]}), ["b"])
     file.abandon()
 
 
