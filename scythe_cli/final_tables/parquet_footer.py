@@ -74,12 +74,18 @@ def chunks(footer: bytes) -> list[Chunk]:
         if field != _ROW_GROUPS:
             reader.skip(kind)
             continue
-        reader.length()
-        for of_group, its_kind in reader.fields():
-            if of_group == _COLUMNS:
-                found += [_chunk(reader) for _ in range(reader.length()[0])]
-            else:
-                reader.skip(its_kind)
+        for _ in range(reader.length()[0]):
+            found += _chunks_of_group(reader)
+    return found
+
+
+def _chunks_of_group(reader: _Reader) -> list[Chunk]:
+    found: list[Chunk] = []
+    for field, kind in reader.fields():
+        if field == _COLUMNS:
+            found += [_chunk(reader) for _ in range(reader.length()[0])]
+        else:
+            reader.skip(kind)
     return found
 
 
@@ -94,7 +100,7 @@ def _chunk(reader: _Reader) -> Chunk:
                 numbers[of_meta] = _signed(reader.number())
             else:
                 reader.skip(its_kind)
-    first = min(numbers[field] for field in (_DATA, _DICTIONARY) if numbers.get(field))
+    first = min((numbers[field] for field in (_DATA, _DICTIONARY) if numbers.get(field)), default=0)
     return Chunk(reader.data[start : reader.place], first, numbers[_PACKED], numbers[_UNPACKED])
 
 
