@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scythe_cli.final_tables.parquet_footer import Chunk, chunks, moved, with_group
+from scythe_cli.final_tables.parquet_footer import ColumnChunk, chunks, moved, with_group
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -67,7 +67,7 @@ class GroupedFile:
         self._options = options
         self._repeating = frozenset(repeating)
         self._last: dict[str, pa.ChunkedArray[Any]] = {}
-        self._kept: dict[str, tuple[Chunk, bytes]] = {}
+        self._kept: dict[str, tuple[ColumnChunk, bytes]] = {}
         self._empty = _split(self._as_file(schema, None, {}))[1] if repeating else b""
         self._footers: list[bytes] = []
         self._file = path.open("wb")
@@ -100,7 +100,7 @@ class GroupedFile:
 
     def _append_columns(self, group: EncodedGroup) -> None:
         new = dict(zip(group.columns, chunks(group.footer), strict=True))
-        written: list[Chunk] = []
+        written: list[ColumnChunk] = []
         start = self.size
         for name in self._schema.names:
             if name in new:

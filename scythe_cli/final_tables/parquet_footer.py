@@ -38,7 +38,7 @@ _LONG = 15
 
 
 @dataclass(frozen=True)
-class Chunk:
+class ColumnChunk:
     """The values of one column in a row group.
 
     Attributes:
@@ -66,10 +66,10 @@ def moved(footer: bytes, by: int) -> bytes:
     return _Moving(footer, by).result(_PLACES)
 
 
-def chunks(footer: bytes) -> list[Chunk]:
+def chunks(footer: bytes) -> list[ColumnChunk]:
     """The chunks of a footer with one row group, in the order of its columns."""
-    found: list[Chunk] = []
-    reader = _Reader(footer)
+    found: list[ColumnChunk] = []
+    reader = _FooterReader(footer)
     for field, kind in reader.fields():
         if field != _ROW_GROUPS:
             reader.skip(kind)
@@ -79,8 +79,8 @@ def chunks(footer: bytes) -> list[Chunk]:
     return found
 
 
-def _chunks_of_group(reader: _Reader) -> list[Chunk]:
-    found: list[Chunk] = []
+def _chunks_of_group(reader: _FooterReader) -> list[ColumnChunk]:
+    found: list[ColumnChunk] = []
     for field, kind in reader.fields():
         if field == _COLUMNS:
             found += [_chunk(reader) for _ in range(reader.length()[0])]
@@ -89,7 +89,7 @@ def _chunks_of_group(reader: _Reader) -> list[Chunk]:
     return found
 
 
-def _chunk(reader: _Reader) -> Chunk:
+def _chunk(reader: _FooterReader) -> ColumnChunk:
     start, numbers = reader.place, dict[int, int]()
     for field, kind in reader.fields():
         if field != _META:
@@ -101,10 +101,10 @@ def _chunk(reader: _Reader) -> Chunk:
             else:
                 reader.skip(its_kind)
     first = min((numbers[field] for field in (_DATA, _DICTIONARY) if numbers.get(field)), default=0)
-    return Chunk(reader.data[start : reader.place], first, numbers[_PACKED], numbers[_UNPACKED])
+    return ColumnChunk(reader.data[start : reader.place], first, numbers[_PACKED], numbers[_UNPACKED])
 
 
-def with_group(footer: bytes, columns: Sequence[Chunk], *, rows: int, start: int) -> bytes:
+def with_group(footer: bytes, columns: Sequence[ColumnChunk], *, rows: int, start: int) -> bytes:
     """The footer of a file without row groups, with one.
 
     Args:
@@ -123,7 +123,7 @@ def with_group(footer: bytes, columns: Sequence[Chunk], *, rows: int, start: int
     numbers = (1, sum(one.unpacked for one in columns)), (1, rows), (2, start), (1, place - start)
     for step, number in numbers:  # total_byte_size, num_rows, file_offset, total_compressed_size
         group += bytes([step << 4 | _I64]) + _number(number << 1)
-    new, reader, copied = bytearray(), _Reader(footer), 0
+    new, reader, copied = bytearray(), _FooterReader(footer), 0
     for field, kind in reader.fields():
         at = reader.place
         reader.skip(kind)
@@ -134,7 +134,7 @@ def with_group(footer: bytes, columns: Sequence[Chunk], *, rows: int, start: int
     return bytes(new + footer[copied:])
 
 
-class _Reader:
+class _FooterReader:
     """Reads a struct.
 
     Attributes:
@@ -208,7 +208,7 @@ class _Moving:
     """Copies a struct with other places."""
 
     def __init__(self, data: bytes, by: int) -> None:
-        self._reader = _Reader(data)
+        self._reader = _FooterReader(data)
         self._by = by
         self._new = bytearray()
         self._copied = 0
