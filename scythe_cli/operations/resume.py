@@ -73,18 +73,19 @@ def remaining(run: Run, *, failed: bool = True, missing: bool = True) -> Remaini
     )
 
 
-def refuse_other_code(run: Run, sources: Mapping[str, Path], *, allowed: bool) -> None:
+def refuse_other_code(run: Run, sources: Mapping[str, Path], *, now: str | None = None, allowed: bool) -> None:
     """Compare the code of now with the code that the run was started with. Needs no import.
 
     Args:
         run: the run.
         sources: the files of the code of now, by name.
+        now: their hash, where it is known.
         allowed: whether other code may run the rest.
 
     Raises:
         InputError: the hashes differ, and that was not allowed.
     """
-    was, now = run.manifest.source_hash, source_hash(sources)
+    was, now = run.manifest.source_hash, now or source_hash(sources)
     if was != now and not allowed:
         changed = changed_files(run.store, was, sources)
         files = f": {', '.join(changed)}" if changed else ""
@@ -156,7 +157,7 @@ def resumed_work(
             models have changed.
     """
     if experiment.source_hash != run.manifest.source_hash:
-        refuse_other_code(run, experiment.sources, allowed=allow_changed_code)
+        refuse_other_code(run, experiment.sources, now=experiment.source_hash, allowed=allow_changed_code)
         refuse_other_models(run, experiment)
     rows = sorted({*rest.failed, *(row for one in rest.missing for row in one)}) if rest.failed else None
     text = run.store.read(layout.EXPERIMENT_FILE, limit=MANIFEST_LIMIT).decode(errors="replace")
