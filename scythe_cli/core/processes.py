@@ -339,8 +339,8 @@ def start_time(pid: int) -> float | None:
     if _LINUX:
         try:
             about = Path(f"/proc/{pid}/stat").read_bytes()
-        except (FileNotFoundError, ProcessLookupError):
-            return None
+        except (FileNotFoundError, ProcessLookupError, PermissionError) as exc:
+            return 0.0 if isinstance(exc, PermissionError) else None
         state, *numbers = about[about.rindex(b")") + 2 :].split()
         return None if state in {b"Z", b"X"} else _start_of_machine() + int(numbers[18]) / os.sysconf("SC_CLK_TCK")
     import psutil

@@ -120,7 +120,9 @@ class ReadyPool:
                 folder = self._stack.enter_context(scratch())
                 threads = thread_settings(lanes)
                 config = ForkServerConfig(experiment.target, str(experiment.folder), str(folder), fresh, threads)
-                self._pool = Pool(config, size=1, check=partial(experiment.refuse_changed_code, experiment.source_hash))
+                self._pool = Pool(
+                    config, size=1, check=partial(experiment.refuse_changed_code, experiment.modules_hash())
+                )
             except OSError as exc:
                 raise EngineError(f"cannot start the process that specs run in: {exc}") from exc
             self._stack.callback(self._pool.close)

@@ -98,10 +98,14 @@ class Experiment:
         """SHA-256 in hex over `sources`, the same on every machine."""
         return source_files.source_hash(self.sources)
 
+    def modules_hash(self) -> str:
+        """SHA-256 in hex over `modules` as they are now. Other files may be written by the experiment itself."""
+        return source_files.source_hash({str(module): module for module in self.modules})
+
     def refuse_changed_code(self, before: str) -> None:
-        """Raises `EngineError` where the files have not the `source_hash` of before any more."""
+        """Raises `EngineError` where the modules have not the hash of before any more."""
         try:
-            same = source_files.source_hash(self.sources) == before
+            same = self.modules_hash() == before
         except OSError:
             same = False
         if not same:

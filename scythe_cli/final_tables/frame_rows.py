@@ -215,7 +215,8 @@ def repeating(group: pa.Table, options: dict[str, Any], index: Sequence[str]) ->
     """
     if group.num_columns > WIDE or any(pa.types.is_nested(field.type) for field in group.schema):
         return []
-    few = {*options["use_dictionary"]}.intersection(index)
+    floats = {field.name for field in group.schema if pa.types.is_floating(field.type)}  # 0.0 equals -0.0
+    few = {*options["use_dictionary"]}.intersection(index) - floats
     return [name for name in group.column_names if name in few or name in options["column_encoding"]]
 
 

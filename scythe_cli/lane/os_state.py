@@ -62,7 +62,8 @@ class OsState:
         if not os.path.isdir(self._folder):  # noqa: PTH112 - a third of Path.is_dir's cost
             os.makedirs(self._folder, exist_ok=True)  # noqa: PTH103 - the same
         if self._cores is not None and os.sched_getaffinity(0) != self._cores:
-            os.sched_setaffinity(0, self._cores)
+            with contextlib.suppress(OSError):  # the batch system has given the process other cores
+                os.sched_setaffinity(0, self._cores)
         lowered = [*map(resource.getrlimit, _LIMITS)] != self._limits and not self._restore_limits()
         return "a limit that the spec lowered stays low" if lowered else self._restore_priority()
 

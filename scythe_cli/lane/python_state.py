@@ -125,10 +125,12 @@ class PythonState:
 
     def restore_modules(self) -> None:
         """How multiprocessing starts processes; that asyncio has had its loop, after which it makes no other."""
-        if _start_method() is not self._start_method:
-            sys.modules["multiprocessing.context"]._default_context._actual_context = self._start_method
-        if _loop_policy() is not self._loops:
-            sys.modules["asyncio.events"]._event_loop_policy = self._loops  # type: ignore[attr-defined]
+        context: Any = sys.modules.get("multiprocessing.context")  # which a spec may have removed
+        if context is not None and _start_method() is not self._start_method:
+            context._default_context._actual_context = self._start_method
+        events: Any = sys.modules.get("asyncio.events")
+        if events is not None and _loop_policy() is not self._loops:
+            events._event_loop_policy = self._loops
 
     def restore(self) -> None:
         """What a spec changed by a call, but signals and what the kernel keeps."""

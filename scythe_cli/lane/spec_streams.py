@@ -82,8 +82,11 @@ class Capture:
     def restore_input(self) -> None:
         """Undo what a spec did to that which there is nothing to read from, and what it set in streams."""
         if _Stream.has_settings:
-            for stream in (self.stdout, self.stderr):
-                stream.reconfigure(encoding=self._encoding, newline=None, **_SETTINGS)
+            try:
+                for stream in (self.stdout, self.stderr):
+                    stream.reconfigure(encoding=self._encoding, newline=None, **_SETTINGS)
+            except (ValueError, OSError):  # closed, detached, or with text that nobody takes
+                self._open()
             _Stream.has_settings = False
         os.dup2(self._null, 0)
         try:
@@ -113,7 +116,7 @@ class Capture:
     def _flush_streams(self) -> None:
         """What is left in Python's buffers, which a spec may have given to these streams."""
         for stream in (self.stdout, self.stderr):
-            with contextlib.suppress(ValueError):  # closed or detached
+            with contextlib.suppress(ValueError, OSError):  # closed or detached
                 stream.flush()
 
     def _read(self, size: int) -> str:

@@ -77,7 +77,7 @@ class LeafRunner:
         )
         try:
             with ExitStack() as stack:
-                check = partial(self.experiment.refuse_changed_code, self.experiment.source_hash)
+                check = partial(self.experiment.refuse_changed_code, self.experiment.modules_hash())
                 self._pool = pool = Pool(config, self.size, check=check)
                 stack.callback(pool.close)
                 self._supervisor = Supervisor(pool, self.queue, listener=ignore, grace=0.0, allowance=self._may)

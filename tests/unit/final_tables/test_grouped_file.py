@@ -113,6 +113,11 @@ def test_columns_that_repeat_are_not_encoded_again(tmp_path: Path) -> None:
     assert pl.read_parquet(tmp_path / "one.pq")["heat"].to_list() == pa.concat_tables(groups)["heat"].to_pylist()
 
 
+def test_numbers_with_a_sign_of_zero_are_never_taken_for_the_same() -> None:
+    group = pa.table({"width": pa.array([0.0] * 10), "use": pa.array(["a"] * 10).dictionary_encode()})
+    assert repeating(group, encodings(group, ["width", "use"]), ["width", "use"]) == ["use"]
+
+
 def test_all_readers_find_every_row_group(tmp_path: Path) -> None:
     groups = [group(number).drop_columns(["none", "raw", "list"]) for number in range(5)]
     path = written(tmp_path / "one.pq", groups, encodings(groups[0], ["use", "sort_index"]))
