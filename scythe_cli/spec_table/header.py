@@ -60,7 +60,7 @@ def match_columns(
     columns = set(source.columns)
     free = [field for field in fields if field not in columns]
     for name in filter(None, source.columns):
-        field = fields.get(name) or plain.get(normalize("NFKC", name))
+        field = fields.get(name) or (None if extra == "allow" else plain.get(normalize("NFKC", name)))
         if name in seen:
             report.add_column(f"column {name!r} is there twice")
         elif field is not None:

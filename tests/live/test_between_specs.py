@@ -73,7 +73,7 @@ ACTS = {
     "stream": (lambda: sys.stdout.reconfigure(encoding="ascii", errors="strict"), lambda: sys.stdout.errors),
     "buffered": (lambda: sys.stderr.reconfigure(write_through=False), lambda: sys.stderr.write_through),
     "loops": (lambda: asyncio.run(asyncio.sleep(0)), loop),
-    "no modules": (lambda: [sys.modules.pop(f"{name}s", None) for name in ("asyncio.event", "multiprocessing.proces")], int),
+    "no modules": (lambda: sys.modules.pop("asyncio.events", None), int),
     "trace": (lambda: sys.settrace(lambda *_: None), sys.gettrace),
 }
 
