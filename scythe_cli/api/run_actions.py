@@ -196,16 +196,13 @@ def _experiment(found: HasFunction, *, allow_changed_code: bool) -> Experiment:
     """
     from scythe_cli.api import places
     from scythe_cli.experiment import config, experiment
-    from scythe_cli.operations.resume import own_target, refuse_other_code
+    from scythe_cli.operations.resume import compared_code
 
     if callable(found.runnable):
         _, loaded = places.load(found.runnable)
     else:
         file = Path(config.DEFAULT_FILE)
-        target, folder = own_target(found.run, file)
-        include = config.included_code(file)
-        _, sources = experiment.located_sources(target, folder, include=include)
-        refuse_other_code(found.run, sources, allowed=allow_changed_code)
+        target, folder, include = compared_code(found.run, file, allowed=allow_changed_code)
         loaded = experiment.load(target, folder).including(include)
     places.refuse_edited(loaded, loaded.function)
     return loaded

@@ -31,17 +31,12 @@ def inline_command(run: Run, text: str | None, storage: str | None) -> str | Non
     It is about RUN where that is an experiment file, else about ./experiment.yml. None where it could run another
     run's spec.
     """
-    from scythe_cli.experiment.config import DEFAULT_FILE
     from scythe_cli.experiment.registry import TASK_PREFIX
 
-    file = Path(text) if text and text.endswith(_YAML) else Path(DEFAULT_FILE)
-    try:
-        frozen = run.experiment_file()
-    except ScytheError:  # of another version, or cut: the failures can be printed without it
+    file = _file(text)
+    if (frozen := _frozen(run)) is None or frozen.specs is None:  # without specs: given in Python, no table has them
         return None
     loaded = _settings_for(file, run)
-    if frozen.specs is None:  # given in Python: no table has them
-        return None
     if loaded is None:
         return _without_file(frozen) or "in the experiment's folder: scythe allocate FILE"
     sets = _sets(loaded, frozen)
@@ -61,15 +56,11 @@ def inline_command(run: Run, text: str | None, storage: str | None) -> str | Non
 
 def changed_table(run: Run, text: str | None) -> str | None:
     """A sentence where the table of a run was written after the run began: its specs may be others now."""
-    from scythe_cli.experiment.config import DEFAULT_FILE
     from scythe_cli.experiment.settings import SpecsFile
 
-    file = Path(text) if text and text.endswith(_YAML) else Path(DEFAULT_FILE)
-    try:
-        frozen = run.experiment_file()
-    except ScytheError:  # of another version, or cut
+    if (frozen := _frozen(run)) is None:
         return None
-    loaded = _settings_for(file, run)
+    loaded = _settings_for(_file(text), run)
     specs = frozen.specs.file if isinstance(frozen.specs, SpecsFile) else frozen.specs
     if loaded is not None:
         specs = _specs_address(loaded, specs)
@@ -78,6 +69,21 @@ def changed_table(run: Run, text: str | None) -> str | None:
     if Path(specs).stat().st_mtime < run.manifest.created.timestamp() + 1:  # of which the fraction is not kept
         return None
     return f"{display_path(specs)} is newer than this run: a spec may have other values now"
+
+
+def _file(text: str | None) -> Path:
+    """The experiment file that RUN is, else that of this folder."""
+    from scythe_cli.experiment.config import DEFAULT_FILE
+
+    return Path(text) if text and text.endswith(_YAML) else Path(DEFAULT_FILE)
+
+
+def _frozen(run: Run) -> ExperimentFile | None:
+    """The settings that the run began with; without them, its failures can be printed all the same."""
+    try:
+        return run.experiment_file()
+    except ScytheError:  # of another version, or cut
+        return None
 
 
 def _sets(loaded: LoadedSettings, frozen: ExperimentFile) -> str:

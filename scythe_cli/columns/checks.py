@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
@@ -48,22 +49,36 @@ def check_bounds(table: pa.Table, model: type[BaseModel]) -> list[int]:
     For outputs that were built or changed without validation. In a model with code of the user's, what its fields' own
     types and bounds allow is taken as it is: its validators ran already and may fail the second time.
     """
-    known = read_fields(model)
-    schema = arrow_schema(model)
     needs_pydantic: Column = None
-    names = set(table.column_names)
-    for field in known.fields:
-        if field.name not in names:
+    known = _known_rules(model)
+    for name, chunked in zip(table.column_names, table.columns, strict=True):
+        if name not in known:
             continue
-        column: Column = table[field.name].combine_chunks()
-        core = _unwrapped(field.core) if known.has_custom_validation else field.core
-        checks = rules(core, known.config, schema.field(field.name).type)
-        if checks is None and known.has_custom_validation:
-            checks = []
+        checks, fails_if_null = known[name]
+        column: Column = chunked.combine_chunks()
+        if checks is not None and not column.null_count and _keeps_all(checks, column):
+            continue
         unsure = pc.invert(_all(checks, column)) if checks is not None else pc.is_valid(column)
-        unsure = pc.fill_null(unsure, not field.nullable and field.info.default is not None)
+        unsure = pc.fill_null(unsure, fails_if_null)
         needs_pydantic = unsure if needs_pydantic is None else pc.or_(needs_pydantic, unsure)
     return [] if needs_pydantic is None else cast("list[int]", pc.indices_nonzero(needs_pydantic).to_pylist())
+
+
+@lru_cache(maxsize=64)
+def _known_rules(model: type[BaseModel]) -> dict[str, tuple[list[Check] | None, bool]]:
+    """By field of a model, what decides whether its values are accepted, and whether a missing one is in doubt."""
+    known = read_fields(model)
+    kinds = dict(zip(arrow_schema(model).names, arrow_schema(model).types, strict=True))
+    found = {}
+    for field in known.fields:
+        if field.name not in kinds:
+            continue
+        core = _unwrapped(field.core) if known.has_custom_validation else field.core
+        checks = rules(core, known.config, kinds[field.name])
+        if checks is None and known.has_custom_validation:
+            checks = []
+        found[field.name] = checks, not field.nullable and field.info.default is not None
+    return found
 
 
 def surely_valid(column: Column, field: FieldSchema, config: Mapping[str, Any], kind: pa.DataType) -> Column | None:
@@ -106,6 +121,11 @@ def _all(checks: Iterable[Check], column: Column) -> Column:
     for check in checks:
         kept = pc.and_(kept, check(column))
     return kept
+
+
+def _keeps_all(checks: Iterable[Check], column: Column) -> bool:
+    """Whether every value keeps every rule; most columns do, and this asks for less than `_all` and its mask."""
+    return all(check(column).true_count == len(column) for check in checks)
 
 
 def as_kind(column: Column, kind: pa.DataType) -> Column | None:  # noqa: PLR0911 - one for each pair of types

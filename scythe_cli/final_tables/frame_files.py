@@ -160,7 +160,7 @@ class FrameFiles:
             self._open.pages.close(metadata)
             self._ended.append((self._open.path, metadata))
             self._open = None
-            processes.give_memory_back()  # the writer of a wide file has some 4 kB for each column of a row group
+            processes.give_memory_back()  # each thread's allocator keeps what its row groups took
 
     def finish(self, empty: pa.Table) -> list[Path]:
         """End the last file; `empty` is a table without rows for a frame that has none. Returns the files, in order."""

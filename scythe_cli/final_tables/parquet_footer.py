@@ -117,9 +117,7 @@ def with_group(footer: bytes, columns: Sequence[ColumnChunk], *, rows: int, star
     for one in columns:
         abouts.append(one.at(place))
         place += one.packed
-    length = bytes([len(columns) << 4 | _STRUCT]) if len(columns) < _LONG else bytes([_LONG << 4 | _STRUCT])
-    more = b"" if len(columns) < _LONG else _number(len(columns))
-    group = bytes([1 << 4 | _LIST]) + length + more + b"".join(abouts)
+    group = bytes([1 << 4 | _LIST]) + _structs(abouts)
     numbers = (1, sum(one.unpacked for one in columns)), (1, rows), (2, start), (1, place - start)
     for step, number in numbers:  # total_byte_size, num_rows, file_offset, total_compressed_size
         group += bytes([step << 4 | _I64]) + _number(number << 1)
@@ -128,10 +126,16 @@ def with_group(footer: bytes, columns: Sequence[ColumnChunk], *, rows: int, star
         at = reader.place
         reader.skip(kind)
         if field in (_ROWS, _ROW_GROUPS):
-            value = _number(rows << 1) if field == _ROWS else bytes([1 << 4 | _STRUCT]) + group + bytes([_STOP])
-            new += footer[copied:at] + value
+            new += footer[copied:at] + (_number(rows << 1) if field == _ROWS else _structs([group + bytes([_STOP])]))
             copied = reader.place
     return bytes(new + footer[copied:])
+
+
+def _structs(items: Sequence[bytes]) -> bytes:
+    """A list of structs."""
+    length = len(items)
+    head = bytes([min(length, _LONG) << 4 | _STRUCT])
+    return head + (_number(length) if length >= _LONG else b"") + b"".join(items)
 
 
 class _FooterReader:

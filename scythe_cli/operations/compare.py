@@ -12,7 +12,7 @@ import polars as pl
 
 from scythe_cli.core import layout, yaml_document
 from scythe_cli.errors import InputError, NotFoundError
-from scythe_cli.operations.scan import final_tables, load_table
+from scythe_cli.operations.scan import final_tables, load_table, missing_in_tables
 from scythe_cli.reuse.keys import keys_of_run, piece_rows
 from scythe_cli.reuse.match import match
 from scythe_cli.run.code import read_code
@@ -255,7 +255,6 @@ def _ran(run: Run) -> pl.Series:
 
 def _unfinished(run: Run) -> str | None:
     """A sentence where the final tables lack specs."""
-    missing = run.total - len(_ran(run))
-    if missing <= 0:
+    if not (missing := missing_in_tables(run)):
         return None
     return f"{run.id} is not finished: {missing:,} of {run.total:,} {'spec' if run.total == 1 else 'specs'} not run yet"

@@ -14,6 +14,7 @@ from scythe_cli.core.layout import Mark
 from scythe_cli.core.row_ranges import Range, ranges_of
 from scythe_cli.errors import EntryPointError, InputError
 from scythe_cli.experiment import config, importer, stored_code
+from scythe_cli.experiment.experiment import located_sources
 from scythe_cli.experiment.source_files import is_library, source_hash
 from scythe_cli.run.code import changed_files
 from scythe_cli.run.compatibility import refuse_other_models
@@ -93,6 +94,23 @@ def refuse_other_code(run: Run, sources: Mapping[str, Path], *, now: str | None 
             f"the code has changed since this run began ({was[:12]} then, {now[:12]} now){files}",
             hint="add --allow-changed-code to run the rest with the code as it is now",
         )
+
+
+def compared_code(run: Run, file: Path, *, allowed: bool) -> tuple[str, Path, list[str]]:
+    """The code of a resume, compared with the run's before anything of it is imported.
+
+    Returns:
+        The function and its folder, see `own_target`; and what counts as code besides modules.
+
+    Raises:
+        InputError: it is other code, and that was not allowed; or as `own_target` does.
+        EntryPointError: as `own_target` does.
+    """
+    target, folder = own_target(run, file)
+    include = config.included_code(file)
+    _, sources = located_sources(target, folder, include=include)
+    refuse_other_code(run, sources, allowed=allowed)
+    return target, folder, include
 
 
 def own_target(run: Run, file: Path) -> tuple[str, Path]:

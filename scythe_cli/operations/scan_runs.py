@@ -18,13 +18,13 @@ from scythe_cli.errors import ConfigError, InputError, NotFoundError
 from scythe_cli.final_tables.final_table import free_name
 from scythe_cli.operations.scan import final_tables, partial_sentence
 from scythe_cli.run import find
+from scythe_cli.run.state import READERS
 
 if TYPE_CHECKING:
     from scythe_cli.core.events import Listener
     from scythe_cli.run.run import Run
     from scythe_cli.storage.base import Store
 
-READERS = 16
 RUN = "run"
 """The column that says which run a row is of; `run_` where the table has a column `run`."""
 

@@ -183,15 +183,11 @@ def _left_out(source: Run, state: RunState, generations: set[int], experiment: E
     """A sentence where rows of the earlier run count for nothing because other code made them, before a resume."""
     if source.manifest.code_version is not None:  # the name of the code counts, and a resume does not change it
         return None
-    codes: dict[int, str] = {}
     rows: dict[str, int] = {}
-    for part, chosen in [pair for block in state.blocks.values() for pair in block.by_part.items()]:
-        number = part.generation
-        if number not in codes:
-            mark = state.mark(Mark.GENERATION, number) or {}
-            codes[number] = mark.get("source_hash", source.manifest.source_hash)
-        if number not in generations and codes[number] != experiment.source_hash:
-            rows[codes[number]] = rows.get(codes[number], 0) + (part.rows if chosen is None else len(chosen))
+    for number, made in state.rows_by_generation().items():
+        code = (state.mark(Mark.GENERATION, number) or {}).get("source_hash", source.manifest.source_hash)
+        if number not in generations and code != experiment.source_hash:
+            rows[code] = rows.get(code, 0) + made
     if not rows:
         return None
     was = ", ".join(code[:12] for code in rows)

@@ -132,11 +132,8 @@ def code_of_rows(run: Run) -> str | None:
     hashes = {number: note.get("source_hash") or run.manifest.source_hash for number, note in notes.items()}
     if len(set(hashes.values())) < 2:
         return None
-    rows = dict.fromkeys(hashes, 0)
-    for block in read_state(run).blocks.values():
-        for part, chosen in block.by_part.items():
-            if part.generation in rows:
-                rows[part.generation] += part.last - part.first + 1 if chosen is None else len(chosen)
+    made = read_state(run).rows_by_generation()
+    rows = {number: made.get(number, 0) for number in hashes}
     return ", ".join(
         f"{code[:12]} (generation {number}, {rows[number]:,} {'row' if rows[number] == 1 else 'rows'})"
         for number, code in hashes.items()

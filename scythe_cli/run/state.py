@@ -86,6 +86,14 @@ class RunState:
                 covered += [Range(part.first, part.last)] if rows is None else ranges_of(rows)
         return missing(self.total, covered)
 
+    def rows_by_generation(self) -> dict[int, int]:
+        """How many rows have their outcome from each generation that made any."""
+        found: dict[int, int] = {}
+        for block in self.blocks.values():
+            for part, rows in block.by_part.items():
+                found[part.generation] = found.get(part.generation, 0) + (part.rows if rows is None else len(rows))
+        return found
+
     def failed_rows(self) -> list[int]:
         """The rows whose outcome is a failure; opens the parts that have any.
 

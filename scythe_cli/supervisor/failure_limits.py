@@ -21,6 +21,11 @@ CANARY = 20
 """When the first so many finished specs all failed alike, the rest would too."""
 
 
+def has_canary(generation: int, todo: int, limit: MaxFailures) -> bool:
+    """Whether a run ends where its first specs all fail alike: in its first generation, where it has more of them."""
+    return generation == 1 and todo > CANARY and not limit.off
+
+
 @dataclass
 class FailureLimits:
     """The limits of one run, or of one leaf of it.

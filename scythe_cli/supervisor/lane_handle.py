@@ -86,7 +86,6 @@ class LaneHandle:
         end_reason: why it ends, where that is known before its end.
         killed_for: the row on whose account it was killed.
         spoke: it has sent a message.
-        is_checked: the module that it has imported is the one of its run.
         heard: when it last said something or got rows.
     """
 
@@ -102,7 +101,6 @@ class LaneHandle:
     end_reason: LaneEndReason | None = None
     killed_for: RunningRow | None = None
     spoke: bool = False
-    is_checked: bool = False
     heard: float = field(default_factory=Clock.monotonic)
     _inbox: wire.Inbox = field(default_factory=wire.Inbox)
     _job: str | None = None

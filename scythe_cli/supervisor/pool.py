@@ -191,12 +191,13 @@ class Pool:
 
     def _read(self, lane: LaneHandle, piece: bytes) -> Iterator[Message]:
         """The messages in what arrived. What is not a message ends the lane, and nothing after it is read."""
+        checked = self.forks or lane.spoke
         try:
             for message in lane.read(piece):
                 self._startup_failures = 0
-                if not (self.forks or lane.is_checked):
+                if not checked:
                     self._check()
-                    lane.is_checked = True
+                    checked = True
                 if message.header.needs_restart and not lane.is_ending:
                     lane.expect_exit(LaneEndReason.NEEDS_RESTART)
                 yield message

@@ -20,7 +20,7 @@ from scythe_cli.core.units import MaxFailures
 from scythe_cli.lane.job import Job
 from scythe_cli.run.parts import block_bytes, read_schema
 from scythe_cli.supervisor.failed_folders import FailedFolders
-from scythe_cli.supervisor.failure_limits import CANARY, FailureLimits
+from scythe_cli.supervisor.failure_limits import FailureLimits, has_canary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -242,5 +242,5 @@ def run_work(
         failed_before=work.failed,
         batch=work.experiment.options.batch,
     )
-    canary = work.generation == 1 and work.todo > CANARY and not settings.max_failures.off
+    canary = has_canary(work.generation, work.todo, settings.max_failures)
     return RunWork(info, writer, FailureLimits(settings.max_failures, canary))

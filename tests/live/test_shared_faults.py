@@ -315,6 +315,26 @@ def test_too_many_failures_stop_all_workers(project: Project) -> None:
     assert project.counts() == (400, 200, 200)
 
 
+SLOW_CLAIMS = """
+import time
+
+from scythe_cli.engines.shared.claimer import Claimer
+
+take = Claimer._take
+Claimer._take = lambda self, offer: (time.sleep(0.3), take(self, offer))[1]
+"""
+
+
+def test_a_worker_whose_claims_take_longer_than_their_rows_sees_that_it_must_stop(project: Project) -> None:
+    project.write([{"x": x, "do": "fail" if x % 2 else ""} for x in range(400)])
+    project.scythe("allocate", "--set", "run.max_failures=20", "--set", "run.leaf_size=4")
+    project.hasty_worker("--workers", "2", before=SLOW_CLAIMS)
+    project.wait_for_workers(5)
+    total, succeeded, failed = project.counts()
+    assert (total, failed > 20) == (400, True)
+    assert succeeded + failed < 100, "it claims a range, and looks"
+
+
 def test_the_first_specs_fail_alike_on_several_workers(project: Project) -> None:
     project.write([{"x": x, "seconds": 0.1, "do": "fail"} for x in range(400)])
     project.scythe("allocate")

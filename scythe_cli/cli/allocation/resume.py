@@ -129,13 +129,8 @@ def _why_superseded(call: Call, run: Run, choice: ResumeOptions, generation: int
 
 def _work_left(call: Call, run: Run, choice: ResumeOptions, *, sets: list[str]) -> Work | None:
     """What is left of a run, None for nothing. Settings are those of the run's own file, code that of FILE's folder."""
-    from scythe_cli.experiment import config, experiment
-    from scythe_cli.operations.resume import (
-        own_target,
-        refuse_other_code,
-        remaining,
-        resumed_work,
-    )
+    from scythe_cli.experiment import experiment
+    from scythe_cli.operations.resume import compared_code, remaining, resumed_work
     from scythe_cli.reuse.take_over import take_over
     from scythe_cli.run.compatibility import refuse_wrong_total
 
@@ -144,10 +139,7 @@ def _work_left(call: Call, run: Run, choice: ResumeOptions, *, sets: list[str]) 
     if not rest.todo:
         return None
     refuse_wrong_total(run)
-    target, folder = own_target(run, call.file)
-    include = config.included_code(call.file)
-    _, sources = experiment.located_sources(target, folder, include=include)
-    refuse_other_code(run, sources, allowed=choice.changed_code)
+    target, folder, include = compared_code(run, call.file, allowed=choice.changed_code)
     with running_user_code():
         found = experiment.load(target, folder).including(include)
     work = resumed_work(run, found, rest, sets=sets, allow_changed_code=choice.changed_code)

@@ -22,7 +22,7 @@ from scythe_cli.engines.shared.held import CarefulRange, HeldRange, Lanes, advan
 from scythe_cli.errors import StoreError
 from scythe_cli.run.engine import Ended, EndReason, Work
 from scythe_cli.run.parts import PartWriter
-from scythe_cli.supervisor.failure_limits import CANARY
+from scythe_cli.supervisor.failure_limits import CANARY, has_canary
 from scythe_cli.supervisor.run_progress import run_work
 from scythe_cli.supervisor.supervisor import CANCEL_GRACE
 
@@ -109,7 +109,7 @@ class RunWorker:
         self._withdrawn = 0
         self._marks_due = 0.0
         self._ahead_due = 0.0
-        self._canary = plan.generation == 1 and plan.todo > CANARY and not plan.file.run.max_failures.off
+        self._canary = has_canary(plan.generation, plan.todo, plan.file.run.max_failures)
         self._canary_due = 0.0
         self._noted = float("-inf")
         self._began = Clock.monotonic()
@@ -170,11 +170,10 @@ class RunWorker:
         if not self._is_ready():
             self._idle_since = Clock.monotonic()
             self._pulse.busy = True  # soon; the number of an idle worker is raised too rarely for one that has rows
-        elif self._runner.needs_work:
-            while self._claim() and self._runner.needs_work and not self._stops:
-                self._finish_claims()
-        else:
+        elif not self._runner.needs_work:
             self._share()
+        elif self._claim() and self._runner.needs_work:
+            self._woken.set()  # the next one at once, after a look whether the run must end
         return None
 
     def _is_ready(self) -> bool:

@@ -25,7 +25,7 @@ from scythe_cli.engines.hatchet.worker.worker_context import children_of
 from scythe_cli.errors import EngineError, KeyExists, NotFinishedError
 from scythe_cli.run import lease, state
 from scythe_cli.run.engine import EndReason
-from scythe_cli.supervisor.failure_limits import CANARY
+from scythe_cli.supervisor.failure_limits import CANARY, has_canary
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -104,7 +104,7 @@ class _Root:
         over = await self.context.why_over(self.plan)
         if over is not None and over.reason != EndReason.DONE:
             return await self._stop(over.reason, over.detail)
-        self.canary = self.plan.generation == 1 and self.plan.todo > CANARY and not self.plan.file.run.max_failures.off
+        self.canary = has_canary(self.plan.generation, self.plan.todo, self.plan.file.run.max_failures)
         await self.context.spawn(self.plan, children_of(self.plan, self.payload))
         while True:
             began = time.monotonic()
