@@ -10,6 +10,7 @@ import tempfile
 import weakref
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
@@ -59,6 +60,7 @@ class FramePart:
         self._opened: list[IO[bytes]] = []
         weakref.finalize(self, _close_all, self._opened)
         self._wanted = wanted
+        self._reading = Lock()  # pyarrow's file forgets for one reader what it has fetched for another
         try:
             data = store.read(key)
             self._checked = checksum.verify(data)
@@ -94,6 +96,10 @@ class FramePart:
 
     def _read(self, group: int, columns: list[str] | None = None) -> pa.Table:
         """A row group. A part on the disk is open, and what says where things are in memory, only while it is read."""
+        with self._reading:
+            return self._read_alone(group, columns)
+
+    def _read_alone(self, group: int, columns: list[str] | None) -> pa.Table:
         try:
             file = self._file = self._file or self._open()
             table = file.read_row_group(group, columns=columns, use_threads=False)
@@ -146,7 +152,7 @@ class FramePart:
         return found
 
     def read(self, group: int) -> pa.Table:
-        """A row group. The rows that do not count are among its rows."""
+        """A row group. The rows that do not count are among its rows. Safe in any thread."""
         table = self._read(group)
         return table.replace_schema_metadata(self.schema.metadata)  # without the checksum, which no other part has
 

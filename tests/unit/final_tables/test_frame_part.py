@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,21 @@ def test_a_part_that_waits_on_the_disk_is_the_same_and_is_open_only_while_it_is_
     del part
     assert open_files() == opened
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["a.pq"]
+
+
+@pytest.mark.parametrize("spilled", [False, True])
+def test_several_threads_may_read_a_part(spilled: bool, tmp_path: Path) -> None:  # as where a spec is fitted alone
+    part = written(LocalStore(tmp_path))
+    if spilled:
+        part.spill()
+    groups = [part.read(at) for at in range(part.groups)]
+
+    def read_all(first: int) -> int:
+        at = [(first + step) % part.groups for step in range(300 * part.groups)]
+        return sum(part.read(group) == groups[group] for group in at)
+
+    with ThreadPoolExecutor(4) as readers:
+        assert [*readers.map(read_all, range(4))] == [300 * part.groups] * 4
 
 
 def test_a_part_in_a_folder_needs_no_second_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
