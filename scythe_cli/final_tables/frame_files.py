@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scythe_cli.final_tables.frame_rows import Piece
     from scythe_cli.final_tables.grouped_file import EncodedGroup
 
-GROUP_ROWS = 1 << 17
+GROUP_ROWS = 1 << 18
 GROUP_BYTES = 64 << 20
 STEPS = 16
 """A row group is collected in at least so many steps; a file may end before each of them that begins a spec."""
@@ -87,10 +87,10 @@ class FrameFiles:
 
     def add(self, piece: Piece) -> None:
         """Append rows."""
-        for step in piece.steps(self._group_bytes // STEPS):
+        for step in piece.steps(self._group_bytes // STEPS, self._room):
             n_bytes = step.own.nbytes
             if step.first == 0:
-                if self._held_rows >= GROUP_ROWS or self._held_bytes >= self._group_bytes:
+                if self._has_a_group():
                     self._flush()
                 if self._is_full(n_bytes + step.ahead):
                     self._end()
@@ -100,6 +100,14 @@ class FrameFiles:
             self._held_bytes += n_bytes
             if self._held_rows >= WITHIN_SPEC * GROUP_ROWS or self._held_bytes >= WITHIN_SPEC * self._group_bytes:
                 self._flush()
+
+    def _has_a_group(self) -> bool:
+        """Whether what is held is enough for a row group."""
+        return self._held_rows >= GROUP_ROWS or self._held_bytes >= self._group_bytes
+
+    def _room(self) -> int:
+        """Rows until the next row group is whole: specs of one length fill all alike, so more repeats in them."""
+        return GROUP_ROWS if self._has_a_group() else GROUP_ROWS - self._held_rows
 
     def _is_full(self, n_bytes: int) -> bool:
         """Whether the open file ends before so many more bytes."""

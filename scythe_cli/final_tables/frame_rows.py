@@ -21,7 +21,7 @@ from scythe_cli.columns.pandas_metadata import to_categories
 from scythe_cli.core import layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 WIDE = 1000
 """A frame with more columns has statistics of its index alone: they cost time, and no reader skips rows by the rest."""
@@ -63,14 +63,18 @@ class Piece:
     first: int = 0
     ahead: int = 0
 
-    def steps(self, n_bytes: int) -> Iterator[Piece]:
-        """The piece in smaller ones of about a size, cut between specs, or within a spec that is larger."""
+    def steps(self, n_bytes: int, room: Callable[[], int]) -> Iterator[Piece]:
+        """The piece in smaller ones of at most about a size, cut between specs, or within a spec that is larger.
+
+        `room` says how many rows the next one should have; it has more where these would end within a spec.
+        """
         size = max(1, int(n_bytes * self.own.num_rows / max(1, self.own.nbytes)))
         ends = np.cumsum(self.lengths)
         at = 0
         while at < len(self.lengths):
             start = int(ends[at - 1]) if at else 0
-            last = max(at + 1, int(np.searchsorted(ends, start + size, side="right")))
+            enough = int(np.searchsorted(ends, start + room())) + 1
+            last = max(at + 1, min(enough, int(np.searchsorted(ends, start + size, side="right"))))
             rows = self.own.slice(start, int(ends[last - 1]) - start)
             first = 0 if at else self.first
             if last > at + 1 or rows.num_rows <= size:
@@ -133,7 +137,7 @@ def index_columns(pieces: Sequence[Piece], schema: pa.Schema, *, repeated: bool)
         column: Any = specs.column(field.name).combine_chunks()
         if pa.types.is_string(field.type) and (repeated or field.name != layout.WORKFLOW_RUN_ID):
             texts: Any = column.dictionary_encode()
-            made.append(pa.DictionaryArray.from_arrays(_repeated(texts.indices, lengths), texts.dictionary))
+            made.append(pa.DictionaryArray.from_arrays(_repeated(texts.indices, lengths), texts.dictionary, safe=False))
         else:
             made.append(_repeated(column, lengths))
     return made

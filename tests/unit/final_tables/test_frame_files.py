@@ -178,3 +178,20 @@ def test_frames_go_on_after_one_that_fits_only_without_those_before(
     together = pl.concat([pl.read_parquet(path) for path in table.finish().files])
     assert together["s"].to_list() == [f"text {row}" for row in range(30) for _ in range(3)]
     assert set(together["a"]) == {2**60 + 1}
+
+
+def test_specs_of_one_length_fill_row_groups_alike(
+    open_table: Callable[[int], FrameTable], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frame_files, "GROUP_ROWS", 700)
+    made = [part(row, random_frame(row)) for row in range(50)]
+    table = open_table(1 << 30)
+    assert table.fit(made[0]) is None
+    table.count_places()
+    ends = list(itertools.accumulate([1, 7, 2, 12, 3, 25]))
+    for start, end in itertools.pairwise([0, *ends]):  # as parts and their row groups come
+        table.append(rows_of(pa.concat_tables(made[start:end])), SPECS, 0)
+    (path,) = table.finish().files
+    about = pq.ParquetFile(path).metadata
+    assert [about.row_group(at).num_rows for at in range(about.num_row_groups)] == [800] * 12 + [400]
+    assert pq.read_table(path)[layout.SORT_INDEX].to_pylist() == [row for row in range(50) for _ in range(200)]
