@@ -88,7 +88,7 @@ if __name__ == "__main__":
 
 @dataclass(frozen=True)
 class Shape:
-    """Frames of one kind, and what their run may cost against the loop: time, memory, size of the table."""
+    """Frames of one kind, and what their run may cost: time, memory and size of the table against the loop; memory."""
 
     name: str
     use: str
@@ -96,13 +96,14 @@ class Shape:
     seconds: float
     memory: float
     size: float
+    gigabytes: float | None = None
 
 
 SHAPES = (
     Shape("500 x 5 rows x 8,760 columns (pandas)", "five", 500, 1.3, 1.5, 1.3),
     Shape("500 x 1 row x 600 columns of 4 levels (pandas)", "months", 500, 1.3, 1.5, 1.3),
     Shape("2,000 x 1 row x 8,760 columns (pandas)", "one", 2000, 1.3, 1.5, 1.3),
-    Shape("2,000 x 8,760 rows x 6 columns (polars)", "long", 2000, 1.5, 1.5, 1.05),
+    Shape("2,000 x 8,760 rows x 6 columns (polars)", "long", 2000, 1.5, 1.5, 1.05, 0.8),
 )
 
 
@@ -120,12 +121,15 @@ def compare(shape: Shape) -> list[Row]:
         size, other = sum(part.stat().st_size for part in parts), (folder / "plain.pq").stat().st_size
     each = f"{n} specs: {ours.seconds:.1f} s, {ours.cpu:.1f} CPU s / {plain.seconds:.1f} s, {plain.cpu:.1f} CPU s"
     memory = f"{ours.memory >> 20} MiB / {plain.memory >> 20} MiB"
-    return [
+    rows = [
         Row(f"{shape.name}: time", ours.seconds / plain.seconds, shape.seconds, detail=each),
         Row(f"{shape.name}: CPU", ours.cpu / plain.cpu, shape.seconds, detail=each),
         Row(f"{shape.name}: memory", ours.memory / plain.memory, shape.memory, detail=memory),
         Row(f"{shape.name}: size", size / other, shape.size, detail=f"{size >> 20} MiB / {other >> 20} MiB"),
     ]
+    if shape.gigabytes is not None:
+        rows.append(Row(f"{shape.name}: peak memory", ours.memory / 1e9, shape.gigabytes, "GB"))
+    return rows
 
 
 def main() -> None:

@@ -40,11 +40,11 @@ threads than cores only disturb each other."""
 AHEAD_BYTES = 128 << 20
 """Size in memory of the blocks that are read ahead, estimated from the last one."""
 READERS = 16
-READING_BYTES = 64 << 20
+READING_BYTES = 32 << 20
 """Size of the frames' parts that are read at a time, about."""
 SORTED_BYTES = 512 << 20
 """Outcomes of a block that are sorted at a time, about."""
-SPILL_BYTES = 64 << 20
+SPILL_BYTES = 32 << 20
 """A block's frames that weigh more wait for their turn on the disk."""
 
 
@@ -135,6 +135,7 @@ class BlockReader:
         """A frame of a part; `held` has what those of its block weigh, which wait on the disk past a size."""
         with self._budget.room():
             frame = FramePart(self._store, key, wanted)
+            pa.default_memory_pool().release_unused()  # what this thread keeps
             self._budget.saw(frame.nbytes)
             held.append(frame.nbytes)
             if sum(held) > SPILL_BYTES:
