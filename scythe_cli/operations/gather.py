@@ -139,9 +139,14 @@ def gathered(run: Run) -> FinalReport | None:
 
 
 def _incomplete(run: Run, missing: int, corrupt: list[PartName]) -> NotFinishedError:
-    because = (
-        f"; {len(corrupt)} parts could not be read, the first {run.store.locate(corrupt[0].key)}" if corrupt else ""
-    )
+    because = ""
+    if corrupt:
+        one = run.store.locate(corrupt[0].key)
+        because = (
+            f"; {one} could not be read"
+            if len(corrupt) == 1
+            else f"; {len(corrupt)} parts could not be read, the first {one}"
+        )
     specs = "spec has" if run.total == 1 else "specs have"
     return NotFinishedError(
         f"{run.id}: {missing:,} of {run.total:,} {specs} no outcome yet{because}",

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from fleet import Fleet, begin, fleet, look, plots, until
 
+from scythe_cli.core import layout
 from scythe_cli.engines.hatchet.client.engine import HatchetEngine
 from scythe_cli.operations import resume
 from scythe_cli.operations.cancel import cancel
+from scythe_cli.run.engine import EndReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,3 +71,23 @@ def test_a_later_generation_ends_an_earlier_one(empty: Fleet, tmp_path: Path) ->
     assert later.wait(lambda _: None) is None, empty.logs()
     until(lambda: at_work(engine, work) == 0, "no task at work", state=empty.logs)
     assert sorted(map(int, diary.read_text().split())) == list(range(20))
+
+
+def test_a_damaged_part_of_an_earlier_generation_ends_this_one(empty: Fleet) -> None:
+    empty.start("one")
+    work, engine = begin(empty, plots(20, seconds=0.5), run__grace=1, run__flush=0.2), HatchetEngine()
+    engine.submit(work)
+    until(lambda: look(work).done, "a first part", state=empty.logs)
+    cancel(work.run)
+    until(lambda: at_work(engine, work) == 0, "no task at work", state=empty.logs, timeout=30)
+    later = next_generation(work)
+    store = work.run.store
+    parts = [part for entry in store.list(layout.OUTPUT) if (part := layout.PartName.parse(entry.key)) is not None]
+    data = bytearray(store.read(parts[0].key))
+    data[len(data) // 2] ^= 0xFF
+    store.write(parts[0].key, bytes(data))
+    ended = engine.submit(later).wait(lambda _: None)
+    assert ended is not None
+    assert ended.reason is EndReason.STOPPED
+    assert f"{store.locate(parts[0].key)} could not be read" in ended.detail
+    assert sum(map(len, resume.remaining(work.run).missing)) == parts[0].rows

@@ -345,3 +345,28 @@ def test_the_first_specs_fail_alike_on_several_workers(project: Project) -> None
     total, succeeded, failed = project.counts()
     assert (total, succeeded) == (400, 0)
     assert failed < 300
+
+
+def test_a_damaged_part_of_an_earlier_generation_ends_this_one(project: Project, tmp_path: Path) -> None:
+    specs = 8
+    project.write([{"x": x, "do": "wait" if x == specs - 1 else ""} for x in range(specs)])
+    project.scythe("allocate")
+    project.worker("--workers", "2")
+    project.wait_for(lambda: finished(project) == specs - 1)
+    project.scythe("cancel", "work")
+    project.wait_for_workers(5)
+    before = parts_of(project)
+    project.processes.clear()
+    project.scythe("allocate", "--resume", "work")
+    project.worker("--workers", "1")
+    damage(project, before[2:3])
+    (tmp_path / "go").touch()
+    project.wait_for_workers(5)
+    assert "was set aside and its specs count as missing" in project.logs
+    assert Mark.GATHERED not in list_marks(project.run.store)
+    assert "scythe allocate --resume" in project.scythe("status", "work")
+    project.scythe("worker", "--run", "work", code=5)
+    project.scythe("allocate", "--resume", "work")
+    project.scythe("worker", "--run", "work")
+    assert project.counts() == (specs, specs, 0)
+    assert project.table("scalars")["x"].to_list() == list(range(specs))

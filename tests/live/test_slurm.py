@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 from claims import Project
 
+from scythe_cli.core import layout
 from scythe_cli.core.layout import Mark
 from scythe_cli.engines.generation.follow import Situation
 from scythe_cli.engines.slurm import jobs
 from scythe_cli.engines.slurm.commands import Tasks
 from scythe_cli.engines.slurm.engine import SlurmWatch
 from scythe_cli.engines.slurm.next_job import follow_up
+from scythe_cli.run import lease
 from scythe_cli.run.state import list_marks
 
 if TYPE_CHECKING:
@@ -158,3 +160,24 @@ def test_an_array_that_no_job_follows_is_noted_all_the_same(project: Project, cl
     assert code == 0
     assert what.startswith("3 specs are left: submitted again as job 2; no job follows it: ")
     assert [note["job"] for note in jobs.submissions(project.run, 1)] == ["1", "2"]
+
+
+@pytest.mark.slow
+def test_a_damaged_part_of_an_earlier_generation_needs_a_resume(project: Project, cluster: Path) -> None:
+    project.write([{"x": 0}, {"x": 1, "do": "fail until go"}], SETTINGS.replace("}", ", resubmit: 0}"))
+    project.scythe("allocate", "--engine", "local", code=1)
+    project.scythe("allocate", "--resume", "work", "--engine", "slurm", "--set", IDLE)
+    (project.folder / "go").touch()
+    for entry in project.run.store.list(f"{layout.OUTPUT}/0"):
+        data = bytearray(project.run.store.read(entry.key))
+        data[len(data) // 2] ^= 0xFF
+        project.run.store.write(entry.key, bytes(data))
+    with lease.hold(project.run.store):  # so that the worker builds no tables
+        project.scythe("worker", "--run", "work")
+    code, why = follow_up(project.run, 2)
+    assert code == 5
+    assert "1 of 2 specs have no outcome yet" in why
+    assert "could not be read" in why
+    assert why.endswith(f"next: scythe allocate --resume {project.run.id}")
+    assert len(jobs.submissions(project.run, 2)) == 1
+    assert sorted(list_marks(project.run.store)[Mark.ENDED]) == [1, 2]

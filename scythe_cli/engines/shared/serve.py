@@ -176,9 +176,11 @@ def _until_gathered(plan: GenerationPlan, one: RunWorker, board: ClaimBoard, lis
         NotFinishedError: rows are missing after that, too.
     """
     ended = one.run()
-    if ended is not None or not build_tables(plan, listener, patient=one.is_last):
+    if ended is not None or (why := build_tables(plan, listener, patient=one.is_last)) is None:
         return ended
-    board.reopen(GenerationProgress(plan).read().missing)
+    if not (missing := GenerationProgress(plan).read().missing):
+        raise why
+    board.reopen(missing)
     ended = one.run()
     if ended is None and (still := build_tables(plan, listener, patient=one.is_last)) is not None:
         raise still
@@ -195,8 +197,16 @@ def _wait_for_ranges(plan: GenerationPlan) -> RangePlan:
     return found
 
 
+def _end_without_work(plan: GenerationPlan, why: NotFinishedError) -> None:
+    """End a generation that has all its outcomes and cannot be gathered: those of an earlier one are missing."""
+    if not GenerationProgress(plan).read().missing:
+        fence.end_generation(plan.run, plan.generation, EndReason.STOPPED, why.message)
+
+
 def build_tables(plan: GenerationPlan, listener: Listener, *, patient: bool) -> NotFinishedError | None:
     """Build the final tables unless another process does or did. Returns why not, where rows turned out to be missing.
+
+    The generation ends, too, where it has all the outcomes that it was to make.
 
     Args:
         plan: the generation, all of whose ranges are finished.
@@ -217,6 +227,7 @@ def build_tables(plan: GenerationPlan, listener: Listener, *, patient: bool) -> 
                 try:
                     gather_apart(run)
                 except NotFinishedError as exc:
+                    _end_without_work(plan, exc)
                     return exc
             fence.end_generation(run, plan.generation, EndReason.DONE)
     except NotFinishedError:  # another process builds them

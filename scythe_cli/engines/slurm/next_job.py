@@ -31,9 +31,13 @@ def follow_up(run: Run, generation: int) -> tuple[int, str]:
         return ExitCode.NOT_FINISHED, over.detail or f"generation {generation} is over"
     progress = GenerationProgress(plan)
     left = progress.read().left  # not of the whole run: a row that runs again has its outcome of before
-    if not left and not build_tables(plan, lambda _: None, patient=True):
-        return ExitCode.DONE, f"{run.id} has its tables"
-    left = left or progress.read().left  # the gather set a part aside
+    if not left:
+        lacking = build_tables(plan, lambda _: None, patient=True)
+        if lacking is None:
+            return ExitCode.DONE, f"{run.id} has its tables"
+        left = progress.read().left  # the gather set a part aside
+        if not left:
+            return ExitCode.NOT_FINISHED, f"{lacking.message}; next: scythe allocate --resume {run.id}"
     before = submissions(run, generation)
     if len(before) > plan.file.slurm.resubmit:
         why = f"{left:,} specs are left, and slurm.resubmit allows no more than {plan.file.slurm.resubmit} submissions"

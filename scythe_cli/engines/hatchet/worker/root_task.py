@@ -142,10 +142,15 @@ class _Root:
         return {"ok": 1, "ended": reason.value}
 
     async def _gather(self) -> dict[str, str] | None:
-        """The final tables; None when a part turned out unreadable and its rows are missing again."""
+        """The final tables; None when a part turned out unreadable and its rows are missing again.
+
+        Rows of an earlier generation are not run here: without them this one is over.
+        """
         try:
             report = await asyncio.to_thread(gather_apart, self.plan.run)
-        except NotFinishedError:
+        except NotFinishedError as exc:
+            if not (await asyncio.to_thread(self.progress.read)).missing:
+                self.over = EndReason.STOPPED, exc.message
             return None
         await asyncio.to_thread(fence.end_generation, self.plan.run, self.plan.generation, EndReason.DONE)
         return report.tables
