@@ -20,6 +20,8 @@ from scythe_cli.errors import InputFileError
 from scythe_cli.storage.base import check_key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from scythe_cli.storage.base import Store
 
 MIB = 1 << 20
@@ -67,18 +69,7 @@ def choose(folder: Path, limit: int) -> tuple[list[LeftFile], list[LeftFile]]:
 
     Links are not followed: they may lead to anything that the user may read.
     """
-    found: list[LeftFile] = []
-    for top, _, names in os.walk(folder):
-        for name in names:
-            path = Path(top, name)
-            try:
-                seen = path.lstat()
-                key = check_key(path.relative_to(folder).as_posix())
-                key.encode()
-            except (OSError, ValueError):  # it vanished, or no store takes such a name
-                continue
-            if stat.S_ISREG(seen.st_mode):
-                found.append(LeftFile(key, seen.st_size))
+    found = [LeftFile(name, size) for name, size in _regular_files(folder) if _is_key(name)]
     found.sort(key=lambda file: (file.size, file.name))
     room, kept = limit, 0
     for file in found[:MOST_FILES]:
@@ -87,6 +78,31 @@ def choose(folder: Path, limit: int) -> tuple[list[LeftFile], list[LeftFile]]:
         room -= file.size
         kept += 1
     return found[:kept], found[kept:]
+
+
+def without_key(folder: Path) -> list[str]:
+    """The regular files below a folder whose names no store takes, written so that people can read them."""
+    return sorted(name.encode("unicode_escape").decode() for name, _ in _regular_files(folder) if not _is_key(name))
+
+
+def _regular_files(folder: Path) -> Iterator[tuple[str, int]]:
+    """Their paths below the folder, and their bytes."""
+    for top, _, names in os.walk(folder):
+        for name in names:
+            path = Path(top, name)
+            try:
+                seen = path.lstat()
+            except OSError:  # it vanished
+                continue
+            if stat.S_ISREG(seen.st_mode):
+                yield path.relative_to(folder).as_posix(), seen.st_size
+
+
+def _is_key(name: str) -> bool:
+    try:
+        return bool(check_key(name).encode())
+    except ValueError:
+        return False
 
 
 class FailedFolders:
@@ -119,7 +135,7 @@ class FailedFolders:
             self._uploading[key] = sum(file.size for file in kept)
             self._used += self._uploading[key]
         try:
-            self._keep(folder, key, kept, _note(left_out, room) if left_out else None)
+            self._keep(folder, key, kept, _note(left_out, room, without_key(folder)))
         finally:
             with self._guard:
                 del self._uploading[key]
@@ -153,13 +169,24 @@ class FailedFolders:
         return max(0, RUN_LIMIT - self._used)
 
 
-def _note(left_out: list[LeftFile], room: int) -> str:
-    """What was not kept of a folder, and why."""
+def _note(left_out: list[LeftFile], room: int, unnamed: list[str]) -> str | None:
+    """What was not kept of a folder, and why; None where all was."""
+    said = [_about_room(left_out, room)] if left_out else []
+    if unnamed:
+        names = "\n".join([f"  {name}" for name in unnamed[:NAMED]] + _more(unnamed))
+        said.append(f"Not kept, because no storage takes such names:\n{names}\n")
+    return "\n".join(said) or None
+
+
+def _more(of: Sequence[object]) -> list[str]:
+    return [f"and {len(of) - NAMED:,} more"] if len(of) > NAMED else []
+
+
+def _about_room(left_out: list[LeftFile], room: int) -> str:
     why = (
         f"a spec may leave {SPEC_LIMIT // MIB} MiB and {MOST_FILES} files"
         if room >= SPEC_LIMIT
         else f"the failed specs of a run may leave {RUN_LIMIT // MIB} MiB in all"
     )
     lines = [f"{file.size:>14,}  {file.name}" for file in left_out[:NAMED]]
-    more = [f"and {len(left_out) - NAMED:,} more"] if len(left_out) > NAMED else []
-    return "\n".join([f"Not kept, because {why}; bytes and names:", *lines, *more]) + "\n"
+    return "\n".join([f"Not kept, because {why}; bytes and names:", *lines, *_more(left_out)]) + "\n"

@@ -45,6 +45,17 @@ def test_a_folder_is_kept_and_removed_here(folder: Path, tmp_path: Path) -> None
     assert kept(store) == {"failed/17/eplusout.err": 10, "failed/17/eplusout.sql": 20, "failed/17/sub/mtr.csv": 10}
     assert not folder.exists()
     assert Path("/etc/passwd").exists()
+    note = store.read(f"failed/17/{failed_folders.NOTE}").decode()
+    assert note == "Not kept, because no storage takes such names:\n  bad\\nname\n"
+
+
+def test_names_that_are_no_text_are_named(tmp_path: Path) -> None:
+    left, store = tmp_path / "left", LocalStore(tmp_path / "run")
+    left.mkdir()
+    Path(os.fsdecode(os.fsencode(left) + b"/caf\xe9.txt")).write_bytes(b"c")
+    FailedFolders(store).keep(left, "failed/1")
+    assert kept(store) == {}
+    assert "  caf\\udce9.txt\n" in store.read(f"failed/1/{failed_folders.NOTE}").decode()
 
 
 def test_the_limits_of_a_spec_and_a_run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
