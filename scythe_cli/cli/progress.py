@@ -57,13 +57,15 @@ class _Stderr(Console):
 class _Line:
     """A bar and the numbers after it, as many as fit the terminal."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, since: float | None = None) -> None:
         self.total = total
         self.done = 0
+        self.since = since  # shows how long nothing is known to say more
         self.details: list[tuple[int, str, str]] = []  # priority, text, style
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        details, room = _fitting(self.details, options.max_width)
+        waited = [] if self.since is None else [(2, clock(time.monotonic() - self.since), "")]
+        details, room = _fitting([*self.details, *waited], options.max_width)
         numbers = Text(GAP, end="").join(Text(text, style) for _, text, style in details)
         numbers.no_wrap, numbers.overflow = True, "ellipsis"
         if room < NARROWEST_BAR:
@@ -194,7 +196,7 @@ class Terminal:
         self._began = time.monotonic()
         self._samples = []
         self._lines = None if self.watched else ProgressLines(self._began)
-        self._show(_Line(total), stays=True)
+        self._show(_Line(total, since=self._began), stays=True)
 
     def close(self) -> None:
         """Stop the bar: that of a run stays on the screen, others are removed."""
@@ -232,6 +234,7 @@ class Terminal:
             speed = (event.done - before) / (now - since)
             left = clock(self.seconds) if over else f"ETA {clock((event.total - event.done) / speed)}"
             details += [(1, rate(speed), ""), (2, left, "")]
+            self.line.since = None
         self.line.details = details
 
     def _move(self, n_bytes: int) -> None:

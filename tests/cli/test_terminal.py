@@ -217,6 +217,27 @@ def test_the_bar_gives_way_to_the_numbers(width: int, line: str, monkeypatch: py
     assert (text.endswith(numbers), len(bar)) == (True, line.count(BAR)), text
 
 
+def test_the_time_goes_on_until_the_first_spec_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    terminal = progress.Terminal()
+    terminal.watched = False
+    terminal.follow(4)
+
+    def shown() -> str:
+        console = Console(width=80, legacy_windows=False)
+        with console.capture() as told:
+            console.print(terminal.line)
+        return told.get().strip().partition(" ")[2]  # after the bar
+
+    terminal(events.Progress(0, 0, 4))
+    now = 125.0
+    assert shown() == "0/4   0 failed   0:00:25"
+    terminal(events.Progress(1, 0, 4))
+    now = 126.0
+    assert shown() == "1/4   0 failed   2.4/min   ETA 0:01:15"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_signal_that_is_ignored_stays_so(tmp_path: Path, number: signal.Signals) -> None:
     """`nohup` and a shell's `&` mean it."""
