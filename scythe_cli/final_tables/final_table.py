@@ -125,6 +125,7 @@ class FinalTable:
 
 
 def _metadata(schema: pa.Schema, index: Sequence[str], about: dict[str, Any]) -> dict[bytes, bytes]:
-    levels = {name: name for name in index if name in schema.names}
+    names = set(schema.names)  # which pyarrow makes anew each time
+    levels = {name: name for name in index if name in names}
     optional = [field.name for field in schema if outcomes.OPTIONAL in (field.metadata or {})]
     return {PANDAS: pandas_metadata(schema, levels, optional=optional), ABOUT: json.dumps(about).encode()}

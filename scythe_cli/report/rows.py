@@ -139,7 +139,8 @@ class RowReader:
         self._numbers = [number for number, block in sorted(state.blocks.items()) if block.rows]
         specs = read_block(run.store, 0, fields).schema if run.total else pa.schema([])
         self.inputs: list[FieldText] = [texts.field(texts.inputs, specs.field(name)) for name in specs.names]
-        scalars = [name for name in run.manifest.scalars if name in self._schema.names]
+        names = set(self._schema.names)
+        scalars = [name for name in run.manifest.scalars if name in names]
         self.outputs: list[FieldText] = [texts.field(texts.outputs, self._schema.field(name)) for name in scalars]
         self.description = " ".join(str(texts.inputs.get("description") or "").split())
         self.input_levels = [TextLevels() for _ in self.inputs]

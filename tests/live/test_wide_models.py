@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import resource
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from pydantic import create_model
 
@@ -19,6 +22,7 @@ from scythe_cli.columns.rows import make_specs
 from scythe_cli.core.yaml_document import read, write
 from scythe_cli.experiment.models import ExperimentInputSpec, ExperimentOutputSpec
 from scythe_cli.experiment.signature import read_signature
+from scythe_cli.final_tables.final_table import FinalTable
 from scythe_cli.lane.encode import Encoder
 from scythe_cli.lane.output_model import OutputModel
 from scythe_cli.lane.outputs import Outputs
@@ -65,6 +69,17 @@ def encode(n: int) -> Callable[[], object]:
     return hand_over
 
 
+def open_table(n: int) -> Callable[[], object]:
+    names = [f"x{at}" for at in range(n)]
+    schema = pa.schema([pa.field(name, pa.float64()) for name in names])
+
+    def open_and_close() -> None:
+        with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as writers:
+            FinalTable(Path(folder, "1.pq"), schema, index=names, about={}, writers=writers).close()
+
+    return open_and_close
+
+
 def seconds(work: Callable[[], object]) -> float:
     """CPU time, the least of three."""
     taken = []
@@ -75,7 +90,7 @@ def seconds(work: Callable[[], object]) -> float:
     return min(taken)
 
 
-@pytest.mark.parametrize("step", [check, read_table, encode])
+@pytest.mark.parametrize("step", [check, read_table, encode, open_table])
 def test_the_cost_of_a_field_is_the_same_in_a_wide_model(step: Callable[[int], Callable[[], object]]) -> None:
     step(10)()  # what is imported at the first call
     few, many = seconds(step(FEW)), seconds(step(MANY))
