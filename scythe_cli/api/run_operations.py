@@ -181,7 +181,8 @@ def _say_if_partial(run: Run) -> None:
 
 def _inputs(run: Run, table: pl.DataFrame) -> list[str]:
     """The columns that are input fields or computed features."""
-    return [name for name in run.manifest.index if name in table.columns and name not in layout.INDEX_HEAD]
+    columns = set(table.columns)
+    return [name for name in run.manifest.index if name in columns and name not in layout.INDEX_HEAD]
 
 
 def _outputs(run: Run, table: pl.DataFrame) -> list[str]:

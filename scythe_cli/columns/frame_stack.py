@@ -191,7 +191,7 @@ def widen(one: pa.Schema, other: pa.Schema) -> pa.Schema | None:
 
 def _is_text_in_one(name: str, *schemas: pa.Schema) -> bool:
     """Whether a column of bytes is one of text in a schema: arrow would take text for bytes."""
-    kinds = [schema.field(name).type for schema in schemas if name in schema.names]
+    kinds = [schema.field(name).type for schema in schemas if schema.get_field_index(name) >= 0]
     return any(pa.types.is_string(kind) or pa.types.is_large_string(kind) for kind in kinds)
 
 

@@ -129,7 +129,8 @@ def make_design(model: type[BaseModel], settings: DesignSettings, base: Path, *,
     for name, value in fixed.items():
         if isinstance(value, list):
             table = table.with_columns(pl.Series(name, [value] * table.height))
-    order = [name for name in model.model_fields if name in table.columns]
+    columns_made = set(table.columns)
+    order = [name for name in model.model_fields if name in columns_made]
     record = {
         "method": settings.design,
         "n": settings.n,

@@ -125,7 +125,7 @@ class FinalTable:
 
 
 def _metadata(schema: pa.Schema, index: Sequence[str], about: dict[str, Any]) -> dict[bytes, bytes]:
-    names = set(schema.names)  # which pyarrow makes anew each time
+    names = set(schema.names)  # pyarrow builds that list at each use
     levels = {name: name for name in index if name in names}
     optional = [field.name for field in schema if outcomes.OPTIONAL in (field.metadata or {})]
     return {PANDAS: pandas_metadata(schema, levels, optional=optional), ABOUT: json.dumps(about).encode()}

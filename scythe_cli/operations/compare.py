@@ -219,7 +219,8 @@ def _sort_index(run: Run) -> pl.Series:
 
 
 def _outputs(first: Run, second: Run, pairs: pl.DataFrame) -> list[OutputDifference]:
-    names = [name for name in first.manifest.scalars if name in second.manifest.scalars]
+    others = set(second.manifest.scalars)
+    names = [name for name in first.manifest.scalars if name in others]
     both = pairs
     for run, key in ((first, _FIRST), (second, _SECOND)):
         values = load_table(run, layout.SCALARS).select(

@@ -44,7 +44,8 @@ def keep_probe(experiment: Experiment, specs: pa.Table, seconds: dict[int, float
         seconds: by row of these.
     """
     rows = sorted(seconds)
-    names = [name for name in user_fields(experiment.input_model) if name in specs.column_names]
+    columns = set(specs.column_names)
+    names = [name for name in user_fields(experiment.input_model) if name in columns]
     table = specs.select(names).take(pa.array(rows, pa.int64()))
     table = table.append_column(_SECONDS, pa.array([seconds[row] for row in rows], pa.float64()))
     path = _probe_file(experiment)

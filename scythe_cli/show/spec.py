@@ -144,10 +144,11 @@ def _read_block(run: Run, block: int, rows: list[int], resolved: Resolved) -> li
     from scythe_cli.run.parts import read_block
 
     specs = read_block(run.store, block)
-    if not {layout.SORT_INDEX, layout.WORKFLOW_RUN_ID} <= set(specs.column_names):
+    columns = set(specs.column_names)
+    if not {layout.SORT_INDEX, layout.WORKFLOW_RUN_ID} <= columns:
         key = run.store.locate(layout.input_block(block))
         raise BrokenRun(f"{key} has no ids of specs: another program wrote it", hint="restore it from a copy")
-    inputs = [name for name in run.manifest.index if name not in layout.INDEX_HEAD and name in specs.column_names]
+    inputs = [name for name in run.manifest.index if name not in layout.INDEX_HEAD and name in columns]
     offset = block * layout.BLOCK
     rows = [row for row in rows if row - offset < specs.num_rows]  # a manifest may say more than there are
     chosen = specs.take([row - offset for row in rows])

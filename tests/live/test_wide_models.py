@@ -114,6 +114,13 @@ def test_twenty_specs_with_three_thousand_outputs_cost_little_more_than_their_mo
     assert whole < 20 * imported  # 10 where it was written; a fast and a slow machine agree
 
 
+def test_three_thousand_inputs_are_read_and_shown(tmp_path: Path) -> None:
+    wide.write(tmp_path, 3_000, 1)
+    imported = min(cpu_of([sys.executable, "-c", "import wide"], tmp_path) for _ in range(3))
+    assert cpu_of([*SCYTHE, "allocate"], tmp_path) < 20 * imported
+    assert cpu_of([*SCYTHE, "show", "work", "3"], tmp_path) < 6 * imported
+
+
 def test_a_large_document_is_read_back_as_it_was_written() -> None:
     data = {"a": {f"k{at}": [at, None, True, "on", "ü: #\n"] for at in range(1_000)}}
     assert read(write(data), "x").data == data
