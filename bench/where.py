@@ -69,6 +69,7 @@ def measure(folder: Path) -> dict[str, float]:
     whole = least(lambda: lane._run_chunk(command), N)
     made = make_specs(lane._block[1], experiment.input_model, ids)
     outputs = [experiment.function(spec) for spec in made]
+    taken = [lane._outputs.take(one) for one in outputs]
     state = lane._process_state
 
     def quick() -> None:
@@ -77,8 +78,8 @@ def measure(folder: Path) -> dict[str, float]:
             state.restore(1e-6, 0.0)
 
     def encode() -> None:
-        for row, output in enumerate(outputs):
-            lane._sender.pending.add(row, row, output=output, attempt=1, start=0.0, duration=0.0)
+        for row, values in enumerate(taken):
+            lane._sender.pending.added.append((row, row, values, 1, 0.0, 0.0, None))
         lane._sender.send()
 
     look = least(lambda: state._restore_slowly(1e-6, 0.0, changed=False), 1) / 1e6
@@ -91,9 +92,7 @@ def measure(folder: Path) -> dict[str, float]:
             quick, N
         ),
         "what it printed": least(lambda: [lane._capture.take() for _ in range(N)], N),
-        "holding the output against its model": least(
-            lambda: [lane._outputs.accept(lane._sender.pending, 0, None, one, folder) for one in outputs], N
-        ),
+        "holding the output against its model": least(lambda: [lane._outputs.take(one) for one in outputs], N),
         "its share of sending the results": least(encode, N),
         "the checks that are made once a millisecond, for each spec": look / LOOK_EVERY * whole,
     }

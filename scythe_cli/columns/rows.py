@@ -10,6 +10,7 @@ import re
 from collections import deque
 from functools import lru_cache, partial
 from itertools import repeat
+from operator import setitem
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pyarrow as pa
@@ -153,14 +154,16 @@ def _names(cell: str | float, choice: object) -> bool:
 
 def _construct_directly(table: pa.Table, model: type[S], const: Mapping[str, Any]) -> list[S]:
     """Instances without a call of pydantic, in less than half of its time."""
-    names = (*layout.INDEX_HEAD, *user_fields(model))
+    n, present = table.num_rows, set(table.column_names)
     shared = {name: model.model_fields[name].default for name in layout.INDEX_HEAD} | dict(const)
-    present = set(table.column_names)
-    columns = (_cells(table[name]) if name in present else repeat(shared[name], table.num_rows) for name in names)
-    specs = [model.__new__(model) for _ in range(table.num_rows)]
+    held = [{**shared} for _ in range(n)]
+    for name in (*layout.INDEX_HEAD, *user_fields(model)):
+        if name in present:  # column by column takes two thirds of the time of a dict of each row's names and cells
+            deque(map(setitem, held, repeat(name), _cells(table[name])), maxlen=0)
+    specs = [*map(model.__new__, repeat(model, n))]
     values = {
-        "__dict__": map(dict, map(zip, repeat(names), zip(*columns, strict=True))),
-        "__pydantic_fields_set__": repeat(set(names)),  # all there are: nothing can be added to it
+        "__dict__": held,
+        "__pydantic_fields_set__": repeat({*layout.INDEX_HEAD, *user_fields(model)}),  # all: none can be added to it
         "__pydantic_extra__": repeat(None),
         "__pydantic_private__": repeat(None),
     }

@@ -158,7 +158,7 @@ class Encoder:
             *columns,
             *errors,
             pa.array(pending.attempts, type=pa.int64()),
-            pa.array([int(start * 1e6) for start in pending.starts], type=pa.timestamp("us", tz="UTC")),
+            pa.array((np.asarray(pending.starts, dtype="f8") * 1e6).astype("i8"), type=pa.timestamp("us", tz="UTC")),
             pa.array(pending.durations, type=pa.float64()),
             pa.repeat(pa.scalar(self._worker, pa.string()), n),
             pa.array(pending.logs, type=pa.string()),

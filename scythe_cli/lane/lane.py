@@ -196,7 +196,7 @@ class Lane:
             MARKER.pack_into(marker, 0, row, clock)
             if marker[STOP_AT]:  # looked at after the row is published: see LaneHandle.is_stuck
                 return done, None
-            now = self._run_spec(row, sort_index, spec, attempts.get(row, 1), clock=clock)
+            now = self._run_spec(row, sort_index, spec, attempts.get(row, 1), clock)
             done += 1
             why = self._process_state.restore(now - clock, now)
             if self._uses_tempdir:
@@ -222,7 +222,7 @@ class Lane:
             return make_specs(part, self._experiment.input_model, self._ids)
         return (part.slice(at, 1) for at in range(part.num_rows))
 
-    def _run_spec(self, row: int, sort_index: int, spec: Any, attempt: int, *, clock: float) -> float:
+    def _run_spec(self, row: int, sort_index: int, spec: Any, attempt: int, clock: float) -> float:
         """Run one spec, which began at `clock`, and keep its outcome; when it ended, on the same clock."""
         experiment, job, sender = self._experiment, self._job, self._sender
         assert experiment is not None  # noqa: S101 - _run_rows holds it
@@ -237,25 +237,24 @@ class Lane:
                 spec = make_specs(spec, experiment.input_model, self._ids)[0]
             if self._inputs is not None:
                 self._inputs.resolve(spec, self._input_files, self._tempdir.path)
-            call = copy_context().run  # see python_state
-            more = (self._tempdir.path,) if self._takes_tempdir else ()
-            output = call(self._function, spec, *more)
+            call, function = copy_context().run, self._function  # see python_state
+            output = call(function, spec, self._tempdir.path) if self._takes_tempdir else call(function, spec)
         except BaseException as exc:  # noqa: BLE001 - around the user's function
             failure = self._failure(exc)
         self._after_user_code()
         ended = Clock.monotonic()
         duration = ended - clock
         pending = sender.pending
-        if failure is None and not self._outputs.is_accepted(output):
-            output = self._accept(row, spec, output)
-            if type(output) is Failure:
-                failure = output
+        if failure is None and (taken := self._outputs.take(output)) is None:
+            taken = self._accept(row, spec, output)
+            if type(taken) is Failure:
+                failure = taken
         if self._late_since[0] == clock:
             sleep_until_killed()  # the supervisor has ended what ran: that is no result
         log = self._capture.take()
         if failure is None:
             log_kept = cut(log, LOG_LIMIT_OF_SUCCESS) if log else None
-            pending.added.append((row, sort_index, output, attempt, start, duration, log_kept))
+            pending.added.append((row, sort_index, taken, attempt, start, duration, log_kept))
         elif attempt < job.max_attempts(failure.kind):
             pending.try_again(
                 row, sort_index, failure=failure, attempt=attempt, start=start, duration=duration, log=log
@@ -286,7 +285,10 @@ class Lane:
         """A child that the user's code forked goes no further, and no other thread takes outcomes any more."""
         if not self._fork_mark[0]:
             os._exit(0)
-        self._sender.leave_user_code()
+        sender = self._sender
+        sender.in_user_code = False
+        if sender.taking:  # the flag above is cleared first, and the other thread looks at it after it set this one
+            sender.wait_until_taken()
 
     def _failure(self, exc: BaseException) -> Failure:
         """What was raised, as a failure; by its type alone, for its attributes may be the user's code."""

@@ -15,10 +15,12 @@ from scythe_cli.columns import frames
 from scythe_cli.core import layout
 from scythe_cli.core.clock import Clock
 from scythe_cli.experiment.field_kinds import DATAFRAMES, file_fields, index_columns
-from scythe_cli.lane.output_model import InvalidOutput, invalid
+from scythe_cli.lane.output_model import InvalidOutput, OutputValues, invalid
 from scythe_cli.run.outcomes import Failure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow as pa
     from pydantic import BaseModel
 
@@ -43,6 +45,8 @@ class Outputs:
 
     Attributes:
         files: the names of the output's file fields.
+        take: the scalars of an output that is accepted as it is, without any code of the user's; None where `accept`
+            decides.
     """
 
     def __init__(
@@ -62,7 +66,8 @@ class Outputs:
         self.files = file_fields(outputs.model)
         self._nan_fails = nan_fails
         self._at_once = at_once
-        self._plain = not (self.files or nan_fails or at_once)
+        plain = not (self.files or nan_fails or at_once)
+        self.take: Callable[[Any], tuple[Any, ...] | None] = outputs.take if plain else _take_none
         self._claim = claim
         self._index = index_columns(input_model) if input_model is not None else ()
 
@@ -81,10 +86,6 @@ class Outputs:
             pending.discard(row)
         return normalized
 
-    def is_accepted(self, output: Any) -> bool:
-        """Whether an output is accepted as it is, without any code of the user's; otherwise `accept` decides."""
-        return self._plain and self._outputs.is_normalized(output)
-
     def refusal(self, exc: BaseException) -> Failure:
         """What was raised about an output, as its failure."""
         return self._outputs.refusal(exc)
@@ -97,7 +98,7 @@ class Outputs:
             for name, value in normalized.__dict__.items():
                 if isinstance(value, float) and math.isnan(value):
                     return invalid(f"{name} is NaN, and run.nan is fail", self._outputs.place(name))
-        return normalized
+        return OutputValues({**output.__dict__}) if normalized is output else normalized
 
     def _take_parts(self, pending: Pending, row: int, spec: Any, output: Any, tempdir: Path) -> Failure | None:
         try:
@@ -162,6 +163,10 @@ class Outputs:
             key = layout.result(name, spec.workflow_run_id, _suffixes(path), claim=self._claim)
             taken[name] = (str(local), key)
         return taken
+
+
+def _take_none(output: Any) -> None:
+    """Of this model's outputs, `accept` has to look at each."""
 
 
 def _path_of(value: Any) -> Any:

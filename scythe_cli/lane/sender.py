@@ -39,6 +39,7 @@ class Sender:
         pending: outcomes to send; the main thread's, except while `in_user_code`.
         encoder: of the run at work.
         in_user_code: the main thread calls the user's function. Only then does the background take `pending`.
+        taking: the background is about to look at `in_user_code`, or takes `pending`.
         failure: what the background thread ended with.
     """
 
@@ -49,18 +50,16 @@ class Sender:
         self.encoder: Encoder | None = None
         self.in_user_code = False
         self.failure: BaseException | None = None
-        self._taking = False
+        self.taking = False
         self._swap = threading.Lock()
         self._send = threading.Lock()
         self._last_sent = Clock.monotonic()
         threading.Thread(target=self._send_in_background, daemon=True, name="scythe-sender").start()
 
-    def leave_user_code(self) -> None:
-        """The main thread is back from the user's function: from now on no other thread takes outcomes."""
-        self.in_user_code = False
-        if self._taking:  # the flag above is cleared first, and the other thread looks at it after it set this one
-            with self._swap:  # until it has taken them
-                pass
+    def wait_until_taken(self) -> None:
+        """Wait while the background takes outcomes."""
+        with self._swap:
+            pass
 
     def restart_clock(self) -> None:
         """Nothing is pending yet: what comes now waits its full time."""
@@ -95,13 +94,13 @@ class Sender:
 
     def _send_while_user_code_runs(self) -> None:
         with self._swap:
-            self._taking = True
+            self.taking = True
             if not self.in_user_code:
-                self._taking = False
+                self.taking = False
                 return
             self._marker[SENDING_AT] = 1
             pending = self._take()
-            self._taking = False
+            self.taking = False
         try:
             self._send_batch(pending, None)
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -102,14 +103,19 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     names = acts()
     (folder / "specs.csv").write_text("act\n" + "\n".join(name for name in names for _ in range(2 * PAIRS)))
     (folder / "experiment.yml").write_text("experiment: between:work\nspecs: specs.csv\nrun: {workers: 1}\n")
+    found: dict[str, set[str]] = {name: set() for name in names}
+    for row in allocate(folder):
+        found[row["act"]].add(row["seen"])
+    return found
+
+
+def allocate(folder: Path) -> list[dict[str, Any]]:
+    """Run the experiment of a folder; the rows of its results."""
     command = [str(Path(sys.executable).parent / "scythe"), "allocate"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
-    (table,) = folder.glob("scythe-runs/work/v*/*/final/scalars.pq")
-    found: dict[str, set[str]] = {name: set() for name in names}
-    for row in pq.read_table(table).to_pylist():
-        found[row["act"]].add(row["seen"])
-    return found
+    (table,) = folder.glob("scythe-runs/*/v*/*/final/scalars.pq")
+    return pq.read_table(table).to_pylist()
 
 
 def acts() -> list[str]:
@@ -119,3 +125,28 @@ def acts() -> list[str]:
 @pytest.mark.parametrize("act", acts())
 def test_the_next_spec_does_not_see_it(seen: dict[str, set[str]], act: str) -> None:
     assert len(seen[act]) == 1
+
+
+SHARED = """
+from scythe_cli import ExperimentInputSpec, ExperimentOutputSpec, ExperimentRegistry
+
+class In(ExperimentInputSpec):
+    n: int
+
+class Out(ExperimentOutputSpec):
+    seen: int
+
+OUT = Out(seen=0)
+
+@ExperimentRegistry.Register()
+def again(spec: In) -> Out:
+    OUT.seen = spec.n
+    return OUT
+"""
+
+
+def test_an_output_that_the_next_spec_changes_keeps_its_values(tmp_path: Path) -> None:
+    (tmp_path / "shared.py").write_text(SHARED)
+    (tmp_path / "specs.csv").write_text("n\n" + "\n".join(map(str, range(100))))
+    (tmp_path / "experiment.yml").write_text("experiment: shared:again\nspecs: specs.csv\nrun: {workers: 1}\n")
+    assert [row["seen"] for row in allocate(tmp_path)] == [*range(100)]

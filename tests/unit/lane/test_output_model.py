@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from pydantic import Field, field_validator
 
 from scythe_cli import ExperimentOutputSpec
 from scythe_cli.lane.encode import Encoder
 from scythe_cli.lane.output_model import OutputModel, PlainScalars
+from scythe_cli.lane.outputs import Outputs
 from scythe_cli.lane.pending import Pending
 from scythe_cli.run.outcomes import Failure
 
@@ -69,11 +72,11 @@ class Hooked(ExperimentOutputSpec):
         return super().__getattribute__(name)
 
 
-def test_what_was_normalized_once_is_normalized_without_a_look_at_the_model() -> None:
+def test_what_was_normalized_once_is_taken_without_a_look_at_the_model() -> None:
     model = OutputModel(Plain)
-    assert not model.is_normalized(Plain(heat=1.0))
+    assert model.take(Plain(heat=1.0)) is None
     model.normalize(Plain(heat=1.0))
-    assert model.is_normalized(Plain(heat=2.0))
+    assert model.take(Plain(heat=2.0)) == (2.0, {})
 
 
 @pytest.mark.parametrize(
@@ -86,18 +89,18 @@ def test_what_was_normalized_once_is_normalized_without_a_look_at_the_model() ->
         pytest.param(None, id="None"),
     ],
 )
-def test_what_needs_a_look_is_not_taken_for_normalized(output: Any) -> None:
+def test_what_needs_a_look_is_not_taken(output: Any) -> None:
     model = OutputModel(Plain)
     model.normalize(Plain(heat=1.0))
-    assert not model.is_normalized(output)
+    assert model.take(output) is None
 
 
 @pytest.mark.parametrize(("kind", "output"), [(Checked, Checked(heat=1.0)), (Hooked, Hooked(heat=1.0))])
-def test_what_may_run_code_of_the_user_is_not_taken_for_normalized(kind: Any, output: Any) -> None:
+def test_what_may_run_code_of_the_user_is_not_taken(kind: Any, output: Any) -> None:
     model = OutputModel(kind)
     model.normalize(output)
     CALLS.clear()
-    assert not model.is_normalized(output)
+    assert model.take(output) is None
     assert not CALLS
 
 
@@ -109,6 +112,39 @@ def test_an_output_past_its_bounds_is_found_in_the_column() -> None:
     ((header, _),) = Encoder(model, worker="").messages(pending)
     assert header.failed == 1
     assert [sample.row for sample in header.samples] == [1]
+
+
+def _read(message: tuple[Any, list[bytes]]) -> list[Any]:
+    return pa.ipc.open_stream(message[1][0]).read_all().column("heat").to_pylist()
+
+
+@pytest.mark.parametrize("options", [{}, {"nan_fails": True}, {"at_once": True}])
+def test_an_output_that_the_next_spec_changes_and_returns_again_keeps_its_values(
+    options: dict[str, bool], tmp_path: Path
+) -> None:
+    model, pending, output = OutputModel(Plain), Pending(), Plain(heat=0.0)
+    outputs = Outputs(model, None, outbox=str(tmp_path), root="", **options)
+    for row in range(4):
+        output.heat = float(row)
+        values = outputs.take(output)
+        assert (values is not None) == (row > 0 and not options)
+        values = values or outputs.accept(pending, row, None, output, tmp_path)
+        pending.add(row, row, output=values, attempt=1, start=0.0, duration=0.0)
+    (message,) = Encoder(model, worker="").messages(pending)
+    assert _read(message) == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_of_outputs_that_were_taken_one_past_its_bounds_fails_alone() -> None:
+    model, pending = OutputModel(Plain), Pending()
+    model.normalize(Plain(heat=1.0))
+    for row, heat in enumerate((1.0, -1.0, 2.0)):
+        values = model.take(Plain.model_construct(heat=heat, dataframes={}))
+        assert values is not None
+        pending.add(row, row, output=values, attempt=1, start=0.0, duration=0.0)
+    pending.add(3, 3, output=PlainScalars({"heat": 4.0}), attempt=1, start=0.0, duration=0.0)
+    (message,) = Encoder(model, worker="").messages(pending)
+    assert [sample.row for sample in message[0].samples] == [1]
+    assert _read(message) == [1.0, None, 2.0, 4.0]
 
 
 def test_a_value_of_another_type_is_validated_at_once() -> None:
