@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scythe_cli.columns.frame_stack import NO_FIT
 from scythe_cli.core import processes
 from scythe_cli.final_tables.frame_rows import WIDE, encodings, repeating
 from scythe_cli.final_tables.grouped_file import GroupedFile
@@ -195,7 +196,7 @@ class FrameFiles:
             self._open.pages.abandon()
 
     def rewrite(self, change: Callable[[pa.Table], pa.Table]) -> None:
-        """Write all files again with each row group changed. Where that raises, the files are as they were."""
+        """Write all files again with each row group changed. Where a value does not fit, the files are as they were."""
         if self._open is None and not self._ended:
             return
         held, self.held = self.held, []
@@ -205,10 +206,12 @@ class FrameFiles:
         try:
             for path, _ in old:
                 copies.append(self._copied(path, change))
-        except BaseException:
+        except BaseException as exc:
             for copy in copies:
                 copy.pages.abandon()
                 copy.path.unlink()
+            if not isinstance(exc, NO_FIT):
+                raise
             last, _ = old.pop()
             self._open = self._copied(last, self._as_written)
             last.unlink()

@@ -107,8 +107,8 @@ class FramePart:
             raise self._gone() from exc
         except GARBAGE as exc:
             raise self._corrupt(exc) from exc
-        if self._data is None and group == self.groups - 1:
-            self._close()
+        if self._data is None:
+            self._close()  # a block may have thousands of parts, and each keeps what it has fetched
         return table
 
     def spill(self) -> None:
@@ -155,6 +155,11 @@ class FramePart:
         """A row group. The rows that do not count are among its rows. Safe in any thread."""
         table = self._read(group)
         return table.replace_schema_metadata(self.schema.metadata)  # without the checksum, which no other part has
+
+    def read_all(self) -> None:
+        """Read each row group once, to see that it can be: parts of older versions have no checksum of the whole."""
+        for group in range(self.groups):
+            self.read(group)
 
     def counts(self, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Which of these rows count."""

@@ -118,6 +118,8 @@ class GroupedFile:
     def _begin_to_sync(self) -> None:
         if self.size - self._synced > SYNCED_BYTES and (self._syncing is None or self._syncing.done()):
             self._file.flush()
+            if self._syncing is not None:
+                self._syncing.result()  # the system tells of a page that it could not write only once
             self._syncing = self._disk.submit(os.fsync, self._file.fileno())
             self._synced = self.size
 

@@ -109,7 +109,8 @@ class BlockReader:
         for block in self._state.blocks.values():
             for part in block.by_part:
                 try:
-                    self._read_part(part, None, [])
+                    for _, frame in self._read_part(part, None, [])[1]:
+                        frame.read_all()
                 except CorruptPart as exc:
                     set_aside(self._store, part, str(exc))
                     found += 1

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import faults
+import pyarrow.parquet as pq
 import pytest
 
 from scythe_cli.core import layout, processes
@@ -389,6 +390,25 @@ def test_a_broken_part_is_set_aside(tmp_path: Path, whole: Run, how: str) -> Non
     report = gather(run, partial=True)
     assert report.missing == part.rows
     assert status(run).missing == part.rows
+    assert faults.rest(run).todo == part.rows
+
+
+def test_a_broken_frame_of_an_older_version_is_set_aside(tmp_path: Path, whole: Run) -> None:
+    """It has no checksum of the whole part, so what is broken shows when its rows are read."""
+    run = copy_of(whole, tmp_path)
+    part = next(part for part in list_parts(run.store) if part.rows > 3)
+    path = Path(run.store.locate(part.frame_key("monthly")))
+    assert b"scythe.crc32" in pq.read_metadata(path).metadata
+    pq.write_table(pq.read_table(path), path, write_page_checksum=True, use_dictionary=False, compression="none")
+    assert b"scythe.crc32" not in (pq.read_metadata(path).metadata or {})
+    assert gather(run).missing == 0
+    at = pq.read_metadata(path).row_group(0).column(0)
+    data = bytearray(path.read_bytes())
+    data[at.data_page_offset + at.total_compressed_size - 1] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(NotFinishedError, match=part.frame_key("monthly")):
+        gather(run)
+    assert gather(run, partial=True).missing == part.rows
     assert faults.rest(run).todo == part.rows
 
 

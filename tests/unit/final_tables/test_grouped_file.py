@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
+import time
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from scythe_cli.final_tables import grouped_file
 from scythe_cli.final_tables.frame_files import plain
 from scythe_cli.final_tables.frame_rows import encodings, repeating
 from scythe_cli.final_tables.grouped_file import GroupedFile
@@ -70,6 +73,26 @@ def test_the_file_is_byte_for_byte_what_pyarrow_writes_alone(tmp_path: Path, opt
     chosen = encodings(groups[0], ["use", "sort_index"]) if options != "plain" else {"compression": "none"}
     one = written(tmp_path / "one.pq", groups, chosen)
     assert one.read_bytes() == at_once(tmp_path / "other.pq", groups, chosen).read_bytes()
+
+
+def test_a_page_that_the_disk_refuses_fails_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def fsync(descriptor: int) -> None:
+        asked.append(descriptor)
+        if len(asked) == 1:  # Linux tells of it once
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("os.fsync", fsync)
+    monkeypatch.setattr(grouped_file, "SYNCED_BYTES", 1)
+    groups = [group(number) for number in range(4)]
+    file = GroupedFile(tmp_path / "one.pq", groups[0].schema, {})
+    with pytest.raises(OSError, match="Input/output error"):
+        for one in groups:
+            file.append(file.encode(one, file.new_columns(one)))
+            while file._syncing is not None and not file._syncing.done():
+                time.sleep(0.001)
+    file.abandon()
 
 
 def repeated(number: int, rows: int, columns: int) -> pa.Table:
