@@ -88,7 +88,7 @@ if __name__ == "__main__":
 
 @dataclass(frozen=True)
 class Shape:
-    """Frames of one kind, and what their run may cost: time, memory and size of the table against the loop; memory."""
+    """Frames of one kind, and what their run may cost: in parts of what the loop takes, and in gigabytes of memory."""
 
     name: str
     use: str

@@ -64,7 +64,8 @@ class _Line:
         self.details: list[tuple[int, str, str]] = []  # priority, text, style
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        waited = [] if self.since is None else [(2, clock(time.monotonic() - self.since), "")]
+        since = self.since  # another thread may change it
+        waited = [] if since is None else [(2, clock(time.monotonic() - since), "")]
         details, room = _fitting([*self.details, *waited], options.max_width)
         numbers = Text(GAP, end="").join(Text(text, style) for _, text, style in details)
         numbers.no_wrap, numbers.overflow = True, "ellipsis"
@@ -234,6 +235,7 @@ class Terminal:
             speed = (event.done - before) / (now - since)
             left = clock(self.seconds) if over else f"ETA {clock((event.total - event.done) / speed)}"
             details += [(1, rate(speed), ""), (2, left, "")]
+        if event.done:
             self.line.since = None
         self.line.details = details
 

@@ -68,11 +68,9 @@ def check_bounds(table: pa.Table, model: type[BaseModel]) -> list[int]:
 def _known_rules(model: type[BaseModel]) -> dict[str, tuple[list[Check] | None, bool]]:
     """By field of a model, what decides whether its values are accepted, and whether a missing one is in doubt."""
     known = read_fields(model)
-    kinds = dict(zip(arrow_schema(model).names, arrow_schema(model).types, strict=True))
+    kinds = {field.name: field.type for field in arrow_schema(model)}
     found = {}
     for field in known.fields:
-        if field.name not in kinds:
-            continue
         core = _unwrapped(field.core) if known.has_custom_validation else field.core
         checks = rules(core, known.config, kinds[field.name])
         if checks is None and known.has_custom_validation:

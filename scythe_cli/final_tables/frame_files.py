@@ -106,9 +106,14 @@ class FrameFiles:
         """Whether what is held is enough for a row group."""
         return self._held_rows >= GROUP_ROWS or self._held_bytes >= self._group_bytes
 
-    def _room(self) -> int:
-        """Rows until the next row group is whole: specs of one length fill all alike, so more repeats in them."""
-        return GROUP_ROWS if self._has_a_group() else GROUP_ROWS - self._held_rows
+    def _room(self, place: int) -> int:
+        """Rows until the next row group is whole: specs of one length fill all alike, so more repeats in them.
+
+        The next row has this place in its spec. A row group that is large enough ends with the spec.
+        """
+        if not self._has_a_group():
+            return GROUP_ROWS - self._held_rows
+        return 1 if place else GROUP_ROWS
 
     def _is_full(self, n_bytes: int) -> bool:
         """Whether the open file ends before so many more bytes."""

@@ -63,17 +63,18 @@ class Piece:
     first: int = 0
     ahead: int = 0
 
-    def steps(self, n_bytes: int, room: Callable[[], int]) -> Iterator[Piece]:
+    def steps(self, n_bytes: int, room: Callable[[int], int]) -> Iterator[Piece]:
         """The piece in smaller ones of at most about a size, cut between specs, or within a spec that is larger.
 
-        `room` says how many rows the next one should have; it has more where these would end within a spec.
+        `room` says how many rows the next one should have, given the place in its spec of the first row. The next one
+        has more where these would end within a spec.
         """
         size = max(1, int(n_bytes * self.own.num_rows / max(1, self.own.nbytes)))
         ends = np.cumsum(self.lengths)
         at = 0
         while at < len(self.lengths):
             start = int(ends[at - 1]) if at else 0
-            enough = int(np.searchsorted(ends, start + room())) + 1
+            enough = int(np.searchsorted(ends, start + room(0 if at else self.first))) + 1
             last = max(at + 1, min(enough, int(np.searchsorted(ends, start + size, side="right"))))
             rows = self.own.slice(start, int(ends[last - 1]) - start)
             first = 0 if at else self.first

@@ -119,7 +119,7 @@ class GroupedFile:
         if self.size - self._synced > SYNCED_BYTES and (self._syncing is None or self._syncing.done()):
             self._file.flush()
             if self._syncing is not None:
-                self._syncing.result()  # the system tells of a page that it could not write only once
+                self._syncing.result()  # the system reports an error of the disk once
             self._syncing = self._disk.submit(os.fsync, self._file.fileno())
             self._synced = self.size
 

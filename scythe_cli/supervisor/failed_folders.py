@@ -1,7 +1,7 @@
 """What failed specs left in their temporary folders, with `run.keep_failed`.
 
 Input: folders of specs, given up by their lanes. Output: their files in the run, under `failed/<sort_index>`, within a
-limit for a spec and one for the run. What has no room is named in a note.
+limit for a spec and one for the run. A note lists what has no room, and files whose names no store takes.
 """
 
 from __future__ import annotations

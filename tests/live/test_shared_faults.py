@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -21,7 +22,7 @@ from servers import BUCKET
 from scythe_cli.core import layout
 from scythe_cli.core.layout import Mark
 from scythe_cli.run import lease
-from scythe_cli.run.state import list_marks
+from scythe_cli.run.state import list_marks, read_mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -370,3 +371,22 @@ def test_a_damaged_part_of_an_earlier_generation_ends_this_one(project: Project,
     project.scythe("worker", "--run", "work")
     assert project.counts() == (specs, specs, 0)
     assert project.table("scalars")["x"].to_list() == list(range(specs))
+
+
+def test_a_damaged_part_whose_rows_another_part_has_changes_nothing(project: Project, tmp_path: Path) -> None:
+    specs = 8
+    project.write([{"x": x, "do": "wait" if x == specs - 1 else ""} for x in range(specs)])
+    project.scythe("allocate")
+    project.worker("--workers", "2")
+    project.wait_for(lambda: finished(project) == specs - 1)
+    store, part = project.run.store, parts_of(project)[2]
+    again = dataclasses.replace(part, attempt=part.attempt + layout.CLAIM_PARTS)  # of a second worker's claim
+    store.write(again.key, store.read(part.key))
+    store.write(again.frame_key("series"), store.read(part.frame_key("series"))[:-100])
+    (tmp_path / "go").touch()
+    project.wait_for_workers()
+    assert project.counts() == (specs, specs, 0)
+    assert project.table("series").height == 2 * specs
+    assert list_marks(store)[Mark.GATHERED] == [1]
+    assert (read_mark(store, Mark.ENDED, 1) or {})["reason"] == "done"
+    assert any("aside" in entry.key for entry in store.list(layout.CONTROL)), "it was read"

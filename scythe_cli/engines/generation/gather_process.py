@@ -16,15 +16,22 @@ from typing import TYPE_CHECKING
 from scythe_cli import errors
 from scythe_cli.core import layout, processes
 from scythe_cli.core.signals import describe_status
-from scythe_cli.errors import EngineError, ScytheError
+from scythe_cli.engines.generation import fence
+from scythe_cli.engines.generation.progress import GenerationProgress
+from scythe_cli.errors import EngineError, NotFinishedError, ScytheError
 from scythe_cli.operations.gather import FinalReport, gather
 from scythe_cli.operations.output_counts import OutputCounts
+from scythe_cli.run.engine import EndReason
 from scythe_cli.run.run import open_run
+from scythe_cli.run.state import read_state
 from scythe_cli.storage.open_store import open_store
 
 if TYPE_CHECKING:
+    from scythe_cli.engines.generation.plan import GenerationPlan
     from scythe_cli.run.run import Run
 
+GATHERS = 3
+"""Each of them sets aside all parts that it cannot read."""
 LARGE_BYTES = 16 << 20
 """Outcomes and frames, as stored, beyond which a gather gets its own process."""
 
@@ -38,6 +45,32 @@ def gather_apart(run: Run) -> FinalReport:
         EngineError: the process ended without a message.
     """
     return _in_child(run.store.address) if _is_large(run) else gather(run)
+
+
+def gather_generation(plan: GenerationPlan) -> FinalReport:
+    """Build the final tables of a run whose generation has all of its outcomes.
+
+    Another part may have the rows of one that was set aside: then it gathers again. Where rows of an earlier generation
+    are missing, which this one does not run, this one ends.
+
+    Raises:
+        NotFinishedError: rows are missing.
+        StoreError: the store does not answer or refuses.
+        EngineError: the process ended without a message.
+    """
+    for _ in range(GATHERS):
+        try:
+            return gather_apart(plan.run)
+        except NotFinishedError as exc:
+            why = exc
+        now = read_state(plan.run)
+        if now.done < now.total:
+            break
+    else:
+        raise why
+    if not GenerationProgress(plan).read().missing:
+        fence.end_generation(plan.run, plan.generation, EndReason.STOPPED, why.message)
+    raise why
 
 
 def _is_large(run: Run) -> bool:
@@ -63,7 +96,7 @@ def _in_child(address: str) -> FinalReport:
         raise EngineError(f"the process that builds the final tables ended with {how}")
     answer = json.loads(lines[-1])
     if "error" in answer:
-        kind: type[ScytheError] = getattr(errors, answer["error"])
+        kind: type[ScytheError] = getattr(errors, answer["error"], NotFinishedError)  # `CorruptPart` is one
         raise kind(answer["message"], hint=answer["hint"])
     outputs = {name: OutputCounts(**counts) for name, counts in answer.pop("outputs").items()}
     return FinalReport(**answer, outputs=outputs)

@@ -176,11 +176,12 @@ def _until_gathered(plan: GenerationPlan, one: RunWorker, board: ClaimBoard, lis
         NotFinishedError: rows are missing after that, too.
     """
     ended = one.run()
-    if ended is not None or (why := build_tables(plan, listener, patient=one.is_last)) is None:
+    if ended is not None or build_tables(plan, listener, patient=one.is_last) is None:
         return ended
-    if not (missing := GenerationProgress(plan).read().missing):
-        raise why
-    board.reopen(missing)
+    over = fence.why_over(plan.run.store, plan.generation)
+    if over is not None:
+        return over
+    board.reopen(GenerationProgress(plan).read().missing)
     ended = one.run()
     if ended is None and (still := build_tables(plan, listener, patient=one.is_last)) is not None:
         raise still
@@ -197,23 +198,17 @@ def _wait_for_ranges(plan: GenerationPlan) -> RangePlan:
     return found
 
 
-def _end_without_work(plan: GenerationPlan, why: NotFinishedError) -> None:
-    """End a generation that has all its outcomes and cannot be gathered: those of an earlier one are missing."""
-    if not GenerationProgress(plan).read().missing:
-        fence.end_generation(plan.run, plan.generation, EndReason.STOPPED, why.message)
-
-
 def build_tables(plan: GenerationPlan, listener: Listener, *, patient: bool) -> NotFinishedError | None:
     """Build the final tables unless another process does or did. Returns why not, where rows turned out to be missing.
 
-    The generation ends, too, where it has all the outcomes that it was to make.
+    The generation ends, too, where it has all the outcomes that it was to make; see `gather_generation`.
 
     Args:
         plan: the generation, all of whose ranges are finished.
         listener: gets a sentence.
         patient: watch a holder on another machine, who may be dead; others end at once.
     """
-    from scythe_cli.engines.generation.gather_process import gather_apart
+    from scythe_cli.engines.generation.gather_process import gather_generation
     from scythe_cli.operations.gather import gathered
 
     run = plan.run
@@ -225,9 +220,8 @@ def build_tables(plan: GenerationPlan, listener: Listener, *, patient: bool) -> 
             if gathered(run) is None:
                 listener(Notice(f"all specs of {run.id} are finished; building the tables"))
                 try:
-                    gather_apart(run)
+                    gather_generation(plan)
                 except NotFinishedError as exc:
-                    _end_without_work(plan, exc)
                     return exc
             fence.end_generation(run, plan.generation, EndReason.DONE)
     except NotFinishedError:  # another process builds them

@@ -32,12 +32,12 @@ def follow_up(run: Run, generation: int) -> tuple[int, str]:
     progress = GenerationProgress(plan)
     left = progress.read().left  # not of the whole run: a row that runs again has its outcome of before
     if not left:
-        lacking = build_tables(plan, lambda _: None, patient=True)
-        if lacking is None:
+        if build_tables(plan, lambda _: None, patient=True) is None:
             return ExitCode.DONE, f"{run.id} has its tables"
+        over = fence.why_over(run.store, generation)
+        if over is not None:
+            return ExitCode.NOT_FINISHED, f"{over.detail}; next: scythe allocate --resume {run.id}"
         left = progress.read().left  # the gather set a part aside
-        if not left:
-            return ExitCode.NOT_FINISHED, f"{lacking.message}; next: scythe allocate --resume {run.id}"
     before = submissions(run, generation)
     if len(before) > plan.file.slurm.resubmit:
         why = f"{left:,} specs are left, and slurm.resubmit allows no more than {plan.file.slurm.resubmit} submissions"

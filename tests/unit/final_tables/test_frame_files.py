@@ -195,3 +195,21 @@ def test_specs_of_one_length_fill_row_groups_alike(
     about = pq.ParquetFile(path).metadata
     assert [about.row_group(at).num_rows for at in range(about.num_row_groups)] == [800] * 12 + [400]
     assert pq.read_table(path)[layout.SORT_INDEX].to_pylist() == [row for row in range(50) for _ in range(200)]
+
+
+@pytest.mark.parametrize("lengths", [[20] * 70, [50] * 30])
+def test_row_groups_are_alike_where_pieces_end_within_specs(
+    monkeypatch: pytest.MonkeyPatch, open_table: Callable[[int], FrameTable], lengths: list[int]
+) -> None:
+    monkeypatch.setattr(frame_files, "GROUP_ROWS", 262)
+    table = open_table(1 << 30)
+    made = pa.concat_tables([part(row % 50, random_frame(row, rows=n)) for row, n in enumerate(lengths[:50])])
+    assert table.fit(made.slice(0, lengths[0])) is None
+    table.count_places()
+    for start in range(0, made.num_rows, 75):
+        table.append(rows_of(made.slice(start, 75)), SPECS, 0)
+    (path,) = table.finish().files
+    about = pq.ParquetFile(path).metadata
+    found = [about.row_group(at).num_rows for at in range(about.num_row_groups)]
+    assert set(found[:-1]) == {-(-262 // lengths[0]) * lengths[0]}
+    assert pq.read_table(path)["sort_subindex"].to_pylist() == [at for n in lengths[:50] for at in range(n)]

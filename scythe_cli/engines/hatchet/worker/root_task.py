@@ -18,7 +18,7 @@ from scythe_cli.core import layout
 from scythe_cli.core.layout import Mark
 from scythe_cli.core.row_ranges import Range, covers, cut_at_blocks, halves, read_ranges, write_ranges
 from scythe_cli.engines.generation import fence
-from scythe_cli.engines.generation.gather_process import gather_apart
+from scythe_cli.engines.generation.gather_process import gather_generation
 from scythe_cli.engines.generation.lost_rows import write_lost
 from scythe_cli.engines.hatchet.names import tag
 from scythe_cli.engines.hatchet.worker.worker_context import children_of
@@ -142,15 +142,10 @@ class _Root:
         return {"ok": 1, "ended": reason.value}
 
     async def _gather(self) -> dict[str, str] | None:
-        """The final tables; None when a part turned out unreadable and its rows are missing again.
-
-        Rows of an earlier generation are not run here: without them this one is over.
-        """
+        """The final tables; None when a part turned out unreadable and its rows are missing again, or this is over."""
         try:
-            report = await asyncio.to_thread(gather_apart, self.plan.run)
-        except NotFinishedError as exc:
-            if not (await asyncio.to_thread(self.progress.read)).missing:
-                self.over = EndReason.STOPPED, exc.message
+            report = await asyncio.to_thread(gather_generation, self.plan)
+        except NotFinishedError:
             return None
         await asyncio.to_thread(fence.end_generation, self.plan.run, self.plan.generation, EndReason.DONE)
         return report.tables
