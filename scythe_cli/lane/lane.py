@@ -274,7 +274,7 @@ class Lane:
     def _accept(self, row: int, spec: Any, output: Any) -> Any:
         """The normalized output, or a `Failure`. An output may be any object, with code of its own."""
         try:
-            return self._outputs.accept(self._sender.pending, row, spec, output, self._tempdir.path)
+            return self._outputs.keep(self._sender.pending, row, spec, output, self._tempdir.path)
         except BaseException as exc:  # noqa: BLE001 - the same
             return self._failure(exc)
         finally:

@@ -86,6 +86,11 @@ class Outputs:
             pending.discard(row)
         return normalized
 
+    def keep(self, pending: Pending, row: int, spec: Any, output: Any, tempdir: Path) -> Any:
+        """As `accept`, and the values that an output has now: the next spec may change it and return it again."""
+        normalized = self.accept(pending, row, spec, output, tempdir)
+        return OutputValues({**output.__dict__}) if normalized is output else normalized
+
     def refusal(self, exc: BaseException) -> Failure:
         """What was raised about an output, as its failure."""
         return self._outputs.refusal(exc)
@@ -98,7 +103,7 @@ class Outputs:
             for name, value in normalized.__dict__.items():
                 if isinstance(value, float) and math.isnan(value):
                     return invalid(f"{name} is NaN, and run.nan is fail", self._outputs.place(name))
-        return OutputValues({**output.__dict__}) if normalized is output else normalized
+        return normalized
 
     def _take_parts(self, pending: Pending, row: int, spec: Any, output: Any, tempdir: Path) -> Failure | None:
         try:

@@ -128,7 +128,7 @@ def test_an_output_that_the_next_spec_changes_and_returns_again_keeps_its_values
         output.heat = float(row)
         values = outputs.take(output)
         assert (values is not None) == (row > 0 and not options)
-        values = values or outputs.accept(pending, row, None, output, tmp_path)
+        values = values or outputs.keep(pending, row, None, output, tmp_path)
         pending.add(row, row, output=values, attempt=1, start=0.0, duration=0.0)
     (message,) = Encoder(model, worker="").messages(pending)
     assert _read(message) == [0.0, 1.0, 2.0, 3.0]
